@@ -1,0 +1,160 @@
+//! Keyed hashing: tables that an attacker cannot fill with collisions and nobody can iterate.
+
+use hashbrown::HashMap;
+use siphasher::sip::SipHasher13;
+use siphasher::sip128::{Hasher128, SipHasher13 as SipHasher13_128};
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{BuildHasher, Hash, Hasher};
+
+/// A secret key for hashes (SipHash-1-3). Whoever does not know it cannot make keys collide.
+#[derive(Clone, Copy)]
+pub struct HashKey(u64, u64);
+
+impl HashKey {
+    /// A key from 128 random bits.
+    pub fn new(a: u64, b: u64) -> HashKey {
+        HashKey(a, b)
+    }
+
+    /// 128 bits that stand for `parts`, in this order and with their bounds: ("ab","c") and ("a","bc") differ.
+    pub fn fingerprint(&self, parts: &[&[u8]]) -> Fingerprint {
+        let mut h = SipHasher13_128::new_with_keys(self.0, self.1);
+        for p in parts {
+            h.write_usize(p.len());
+            h.write(p);
+        }
+        Fingerprint(h.finish128().into())
+    }
+}
+
+impl fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashKey(secret)")
+    }
+}
+
+impl BuildHasher for HashKey {
+    type Hasher = SipHasher13;
+    fn build_hasher(&self) -> SipHasher13 {
+        SipHasher13::new_with_keys(self.0, self.1)
+    }
+}
+
+/// 128 bits of a keyed hash, to stand for a longer key.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(u128);
+
+impl Fingerprint {
+    /// The bits.
+    pub fn bits(self) -> u128 {
+        self.0
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// A hash table under a secret key, without iteration: what depends on an order keeps that order itself.
+pub struct Table<K, V> {
+    map: HashMap<K, V, HashKey>,
+}
+
+impl<K: Eq + Hash, V> Table<K, V> {
+    /// An empty table.
+    pub fn new(key: HashKey) -> Self {
+        Table { map: HashMap::with_hasher(key) }
+    }
+
+    /// The value of `key`.
+    pub fn get<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> Option<&V>
+    where
+        K: Borrow<Q>,
+    {
+        self.map.get(key)
+    }
+
+    /// The value of `key`, to change it.
+    pub fn get_mut<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
+    where
+        K: Borrow<Q>,
+    {
+        self.map.get_mut(key)
+    }
+
+    /// Whether `key` has a value.
+    pub fn contains<Q: Hash + Eq + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.map.contains_key(key)
+    }
+
+    /// Sets the value of `key` and returns the one it had.
+    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
+        self.map.insert(key, value)
+    }
+
+    /// The value of `key`, made by `make` if there is none.
+    pub fn or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
+        self.map.entry(key).or_insert_with(make)
+    }
+
+    /// Takes `key` out. Memory that a burst needed is given back.
+    pub fn remove<Q: Hash + Eq + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let value = self.map.remove(key);
+        if self.map.capacity() > 4096 && self.map.len() < self.map.capacity() / 8 {
+            self.map.shrink_to(self.map.capacity() / 2);
+        }
+        value
+    }
+
+    /// How many keys have a value.
+    pub fn len(&self) -> usize {
+        self.map.len()
+    }
+
+    /// Whether no key has a value.
+    pub fn is_empty(&self) -> bool {
+        self.map.is_empty()
+    }
+}
+
+impl<K, V> fmt::Debug for Table<K, V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Table of {}", self.map.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprints_keep_bounds_and_the_key() {
+        let k = HashKey::new(1, 2);
+        assert_eq!(k.fingerprint(&[b"ab", b"c"]), k.fingerprint(&[b"ab", b"c"]));
+        assert_ne!(k.fingerprint(&[b"ab", b"c"]), k.fingerprint(&[b"a", b"bc"]));
+        assert_ne!(k.fingerprint(&[b"ab"]), HashKey::new(1, 3).fingerprint(&[b"ab"]));
+        assert_eq!(format!("{k:?}"), "HashKey(secret)");
+    }
+
+    #[test]
+    fn a_table_gives_memory_back() {
+        let mut t = Table::new(HashKey::new(1, 2));
+        for i in 0..100_000u32 {
+            t.insert(i, i);
+        }
+        for i in 0..100_000u32 {
+            assert_eq!(t.remove(&i), Some(i));
+        }
+        assert!(t.is_empty());
+        assert!(t.map.capacity() <= 8192);
+    }
+}

@@ -1,0 +1,11 @@
+//! What every protocol crate stands on: time that comes in as an argument, timers, unguessable tokens and tables that
+//! cannot be iterated by accident. Nothing here knows a protocol.
+
+mod hash;
+mod time;
+mod token;
+
+pub use compact_str::{CompactString as Str, ToCompactString, format_compact};
+pub use hash::{Fingerprint, HashKey, Table};
+pub use time::{Time, Timers};
+pub use token::Tokens;
