@@ -2,10 +2,12 @@
 //! cannot be iterated by accident. Nothing here knows a protocol.
 
 mod hash;
+mod recent;
 mod time;
 mod token;
 
 pub use compact_str::{CompactString as Str, ToCompactString, format_compact};
+pub use recent::Recent;
 pub use hash::{Fingerprint, HashKey, Table};
 pub use time::{Time, Timers};
 pub use token::Tokens;

@@ -1,1 +1,11 @@
-//! To be written.
+//! The gateway between SIP and XMPP without its sockets: addresses (RFC 7247 §6), errors (RFC 7247 §7), and one folder
+//! per mapping. [`gateway::Gateway`] is the whole of it as a machine that is handed inputs and asked for outputs.
+
+pub mod address;
+pub mod config;
+pub mod error;
+pub mod gateway;
+mod links;
+pub mod mapping;
+pub mod message;
+pub mod route;

@@ -1,0 +1,132 @@
+//! What the gateway is told about its surroundings. The shell reads it from the operator's file.
+
+use base::Str;
+use sip::agent::Target;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// Everything the gateway needs to know. All domains are prepared by [`xmpp::jid::domain`].
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The XMPP domains that SIP users reach here. A SIP From in one of them is always refused.
+    pub xmpp_domains: Vec<Str>,
+    /// The component streams, one for each SIP domain that the gateway stands for. [`LinkId`] is the place in this list.
+    pub links: Vec<Link>,
+    /// Who may send SIP for which SIP domains; the first entry whose network holds the source decides nothing alone: all
+    /// that match are looked at.
+    pub peers: Vec<Peer>,
+    /// The next hop of every SIP request that the gateway sends.
+    pub proxy: Option<Proxy>,
+    /// The SIP domain that telephone numbers (`tel:` URIs) belong to, if any.
+    pub phone_domain: Option<Str>,
+    /// How single messages are translated.
+    pub message: crate::message::Options,
+    /// The bounds of what the mappings keep.
+    pub limits: Limits,
+    /// What the gateway says of itself (XEP-0092, User-Agent).
+    pub version: Str,
+}
+
+/// A place in [`Config::links`].
+pub type LinkId = usize;
+
+/// One component stream.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// The SIP domain that the gateway stands for on this stream.
+    pub domain: Str,
+    /// The XMPP domains whose users may send to it; empty means any. The server vouches for the `from` of each stanza.
+    pub allow_from: Vec<Str>,
+}
+
+/// A network, and the SIP domains that it may speak for.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    /// The network's address.
+    pub network: IpAddr,
+    /// The bits of the address that count.
+    pub prefix: u8,
+    /// The SIP domains; a From in another one is refused.
+    pub domains: Vec<Str>,
+}
+
+impl Peer {
+    /// Whether `source` lies in the network. An IPv4 address mapped into IPv6 is an IPv4 address.
+    pub fn holds(&self, source: IpAddr) -> bool {
+        fn bits(a: IpAddr) -> (u128, u32) {
+            match a.to_canonical() {
+                IpAddr::V4(a) => (u128::from(a.to_bits()) << 96, 32),
+                IpAddr::V6(a) => (a.to_bits(), 128),
+            }
+        }
+        let ((network, width), (source, source_width)) = (bits(self.network), bits(source));
+        let mask = u128::MAX.checked_shl(128 - u32::from(self.prefix).min(width)).unwrap_or(0);
+        width == source_width && network & mask == source & mask
+    }
+}
+
+/// The SIP proxy that takes what the gateway sends.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// Where to send to.
+    pub target: Target,
+    /// The Route value, where the proxy is a loose router (`;lr`, RFC 3261 §16.12.1.1).
+    pub route: Option<Str>,
+}
+
+/// Bounds. Each says what happens at it.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// SIP requests that wait for the XMPP server at one time, in one shard; beyond: 503 with Retry-After.
+    pub held: usize,
+    /// How long one of them may wait; then 503 with Retry-After. Less than the 32 s of timer F.
+    pub held_for: Duration,
+    /// Messages from one XMPP user to one SIP user that wait for those before them; beyond: `<resource-constraint/>`.
+    pub queue_per_pair: usize,
+    /// All messages that wait so in one shard; beyond: `<resource-constraint/>`.
+    pub queued: usize,
+    /// Bytes of stanzas that wait for a component stream to come back, for each stream; beyond: the oldest are dropped.
+    pub parked_bytes: usize,
+    /// Messages per second that one bare address may send, 0 for no bound; beyond: 503 or `<resource-constraint/>`.
+    pub rate: u32,
+    /// How many messages it may send at once before the rate counts.
+    pub burst: u32,
+    /// The seconds of every Retry-After.
+    pub retry_after: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            held: 4096,
+            held_for: Duration::from_secs(25),
+            queue_per_pair: 64,
+            queued: 8192,
+            parked_bytes: 1 << 20,
+            rate: 0,
+            burst: 50,
+            retry_after: 5,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_holds_its_addresses() {
+        let peer = |network: &str, prefix| Peer { network: network.parse().unwrap(), prefix, domains: vec![] };
+        let ip = |a: &str| a.parse::<IpAddr>().unwrap();
+        assert!(peer("127.0.0.0", 8).holds(ip("127.9.9.9")));
+        assert!(peer("127.0.0.0", 8).holds(ip("::ffff:127.0.0.1")), "mapped addresses are what they map");
+        assert!(!peer("127.0.0.0", 8).holds(ip("128.0.0.1")));
+        assert!(!peer("127.0.0.0", 8).holds(ip("::1")));
+        assert!(peer("2001:db8::", 32).holds(ip("2001:db8:1::1")));
+        assert!(!peer("2001:db8::", 32).holds(ip("2001:db9::1")));
+        assert!(peer("192.0.2.7", 32).holds(ip("192.0.2.7")));
+        assert!(!peer("192.0.2.7", 32).holds(ip("192.0.2.6")));
+        assert!(peer("0.0.0.0", 0).holds(ip("8.8.8.8")));
+        assert!(!peer("0.0.0.0", 0).holds(ip("2001:db8::1")));
+    }
+}
