@@ -1,1 +1,3 @@
-//! To be written.
+//! XMPP without sockets: addresses, stanzas, streams, extensions.
+
+pub mod jid;

@@ -1,0 +1,166 @@
+//! The preparation of local parts and resources: PRECIS (RFC 8264, RFC 8265) with a short way for ASCII.
+
+use super::{JidError, MAX_PART, Part};
+use base::Str;
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+use precis_profiles::precis_core::profile::Rules;
+use precis_profiles::precis_core::stringclasses::StringClass;
+use precis_profiles::precis_core::{self, DerivedPropertyValue, FreeformClass, IdentifierClass};
+use precis_profiles::{OpaqueString, UsernameCaseMapped};
+use std::borrow::Cow;
+
+/// Mapping shrinks text at most threefold (a full-width letter of three octets becomes one), so that what is longer
+/// than this can never fit. It bounds the work that an address can ask for.
+const MAX_RAW: usize = 3 * MAX_PART;
+
+/// The local part by UsernameCaseMapped (RFC 8265 §3.3) without the characters of RFC 7622 §3.3.1.
+pub(super) fn local(text: &str) -> Result<Str, JidError> {
+    const PART: Part = Part::Local;
+    if text.is_ascii() {
+        check_length(PART, text, MAX_PART)?;
+        if let Some(bad) = text.bytes().find(|&b| !b.is_ascii_graphic() || is_excluded(b)) {
+            return Err(JidError::Forbidden(PART, char::from(bad)));
+        }
+        let mut out = Str::from(text);
+        out.make_ascii_lowercase();
+        return Ok(out);
+    }
+    check_length(PART, text, MAX_RAW)?;
+    let out = settle(PART, text, username)?;
+    if let Some(bad) = out.bytes().find(|&b| is_excluded(b)) {
+        return Err(JidError::Forbidden(PART, char::from(bad)));
+    }
+    check_length(PART, &out, MAX_PART)?;
+    Ok(Str::from(out))
+}
+
+/// The resource by OpaqueString (RFC 8265 §4.2). Spaces may stand anywhere, also first and last: the profile allows it
+/// and so do servers, though RFC 7622 table 2 lists a leading space among its errors.
+pub(super) fn resource(text: &str) -> Result<Str, JidError> {
+    const PART: Part = Part::Resource;
+    if text.is_ascii() {
+        check_length(PART, text, MAX_PART)?;
+        if let Some(bad) = text.bytes().find(u8::is_ascii_control) {
+            return Err(JidError::Forbidden(PART, char::from(bad)));
+        }
+        return Ok(Str::from(text));
+    }
+    check_length(PART, text, MAX_RAW)?;
+    let out = settle(PART, text, opaque)?;
+    check_length(PART, &out, MAX_PART)?;
+    Ok(Str::from(out))
+}
+
+/// RFC 7622 §3.3.1: what a local part may not have though its string class allows it.
+fn is_excluded(byte: u8) -> bool {
+    matches!(byte, b'"' | b'&' | b'\'' | b'/' | b':' | b'<' | b'>' | b'@')
+}
+
+fn check_length(part: Part, text: &str, max: usize) -> Result<(), JidError> {
+    match text.len() {
+        0 => Err(JidError::Empty(part)),
+        n if n > max => Err(JidError::TooLong(part)),
+        _ => Ok(()),
+    }
+}
+
+/// Applies `rules` until nothing changes any more, at most three times over (RFC 8264 §7). Once is not always enough:
+/// `=` and a combining stroke are allowed apart but compose to a symbol that is not.
+fn settle<'a>(
+    part: Part,
+    text: &'a str,
+    rules: fn(Part, Cow<'a, str>) -> Result<Cow<'a, str>, JidError>,
+) -> Result<Cow<'a, str>, JidError> {
+    let mut now = rules(part, Cow::Borrowed(text))?;
+    for _ in 0..3 {
+        let next = rules(part, now.clone())?;
+        if next == now {
+            return Ok(now);
+        }
+        now = next;
+    }
+    Err(JidError::Unstable(part))
+}
+
+fn username(part: Part, text: Cow<'_, str>) -> Result<Cow<'_, str>, JidError> {
+    let profile = UsernameCaseMapped::new();
+    let fail = |e| failed(part, &e);
+    let text = profile.width_mapping_rule(text).map_err(fail)?;
+    in_class(part, &IdentifierClass::default(), &text)?;
+    let text = profile.case_mapping_rule(text).map_err(fail)?;
+    let text = profile.normalization_rule(text).map_err(fail)?;
+    profile.directionality_rule(text).map_err(|_| JidError::Directionality(part))
+}
+
+fn opaque(part: Part, text: Cow<'_, str>) -> Result<Cow<'_, str>, JidError> {
+    let profile = OpaqueString::new();
+    let fail = |e| failed(part, &e);
+    in_class(part, &FreeformClass::default(), &text)?;
+    let text = profile.additional_mapping_rule(text).map_err(fail)?;
+    profile.normalization_rule(text).map_err(fail)
+}
+
+fn failed(part: Part, error: &precis_core::Error) -> JidError {
+    match error {
+        precis_core::Error::BadCodepoint(info) => {
+            JidError::Forbidden(part, char::from_u32(info.cp).unwrap_or(char::REPLACEMENT_CHARACTER))
+        }
+        precis_core::Error::Invalid | precis_core::Error::Unexpected(_) => JidError::Unstable(part),
+    }
+}
+
+/// Whether each character of `text` belongs to the string class.
+///
+/// The class tables are those of Unicode 6.3, the last version that IANA registered for PRECIS. What they call
+/// unassigned may be a letter or an emoji of today, and a room's occupants do use those as their names: RFC 8264 §9
+/// derives the classes for any version of Unicode, so newer tables decide there (see [`assigned_since`]).
+fn in_class<C: StringClass>(part: Part, class: &C, text: &str) -> Result<(), JidError> {
+    let mut place = text.char_indices();
+    while let Some((at, c)) = place.next() {
+        let allowed = match class.get_value_from_char(c) {
+            DerivedPropertyValue::PValid | DerivedPropertyValue::SpecClassPval => true,
+            DerivedPropertyValue::SpecClassDis | DerivedPropertyValue::Disallowed => false,
+            DerivedPropertyValue::Unassigned => match part {
+                Part::Local => c.is_alphanumeric() && assigned_since(c),
+                Part::Domain | Part::Resource => assigned_since(c),
+            },
+            // The rule of such a character looks at its neighbours; the crate checks it over the whole text, so cut
+            // away what newer tables have to judge.
+            DerivedPropertyValue::ContextJ | DerivedPropertyValue::ContextO => {
+                let known = |c: char| class.get_value_from_char(c) != DerivedPropertyValue::Unassigned;
+                let end = place.as_str().find(|c| !known(c)).map_or(text.len(), |n| at + c.len_utf8() + n);
+                let start = text[..at].rfind(|c| !known(c)).map_or(0, |n| n + width_at(text, n));
+                class.allows(&text[start..end]).is_ok()
+            }
+        };
+        if !allowed {
+            return Err(JidError::Forbidden(part, c));
+        }
+    }
+    Ok(())
+}
+
+fn width_at(text: &str, at: usize) -> usize {
+    text[at..].chars().next().map_or(1, char::len_utf8)
+}
+
+/// Whether today's Unicode, as IDNA's mapping table (UTS #46) knows it, has `c` and leaves it as it is.
+fn assigned_since(c: char) -> bool {
+    let name = Uts46::new();
+    // Alone, for what writes from right to left; behind a letter, for what may not begin a name.
+    [String::from(c), format!("a{c}")].iter().any(|label| {
+        name.to_ascii(label.as_bytes(), AsciiDenyList::EMPTY, Hyphens::Allow, DnsLength::Ignore).is_ok()
+            && name.to_unicode(label.as_bytes(), AsciiDenyList::EMPTY, Hyphens::Allow).0 == label.as_str()
+    })
+}
+
+/// Whether Nodeprep or Nameprep (RFC 3491, RFC 6122 appendix A) turns `c`, which the rules here keep, into something
+/// else: the letters that RFC 3454 table B.2 folds to several, and the joiners that table B.1 takes away.
+pub(super) fn folds_in_stringprep(c: char) -> bool {
+    matches!(c,
+        'ß' | '\u{345}' | 'ς'
+        | '\u{1f80}'..='\u{1f87}' | '\u{1f90}'..='\u{1f97}' | '\u{1fa0}'..='\u{1fa7}'
+        | '\u{1fb2}'..='\u{1fb4}' | '\u{1fb7}' | '\u{1fc2}'..='\u{1fc4}' | '\u{1fc7}'
+        | '\u{1ff2}'..='\u{1ff4}' | '\u{1ff7}'
+        | '\u{200c}' | '\u{200d}')
+}
