@@ -23,7 +23,7 @@ pub fn domain(name: &str) -> Result<Str, JidError> {
     }
     if let Some(literal) = name.strip_prefix('[') {
         let address = literal.strip_suffix(']').and_then(|a| a.parse::<Ipv6Addr>().ok());
-        return address.map(|a| format_compact!("[{a}]")).ok_or(JidError::Domain("bad IPv6 literal"));
+        return address.map(|a| format_compact!("[{a}]")).ok_or(JidError::BadDomain("bad IPv6 literal"));
     }
     // RFC 7622 §3.2: the dot goes before anything else is done.
     let stripped = name.strip_suffix('.').unwrap_or(name);
@@ -36,7 +36,7 @@ pub fn domain(name: &str) -> Result<Str, JidError> {
     }
     let (unicode, valid) = uts46().to_unicode(stripped.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast);
     if valid.is_err() {
-        return Err(JidError::Domain("no IDNA name"));
+        return Err(JidError::BadDomain("no IDNA name"));
     }
     // Other full stops (U+3002 and its kin) became dots.
     let unicode = if stripped.len() == name.len() { unicode.strip_suffix('.').unwrap_or(&unicode) } else { &unicode };
@@ -57,7 +57,7 @@ fn to_ascii(name: &str) -> Result<Str, JidError> {
     uts46()
         .to_ascii(name.as_bytes(), AsciiDenyList::STD3, Hyphens::CheckFirstLast, DnsLength::Verify)
         .map(Str::from)
-        .map_err(|_| JidError::Domain("too long for DNS"))
+        .map_err(|_| JidError::BadDomain("too long for DNS"))
 }
 
 /// A name of ASCII letters, digits and hyphens: RFC 1123 §2.1, with the lengths of RFC 1034 §3.1.
@@ -68,21 +68,21 @@ fn check_ascii(name: &str) -> Result<(), JidError> {
     let mut last = "";
     for label in name.split('.') {
         if label.is_empty() {
-            return Err(JidError::Domain("empty label"));
+            return Err(JidError::BadDomain("empty label"));
         }
         if label.len() > 63 {
-            return Err(JidError::Domain("label longer than 63 octets"));
+            return Err(JidError::BadDomain("label longer than 63 octets"));
         }
         if let Some(bad) = label.bytes().find(|b| !b.is_ascii_alphanumeric() && *b != b'-') {
             return Err(JidError::Forbidden(Part::Domain, char::from(bad)));
         }
         if label.starts_with('-') || label.ends_with('-') {
-            return Err(JidError::Domain("label starts or ends with a hyphen"));
+            return Err(JidError::BadDomain("label starts or ends with a hyphen"));
         }
         last = label;
     }
     if last.bytes().all(|b| b.is_ascii_digit()) && name.parse::<Ipv4Addr>().is_err() {
-        return Err(JidError::Domain("bad IPv4 address"));
+        return Err(JidError::BadDomain("bad IPv4 address"));
     }
     Ok(())
 }

@@ -148,3 +148,70 @@ fn unescaped(code: &[u8], any_case: bool) -> Option<char> {
         _ => return None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn characters_and_lookalikes() {
+        for (plain, escaped) in [
+            ("romeo", "romeo"),
+            ("o'hara", r"o\27hara"),
+            ("two words", r"two\20words"),
+            (r#"" &'/:<>@"z"#, r"\22\20\26\27\2f\3a\3c\3e\40\22z"),
+            // A backslash that begins no code needs nothing.
+            (r"a\b", r"a\b"),
+            (r"a\", r"a\"),
+            (r"a\2", r"a\2"),
+            (r"a\41", r"a\41"),
+            // One that does is guarded, and only that one.
+            (r"a\2fb", r"a\5c2fb"),
+            (r"\5c", r"\5c5c"),
+            (r"\5c5c", r"\5c5c5c"),
+            (r"\\27", r"\\5c27"),
+            (r"\20x", r"\5c20x"),
+            // Upper case is no code in a text whose case stays.
+            (r"a\2Fb", r"a\2Fb"),
+            ("tréville@paris", r"tréville\40paris"),
+        ] {
+            assert_eq!(escape(plain).as_deref(), Ok(escaped), "{plain}");
+            assert_eq!(unescape(escaped), plain, "{escaped}");
+        }
+        assert_eq!(escape_any_case(r"a\2Fb\5Cc\3D").as_deref(), Ok(r"a\5c2Fb\5c5Cc\3D"));
+    }
+
+    #[test]
+    fn what_has_no_escaped_form() {
+        for (text, why) in [
+            ("", EscapeError::Empty),
+            (" ", EscapeError::EdgeSpace),
+            (" a", EscapeError::EdgeSpace),
+            ("a ", EscapeError::EdgeSpace),
+            ("a\0b", EscapeError::NoEscape('\0')),
+            ("a\tb", EscapeError::NoEscape('\t')),
+            ("a\rb", EscapeError::NoEscape('\r')),
+            ("a\u{7f}b", EscapeError::NoEscape('\u{7f}')),
+        ] {
+            assert_eq!(escape(text), Err(why), "{text:?}");
+        }
+        assert_eq!(escape(&"@".repeat(341)).unwrap().len(), 1023);
+        assert_eq!(escape(&"@".repeat(342)), Err(EscapeError::TooLong));
+        assert_eq!(escape(&"a".repeat(1024)), Err(EscapeError::TooLong));
+    }
+
+    proptest! {
+        #[test]
+        fn escaping_is_undone(text in r#"[ab2f5c0\\ "&'/:<>@é]{1,20}"#) {
+            if let Ok(escaped) = escape(&text) {
+                prop_assert_eq!(unescape(&escaped), text);
+            }
+        }
+
+        #[test]
+        fn no_text_breaks_it(text in "\\PC{0,20}") {
+            let _ = escape(&unescape(&text));
+        }
+    }
+}

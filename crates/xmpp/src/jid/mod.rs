@@ -46,7 +46,7 @@ pub enum JidError {
     /// The part never comes to rest under its mapping rules (RFC 8264 §7).
     Unstable(Part),
     /// The domain is neither a host name, nor an IDNA name, nor an IP literal; why.
-    Domain(&'static str),
+    BadDomain(&'static str),
 }
 
 /// A part of a [`Jid`].
@@ -182,7 +182,7 @@ impl fmt::Display for JidError {
             JidError::Forbidden(part, c) => write!(f, "{part} has U+{:04X}, which it may not", u32::from(*c)),
             JidError::Directionality(part) => write!(f, "{part} breaks the Bidi Rule"),
             JidError::Unstable(part) => write!(f, "{part} has no stable form"),
-            JidError::Domain(why) => write!(f, "domainpart is no name or address: {why}"),
+            JidError::BadDomain(why) => write!(f, "domainpart is no name or address: {why}"),
         }
     }
 }

@@ -144,13 +144,14 @@ fn width_at(text: &str, at: usize) -> usize {
     text[at..].chars().next().map_or(1, char::len_utf8)
 }
 
-/// Whether today's Unicode, as IDNA's mapping table (UTS #46) knows it, has `c` and leaves it as it is.
+/// Whether today's Unicode, as IDNA's mapping table (UTS #46) knows it, has `c` and maps at most its case.
 fn assigned_since(c: char) -> bool {
     let name = Uts46::new();
     // Alone, for what writes from right to left; behind a letter, for what may not begin a name.
     [String::from(c), format!("a{c}")].iter().any(|label| {
         name.to_ascii(label.as_bytes(), AsciiDenyList::EMPTY, Hyphens::Allow, DnsLength::Ignore).is_ok()
-            && name.to_unicode(label.as_bytes(), AsciiDenyList::EMPTY, Hyphens::Allow).0 == label.as_str()
+            && name.to_unicode(label.as_bytes(), AsciiDenyList::EMPTY, Hyphens::Allow).0.to_lowercase()
+                == label.to_lowercase()
     })
 }
 
