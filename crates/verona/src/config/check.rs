@@ -1,0 +1,68 @@
+//! Checks of values against each other.
+
+use super::mistake::Wrong;
+use super::read::{Item, Reader};
+use super::sections::{RawComponent, RawPeer, has_transport};
+use super::value::{self, Listen};
+use std::collections::BTreeSet;
+
+/// Every domain is on one side only: a domain on both would send what comes from one side back to it.
+pub(super) fn domains(
+    r: &mut Reader<'_>,
+    components: &[RawComponent],
+    xmpp_domains: &[Item<String>],
+    peers: Option<&[RawPeer]>,
+    phone_domain: Option<&str>,
+) {
+    let mut own: BTreeSet<&str> = BTreeSet::new();
+    for RawComponent { key, domain, allow_from, .. } in components {
+        let Some(domain) = domain else { continue };
+        let at = format!("{key}.domain");
+        if xmpp_domains.iter().any(|x| x.value == *domain) {
+            r.wrong(&at, Wrong::new("also an XMPP domain in sip.domains: messages would go in a circle", ""));
+        }
+        if !own.insert(domain) {
+            r.wrong(&at, Wrong::new("another component stands for this domain", ""));
+        }
+        for Item { key, value } in allow_from.iter().flatten() {
+            if value.as_ref() == Some(domain) {
+                r.wrong(key, Wrong::new("the component's own domain: messages would go in a circle", ""));
+            }
+        }
+    }
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
+    for Item { key, value } in xmpp_domains {
+        if !seen.insert(value) {
+            r.wrong(key, Wrong::new("the same domain twice", ""));
+        }
+    }
+    for Item { key, value } in peers.iter().flat_map(|p| p.iter()).flat_map(|p| &p.domains) {
+        let Some(domain) = value else { continue };
+        if seen.contains(domain.as_str()) {
+            r.wrong(key, Wrong::new("an XMPP domain in sip.domains: nobody may send SIP for it", "SIP domains"));
+        } else if !own.contains(domain.as_str()) {
+            r.warn(key, "no component stands for this domain, so nothing from it can go on to XMPP");
+        }
+    }
+    if let Some(domain) = phone_domain
+        && !own.contains(domain)
+    {
+        let allowed = own.into_iter().collect::<Vec<_>>().join(", ");
+        r.wrong("sip.phone_domain", Wrong::new("no component stands for this domain", allowed));
+    }
+}
+
+/// The proxy is reached from a socket of its transport: over UDP the answers come to the socket that asked.
+pub(super) fn proxy_transport(r: &mut Reader<'_>, listen: &[Listen]) {
+    if let Some(proxy) = r.peek("sip.outbound_proxy").and_then(|text| value::proxy(text).ok())
+        && !listen.is_empty()
+        && !has_transport(listen, proxy.transport)
+    {
+        let name = proxy.transport.name();
+        let wrong = Wrong::new(
+            format!("goes over {name}, but sip.listen has no {name} socket"),
+            format!("an entry \"{name}:ADDRESS:PORT\" in sip.listen, or another transport"),
+        );
+        r.wrong("sip.outbound_proxy", wrong);
+    }
+}

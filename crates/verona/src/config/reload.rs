@@ -1,0 +1,91 @@
+//! What a new configuration changes, and what of it a running gateway can take over.
+
+use super::{AllMistakes, Config, Environment};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// A configuration that was read anew, and how it differs from the one in force.
+#[derive(Debug)]
+pub struct ReloadPlan {
+    /// The new configuration.
+    pub config: Config,
+    /// Changed keys that the running gateway takes over.
+    pub live: Vec<String>,
+    /// Changed keys that need a restart: sockets, streams, the store, and what is shared out at the start.
+    pub restart: Vec<String>,
+}
+
+impl ReloadPlan {
+    /// Whether the running gateway may go over to the new configuration. A reload is all or nothing: half a new file is a
+    /// configuration that nobody wrote.
+    pub fn applicable(&self) -> bool {
+        self.restart.is_empty()
+    }
+
+    /// Compares two configurations.
+    pub fn between(old: &Config, new: Config) -> ReloadPlan {
+        let (before, after) = (leaves(old), leaves(&new));
+        let keys: BTreeSet<&String> = before.keys().chain(after.keys()).collect();
+        let changed = keys.into_iter().filter(|key| before.get(*key) != after.get(*key)).cloned();
+        let (live, restart) = changed.partition(|key| is_live(key));
+        ReloadPlan { config: new, live, restart }
+    }
+}
+
+/// Reads `path` again for a gateway that runs with `old`.
+pub fn reload(old: &Config, path: &Path) -> Result<ReloadPlan, AllMistakes> {
+    let loaded = super::load(path, Environment::of_process())?;
+    Ok(ReloadPlan::between(old, loaded.config))
+}
+
+/// Whether a running gateway takes over a change of this key.
+fn is_live(key: &str) -> bool {
+    const LIVE: [&str; 10] = [
+        "sip.domains",
+        "sip.outbound_proxy",
+        "sip.peer",
+        "sip.phone_domain",
+        "security.allow_networks",
+        "log.level",
+        "limits.rate_per_sender",
+        "limits.burst_per_sender",
+        "limits.queue_per_pair",
+        "limits.retry_after",
+    ];
+    LIVE.contains(&key) || key.starts_with("message.") || key.ends_with(".allow_from")
+}
+
+/// Every key with a text that is the same exactly where the value is. The secrets are among them: it stays in here.
+fn leaves(config: &Config) -> BTreeMap<String, String> {
+    // Taken apart without `..`, so that a new key cannot be forgotten.
+    let Config { xmpp, sip, message, security, store, admin, log, limits } = config;
+    let super::Xmpp { components, times } = xmpp;
+    let super::Sip { domains, listen, outbound_proxy, peers, phone_domain, times: sip_times } = sip;
+    let mut all = BTreeMap::new();
+    let mut set = |key: &str, value: String| {
+        all.insert(key.to_owned(), value);
+    };
+    for super::Component { domain, server, secret, allow_from } in components {
+        set(&format!("xmpp.component({domain})"), String::new());
+        set(&format!("xmpp.component({domain}).server"), server.to_string());
+        set(&format!("xmpp.component({domain}).secret"), secret.reveal().to_owned());
+        set(&format!("xmpp.component({domain}).allow_from"), format!("{allow_from:?}"));
+    }
+    let places: Vec<String> = listen.iter().map(ToString::to_string).collect();
+    let names: Vec<String> = listen.iter().map(|l| l.advertise.to_string()).collect();
+    set("sip.domains", format!("{domains:?}"));
+    set("sip.listen", places.join(" "));
+    set("sip.advertise", names.join(" "));
+    set("sip.outbound_proxy", format!("{:?}", outbound_proxy.as_ref().map(|p| &p.uri)));
+    set("sip.peer", format!("{peers:?}"));
+    set("sip.phone_domain", format!("{phone_domain:?}"));
+    set("security.allow_networks", format!("{:?}", security.allow_networks));
+    set("store.url", format!("{:?}", store.url));
+    set("admin.listen", format!("{:?}", admin.listen));
+    set("log.level", log.level.clone());
+    set("log.format", format!("{:?}", log.format));
+    for (key, value) in times.keys().into_iter().chain(sip_times.keys()).chain(message.keys()).chain(limits.keys()) {
+        set(key, value);
+    }
+    all
+}

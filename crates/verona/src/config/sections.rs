@@ -1,0 +1,280 @@
+//! The sections of the file, each read by one function. A mistake does not end the reading.
+
+use super::mistake::Wrong;
+use super::read::{Item, Reader};
+use super::value::{self, Domains, HostPort, Listen, Network, ProxyUri, Secret, Store, Transport};
+use super::{
+    Admin, Component, Config, Limits, Log, LogFormat, Message, Peer, Peers, Security, Sip, SipTimes, StoreConfig, Xmpp,
+    XmppTimes, check,
+};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::path::Path;
+
+/// A component before the defaults that come from other sections.
+pub(super) struct RawComponent {
+    pub(super) key: String,
+    pub(super) domain: Option<String>,
+    server: Option<HostPort>,
+    secret: Option<Secret>,
+    pub(super) allow_from: Option<Vec<Item<Option<String>>>>,
+}
+
+/// A peer before `"*"` is known.
+pub(super) struct RawPeer {
+    source: Option<Network>,
+    pub(super) domains: Vec<Item<Option<String>>>,
+}
+
+/// Reads everything. `None`: something without which there is no configuration is missing; the reader knows what.
+pub(super) fn read(r: &mut Reader<'_>, world_readable: bool) -> Option<Config> {
+    let times = XmppTimes::read(r);
+    if times.reconnect_min > times.reconnect_max {
+        r.wrong("xmpp.reconnect_min", Wrong::new("longer than xmpp.reconnect_max", ""));
+    }
+    let components = components(r, world_readable);
+    let sip_times = SipTimes::read(r);
+    let domains = r.texts("sip.domains", value::domain);
+    if domains.as_ref().is_none_or(Vec::is_empty) && !r.is_wrong("sip.domains") {
+        r.missing("sip.domains", "the XMPP domains that SIP users reach here: [\"example.com\"]");
+    }
+    let domains = domains.unwrap_or_default();
+    let listen = listen(r);
+    let outbound_proxy = r.text("sip.outbound_proxy", value::proxy);
+    if !r.has("sip.outbound_proxy") {
+        r.warn("sip.outbound_proxy", "missing: nothing from XMPP will reach SIP");
+    }
+    let phone_domain = r.text("sip.phone_domain", value::domain);
+    let raw_peers = peers(r);
+    check::domains(r, &components, &domains, raw_peers.as_deref(), phone_domain.as_deref());
+
+    let message = Message::read(r);
+    r.table("security");
+    let allow_networks = values(r.texts("security.allow_networks", value::network).unwrap_or_default());
+    r.table("store");
+    let url = r.text("store.url", value::store).unwrap_or(Store::Memory);
+    r.table("admin");
+    let admin = r.text("admin.listen", value::socket);
+    if admin.is_some_and(|a| !a.ip().is_loopback()) {
+        r.warn("admin.listen", "not a loopback address: whoever reaches it may read /metrics");
+    }
+    let log = log(r);
+    let limits = Limits::read(r);
+
+    let own: Vec<String> = components.iter().filter_map(|c| c.domain.clone()).collect();
+    let domains = values(domains);
+    let peers = finish_peers(raw_peers, &own, outbound_proxy.as_ref());
+    let components = components
+        .into_iter()
+        .map(|c| {
+            let allow_from = match c.allow_from.map(values) {
+                None => Domains::These(domains.clone()),
+                Some(listed) if listed.iter().any(Option::is_none) => Domains::Any,
+                Some(listed) => Domains::These(listed.into_iter().flatten().collect()),
+            };
+            Some(Component { domain: c.domain?, server: c.server?, secret: c.secret?, allow_from })
+        })
+        .collect::<Option<Vec<_>>>()?;
+    Some(Config {
+        xmpp: Xmpp { components, times },
+        sip: Sip { domains, listen, outbound_proxy, peers, phone_domain, times: sip_times },
+        message,
+        security: Security { allow_networks },
+        store: StoreConfig { url },
+        admin: Admin { listen: admin },
+        log,
+        limits,
+    })
+}
+
+fn values<T>(items: Vec<Item<T>>) -> Vec<T> {
+    items.into_iter().map(|item| item.value).collect()
+}
+
+fn components(r: &mut Reader<'_>, world_readable: bool) -> Vec<RawComponent> {
+    let keys = r.tables("xmpp.component");
+    if keys.is_empty() && !r.is_wrong("xmpp.component") {
+        r.missing("xmpp.component", "at least one [[xmpp.component]] with domain, server and secret");
+    }
+    keys.into_iter()
+        .map(|key| {
+            let domain = need(r, &format!("{key}.domain"), "the SIP domain that the gateway stands for", value::domain);
+            let at = format!("{key}.server");
+            let server = need(r, &at, "the XMPP server's component port: \"127.0.0.1:5347\"", value::host_port);
+            if server.as_ref().is_some_and(|s| !is_loopback(s)) {
+                r.warn(&at, "not a loopback address: the component stream is not encrypted, so the way there must be safe");
+            }
+            let secret = secret(r, &key, world_readable);
+            let allow_from = r.texts(&format!("{key}.allow_from"), value::domain_or_any);
+            RawComponent { key, domain, server, secret, allow_from }
+        })
+        .collect()
+}
+
+fn is_loopback(server: &HostPort) -> bool {
+    match &server.host {
+        value::Host::Address(a) => a.to_canonical().is_loopback(),
+        value::Host::Name(name) => name == "localhost",
+    }
+}
+
+/// A text that must be there.
+fn need<T>(r: &mut Reader<'_>, key: &str, allowed: &str, parse: impl Fn(&str) -> Result<T, Wrong>) -> Option<T> {
+    if !r.has(key) {
+        r.expect_key(key);
+        r.missing(key, allowed);
+        return None;
+    }
+    r.text(key, parse)
+}
+
+/// The secret, or the file with the secret. From the environment either wins over the other one in the file.
+fn secret(r: &mut Reader<'_>, component: &str, world_readable: bool) -> Option<Secret> {
+    let (inline, file) = (format!("{component}.secret"), format!("{component}.secret_file"));
+    r.expect_key(&inline);
+    r.expect_key(&file);
+    let use_inline = match (r.has(&inline), r.has(&file)) {
+        (false, false) => {
+            r.missing(&inline, "secret = \"...\", or secret_file = \"PATH\"");
+            return None;
+        }
+        (true, true) if r.from_environment(&inline) == r.from_environment(&file) => {
+            r.wrong(&file, Wrong::new("beside secret", "one of secret and secret_file"));
+            return None;
+        }
+        (true, true) => r.from_environment(&inline),
+        (inline, _) => inline,
+    };
+    if use_inline {
+        if world_readable && !r.from_environment(&inline) {
+            r.warn(&inline, "everybody on this machine can read the file: chmod o-r, or use secret_file");
+        }
+        return r.text(&inline, not_empty).map(Secret::new);
+    }
+    let secret = r.text(&file, |path| {
+        // One more than the longest: a longer file is a mistake, not a reason to read it.
+        const LONGEST: u64 = 4096;
+        let read = || {
+            let mut text = String::new();
+            let opened = std::fs::File::open(path)?;
+            std::io::Read::read_to_string(&mut std::io::Read::take(opened, LONGEST + 1), &mut text)?;
+            Ok::<_, std::io::Error>(text)
+        };
+        match read() {
+            Ok(text) if text.len() as u64 > LONGEST => Err(Wrong::new("the file is longer than 4096 bytes", "")),
+            Ok(text) => not_empty(text.trim_end_matches(['\r', '\n'])),
+            Err(e) => Err(Wrong::new(format!("cannot be read: {e}"), "a file with the secret as its only line")),
+        }
+    });
+    let path = r.text(&file, |path| Ok(path.to_owned())).unwrap_or_default();
+    if super::world_readable(Path::new(&path)) {
+        r.warn(&file, "everybody on this machine can read this file: chmod o-r");
+    }
+    secret.map(Secret::new)
+}
+
+fn not_empty(text: &str) -> Result<String, Wrong> {
+    match text {
+        "" => Err(Wrong::new("empty", "the secret that the XMPP server has for this component")),
+        _ if text.contains(['\n', '\r']) => Err(Wrong::new("more than one line", "the secret alone")),
+        _ => Ok(text.to_owned()),
+    }
+}
+
+fn listen(r: &mut Reader<'_>) -> Vec<Listen> {
+    const ALLOWED: &str = "at least one socket: [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]";
+    let names = r.texts("sip.advertise", value::advertise).unwrap_or_default();
+    for (i, name) in names.iter().enumerate() {
+        if names[..i].iter().any(|earlier| earlier.value.0 == name.value.0) {
+            r.wrong(&name.key, Wrong::new("a second one for this transport", "one for each transport"));
+        }
+    }
+    let sockets = r.texts("sip.listen", value::listen);
+    if sockets.as_ref().is_none_or(Vec::is_empty) && !r.is_wrong("sip.listen") {
+        r.missing("sip.listen", ALLOWED);
+    }
+    let sockets = sockets.unwrap_or_default();
+    let mut listen = vec![];
+    for (i, Item { key, value: (transport, address) }) in sockets.iter().enumerate() {
+        let name = names.iter().find(|n| n.value.0 == *transport).map(|n| n.value.1.clone());
+        if sockets[..i].iter().any(|earlier| earlier.value == (*transport, *address)) && address.port() != 0 {
+            r.wrong(key, Wrong::new("the same socket twice", ""));
+        }
+        if name.is_none() && address.ip().is_unspecified() {
+            let allowed = format!("sip.advertise = [\"{}:HOST:PORT\"] beside it", transport.name());
+            r.wrong(key, Wrong::new("an address that cannot be written into Via: nobody could answer to it", allowed));
+        }
+        if address.port() == 0 {
+            r.warn(key, "the system chooses the port: fit for tests only");
+        }
+        listen.push(Listen { transport: *transport, address: *address, advertise: name.unwrap_or((*address).into()) });
+    }
+    for name in names.iter().filter(|n| !listen.iter().any(|l| l.transport == n.value.0)) {
+        r.warn(&name.key, "there is no socket of this transport");
+    }
+    check::proxy_transport(r, &listen);
+    listen
+}
+
+fn peers(r: &mut Reader<'_>) -> Option<Vec<RawPeer>> {
+    if !r.has("sip.peer") {
+        r.expect_key("sip.peer");
+        return None;
+    }
+    let keys = r.tables("sip.peer");
+    let read = keys.into_iter().map(|key| {
+        let source = need(r, &format!("{key}.source"), "a network such as \"192.0.2.0/24\"", value::network);
+        let at = format!("{key}.domains");
+        let domains = r.texts(&at, value::domain_or_any);
+        if domains.as_ref().is_none_or(Vec::is_empty) && !r.is_wrong(&at) {
+            r.missing(&at, "the SIP domains that it may send for, or [\"*\"] for those of all components");
+        }
+        RawPeer { source, domains: domains.unwrap_or_default() }
+    });
+    Some(read.collect())
+}
+
+fn finish_peers(raw: Option<Vec<RawPeer>>, own: &[String], proxy: Option<&ProxyUri>) -> Peers {
+    let Some(raw) = raw else {
+        let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        let mut sources = vec![Network { address: Ipv4Addr::new(127, 0, 0, 0).into(), prefix: 8 }, Network::of(loopback[1])];
+        let mut proxy_by_name = false;
+        match proxy.map(|p| &p.host) {
+            Some(value::Host::Address(a)) if !a.to_canonical().is_loopback() => sources.push(Network::of(*a)),
+            Some(value::Host::Name(_)) => proxy_by_name = true,
+            _ => {}
+        }
+        let entries = sources.into_iter().map(|source| Peer { source, domains: own.to_vec() }).collect();
+        return Peers { entries, proxy_by_name };
+    };
+    let entries = raw.into_iter().filter_map(|peer| {
+        let listed = values(peer.domains);
+        let domains = match listed.iter().any(Option::is_none) {
+            true => own.to_vec(),
+            false => listed.into_iter().flatten().collect(),
+        };
+        Some(Peer { source: peer.source?, domains })
+    });
+    Peers { entries: entries.collect(), proxy_by_name: false }
+}
+
+fn log(r: &mut Reader<'_>) -> Log {
+    r.table("log");
+    let level = r.text("log.level", |text| match crate::log::levels(text) {
+        Ok(_) => Ok(text.to_owned()),
+        Err(problem) => Err(Wrong::new(
+            problem,
+            "off, error, warn, info, debug or trace; by module: \"info,verona::io=debug\"",
+        )),
+    });
+    let format = r.text("log.format", |text| match text {
+        "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        _ => Err(Wrong::new("not a format", "\"text\" or \"json\"")),
+    });
+    Log { level: level.unwrap_or_else(|| "info".to_owned()), format: format.unwrap_or(LogFormat::Text) }
+}
+
+/// The name of the transports that are listened on.
+pub(super) fn has_transport(listen: &[Listen], transport: Transport) -> bool {
+    listen.iter().any(|l| l.transport == transport)
+}

@@ -1,0 +1,168 @@
+//! The plain settings: numbers, switches and lengths of time, each with its default and its bounds in one line.
+
+use super::read::Reader;
+use super::value::show_duration;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+/// A type that a plain setting may have.
+pub(crate) trait Setting: Sized {
+    /// What bounds it.
+    type Bounds;
+    fn read(reader: &mut Reader<'_>, key: &str, bounds: &Self::Bounds) -> Option<Self>;
+    /// As TOML.
+    fn show(&self) -> String;
+}
+
+impl Setting for usize {
+    type Bounds = RangeInclusive<u64>;
+    fn read(reader: &mut Reader<'_>, key: &str, bounds: &Self::Bounds) -> Option<Self> {
+        reader.number(key, bounds).and_then(|n| usize::try_from(n).ok())
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for bool {
+    type Bounds = ();
+    fn read(reader: &mut Reader<'_>, key: &str, (): &()) -> Option<Self> {
+        reader.flag(key)
+    }
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Setting for Duration {
+    type Bounds = RangeInclusive<Duration>;
+    fn read(reader: &mut Reader<'_>, key: &str, bounds: &Self::Bounds) -> Option<Self> {
+        reader.duration(key, bounds)
+    }
+    fn show(&self) -> String {
+        format!("\"{}\"", show_duration(*self))
+    }
+}
+
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+const fn s(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+/// Makes a struct of plain settings, its reader, and the list of its keys with their values.
+macro_rules! settings {
+    ($(#[$doc:meta])* pub struct $name:ident in $table:literal {
+        $($(#[$field_doc:meta])* $field:ident: $type:ty = $default:expr, $bounds:expr;)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq)]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: $type,)*
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                $name { $($field: $default,)* }
+            }
+        }
+
+        impl $name {
+            pub(crate) fn read(reader: &mut Reader<'_>) -> $name {
+                let default = $name::default();
+                reader.table($table);
+                $name {
+                    $($field: <$type as Setting>::read(reader, concat!($table, ".", stringify!($field)), &$bounds)
+                        .unwrap_or(default.$field),)*
+                }
+            }
+
+            /// Every key with its value as TOML.
+            pub(crate) fn keys(&self) -> Vec<(&'static str, String)> {
+                vec![$((concat!($table, ".", stringify!($field)), Setting::show(&self.$field)),)*]
+            }
+        }
+    };
+}
+
+settings! {
+    /// The times of the component streams (XEP-0114).
+    pub struct XmppTimes in "xmpp" {
+        /// How long a batch of stanzas may wait for the answer to the ping behind it before it counts as taken.
+        barrier_timeout: Duration = s(2), ms(100)..=s(25);
+        /// A silent stream is pinged after this time (XEP-0199).
+        ping_interval: Duration = s(60), s(1)..=s(3600);
+        /// A stream whose ping gets no answer for so long is closed.
+        ping_timeout: Duration = s(20), s(1)..=s(300);
+        /// From the TCP connection to the end of the handshake.
+        handshake_timeout: Duration = s(10), s(1)..=s(60);
+        /// The first wait before a lost stream is opened again.
+        reconnect_min: Duration = s(1), ms(100)..=s(60);
+        /// The longest wait before a lost stream is opened again.
+        reconnect_max: Duration = s(30), s(1)..=s(3600);
+    }
+}
+
+settings! {
+    /// The times of SIP transactions.
+    pub struct SipTimes in "sip" {
+        /// T1, the estimate of a round trip (RFC 3261 §17.1.1.1). A request is given up after 64 times as long.
+        t1: Duration = ms(500), ms(50)..=s(4);
+    }
+}
+
+settings! {
+    /// How single messages are translated (RFC 7572).
+    pub struct Message in "message" {
+        /// HTML <-> XHTML-IM (XEP-0071), beside the plain text. False: the plain text alone.
+        rich: bool = true, ();
+        /// Disposition notifications (RFC 5438) <-> receipts (XEP-0184).
+        receipts: bool = true, ();
+        /// Is-composing (RFC 3994) <-> chat states (XEP-0085).
+        chat_states: bool = true, ();
+    }
+}
+
+settings! {
+    /// The bounds of what the gateway keeps and takes. Numbers are for the whole process.
+    pub struct Limits in "limits" {
+        /// Workers that share the conversations; 0: one for each processor.
+        shards: usize = 0, 0..=64;
+        /// Bytes of one SIP message; beyond: 513, and a TCP connection is closed.
+        message_bytes: usize = 65_536, 4_096..=1_048_576;
+        /// Bytes of one stanza; beyond: the stream is closed with a policy violation (RFC 6120 asks for 10,000 at least).
+        stanza_bytes: usize = 262_144, 10_000..=4_194_304;
+        /// SIP connections; beyond: new ones are closed.
+        connections: usize = 4_096, 1..=1_000_000;
+        /// SIP connections from one address; beyond: new ones are closed.
+        connections_per_address: usize = 256, 1..=1_000_000;
+        /// Open SIP transactions, for each side; beyond: 503, or resource-constraint.
+        transactions: usize = 16_384, 16..=1_000_000;
+        /// SIP requests whose answer is remembered for retransmissions, about 20 bytes each; beyond: 503.
+        answers: usize = 1_500_000, 1_024..=100_000_000;
+        /// SIP requests that wait until the XMPP server took their stanza; beyond: 503 with Retry-After.
+        held: usize = 8_192, 16..=1_000_000;
+        /// How long one of them may wait; then 503 with Retry-After. Less than the 32 s of timer F.
+        held_for: Duration = s(25), s(1)..=s(31);
+        /// Messages from one XMPP user to one SIP user that wait for those before them; beyond: resource-constraint.
+        queue_per_pair: usize = 64, 1..=65_536;
+        /// All messages that wait so; beyond: resource-constraint.
+        queued: usize = 16_384, 1..=1_000_000;
+        /// Bytes that wait to be written to one XMPP server or SIP connection; beyond: 503, or the connection is closed.
+        write_bytes: usize = 1_048_576, 65_536..=67_108_864;
+        /// Messages that one bare address may send in a second; beyond: 503, or resource-constraint. 0: no bound.
+        rate_per_sender: usize = 0, 0..=1_000_000;
+        /// Messages that it may send at once before the rate counts.
+        burst_per_sender: usize = 50, 1..=1_000_000;
+        /// What every Retry-After says.
+        retry_after: Duration = s(5), s(1)..=s(3600);
+        /// From the first byte of a SIP message on a connection to its last, and to the first message of a new connection.
+        half_message: Duration = s(10), s(1)..=s(300);
+        /// A SIP connection without traffic is closed after this time.
+        idle_connection: Duration = s(300), s(1)..=s(86_400);
+        /// How long SIGTERM waits for open transactions.
+        drain: Duration = s(30), ms(100)..=s(600);
+    }
+}

@@ -1,0 +1,388 @@
+//! The values of the configuration: each type, and how it is read from a text.
+
+use super::mistake::Wrong;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// A shared secret. It has no way to be printed: `Debug` shows that there is one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// A secret from its text.
+    pub fn new(text: impl Into<String>) -> Secret {
+        Secret(text.into())
+    }
+
+    /// The text, for the one place that proves knowledge of it.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(not shown)")
+    }
+}
+
+/// A transport of SIP that the gateway speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+    /// A stream.
+    Tcp,
+}
+
+impl Transport {
+    /// The name in the configuration and in URIs, lower case.
+    pub fn name(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+        }
+    }
+}
+
+/// A host: an address, or a name in lower case that is still to be resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Host {
+    /// A literal address.
+    Address(IpAddr),
+    /// A DNS name.
+    Name(String),
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Address(IpAddr::V6(a)) => write!(f, "[{a}]"),
+            Host::Address(IpAddr::V4(a)) => a.fmt(f),
+            Host::Name(name) => f.write_str(name),
+        }
+    }
+}
+
+/// A host and a port, printed as `HOST:PORT`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostPort {
+    /// The host.
+    pub host: Host,
+    /// The port, never 0 (except in the address to advertise of a socket whose port the system is to choose).
+    pub port: u16,
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+impl From<SocketAddr> for HostPort {
+    fn from(a: SocketAddr) -> Self {
+        HostPort { host: Host::Address(a.ip()), port: a.port() }
+    }
+}
+
+/// A socket that the SIP side listens on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listen {
+    /// UDP or TCP.
+    pub transport: Transport,
+    /// Where. Port 0 lets the system choose: for tests.
+    pub address: SocketAddr,
+    /// What the gateway calls itself in Via and Contact for this socket: `sip.advertise`, or the address itself.
+    pub advertise: HostPort,
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.transport.name(), self.address)
+    }
+}
+
+/// A network in CIDR notation; a single address is a network of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    /// The network's address; the bits beyond the prefix are zero.
+    pub address: IpAddr,
+    /// How many bits count: 0 to 32, or to 128.
+    pub prefix: u8,
+}
+
+impl Network {
+    /// A network of one address.
+    pub fn of(address: IpAddr) -> Network {
+        let address = address.to_canonical();
+        Network { address, prefix: width(address) }
+    }
+
+    /// Whether the address lies in the network. An IPv4 address mapped into IPv6 is an IPv4 address.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        width(address) == width(self.address) && masked(address, self.prefix) == self.address
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+fn width(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn masked(address: IpAddr, prefix: u8) -> IpAddr {
+    match address {
+        IpAddr::V4(a) => IpAddr::V4((a.to_bits() & u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)).into()),
+        IpAddr::V6(a) => IpAddr::V6((a.to_bits() & u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0)).into()),
+    }
+}
+
+/// The SIP proxy that takes what the gateway sends.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProxyUri {
+    /// The host; a name is resolved by the shell.
+    pub host: Host,
+    /// The port, 5060 where none is written.
+    pub port: u16,
+    /// The transport, UDP where none is written.
+    pub transport: Transport,
+    /// Whether the proxy is a loose router (RFC 3261 §16.12.1.1): its URI goes into a Route header field.
+    pub loose: bool,
+    /// The URI as written, in its canonical form.
+    pub uri: String,
+}
+
+/// Where sessions and messages are kept over a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Store {
+    /// Nowhere.
+    Memory,
+    /// In one file of the embedded database. A relative path starts at the working directory.
+    Redb(PathBuf),
+}
+
+/// Domains: any, or these.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Domains {
+    /// Written as `"*"`.
+    Any,
+    /// These and no others; each prepared as an XMPP domain part.
+    These(Vec<String>),
+}
+
+impl Domains {
+    /// Whether `domain`, prepared the same way, is one of them.
+    pub fn contains(&self, domain: &str) -> bool {
+        match self {
+            Domains::Any => true,
+            Domains::These(these) => these.iter().any(|d| d == domain),
+        }
+    }
+}
+
+/// A domain in the form that is compared: lower case, no dot at the end.
+pub(crate) fn domain(text: &str) -> Result<String, Wrong> {
+    const ALLOWED: &str = "a domain name such as \"example.com\"";
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let fault = if name.is_empty() {
+        "empty"
+    } else if name.contains('@') {
+        "an address, not a domain"
+    } else if name.contains(':') {
+        "not a domain: it has a port or a scheme"
+    } else if name.len() > 253 {
+        "longer than 253 bytes"
+    } else if name.split('.').any(|label| label.is_empty() || label.len() > 63) {
+        "not a domain: a part between the dots is empty or longer than 63 bytes"
+    } else if name.split('.').any(|label| label.starts_with('-') || label.ends_with('-')) {
+        "not a domain: a part starts or ends with a hyphen"
+    } else if name.chars().any(|c| c.is_ascii() && !c.is_ascii_alphanumeric() && c != '-' && c != '.' && c != '_') {
+        "not a domain: it has a character that domains do not have"
+    } else {
+        return Ok(name.to_lowercase());
+    };
+    Err(Wrong::new(fault, ALLOWED))
+}
+
+/// A domain, or `*` for any.
+pub(crate) fn domain_or_any(text: &str) -> Result<Option<String>, Wrong> {
+    match text {
+        "*" => Ok(None),
+        _ => domain(text).map(Some).map_err(|w| Wrong::new(w.problem, format!("{}, or \"*\" for any", w.allowed))),
+    }
+}
+
+/// A socket address: a literal IP address and a port.
+pub(crate) fn socket(text: &str) -> Result<SocketAddr, Wrong> {
+    text.parse().map_err(|_| {
+        Wrong::new("not an IP address with a port", "such as \"127.0.0.1:8480\" or \"[::1]:8480\"")
+    })
+}
+
+/// Transport and address of a socket.
+pub(crate) fn listen(text: &str) -> Result<(Transport, SocketAddr), Wrong> {
+    const ALLOWED: &str = "\"udp:ADDRESS:PORT\" or \"tcp:ADDRESS:PORT\" with an IP address, such as \"udp:192.0.2.1:5060\"";
+    let (transport, address) = transport_and_rest(text, ALLOWED)?;
+    match address.parse() {
+        Ok(address) => Ok((transport, address)),
+        Err(_) => Err(Wrong::new("not an IP address with a port", ALLOWED)),
+    }
+}
+
+/// Transport, host and port to advertise.
+pub(crate) fn advertise(text: &str) -> Result<(Transport, HostPort), Wrong> {
+    const ALLOWED: &str = "\"udp:HOST:PORT\" or \"tcp:HOST:PORT\", such as \"udp:sip.example.net:5060\"";
+    let (transport, address) = transport_and_rest(text, ALLOWED)?;
+    Ok((transport, split_host_port(address, None).map_err(|problem| Wrong::new(problem, ALLOWED))?))
+}
+
+fn transport_and_rest<'a>(text: &'a str, allowed: &str) -> Result<(Transport, &'a str), Wrong> {
+    match text.split_once(':') {
+        Some(("udp", rest)) => Ok((Transport::Udp, rest)),
+        Some(("tcp", rest)) => Ok((Transport::Tcp, rest)),
+        Some(("tls" | "ws" | "wss", _)) => Err(Wrong::new("a transport that this version does not speak", allowed)),
+        _ => Err(Wrong::new("no transport in front", allowed)),
+    }
+}
+
+/// A host and a port.
+pub(crate) fn host_port(text: &str) -> Result<HostPort, Wrong> {
+    split_host_port(text, None).map_err(|problem| Wrong::new(problem, "\"HOST:PORT\", such as \"127.0.0.1:5347\""))
+}
+
+fn split_host_port(text: &str, default_port: Option<u16>) -> Result<HostPort, String> {
+    let (host, port) = match text.rfind(':') {
+        Some(colon) if !text.ends_with(']') => (&text[..colon], Some(&text[colon + 1..])),
+        _ => (text, None),
+    };
+    let port = match (port, default_port) {
+        (Some(port), _) => match port.parse::<u16>() {
+            Ok(port) if port != 0 => port,
+            _ => return Err("the port is not a number from 1 to 65535".to_owned()),
+        },
+        (None, Some(port)) => port,
+        (None, None) => return Err("no port".to_owned()),
+    };
+    let host = if let Some(inside) = host.strip_prefix('[').and_then(|h| h.strip_suffix(']')) {
+        Host::Address(IpAddr::V6(inside.parse().map_err(|_| "not an IPv6 address between the brackets".to_owned())?))
+    } else if let Ok(address) = host.parse::<IpAddr>() {
+        if address.is_ipv6() {
+            return Err("an IPv6 address stands in brackets".to_owned());
+        }
+        Host::Address(address)
+    } else if host.chars().all(|c| c.is_ascii_digit() || c == '.') {
+        // 127.1 or 2130706433: some resolvers take them as addresses, so they are never names.
+        return Err("not a host: neither an IPv4 address nor a name".to_owned());
+    } else {
+        Host::Name(domain(host).map_err(|w| w.problem)?)
+    };
+    Ok(HostPort { host, port })
+}
+
+/// A network.
+pub(crate) fn network(text: &str) -> Result<Network, Wrong> {
+    const ALLOWED: &str = "an address, or a network such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
+    let (address, prefix) = match text.split_once('/') {
+        Some((address, prefix)) => (address, Some(prefix)),
+        None => (text, None),
+    };
+    let Ok(address) = address.parse::<IpAddr>() else { return Err(Wrong::new("not an IP address", ALLOWED)) };
+    let Some(prefix) = prefix else { return Ok(Network::of(address)) };
+    let prefix = match prefix.parse::<u8>() {
+        Ok(prefix) if prefix <= width(address) => prefix,
+        _ => return Err(Wrong::new(format!("the prefix is not a number from 0 to {}", width(address)), ALLOWED)),
+    };
+    let start = masked(address, prefix);
+    if start != address {
+        return Err(Wrong::new(format!("has bits beyond its prefix; the network is {start}/{prefix}"), ALLOWED));
+    }
+    Ok(Network { address, prefix })
+}
+
+/// The URI of the outbound proxy: RFC 3261 §19.1.1, without a user part.
+pub(crate) fn proxy(text: &str) -> Result<ProxyUri, Wrong> {
+    const ALLOWED: &str = "\"sip:HOST[:PORT][;transport=udp|tcp][;lr]\"";
+    let wrong = |problem: &str| Err(Wrong::new(problem, ALLOWED));
+    let rest = match text.split_once(':') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("sip") => rest,
+        Some((scheme, _)) if scheme.eq_ignore_ascii_case("sips") => {
+            return wrong("a sips URI asks for TLS, which this version does not speak");
+        }
+        _ => return wrong("not a sip URI"),
+    };
+    if rest.contains('@') {
+        return wrong("a proxy has no user part");
+    }
+    if rest.contains('?') {
+        return wrong("a proxy has no header fields behind a question mark");
+    }
+    let mut parts = rest.split(';');
+    let authority = parts.next().unwrap_or_default();
+    let (mut transport, mut loose) = (None, false);
+    for part in parts {
+        let (name, value) = part.split_once('=').unwrap_or((part, ""));
+        match (name.to_ascii_lowercase().as_str(), value.to_ascii_lowercase().as_str()) {
+            ("transport", "udp") if transport.is_none() => transport = Some(Transport::Udp),
+            ("transport", "tcp") if transport.is_none() => transport = Some(Transport::Tcp),
+            ("transport", _) => return wrong("the transport is neither udp nor tcp, or there are two"),
+            ("lr", "" | "on" | "true") => loose = true,
+            _ => return Err(Wrong::new(format!("the parameter {name:?} means nothing here"), ALLOWED)),
+        }
+    }
+    let HostPort { host, port } =
+        split_host_port(authority, Some(5060)).map_err(|problem| Wrong::new(problem, ALLOWED))?;
+    let mut uri = format!("sip:{host}:{port}");
+    if let Some(transport) = transport {
+        uri = format!("{uri};transport={}", transport.name());
+    }
+    if loose {
+        uri.push_str(";lr");
+    }
+    Ok(ProxyUri { host, port, transport: transport.unwrap_or(Transport::Udp), loose, uri })
+}
+
+/// A store's URL.
+pub(crate) fn store(text: &str) -> Result<Store, Wrong> {
+    const ALLOWED: &str = "\"memory:\", or \"redb:PATH\" such as \"redb:data/verona.redb\"";
+    match text.split_once(':') {
+        Some(("memory", "")) => Ok(Store::Memory),
+        Some(("redb", "")) => Err(Wrong::new("no path behind redb:", ALLOWED)),
+        Some(("redb", path)) => Ok(Store::Redb(PathBuf::from(path))),
+        _ => Err(Wrong::new("not a store", ALLOWED)),
+    }
+}
+
+/// A length of time with its unit: `500ms`, `10s`, `2m`, `1h`.
+pub(crate) fn duration(text: &str) -> Result<Duration, Wrong> {
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let millis = match unit {
+        "ms" => 1,
+        "s" => 1000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    match number.parse::<u64>().ok().filter(|_| millis > 0).and_then(|n| n.checked_mul(millis)) {
+        Some(millis) => Ok(Duration::from_millis(millis)),
+        None => Err(Wrong::new("not a length of time", "a whole number with its unit: \"500ms\", \"10s\", \"2m\", \"1h\"")),
+    }
+}
+
+/// A length of time as it is written: the largest unit that leaves a whole number.
+pub(crate) fn show_duration(d: Duration) -> String {
+    match d.as_millis() {
+        0 => "0s".to_owned(),
+        ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
+        ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
+        ms if ms % 1000 == 0 => format!("{}s", ms / 1000),
+        ms => format!("{ms}ms"),
+    }
+}

@@ -1,0 +1,254 @@
+//! A component stream on its socket: the machine of `xmpp::stream::component` with a clock and a connection.
+
+use crate::dispatch::Dispatch;
+use crate::io::clock::Clock;
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use stox::config::LinkId;
+use stox::gateway::{Gateway, Input};
+use tokio::net::TcpStream;
+use tokio::sync::{mpsc, watch};
+use xmpp::stream::component::{Component, Output};
+
+/// Stanzas that may wait for the stream; beyond, they are lost at once and their senders told.
+pub(crate) const QUEUE: usize = 16_384;
+
+/// Bytes that may wait for the socket before the stream takes no more from the shards.
+const UNWRITTEN: usize = 1 << 20;
+
+/// How much is read at once.
+const READ: usize = 64 * 1024;
+
+/// A stanza on its way out.
+#[derive(Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) token: u64,
+}
+
+/// One component stream.
+pub(crate) struct Link {
+    id: LinkId,
+    server: String,
+    domain: String,
+    component: Component,
+    clock: Clock,
+    dispatch: Dispatch,
+    up: Arc<AtomicBool>,
+    stream: Option<TcpStream>,
+    unwritten: Vec<u8>,
+    written: usize,
+    /// What the shards have not had room for. While something waits here, nothing is read from the socket.
+    inbound: VecDeque<(usize, Vec<Input>, usize)>,
+    closing: bool,
+}
+
+impl Link {
+    /// A stream that is to be made to `server`; `up` is kept true while it is authenticated.
+    pub(crate) fn new(
+        id: LinkId,
+        server: String,
+        domain: String,
+        component: Component,
+        clock: Clock,
+        dispatch: Dispatch,
+        up: Arc<AtomicBool>,
+    ) -> Link {
+        Link {
+            id,
+            server,
+            domain,
+            component,
+            clock,
+            dispatch,
+            up,
+            stream: None,
+            unwritten: Vec::new(),
+            written: 0,
+            inbound: VecDeque::new(),
+            closing: false,
+        }
+    }
+
+    /// Runs until `stop` becomes true and the stream is closed.
+    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Outgoing>, mut stop: watch::Receiver<bool>) {
+        let mut batch = Vec::with_capacity(256);
+        let mut buffer = vec![0; READ];
+        let mut stopping = false;
+        loop {
+            self.drain().await;
+            if stopping && self.stream.is_none() {
+                return;
+            }
+            let deadline = self.component.deadline().map(|at| self.clock.instant(at));
+            let may_read = self.inbound.is_empty() && !self.closing;
+            let may_take = self.unwritten.len() - self.written < UNWRITTEN;
+            tokio::select! {
+                biased;
+                shard = room(&self.dispatch, self.inbound.front().map(|(s, ..)| *s)), if !self.inbound.is_empty() => {
+                    if let Some((s, inputs, bytes)) = self.inbound.pop_front() {
+                        debug_assert_eq!(s, shard);
+                        self.dispatch.send(s, inputs, bytes).await;
+                    }
+                }
+                ready = writable(self.stream.as_ref()), if self.written < self.unwritten.len() => {
+                    if ready.is_err() || self.write().is_err() {
+                        self.lost();
+                    }
+                }
+                ready = readable(self.stream.as_ref()), if may_read && self.stream.is_some() => {
+                    if ready.is_err() || self.read(&mut buffer).is_err() {
+                        self.lost();
+                    }
+                }
+                n = queue.recv_many(&mut batch, 256), if may_take => {
+                    let now = self.clock.now();
+                    for Outgoing { bytes, token } in batch.drain(..) {
+                        if self.component.send(now, &bytes, Some(token)).is_err() {
+                            self.inbound_one(token, Input::Lost(token));
+                        }
+                    }
+                    if n == 0 {
+                        // All shards have ended.
+                        stopping = true;
+                        self.component.shutdown(now);
+                    }
+                }
+                () = sleep(deadline), if deadline.is_some() => self.component.timeout(self.clock.now()),
+                _ = stop.changed(), if !stopping => {
+                    stopping = true;
+                    self.component.shutdown(self.clock.now());
+                }
+            }
+        }
+    }
+
+    /// Does what the machine asks for, until it asks for nothing.
+    async fn drain(&mut self) {
+        self.component.flushed(self.clock.now());
+        let mut stanzas: Vec<(Vec<Input>, usize)> = vec![(Vec::new(), 0); self.dispatch.shards()];
+        while let Some(output) = self.component.poll() {
+            match output {
+                Output::Bytes(bytes) => self.unwritten.extend_from_slice(&bytes),
+                Output::Stanza(stanza) => {
+                    let (inputs, bytes) = &mut stanzas[self.dispatch.router.stanza(&stanza)];
+                    *bytes += 1024;
+                    inputs.push(Input::Stanza(self.id, stanza));
+                }
+                Output::Taken(token) => stanzas[shard_of(token, self.dispatch.shards())].0.push(Input::Taken(token)),
+                Output::Lost(token) => stanzas[shard_of(token, self.dispatch.shards())].0.push(Input::Lost(token)),
+                Output::Up => {
+                    self.up.store(true, Ordering::Release);
+                    tracing::info!(domain = %self.domain, server = %self.server, "component stream is up");
+                    for (inputs, _) in &mut stanzas {
+                        inputs.push(Input::LinkUp(self.id));
+                    }
+                }
+                Output::Down(why) => {
+                    self.up.store(false, Ordering::Release);
+                    tracing::warn!(domain = %self.domain, server = %self.server, reason = %why, "component stream is down");
+                    for (inputs, _) in &mut stanzas {
+                        inputs.push(Input::LinkDown(self.id));
+                    }
+                }
+                Output::Connect => match TcpStream::connect(&self.server).await {
+                    Ok(stream) => {
+                        let _ = stream.set_nodelay(true);
+                        self.stream = Some(stream);
+                        self.closing = false;
+                        self.component.connected(self.clock.now());
+                    }
+                    Err(_) => self.component.connect_failed(self.clock.now()),
+                },
+                Output::Close => self.closing = true,
+            }
+        }
+        for (shard, (inputs, bytes)) in stanzas.into_iter().enumerate().filter(|(_, (inputs, _))| !inputs.is_empty()) {
+            self.inbound.push_back((shard, inputs, bytes));
+        }
+        // Most often the socket takes all at once, and no wake-up is needed.
+        if self.written < self.unwritten.len() && self.write().is_err() {
+            self.lost();
+        }
+        if self.closing && self.written == self.unwritten.len() && self.stream.take().is_some() {
+            self.component.disconnected(self.clock.now());
+        }
+    }
+
+    fn inbound_one(&mut self, token: u64, input: Input) {
+        self.inbound.push_back((shard_of(token, self.dispatch.shards()), vec![input], 0));
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<()> {
+        let Some(stream) = &self.stream else { return Ok(()) };
+        match stream.try_read(buffer) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                self.component.received(self.clock.now(), &buffer[..n]);
+                Ok(())
+            }
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        let Some(stream) = &self.stream else {
+            self.unwritten.clear();
+            self.written = 0;
+            return Ok(());
+        };
+        while self.written < self.unwritten.len() {
+            match stream.try_write(&self.unwritten[self.written..]) {
+                Ok(n) => self.written += n,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) => return Err(e),
+            }
+        }
+        self.unwritten.clear();
+        self.unwritten.shrink_to(UNWRITTEN / 4);
+        self.written = 0;
+        Ok(())
+    }
+
+    fn lost(&mut self) {
+        self.stream = None;
+        self.unwritten.clear();
+        self.written = 0;
+        self.component.disconnected(self.clock.now());
+    }
+}
+
+fn shard_of(token: u64, shards: usize) -> usize {
+    Gateway::shard_of_token(token).min(shards - 1)
+}
+
+/// Waits until `shard` has room.
+async fn room(dispatch: &Dispatch, shard: Option<usize>) -> usize {
+    let shard = shard.unwrap_or(0);
+    dispatch.room(shard).await;
+    shard
+}
+
+async fn writable(stream: Option<&TcpStream>) -> io::Result<()> {
+    match stream {
+        Some(stream) => stream.writable().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn readable(stream: Option<&TcpStream>) -> io::Result<()> {
+    match stream {
+        Some(stream) => stream.readable().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}

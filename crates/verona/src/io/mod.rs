@@ -1,0 +1,6 @@
+//! Sockets, and the clock.
+
+pub(crate) mod clock;
+pub(crate) mod link;
+pub(crate) mod tcp;
+pub(crate) mod udp;

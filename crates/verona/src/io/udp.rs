@@ -1,0 +1,96 @@
+//! SIP over UDP.
+
+use crate::dispatch::{BATCH, Dispatch};
+use bytes::Bytes;
+use sip::agent::{Flow, Transport};
+use sip::message::Limits;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use stox::gateway::Input;
+use tokio::net::UdpSocket;
+
+/// What the kernel may keep for us, in bytes: a quarter of a second of traffic at 30,000 messages a second. The kernel gives what
+/// it allows.
+const KERNEL_BUFFER: usize = 8 << 20;
+
+/// The largest datagram.
+const LARGEST: usize = 65_535;
+
+/// Binds a socket.
+pub(crate) fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::DGRAM, None)?;
+    socket.set_nonblocking(true)?;
+    if addr.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    // More than the system's limit needs a privilege; without it the limit itself is taken.
+    if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, KERNEL_BUFFER).is_err() {
+        let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
+    }
+    let _ = socket.set_send_buffer_size(KERNEL_BUFFER / 4);
+    socket.bind(&addr.into())?;
+    UdpSocket::from_std(socket.into())
+}
+
+/// Reads from a socket for ever and brings what comes to the shards.
+pub(crate) async fn read(socket: Arc<UdpSocket>, limits: Limits, dispatch: Dispatch) -> io::Result<()> {
+    let local = socket.local_addr()?;
+    let mut buffer = vec![0; LARGEST];
+    let mut batches: Vec<(Vec<Input>, usize)> = (0..dispatch.shards()).map(|_| (Vec::new(), 0)).collect();
+    loop {
+        socket.readable().await?;
+        let mut count = 0;
+        while count < BATCH {
+            let (len, remote) = match socket.try_recv_from(&mut buffer) {
+                Ok(got) => got,
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
+                // An ICMP error of something sent before; anybody can forge those, so they decide nothing.
+                Err(_) => continue,
+            };
+            count += 1;
+            let flow = Flow { transport: Transport::Udp, local, remote, connection: None };
+            let (shard, input) = match sip::message::parse_datagram(Bytes::copy_from_slice(&buffer[..len]), &limits) {
+                Ok(Some(message)) => (dispatch.router.sip(&message), Input::Sip(message, flow)),
+                Ok(None) => continue,
+                Err(rejected) => (0, Input::SipRejected(rejected, flow)),
+            };
+            let (inputs, bytes) = &mut batches[shard];
+            inputs.push(input);
+            *bytes += len;
+        }
+        for (shard, (inputs, bytes)) in batches.iter_mut().enumerate().filter(|(_, (inputs, _))| !inputs.is_empty()) {
+            dispatch.send(shard, std::mem::take(inputs), std::mem::take(bytes)).await;
+        }
+    }
+}
+
+/// The sockets by their local address, to send from.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Sockets {
+    sockets: Vec<(SocketAddr, Arc<UdpSocket>)>,
+}
+
+impl Sockets {
+    pub(crate) fn new(sockets: Vec<(SocketAddr, Arc<UdpSocket>)>) -> Sockets {
+        Sockets { sockets }
+    }
+
+    /// The local address that a request to `remote` goes out from: the first of the same family.
+    pub(crate) fn local_for(&self, remote: SocketAddr) -> Option<SocketAddr> {
+        self.sockets.iter().map(|(local, _)| *local).find(|local| local.is_ipv4() == remote.is_ipv4())
+    }
+
+    /// Sends a datagram from `local`, or from any socket of the family. False if there is none or the kernel refuses; if it is only
+    /// busy, the datagram is as lost as if the network had dropped it, and the sender's timers do the rest.
+    pub(crate) fn send(&self, local: Option<SocketAddr>, remote: SocketAddr, bytes: &[u8]) -> bool {
+        let by_local = local.and_then(|local| self.sockets.iter().find(|(l, _)| *l == local));
+        let socket = by_local.or_else(|| self.sockets.iter().find(|(l, _)| l.is_ipv4() == remote.is_ipv4()));
+        match socket.map(|(_, socket)| socket.try_send_to(bytes, remote)) {
+            Some(Ok(_)) => true,
+            Some(Err(e)) => e.kind() == io::ErrorKind::WouldBlock,
+            None => false,
+        }
+    }
+}
+
