@@ -16,6 +16,7 @@ use std::fmt;
 use std::str::FromStr;
 
 pub use domain::{domain, domain_to_ascii};
+pub use prepare::{username_fold, width_map};
 
 /// The most octets of each part, after preparation (RFC 7622 §3.2, §3.3, §3.4).
 pub const MAX_PART: usize = 1023;

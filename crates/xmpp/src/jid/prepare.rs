@@ -109,6 +109,31 @@ fn failed(part: Part, error: &precis_core::Error) -> JidError {
     }
 }
 
+/// Full-width and half-width letters as the plain ones that a local part has in their place (RFC 8265 §3.3.1 rule 1).
+pub fn width_map(text: &str) -> Cow<'_, str> {
+    if text.is_ascii() {
+        return Cow::Borrowed(text);
+    }
+    // The rule fails for no text; if it did, the text would be refused later.
+    UsernameCaseMapped::new().width_mapping_rule(text).unwrap_or(Cow::Borrowed(text))
+}
+
+/// What the preparation of a local part makes of `text` by width, case and normalization mapping, without asking
+/// whether a local part may have it. Two user names of another protocol that are equal after this are one user here.
+pub fn username_fold(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    let profile = UsernameCaseMapped::new();
+    let once = |text: &str| {
+        let text = width_map(text).into_owned();
+        let text = profile.case_mapping_rule(text).unwrap_or_default();
+        profile.normalization_rule(text).unwrap_or_default().into_owned()
+    };
+    // As often as the preparation itself does it.
+    (0..4).fold(text.to_owned(), |text, _| once(&text))
+}
+
 /// Whether each character of `text` belongs to the string class.
 ///
 /// The class tables are those of Unicode 6.3, the last version that IANA registered for PRECIS. What they call

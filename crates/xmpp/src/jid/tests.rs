@@ -194,6 +194,20 @@ fn what_an_older_server_would_fold_is_known() {
     }
 }
 
+#[test]
+fn user_names_of_other_protocols_fold() {
+    for (text, folded) in [
+        ("Romeo", "romeo"),
+        ("\u{ff32}\u{ff4f}meo", "romeo"),
+        ("E\u{301}mile", "émile"),
+        ("\u{ff3c}2F/", "\\2f/"),
+        ("<\u{338}", "\u{226e}"),
+    ] {
+        assert_eq!(username_fold(text), folded);
+    }
+    assert_eq!(width_map("\u{ff32}\u{ff3c}é/"), "R\\é/");
+}
+
 proptest! {
     #[test]
     fn anything_is_an_address_or_an_error(text in "\\PC{0,40}|[a-z@/.\\[\\]:\u{0}-\u{20}\u{ff01}-\u{ff5e}\u{300}-\u{345}]{0,30}") {
