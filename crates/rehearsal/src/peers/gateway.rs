@@ -1,0 +1,177 @@
+//! The gateway itself, as its users run it: the built program with a configuration file.
+
+use super::{Place, Process, Prosody, until};
+use std::fmt::Write as _;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+const START: Duration = Duration::from_secs(15);
+
+/// What a test's gateway is told.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The SIP domains that it stands for at the XMPP server, each a component.
+    pub components: Vec<String>,
+    /// Where the XMPP server takes components.
+    pub server: SocketAddr,
+    /// Where everything towards SIP goes.
+    pub proxy: SocketAddr,
+    /// The transport towards the proxy, `udp` or `tcp`.
+    pub transport: &'static str,
+    /// More TOML at the end of the `[sip]` table.
+    pub more_sip: String,
+    /// More TOML at the end of the file.
+    pub more: String,
+}
+
+impl Settings {
+    /// `example.net` behind the proxy at `proxy`, `example.com` behind `prosody`.
+    pub fn new(prosody: &Prosody, proxy: SocketAddr) -> Settings {
+        Settings {
+            components: vec!["example.net".to_owned()],
+            server: prosody.component(),
+            proxy,
+            transport: "udp",
+            more_sip: String::new(),
+            more: String::new(),
+        }
+    }
+
+    fn toml(&self, sip: SocketAddr, admin: SocketAddr) -> String {
+        let mut out = String::new();
+        for domain in &self.components {
+            let _ = writeln!(
+                out,
+                "[[xmpp.component]]\ndomain = \"{domain}\"\nserver = \"{}\"\nsecret = \"{}\"\n",
+                self.server,
+                Prosody::SECRET
+            );
+        }
+        let domains = self.components.iter().map(|d| format!("\"{d}\"")).collect::<Vec<_>>().join(", ");
+        let _ = write!(
+            out,
+            "[sip]\n\
+             domains = [\"{xmpp}\"]\n\
+             listen = [\"udp:{sip}\", \"tcp:{sip}\"]\n\
+             outbound_proxy = \"sip:{proxy};transport={transport};lr\"\n\
+             {more_sip}\n\
+             [[sip.peer]]\n\
+             source = \"127.0.0.0/8\"\n\
+             domains = [{domains}]\n\n\
+             [security]\n\
+             allow_networks = [\"127.0.0.0/8\"]\n\n\
+             [store]\n\
+             url = \"memory:\"\n\n\
+             [admin]\n\
+             listen = \"{admin}\"\n\n\
+             {more}\n",
+            xmpp = Prosody::DOMAIN,
+            proxy = self.proxy,
+            transport = self.transport,
+            more_sip = self.more_sip,
+            more = self.more,
+        );
+        out
+    }
+}
+
+/// A running gateway.
+#[derive(Debug)]
+pub struct Gateway {
+    process: Process,
+    binary: String,
+    config: PathBuf,
+    sip: SocketAddr,
+    admin: SocketAddr,
+}
+
+impl Gateway {
+    /// Starts `binary` (`env!("CARGO_BIN_EXE_verona")`) and waits until it says that it is ready.
+    #[track_caller]
+    pub fn start(place: &Place, binary: &str, settings: &Settings) -> Gateway {
+        Gateway::start_at(place, binary, place.free(), settings)
+    }
+
+    /// As [`start`](Gateway::start), listening for SIP at `sip`, which a proxy had to know before.
+    #[track_caller]
+    pub fn start_at(place: &Place, binary: &str, sip: SocketAddr, settings: &Settings) -> Gateway {
+        let admin = place.free();
+        let config = place.write("verona.toml", &settings.toml(sip, admin));
+        place.log("verona.toml");
+        let process = run(place, binary, &config);
+        let mut gateway = Gateway { process, binary: binary.to_owned(), config, sip, admin };
+        gateway.wait_ready(START);
+        gateway
+    }
+
+    /// Where it listens for SIP, over UDP and TCP.
+    pub fn sip(&self) -> SocketAddr {
+        self.sip
+    }
+
+    /// The process, for signals and its log.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Its configuration file.
+    pub fn config(&self) -> &PathBuf {
+        &self.config
+    }
+
+    /// Waits until /ready says yes.
+    #[track_caller]
+    pub fn wait_ready(&mut self, patience: Duration) {
+        until("the gateway is ready", patience, || {
+            self.process.assert_running();
+            self.is_ready()
+        });
+    }
+
+    /// Whether /ready says yes now.
+    pub fn is_ready(&self) -> bool {
+        self.get("/ready").is_some_and(|(code, _)| code == 200)
+    }
+
+    /// The status and body of an admin page; None if nobody answers.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        let mut stream = TcpStream::connect_timeout(&self.admin, Duration::from_secs(1)).ok()?;
+        stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin).ok()?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).ok()?;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let code = answer.split(' ').nth(1)?.parse().ok()?;
+        let body = answer.split_once("\r\n\r\n").map_or("", |(_, b)| b).to_owned();
+        Some((code, body))
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// SIGTERM, and the status that it ended with.
+    pub fn stop(&mut self) -> ExitStatus {
+        self.process.stop()
+    }
+
+    /// Starts it again with the same configuration.
+    #[track_caller]
+    pub fn restart(&mut self, place: &Place) {
+        if self.process.is_running() {
+            self.process.stop();
+        }
+        self.process = run(place, &self.binary, &self.config);
+        self.wait_ready(START);
+    }
+}
+
+#[track_caller]
+fn run(place: &Place, binary: &str, config: &std::path::Path) -> Process {
+    let config = config.to_str().expect("the test's folder is UTF-8");
+    Process::start(place, "verona", binary, &["run", "-c", config])
+}

@@ -1,0 +1,42 @@
+//! Real programs for the interop tests: started, driven and stopped from Rust.
+//!
+//! A test makes a [`Place`] first: a folder and a loopback address of its own, so that tests run beside each other. Each
+//! program then runs in that place; its output goes to a log that is shown when the test fails. Nothing sleeps blindly:
+//! whatever must be ready is asked until it is ([`until`]). A program that is missing fails the test and says how to get
+//! it; nothing is skipped.
+//!
+//! ```no_run
+//! use rehearsal::peers::{Place, Prosody, XmppClient};
+//! let place = Place::new("hello");
+//! let prosody = Prosody::start(&place, &["example.net"]);
+//! let juliet = XmppClient::online(&place, &prosody, "juliet", "balcony");
+//! # drop(juliet);
+//! ```
+#![expect(
+    clippy::panic,
+    reason = "this module serves tests alone, and a peer that fails ends the test that asked for it"
+)]
+
+mod baresip;
+mod driver;
+mod gateway;
+mod kamailio;
+mod place;
+mod process;
+mod prosody;
+mod sip_phone;
+mod sipp;
+mod template;
+mod xmpp_client;
+
+pub use baresip::Baresip;
+pub use driver::Driver;
+pub use gateway::{Gateway, Settings};
+pub use kamailio::Kamailio;
+pub use place::Place;
+pub use process::{Process, until};
+pub use prosody::Prosody;
+pub use serde_json::{Value, json};
+pub use sip_phone::{SipMessage, SipPhone};
+pub use sipp::{Answer, Sipp, SippMessage};
+pub use xmpp_client::{IqAnswer, XmppClient, XmppError, XmppMessage};

@@ -1,0 +1,232 @@
+//! The real programs of the interop tests against each other, without the gateway: what they do is known before it is
+//! used to judge something else.
+#![cfg(feature = "peers")]
+
+use rehearsal::peers::{
+    Answer, Baresip, Kamailio, Place, Process, Prosody, SipPhone, Sipp, SippMessage, XmppClient, json, until,
+};
+use std::time::Duration;
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[test]
+fn two_clients_talk_through_prosody() {
+    let place = Place::new("clients");
+    let mut prosody = Prosody::start(&place, &["example.net"]);
+    let mut juliet = XmppClient::online(&place, &prosody, "juliet", "balcony");
+    let mut nurse = XmppClient::online(&place, &prosody, "nurse", "kitchen");
+    let body = "<>&\"' \u{1f339}\u{202e}\u{5d0}\n]]>";
+    juliet.send(json!({
+        "to": "nurse@example.com", "id": "one", "type": "chat", "lang": "en", "body": body, "subject": "Peter?",
+        "thread": "t1", "parent": "t0", "receipt": true, "state": "active", "xhtml": "<p>yes</p>",
+    }));
+    let got = nurse.message(SOON, |m| m.body.is_some());
+    assert_eq!(got.from, "juliet@example.com/balcony");
+    assert_eq!(got.to.as_deref(), Some("nurse@example.com"));
+    assert_eq!(got.id.as_deref(), Some("one"));
+    assert_eq!(got.kind.as_deref(), Some("chat"));
+    assert_eq!(got.lang.as_deref(), Some("en"));
+    assert_eq!(got.body.as_deref(), Some(body));
+    assert_eq!(got.subject.as_deref(), Some("Peter?"));
+    assert_eq!((got.thread.as_deref(), got.parent.as_deref()), (Some("t1"), Some("t0")));
+    assert_eq!(got.state.as_deref(), Some("active"));
+    assert!(got.receipt);
+    assert!(got.xhtml.is_some_and(|x| x.contains(">yes<")));
+
+    let pong = juliet.iq("get", "example.com", "<ping xmlns='urn:xmpp:ping'/>");
+    assert_eq!(pong.kind, "result", "{}", pong.raw);
+
+    prosody.kill();
+    juliet.wait_offline();
+    prosody.restart(&place);
+    juliet.connect(&prosody);
+    let id = juliet.send(json!({"to": "nurse@example.com", "body": "gone"}));
+    juliet.error(SOON, &id);
+}
+
+/// What the gateway will see when the user is unknown, known but away, or when it is itself away. RFC 6121 §8.5.1 and
+/// §8.5.2.2 allow the same `service-unavailable` for the first two, and Prosody makes no difference between them.
+#[test]
+fn prosody_says_why_a_message_cannot_be_delivered() {
+    let place = Place::new("unknown");
+    let prosody = Prosody::start(&place, &["example.net"]);
+    let mut juliet = XmppClient::online(&place, &prosody, "juliet", "balcony");
+    for (to, condition, kind) in [
+        ("nobody@example.com", "service-unavailable", "cancel"),
+        ("nobody@example.com/nowhere", "service-unavailable", "cancel"),
+        ("nurse@example.com", "service-unavailable", "cancel"),
+        ("romeo@example.net", "remote-server-timeout", "wait"),
+        ("romeo@elsewhere.example", "not-allowed", "cancel"),
+    ] {
+        let id = juliet.send(json!({"to": to, "body": "hello"}));
+        let error = juliet.error(SOON, &id);
+        assert_eq!(error.condition(), condition, "{to}: {}", error.raw);
+        assert_eq!(error.error.and_then(|e| e.kind).as_deref(), Some(kind), "{to}: {}", error.raw);
+    }
+}
+
+#[test]
+fn a_phone_speaks_to_a_phone_over_udp_and_tcp() {
+    let place = Place::new("phones");
+    let mut romeo = SipPhone::listen(&place, "romeo", place.free());
+    let mut paris = SipPhone::listen(&place, "paris", place.free());
+    for transport in ["udp", "tcp"] {
+        let order = json!({
+            "uri": "sip:paris@example.net", "body": "é\r\n", "transport": transport,
+            "headers": [["Subject", "ça va"], ["Content-Language", "fr"]],
+        });
+        let token = romeo.send(paris.address(), order);
+        let request = paris.request(SOON, |_| true);
+        assert_eq!((request.method.as_deref(), request.body.as_deref()), (Some("MESSAGE"), Some("é\r\n")));
+        assert_eq!(request.header("subject"), "ça va");
+        assert_eq!(request.transport, transport);
+        assert_eq!(romeo.response(SOON, token).code, 200);
+    }
+    paris.answer(486, "Busy Here");
+    let token = romeo.send(paris.address(), json!({"uri": "sip:paris@example.net"}));
+    let response = romeo.response(SOON, token);
+    assert_eq!((response.code, response.reason.as_deref()), (486, Some("Busy Here")));
+    assert_eq!(paris.retransmissions(), 0);
+}
+
+#[test]
+fn a_phone_is_strict() {
+    let place = Place::new("strict");
+    let mut romeo = SipPhone::listen(&place, "romeo", place.free());
+    let mut paris = SipPhone::listen(&place, "paris", place.free());
+    paris.answer(0, "");
+    let good = "MESSAGE sip:paris@example.net SIP/2.0\r\n\
+         Via: SIP/2.0/UDP 127.0.0.1:5060;branch=z9hG4bK1;rport\r\nMax-Forwards: 70\r\n\
+         From: \"R \\\" m\" <sip:romeo@example.net;gr=a%20b>;tag=1\r\nTo: sip:paris@example.net\r\n\
+         Call-ID: a@b\r\nCSeq: 1 MESSAGE\r\nSubject: \u{e7}a va\r\nContent-Language: cs, es-419\r\n\
+         Content-Type: text/plain;charset=UTF-8\r\nContent-Length: 2\r\n\r\nhi";
+    for (number, (from, to, fault)) in [
+        ("Max-Forwards: 70\r\n", "", "no max-forwards"),
+        ("\r\nCall-ID", "\nCall-ID", "a bare CR or LF"),
+        ("gr=a%20b", "gr=a%2 b", "From: "),
+        ("<sip:romeo@example.net;gr=a%20b>", "sip:romeo@example.net;gr=a?b", "From: "),
+        ("Length: 2", "Length: 3", "Content-Length 3, body of 2 bytes"),
+        ("z9hG4bK1", "old", "branch without the magic cookie"),
+        ("CSeq: 1 MESSAGE", "CSeq: 1 INFO", "CSeq names another method"),
+        ("tag=1", "tag=", "From: "),
+        ("es-419", "", "Content-Language: "),
+        ("ça va", "a\u{1}b", "a character that no header may hold"),
+        ("example.net;gr", "example.net;lr;gr", "a URI that may not stand there"),
+        ("hi", "", "Content-Length 2, body of 0 bytes"),
+        ("Max-Forwards", "Contact: <sip:a@b>\r\nMax-Forwards", "MESSAGE with a Contact"),
+        ("sip:paris@example.net SIP", "<sip:paris@example.net> SIP", "start line"),
+        ("Call-ID: a@b", "Call-ID: a@b\r\ni: c", "call-id more than once"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert!(good.contains(from), "{from}");
+        let bad = good.replacen(from, to, 1).replacen("z9hG4bK1", &format!("z9hG4bK1{number}"), 1);
+        romeo.send_raw(paris.address(), "udp", bad.as_bytes());
+        until(&format!("{fault} is seen"), SOON, || {
+            let found = paris.requests();
+            found.iter().for_each(|r| assert!(r.faults.iter().any(|f| f.contains(fault)), "{fault}: {:?}", r.faults));
+            !found.is_empty()
+        });
+    }
+    romeo.send_raw(paris.address(), "udp", good.as_bytes());
+    paris.request(SOON, |_| true);
+}
+
+#[test]
+fn sipp_speaks_to_sipp_and_to_a_phone() {
+    let place = Place::new("sipp");
+    let message = SippMessage {
+        uri: "sip:paris@example.net",
+        sender: "sip:romeo@example.net",
+        subject: "ça [va]",
+        language: "fr",
+        text: "<>&\"' [x] \u{1f339} ]]>",
+        expect: 603,
+    };
+    let at = place.free();
+    let mut uas = Sipp::answering(&place, at, Answer::Code(603, "Decline"), 1);
+    let mut uac = Sipp::sending(&place, place.free(), at, "u1", &message);
+    uac.finish(SOON);
+    let log = uas.finish(SOON);
+    assert!(log.contains(message.text) && log.contains("Subject: ça [va]\r\n"), "{log}");
+
+    let mut phone = SipPhone::listen(&place, "paris", place.free());
+    for transport in ["u1", "t1"] {
+        phone.answer(603, "Decline");
+        let mut uac = Sipp::sending(&place, place.free(), phone.address(), transport, &message);
+        assert_eq!(phone.request(SOON, |_| true).body.as_deref(), Some(message.text));
+        uac.finish(SOON);
+    }
+}
+
+#[test]
+fn baresip_speaks_to_a_phone() {
+    let place = Place::new("baresip");
+    let mut paris = SipPhone::listen(&place, "paris", place.free());
+    let at = place.free();
+    let account = format!("<sip:romeo@example.net;transport=udp>;regint=0;outbound=\"sip:{}\"", paris.address());
+    let mut romeo = Baresip::start(&place, at, &account, "sip:juliet@example.com");
+    romeo.send("<>&\"' \u{1f339} \u{5d0}");
+    let request = paris.request(SOON, |_| true);
+    assert_eq!(request.uri.as_deref(), Some("sip:juliet@example.com"));
+    assert_eq!(request.body.as_deref(), Some("<>&\"' \u{1f339} \u{5d0}"));
+    let token = paris.send(
+        at,
+        json!({"uri": format!("sip:romeo@{at}"), "body": "one\r\n<two>", "headers": [["To", "<sip:romeo@example.net>"]]}),
+    );
+    assert_eq!(paris.response(SOON, token).code, 200);
+    romeo.wait_shown("sip:romeo@example.net: \"one\r\n<two>\"", SOON);
+    paris.answer(404, "Not Found");
+    romeo.send("anybody?");
+    romeo.wait_refused(404, SOON);
+}
+
+#[test]
+fn kamailio_finds_registered_phones_and_the_gateway() {
+    let place = Place::new("kamailio");
+    let mut gateway = SipPhone::listen(&place, "gateway", place.free());
+    let kamailio = Kamailio::start(&place, place.free(), gateway.address(), Duration::from_secs(1));
+    let mut romeo = SipPhone::listen(&place, "romeo", place.free());
+    romeo.register(kamailio.address(), "romeo", Kamailio::DOMAIN);
+    let at = place.free();
+    let account = format!("<sip:mercutio@example.net;transport=udp>;regint=60;outbound=\"sip:{}\"", kamailio.address());
+    let mut mercutio = Baresip::start(&place, at, &account, "sip:juliet@example.com");
+    mercutio.wait_registered();
+
+    let token = romeo.send(kamailio.address(), json!({"uri": "sip:juliet@example.com", "body": "up"}));
+    assert_eq!(gateway.request(SOON, |_| true).body.as_deref(), Some("up"));
+    assert_eq!(romeo.response(SOON, token).code, 200);
+    mercutio.send("from mercutio");
+    assert_eq!(gateway.request(SOON, |_| true).body.as_deref(), Some("from mercutio"));
+
+    let route = format!("<sip:{};transport=udp;lr>", kamailio.address());
+    let mut ask = |user: &str| {
+        let headers = json!([["Route", route], ["From", "<sip:juliet@example.com>;tag=1"]]);
+        let order = json!({"uri": format!("sip:{user}@example.net"), "body": "down", "headers": headers});
+        let token = gateway.send(kamailio.address(), order);
+        gateway.response(SOON, token).code
+    };
+    assert_eq!(ask("romeo"), 200);
+    assert_eq!(ask("mercutio"), 200);
+    assert_eq!(ask("nobody"), 404);
+    assert_eq!(romeo.request(SOON, |_| true).body.as_deref(), Some("down"));
+    mercutio.wait_shown("sip:juliet@example.com: \"down\"", SOON);
+    romeo.answer(0, "");
+    assert_eq!(ask("romeo"), 408);
+}
+
+#[test]
+fn a_program_ends_with_its_value() {
+    let place = Place::new("process");
+    let script = "(trap '' TERM; exec sleep 1000) & exec sleep 1000";
+    let mut sleep = Process::start(&place, "sleep", "sh", &["-c", script]);
+    let group = sleep.id().to_string();
+    // Running, sleeping or waiting for a disk: whoever is dead and not yet collected does not count.
+    let living = || std::process::Command::new("pgrep").args(["--runstates", "RSD", "-g", &group]).output();
+    let count = || living().expect("pgrep runs").stdout.iter().filter(|b| **b == b'\n').count();
+    until("both sleep", SOON, || count() == 2);
+    assert!(sleep.is_running());
+    drop(sleep);
+    assert_eq!(count(), 0, "its group still lives");
+}

@@ -1,0 +1,243 @@
+"""What RFC 3261 allows on the wire, as checks: one list of faults for one message, empty where there are none.
+
+Written from the RFC alone and from nothing of the gateway, so that the two can disagree. It is stricter than a good
+phone: a phone forgives what it understands, this says what is wrong.
+"""
+
+import re
+
+TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
+# A quoted string may hold UTF-8; everything else that is not a text is ASCII.
+QUOTED = r'"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e\u0080-\U0010ffff]|\\[\x00-\x09\x0b\x0c\x0e-\x7f])*"'
+ESCAPED = r"%[0-9A-Fa-f]{2}"
+LABEL = r"(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9\-]*[A-Za-z0-9])"
+TOP_LABEL = r"(?:[A-Za-z]|[A-Za-z][A-Za-z0-9\-]*[A-Za-z0-9])"
+IPV4 = r"(?:[0-9]{1,3}\.){3}[0-9]{1,3}"
+IPV6 = r"\[[0-9A-Fa-f:.]+\]"
+HOST = rf"(?:{IPV4}|{IPV6}|(?:{LABEL}\.)*{TOP_LABEL}\.?)"
+USER = rf"(?:[A-Za-z0-9\-_.!~*'()&=+$,;?/]|{ESCAPED})+"
+PASSWORD = rf"(?:[A-Za-z0-9\-_.!~*'()&=+$,]|{ESCAPED})*"
+PARAM_CHARS = rf"(?:[A-Za-z0-9\-_.!~*'()\[\]/:&+$]|{ESCAPED})+"
+HEADER_CHARS = rf"(?:[A-Za-z0-9\-_.!~*'()\[\]/?:+$]|{ESCAPED})*"
+SIP_URI = (
+    rf"sips?:(?:{USER}(?::{PASSWORD})?@)?{HOST}(?::[0-9]+)?"
+    rf"(?:;{PARAM_CHARS}(?:={PARAM_CHARS})?)*"
+    rf"(?:\?{HEADER_CHARS}={HEADER_CHARS}(?:&{HEADER_CHARS}={HEADER_CHARS})*)?"
+)
+OTHER_URI = rf"(?!sips?:)[A-Za-z][A-Za-z0-9+\-.]*:(?:[A-Za-z0-9\-_.!~*'();/?:@&=+$,]|{ESCAPED})+"
+URI = rf"(?:{SIP_URI}|{OTHER_URI})"
+# Without angle brackets a URI may hold no comma, question mark or semicolon (§20.10).
+BARE_URI = rf"(?![^;]*[,?]){OTHER_URI}|sips?:(?:[^@;,?<>\s]+@)?{HOST}(?::[0-9]+)?"
+DISPLAY = rf"(?:{QUOTED}[ \t]*|(?:{TOKEN}[ \t]+)*(?:{TOKEN}[ \t]*)?)"
+GENERIC_PARAM = rf"[ \t]*;[ \t]*{TOKEN}(?:[ \t]*=[ \t]*(?:{TOKEN}|{HOST}|{QUOTED}))?"
+NAME_ADDR = rf"{DISPLAY}<{URI}>"
+ADDRESS = rf"(?:{NAME_ADDR}|{BARE_URI})(?:{GENERIC_PARAM})*"
+VIA = (
+    rf"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*{TOKEN}[ \t]+{HOST}(?:[ \t]*:[ \t]*[0-9]+)?"
+    rf"(?:[ \t]*;[ \t]*{TOKEN}(?:[ \t]*=[ \t]*(?:{TOKEN}|{HOST}|{QUOTED}|[0-9A-Fa-f:.]+))?)*"
+)
+WORD = r"[A-Za-z0-9\-.!%*_+`'~()<>:\\\"/\[\]?{}]+"
+MEDIA_TYPE = rf"{TOKEN}[ \t]*/[ \t]*{TOKEN}(?:[ \t]*;[ \t]*{TOKEN}[ \t]*=[ \t]*(?:{TOKEN}|{QUOTED}))*"
+TEXT = r"[\x21-\x7e\u0080-\U0010ffff](?:[ \t]*[\x21-\x7e\u0080-\U0010ffff])*"
+# RFC 3261 allows letters alone in a subtag; BCP 47, which it follows here, digits too.
+LANGUAGE = r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*"
+
+
+def comma_list(item):
+    """One or more of `item`."""
+    return rf"{item}(?:[ \t]*,[ \t]*{item})*"
+
+
+# The value of each header that we know, whole.
+VALUES = {
+    "via": comma_list(VIA),
+    "from": ADDRESS,
+    "to": ADDRESS,
+    "contact": rf"(?:\*|{comma_list(ADDRESS)})",
+    "route": comma_list(rf"{NAME_ADDR}(?:{GENERIC_PARAM})*"),
+    "record-route": comma_list(rf"{NAME_ADDR}(?:{GENERIC_PARAM})*"),
+    "call-id": rf"{WORD}(?:@{WORD})?",
+    "cseq": rf"[0-9]+[ \t]+{TOKEN}",
+    "max-forwards": r"[0-9]+",
+    "content-length": r"[0-9]+",
+    "content-type": MEDIA_TYPE,
+    "content-language": comma_list(LANGUAGE),
+    "content-disposition": rf"{TOKEN}(?:{GENERIC_PARAM})*",
+    "content-encoding": comma_list(TOKEN),
+    "subject": rf"(?:{TEXT})?",
+    "expires": r"[0-9]+",
+    "min-expires": r"[0-9]+",
+    "retry-after": rf"[0-9]+(?:[ \t]*\([^)]*\))?(?:{GENERIC_PARAM})*",
+    "allow": rf"(?:{comma_list(TOKEN)})?",
+    "accept": rf"(?:{comma_list(rf'(?:[*]/[*]|{TOKEN}/[*]|{MEDIA_TYPE})(?:{GENERIC_PARAM})*')})?",
+    "accept-encoding": r".*",
+    "accept-language": r".*",
+    "supported": rf"(?:{comma_list(TOKEN)})?",
+    "require": comma_list(TOKEN),
+    "proxy-require": comma_list(TOKEN),
+    "unsupported": comma_list(TOKEN),
+    "date": r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT",
+    "user-agent": rf"(?:{TOKEN}(?:/{TOKEN})?|\([^()]*\))(?:[ \t]+(?:{TOKEN}(?:/{TOKEN})?|\([^()]*\)))*",
+    "server": rf"(?:{TOKEN}(?:/{TOKEN})?|\([^()]*\))(?:[ \t]+(?:{TOKEN}(?:/{TOKEN})?|\([^()]*\)))*",
+    "timestamp": r"[0-9]+(?:\.[0-9]*)?(?:[ \t]+[0-9]*(?:\.[0-9]*)?)?",
+}
+PATTERNS = {name: re.compile(rf"(?:{pattern})\Z") for name, pattern in VALUES.items()}
+# A header that none of the above knows: texts and white space, nothing else.
+ANY_VALUE = re.compile(r"[\t\x20-\x7e\u0080-\U0010ffff]*\Z")
+REQUEST_LINE = re.compile(rf"({TOKEN}) ({URI}) SIP/2\.0\Z")
+STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6][0-9][0-9]) ([\t\x20-\x7e\u0080-\U0010ffff]*)\Z")
+HEADER_LINE = re.compile(rf"({TOKEN})[ \t]*:[ \t]*(.*?)[ \t]*\Z", re.DOTALL)
+
+COMPACT = {
+    "a": "accept-contact", "b": "referred-by", "c": "content-type", "e": "content-encoding", "f": "from", "i": "call-id",
+    "k": "supported", "l": "content-length", "m": "contact", "o": "event", "r": "refer-to", "s": "subject", "t": "to",
+    "u": "allow-events", "v": "via",
+}
+ONCE = (
+    "from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type", "content-disposition", "subject",
+    "expires", "date", "user-agent", "server", "timestamp", "retry-after",
+)  # fmt: skip
+
+
+class Message:
+    """A message taken apart. `faults` says what RFC 3261 has against it."""
+
+    def __init__(self, data, transport):
+        self.data = data
+        self.faults = []
+        self.method = self.uri = self.reason = None
+        self.code = 0
+        self.headers = []
+        head, found, self.body = data.partition(b"\r\n\r\n")
+        if not found:
+            self.faults.append("no empty line after the headers")
+        try:
+            text = head.decode("utf-8")
+        except UnicodeDecodeError:
+            self.faults.append("headers are not UTF-8")
+            text = head.decode("utf-8", errors="replace")
+        # §7.3.1: a line that starts with white space belongs to the one before.
+        text = re.sub(r"[ \t]*\r\n[ \t]+", " ", text)
+        first, *lines = text.split("\r\n")
+        if "\r" in text.replace("\r\n", "") or "\n" in text.replace("\r\n", ""):
+            self.faults.append("a bare CR or LF in the headers")
+        self.start(first)
+        for line in lines:
+            self.header(line)
+        self.check(transport)
+
+    def start(self, line):
+        """The request line or status line."""
+        if request := REQUEST_LINE.match(line):
+            self.method, self.uri = request.groups()
+        elif status := STATUS_LINE.match(line):
+            self.code, self.reason = int(status[1]), status[2]
+        else:
+            self.faults.append(f"start line: {line!r}")
+            # Enough to go on with, so that one fault does not hide the rest.
+            words = line.split(" ")
+            if line.startswith("SIP/") and len(words) > 1 and words[1].isdigit():
+                self.code, self.reason = int(words[1]), " ".join(words[2:])
+            elif len(words) > 1:
+                self.method, self.uri = words[0], words[1]
+
+    def header(self, line):
+        """One header line."""
+        match = HEADER_LINE.match(line)
+        if not match:
+            self.faults.append(f"header line: {line!r}")
+            return
+        name, value = match.groups()
+        self.headers.append((name, value))
+        key = COMPACT.get(name.lower(), name.lower())
+        if not ANY_VALUE.match(value):
+            self.faults.append(f"{name}: a character that no header may hold: {value!r}")
+        elif key in PATTERNS and not PATTERNS[key].match(value):
+            self.faults.append(f"{name}: {value!r}")
+
+    def all(self, name):
+        """The values of all headers of this name (long form, lower case), in order."""
+        return [v for n, v in self.headers if COMPACT.get(n.lower(), n.lower()) == name]
+
+    def get(self, name):
+        """The first value, or an empty text."""
+        return (self.all(name) or [""])[0]
+
+    def branch(self):
+        """What identifies the transaction: branch and sent-by of the first Via (§17.2.3)."""
+        via = self.get("via").split(",")[0]
+        found = re.search(r";[ \t]*branch[ \t]*=[ \t]*([^;, \t]+)", via, re.IGNORECASE)
+        sent_by = re.match(r"SIP/2\.0/\S+[ \t]+([^;, \t]+)", via)
+        return (found[1] if found else "", sent_by[1] if sent_by else "")
+
+    def check(self, transport):
+        """What holds for the whole message."""
+        for name in ONCE:
+            if len(self.all(name)) > 1:
+                self.faults.append(f"{name} more than once")
+        for name in ("via", "from", "to", "call-id", "cseq"):
+            if not self.all(name):
+                self.faults.append(f"no {name}")
+        if not self.branch()[0].startswith("z9hG4bK"):
+            self.faults.append("branch without the magic cookie")
+        if not re.search(r";[ \t]*tag=", self.get("from")):
+            self.faults.append("From without tag")
+        length = self.get("content-length")
+        if not length and transport == "tcp":
+            self.faults.append("no Content-Length on a stream")
+        if length and length.isdigit() and int(length) != len(self.body):
+            self.faults.append(f"Content-Length {length}, body of {len(self.body)} bytes")
+        if self.body and not self.all("content-type"):
+            self.faults.append("a body without Content-Type")
+        number = self.get("cseq").split()[:1]
+        if number and number[0].isdigit() and int(number[0]) >= 2**31:
+            self.faults.append("CSeq of 2^31 or more")
+        if self.method:
+            self.check_request(transport)
+        else:
+            self.check_response()
+
+    def check_request(self, transport):
+        """What holds for a request that opens no dialog and stands in none."""
+        if not self.all("max-forwards"):
+            self.faults.append("no max-forwards")
+        elif self.get("max-forwards").isdigit() and int(self.get("max-forwards")) > 255:
+            self.faults.append("Max-Forwards over 255")
+        if self.get("cseq").split()[1:] != [self.method]:
+            self.faults.append("CSeq names another method")
+        if re.search(r";[ \t]*tag=", self.get("to")):
+            self.faults.append("To with a tag outside a dialog")
+        via = self.get("via")
+        if not re.match(rf"SIP/2\.0/{transport}\s", via, re.IGNORECASE):
+            self.faults.append(f"Via says {via.split()[:1]}, it came over {transport}")
+        for name in ("from", "to"):
+            # §19.1.1, table 1: what a URI in From and To may not have.
+            uri = re.search(r"<([^>]*)>", self.get(name))
+            uri = uri[1] if uri else self.get(name).split(";")[0]
+            if re.match(r"sips?:", uri) and re.search(r"\?|;(?:method|maddr|ttl|transport|lr)\b|:[0-9]+(?:;|\Z)", uri):
+                self.faults.append(f"{name}: a URI that may not stand there: {uri!r}")
+        if self.method == "MESSAGE" and self.all("contact"):
+            self.faults.append("MESSAGE with a Contact (RFC 3428 §4)")
+        if self.method == "MESSAGE" and len(self.data) > 1300:
+            self.faults.append(f"MESSAGE of {len(self.data)} bytes (RFC 3428 §8)")
+
+    def check_response(self):
+        """What holds for a response."""
+        if self.code > 100 and not re.search(r";[ \t]*tag=", self.get("to")):
+            self.faults.append("To without tag")
+        for code, name in ((405, "allow"), (420, "unsupported"), (415, "accept"), (489, "allow-events")):
+            if self.code == code and not self.all(name):
+                self.faults.append(f"{code} without {name}")
+
+    def check_answers(self, request):
+        """What a response must repeat of its request, byte for byte (§8.2.6.2)."""
+        for name in ("from", "call-id", "cseq"):
+            if self.get(name) != request.get(name):
+                self.faults.append(f"{name} is {self.get(name)!r}, was {request.get(name)!r}")
+        # The recipient may add received and fill in rport (RFC 3581), nothing else.
+        ours = [re.sub(r";rport(?:=[0-9]*)?|;received=[^;,]*", "", v) for v in request.all("via")]
+        theirs = [re.sub(r";rport(?:=[0-9]*)?|;received=[^;,]*", "", v) for v in self.all("via")]
+        if ours != theirs:
+            self.faults.append(f"via is {theirs!r}, was {ours!r}")
+        if not self.get("to").startswith(request.get("to")):
+            self.faults.append(f"to is {self.get('to')!r}, was {request.get('to')!r}")

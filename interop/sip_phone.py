@@ -1,0 +1,309 @@
+#!/usr/bin/python3
+"""A SIP endpoint that a test drives: plain sockets behind JSON lines on stdin and stdout.
+
+It stands where sipp cannot: every byte that goes out is chosen by the test, every byte that comes in is reported, and
+what RFC 3261 has against it is listed (sip_grammar.py). Retransmissions (timers E and F of §17.1.2, the answers of a
+server transaction) are its own.
+
+Each line on stdin is one command, an object with the key "do"; each line on stdout is one event, an object with the
+key "event". Bodies travel as "body" (text) or "body_hex". The end of stdin ends the phone.
+
+Commands
+    listen     host, port                 UDP and TCP on the same port -> "listening"
+    answer     code, reason, headers, delay (s), times: for the next `times` requests, or, without it, for all that have
+               no other; code 0 stays silent -> "noted"
+    request    method, uri, headers [[name, value]], body, host, port, transport, token: our own headers (Via, From,
+               To, Call-ID, CSeq, Max-Forwards, Content-Type, Content-Length) are added where the test gave none
+               -> "response" for each response, "timeout" after 64*T1
+    raw        bytes_hex, host, port, transport -> nothing; what comes back is "stray"
+    hang_up    closes every TCP connection
+Events
+    listening  noted  request  again (a retransmission, answered as before)  response  timeout  stray  closed  problem
+"""
+
+import asyncio
+import json
+import os
+import re
+import sys
+
+from sip_grammar import COMPACT, Message
+
+T1, T2 = 0.5, 4.0
+
+
+def emit(event, **fields):
+    """One event out. Nothing is buffered: the test waits for this line."""
+    fields["event"] = event
+    sys.stdout.write(json.dumps(fields, ensure_ascii=True) + "\n")
+    sys.stdout.flush()
+
+
+def describe(message, source, transport):
+    """A message as the fields of an event."""
+    try:
+        body = message.body.decode("utf-8")
+    except UnicodeDecodeError:
+        body = None
+    return {
+        "method": message.method,
+        "uri": message.uri,
+        "code": message.code,
+        "reason": message.reason,
+        "headers": [[name, value] for name, value in message.headers],
+        "body": body,
+        "body_hex": message.body.hex(),
+        "size": len(message.data),
+        "raw": message.data.decode("utf-8", errors="replace"),
+        "source": list(source[:2]),
+        "transport": transport,
+        "faults": message.faults,
+    }
+
+
+def body_of(order):
+    """The body that a command asks for."""
+    if "body_hex" in order:
+        return bytes.fromhex(order["body_hex"])
+    return order.get("body", "").encode("utf-8")
+
+
+def fresh():
+    """A token that nobody else has."""
+    return os.urandom(8).hex()
+
+
+class Phone:
+    """The sockets, what was asked of them and what they still owe an answer."""
+
+    def __init__(self):
+        self.udp = None
+        self.host, self.port = None, None
+        self.streams = {}  # (host, port) -> writer
+        self.default = {"code": 200}
+        self.queued = []
+        self.answered = {}  # transaction -> the answer's bytes, or None while there is none
+        self.asked = {}  # (branch, method) -> our request, what waits for its answer
+        self.tasks = set()
+
+    def later(self, work):
+        """Runs `work` beside the rest and keeps it alive."""
+        task = asyncio.ensure_future(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    # The wire
+
+    async def listen(self, host, port):
+        """UDP and TCP on one port."""
+        loop = asyncio.get_running_loop()
+        self.udp, _ = await loop.create_datagram_endpoint(lambda: Datagrams(self), local_addr=(host, port))
+        self.host, self.port = self.udp.get_extra_info("sockname")[:2]
+        await asyncio.start_server(self.accepted, self.host, self.port)
+        emit("listening", host=self.host, port=self.port)
+
+    async def accepted(self, reader, writer):
+        """Somebody connected to us."""
+        peer = writer.get_extra_info("peername")[:2]
+        self.streams[peer] = writer
+        await self.read(reader, peer)
+
+    async def stream(self, peer):
+        """The connection to `peer`, opened if there is none."""
+        if peer not in self.streams or self.streams[peer].is_closing():
+            reader, self.streams[peer] = await asyncio.open_connection(*peer, local_addr=(self.host, 0))
+            self.later(self.read(reader, peer))
+        return self.streams[peer]
+
+    async def read(self, reader, peer):
+        """Cuts a stream into messages by Content-Length (§18.3)."""
+        data = b""
+        while chunk := await reader.read(65536):
+            data += chunk
+            while True:
+                while data.startswith(b"\r\n"):
+                    data = data[2:]
+                head, found, rest = data.partition(b"\r\n\r\n")
+                if not found:
+                    break
+                length = 0
+                for line in head.split(b"\r\n")[1:]:
+                    name, _, value = line.partition(b":")
+                    if name.strip().lower() in (b"content-length", b"l") and value.strip().isdigit():
+                        length = int(value)
+                if len(rest) < length:
+                    break
+                whole, data = head + b"\r\n\r\n" + rest[:length], rest[length:]
+                self.came(whole, peer, "tcp")
+        self.streams.pop(peer, None)
+        emit("closed", source=list(peer))
+
+    async def send(self, data, peer, transport):
+        """Bytes out."""
+        if transport == "tcp":
+            writer = await self.stream(peer)
+            writer.write(data)
+            await writer.drain()
+        else:
+            self.udp.sendto(data, peer)
+
+    # What comes in
+
+    def came(self, data, source, transport):
+        """One message."""
+        if not data.strip(b"\r\n\0"):
+            return
+        message = Message(data, transport)
+        if message.method:
+            self.later(self.serve(message, source, transport))
+            return
+        key = (message.branch()[0], message.get("cseq").split(" ")[-1])
+        waiting = self.asked.get(key)
+        if waiting is None:
+            emit("stray", **describe(message, source, transport))
+            return
+        token, request, done = waiting
+        message.check_answers(request)
+        emit("response", token=token, **describe(message, source, transport))
+        if message.code >= 200:
+            done.set()
+            # Timer K of 0 on purpose: a second final response is then seen as a stray.
+            del self.asked[key]
+
+    async def serve(self, message, source, transport):
+        """A server transaction: the same request gets the same answer."""
+        key = (*message.branch(), message.method)
+        if key in self.answered:
+            emit("again", call_id=message.get("call-id"), branch=key[0])
+            if self.answered[key] is not None:
+                await self.send(self.answered[key], source, transport)
+            return
+        self.answered[key] = None
+        rule = self.queued[0] if self.queued else self.default
+        if self.queued:
+            rule["times"] -= 1
+            if rule["times"] == 0:
+                self.queued.pop(0)
+        emit("request", **describe(message, source, transport))
+        if rule["code"] == 0 or message.method == "ACK":
+            return
+        await asyncio.sleep(rule.get("delay", 0))
+        answer = self.answer(message, rule, source)
+        self.answered[key] = answer
+        await self.send(answer, source, transport)
+
+    def answer(self, message, rule, source):
+        """The bytes of a response (§8.2.6.2, RFC 3581 §4)."""
+        code = rule["code"]
+        lines = [f"SIP/2.0 {code} {rule.get('reason', 'As Ordered')}"]
+        for number, via in enumerate(message.all("via")):
+            if number == 0:
+                via = re.sub(r";rport(?=;|,|\Z)", f";received={source[0]};rport={source[1]}", via, count=1)
+            lines.append(f"Via: {via}")
+        to = message.get("to")
+        if ";tag=" not in to and code > 100:
+            to += f";tag={fresh()}"
+        lines += [f"From: {message.get('from')}", f"To: {to}", f"Call-ID: {message.get('call-id')}"]
+        lines.append(f"CSeq: {message.get('cseq')}")
+        lines += [f"{name}: {value}" for name, value in rule.get("headers", [])]
+        lines.append("Content-Length: 0")
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
+
+    # What goes out
+
+    def build(self, order):
+        """The bytes of a request: what the test gave, and ours where it gave nothing."""
+        method, uri, body = order["method"], order["uri"], body_of(order)
+        headers = [(name, value) for name, value in order.get("headers", [])]
+        given = {COMPACT.get(name.lower(), name.lower()) for name, _ in headers}
+        transport = order.get("transport", "udp").upper()
+        ours = [
+            ("Via", f"SIP/2.0/{transport} {self.host}:{self.port};branch=z9hG4bK{fresh()};rport"),
+            ("Max-Forwards", "70"),
+            ("From", f"<sip:romeo@example.net>;tag={fresh()}"),
+            ("To", f"<{uri}>"),
+            ("Call-ID", fresh()),
+            ("CSeq", f"1 {method}"),
+        ]
+        if body:
+            ours.append(("Content-Type", "text/plain"))
+        # Via comes first, as a proxy likes it; then what the test gave, in its order.
+        headers = [h for h in ours if h[0].lower() not in given] + headers
+        if "content-length" not in given:
+            headers.append(("Content-Length", str(len(body))))
+        head = [f"{method} {uri} SIP/2.0"] + [f"{name}: {value}" for name, value in headers]
+        return ("\r\n".join(head) + "\r\n\r\n").encode("utf-8") + body
+
+    async def request(self, order):
+        """A client transaction other than INVITE (§17.1.2)."""
+        data, transport = self.build(order), order.get("transport", "udp")
+        peer = (order["host"], order["port"])
+        request = Message(data, transport)
+        done = asyncio.Event()
+        self.asked[(request.branch()[0], request.method)] = (order["token"], request, done)
+        wait, passed = T1, 0.0
+        try:
+            await self.send(data, peer, transport)
+            while passed < 64 * T1:
+                step = min(wait, 64 * T1 - passed) if transport == "udp" else 64 * T1
+                try:
+                    return await asyncio.wait_for(done.wait(), step)
+                except asyncio.TimeoutError:
+                    passed, wait = passed + step, min(wait * 2, T2)
+                if transport == "udp" and passed < 64 * T1:
+                    await self.send(data, peer, transport)
+            why = "timeout"
+        except OSError as problem:
+            why = repr(problem)
+        self.asked.pop((request.branch()[0], request.method), None)
+        emit("timeout", token=order["token"], why=why)
+
+    async def obey(self, order):
+        """One command."""
+        what = order["do"]
+        if what == "listen":
+            await self.listen(order["host"], order["port"])
+        elif what == "answer":
+            rule = {key: value for key, value in order.items() if key != "do"}
+            if "times" in rule:
+                self.queued.append(rule)
+            else:
+                self.default = rule
+            emit("noted")
+        elif what == "request":
+            self.later(self.request(order))
+        elif what == "raw":
+            data = bytes.fromhex(order["bytes_hex"])
+            await self.send(data, (order["host"], order["port"]), order.get("transport", "udp"))
+        elif what == "hang_up":
+            for writer in self.streams.values():
+                writer.close()
+        else:
+            raise ValueError(f"no such command: {what}")
+
+    async def run(self):
+        """Reads commands until stdin ends."""
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=16 * 1024 * 1024)
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while line := await reader.readline():
+            try:
+                await self.obey(json.loads(line))
+            except Exception as problem:  # reported, and the test decides
+                emit("problem", what=repr(problem), line=line.decode(errors="replace"))
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+
+class Datagrams(asyncio.DatagramProtocol):
+    """The UDP socket."""
+
+    def __init__(self, phone):
+        self.phone = phone
+
+    def datagram_received(self, data, addr):
+        self.phone.came(data, addr, "udp")
+
+
+if __name__ == "__main__":
+    asyncio.run(Phone().run())
