@@ -1,1 +1,24 @@
-//! To be written.
+//! SIP (RFC 3261 and its kin) without sockets: bytes become messages, messages become bytes, and what lies between a
+//! request and its answer is state machines that are told the time.
+//!
+//! Bodies are octets here: this crate carries them and never reads them.
+
+pub mod framing;
+pub mod header;
+mod lex;
+mod limits;
+mod message;
+mod method;
+mod parse;
+pub mod uri;
+mod validate;
+
+pub use framing::{Frame, StreamDecoder};
+pub use header::{CSeq, HeaderError, HeaderName, Headers, Name, NameAddr, Params, Via};
+pub use lex::Syntax;
+pub use limits::Limits;
+pub use message::{Message, Request, Response, reason_phrase};
+pub use method::Method;
+pub use parse::{Rejected, parse_datagram};
+pub use uri::{Host, SipUri, Uri, UriParams};
+pub use validate::{validate_request, validate_response};

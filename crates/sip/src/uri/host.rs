@@ -1,0 +1,153 @@
+//! Hosts: RFC 3261 §25.1 `host`, with the IPv6 references of RFC 5118.
+
+use crate::lex::{self, Cursor, HOST, Syntax};
+use base::Str;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A host of a URI or of a Via. Prints in one form: names in lower case, IPv6 addresses in brackets by RFC 5952.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Host {
+    /// A domain name in lower case, as `Host::parse` makes it. A trailing dot is kept.
+    Name(Str),
+    /// Four decimal numbers without leading zeros: octal and shortened forms are refused (THREATS: one policy for hosts).
+    V4(Ipv4Addr),
+    /// An IPv6 address without a zone.
+    V6(Ipv6Addr),
+}
+
+impl Host {
+    /// Reads a host, an IPv6 address in brackets. Beyond the grammar it takes `_` in names; the last label must begin
+    /// with a letter, so `127.1`, `0x7f.1` or `2130706433` are no hosts.
+    pub fn parse(text: &str) -> Result<Host, Syntax> {
+        let mut cursor = Cursor::new(text);
+        let host = Host::read(&mut cursor)?;
+        if cursor.is_done() { Ok(host) } else { Err(Syntax("host")) }
+    }
+
+    /// Reads the host that starts at the cursor.
+    pub(crate) fn read(cursor: &mut Cursor<'_>) -> Result<Host, Syntax> {
+        if cursor.eat(b'[') {
+            let inside = cursor.until(b']').ok_or(Syntax("IPv6 reference"))?;
+            let address = inside.parse().map_err(|_| Syntax("IPv6 reference"))?;
+            cursor.eat(b']');
+            return Ok(Host::V6(address));
+        }
+        let text = cursor.take(HOST);
+        if text.len() > 255 {
+            return Err(Syntax("host name"));
+        }
+        if text.as_bytes().first().is_some_and(u8::is_ascii_digit)
+            && let Ok(address) = text.parse()
+        {
+            return Ok(Host::V4(address));
+        }
+        if !is_name(text) {
+            return Err(Syntax("host name"));
+        }
+        let mut name = Str::new(text);
+        name.make_ascii_lowercase();
+        Ok(Host::Name(name))
+    }
+
+    /// The address, when the host is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Host::Name(_) => None,
+            Host::V4(address) => Some(IpAddr::V4(*address)),
+            Host::V6(address) => Some(IpAddr::V6(*address)),
+        }
+    }
+}
+
+/// `hostname`: labels of letters, digits, hyphens and underscores that neither begin nor end with a hyphen; the last one
+/// begins with a letter; one dot may follow.
+fn is_name(text: &str) -> bool {
+    let text = text.strip_suffix('.').unwrap_or(text).as_bytes();
+    let mut label = 0;
+    for (at, &byte) in text.iter().enumerate() {
+        if byte == b'.' {
+            if at == label || text[at - 1] == b'-' {
+                return false;
+            }
+            label = at + 1;
+        } else if byte == b'-' && at == label {
+            return false;
+        }
+    }
+    text.get(label).is_some_and(u8::is_ascii_alphabetic) && text.last() != Some(&b'-')
+}
+
+/// A port after a colon: 1*DIGIT, at most 65535.
+pub(crate) fn read_port(cursor: &mut Cursor<'_>) -> Result<u16, Syntax> {
+    let port = lex::number(cursor.digits(), u64::from(u16::MAX)).ok_or(Syntax("port"))?;
+    u16::try_from(port).map_err(|_| Syntax("port"))
+}
+
+impl From<IpAddr> for Host {
+    fn from(address: IpAddr) -> Host {
+        match address {
+            IpAddr::V4(address) => Host::V4(address),
+            IpAddr::V6(address) => Host::V6(address),
+        }
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Name(name) => f.write_str(name),
+            Host::V4(address) => write!(f, "{address}"),
+            Host::V6(address) => write!(f, "[{address}]"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_prints_in_one_form() {
+        for (text, printed) in [
+            ("Example.COM", "example.com"),
+            ("example.com.", "example.com."),
+            ("a_b.example.com", "a_b.example.com"),
+            ("192.0.2.1", "192.0.2.1"),
+            ("[2001:DB8:0::1]", "[2001:db8::1]"),
+            ("[::ffff:192.0.2.1]", "[::ffff:192.0.2.1]"),
+            ("1and1.com", "1and1.com"),
+            ("x--y.example", "x--y.example"),
+        ] {
+            assert_eq!(Host::parse(text).expect(text).to_string(), printed);
+        }
+    }
+
+    #[test]
+    fn a_host_has_no_second_spelling_of_an_address() {
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "-a.b",
+            "a-.b",
+            "a.b-",
+            "127.1",
+            "0x7f.1",
+            "2130706433",
+            "010.0.0.1",
+            "192.0.2.256",
+            "a.1",
+            "2001:db8::1",
+            "[2001:db8:::1]",
+            "[2001:db8::1",
+            "[fe80::1%25eth0]",
+            "[fe80::1%eth0]",
+            "a b",
+            "a@b",
+            "é.example",
+        ] {
+            assert!(Host::parse(text).is_err(), "{text}");
+        }
+    }
+}
