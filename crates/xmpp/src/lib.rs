@@ -1,3 +1,7 @@
-//! XMPP without sockets: addresses, stanzas, streams, extensions.
+//! XMPP without sockets: addresses (RFC 7622), stanzas whatever the stream's namespace, component streams (XEP-0114),
+//! a typed view of each extension that the gateway knows, and the answers it owes to those who ask what it is.
 
+pub mod error;
 pub mod jid;
+pub mod ns;
+pub mod stanza;
