@@ -3,6 +3,7 @@
 //!
 //! Bodies are octets here: this crate carries them and never reads them.
 
+pub mod agent;
 pub mod framing;
 pub mod header;
 mod lex;
@@ -10,6 +11,7 @@ mod limits;
 mod message;
 mod method;
 mod parse;
+pub mod transaction;
 pub mod uri;
 mod validate;
 

@@ -251,6 +251,11 @@ impl Memory {
         }
     }
 
+    /// When something will have been kept long enough, so that a memory nobody asks gives its room back.
+    pub(super) fn deadline(&self) -> Option<Time> {
+        (self.entries > 0).then(|| self.began + self.bounds.keep / GENERATIONS)
+    }
+
     /// Whether `reserved` more answers find room.
     pub(super) fn has_room(&self, reserved: usize) -> bool {
         self.entries + reserved < self.bounds.entries

@@ -1,0 +1,151 @@
+//! What a user agent looks at before what the request is about: RFC 3261 §8.2.1 to §8.2.2.3.
+
+use crate::agent::answer::Answer;
+use crate::agent::{Agent, Config, Flow, Output, SendTo, Transport, branch};
+use crate::header::Name;
+use crate::message::{Request, Response};
+use crate::method::Method;
+use crate::parse::Rejected;
+use crate::uri::Host;
+use base::Str;
+use std::fmt::Write;
+use std::net::IpAddr;
+
+/// A refusal: the status, and the headers it needs as whole lines.
+pub(super) type Refusal = (u16, Vec<u8>);
+
+/// RFC 3261 §8.2: method, scheme, Require, To tag, in the order of the text. The reasons that need no more than the configuration.
+pub(super) fn check(config: &Config, request: &Request) -> Result<(), Refusal> {
+    let known = |m: &[Method]| m.contains(&request.method);
+    if !known(&config.allow) && !known(&config.surfaced) {
+        // RFC 3261 §21.5.2, §8.2.1: a method that we know by name but do not allow, and one that we do not know.
+        let code = if matches!(request.method, Method::Other(_)) { 501 } else { 405 };
+        return Err((code, header("Allow", &allow(config))));
+    }
+    let scheme = request.uri.scheme();
+    if request.uri.sip().is_none() && !config.schemes.iter().any(|s| s.eq_ignore_ascii_case(scheme)) {
+        return Err((416, Vec::new()));
+    }
+    let unsupported = unsupported(config, request);
+    if !unsupported.is_empty() {
+        return Err((420, header("Unsupported", &unsupported)));
+    }
+    // RFC 3261 §12.2.2: in a dialog that nobody knows.
+    if !config.dialogs && request.headers.to_tag().is_some() {
+        return Err((481, Vec::new()));
+    }
+    Ok(())
+}
+
+/// RFC 3261 §8.2.2.3: what Require names and we do not have.
+fn unsupported(config: &Config, request: &Request) -> Str {
+    let mut list = Str::default();
+    for option in request.headers.elements(Name::Require).flatten() {
+        if !config.supported.iter().any(|s| s.eq_ignore_ascii_case(option)) {
+            push(&mut list, option);
+        }
+    }
+    list
+}
+
+fn allow(config: &Config) -> Str {
+    let mut list = Str::default();
+    config.allow.iter().for_each(|m| push(&mut list, m.as_str()));
+    list
+}
+
+fn push(list: &mut Str, item: &str) {
+    if !list.is_empty() {
+        list.push_str(", ");
+    }
+    list.push_str(item);
+}
+
+fn header(name: &str, value: &str) -> Vec<u8> {
+    [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat()
+}
+
+/// Whether a Via of this request is our own: it has come back (RFC 3261 §16.3 step 4). A gateway does not spiral: what it sends to SIP has
+/// left, and comes back only if somebody's routing sends its SIP users to its XMPP users in a circle.
+pub(super) fn looped(config: &Config, request: &Request) -> bool {
+    request.headers.vias().flatten().any(|via| {
+        via.branch().is_some_and(|b| branch::parse(b).is_some()) && is_ours(config, &via.transport, &via.host, via.port)
+    })
+}
+
+/// Whether a sent-by is one that we write. A port that is not there is the transport's own.
+pub(super) fn is_ours(config: &Config, transport: &str, host: &Host, port: Option<u16>) -> bool {
+    config.sent_by.iter().any(|(t, ours, our_port)| {
+        let default = t.default_port();
+        t.as_str() == transport && ours == host && our_port.unwrap_or(default) == port.unwrap_or(default)
+    })
+}
+
+/// Whether an answer to this source harms nobody but the one who asked: THREATS 38, no multicast, no broadcast, no port 0.
+pub(super) fn can_answer(flow: &Flow) -> bool {
+    let sound = match flow.remote.ip().to_canonical() {
+        IpAddr::V4(a) => !a.is_multicast() && !a.is_broadcast() && !a.is_unspecified(),
+        IpAddr::V6(a) => !a.is_multicast() && !a.is_unspecified(),
+    };
+    sound && (flow.remote.port() != 0 || flow.transport != Transport::Udp)
+}
+
+impl Agent {
+    /// Answers what is no message: 400, 505, 513. A response is never answered, nor an ACK.
+    pub(super) fn unreadable(&mut self, rejected: &Rejected, flow: Flow) {
+        if !can_answer(&flow) {
+            self.counts.dropped_source += 1;
+            return;
+        }
+        let text = |name| rejected.headers.get(name).unwrap_or("").as_bytes();
+        let parts = [text(Name::CallId), text(Name::From), text(Name::CSeq), text(Name::Via)];
+        let tag = branch::tag(self.secrets.tag.fingerprint(&parts).bits());
+        let Some(mut response) = rejected.response(Some(&tag)) else {
+            self.counts.dropped_unreadable += 1;
+            return;
+        };
+        self.counts.unreadable += 1;
+        let to = match response.headers.via() {
+            Ok(mut via) => {
+                let to = super::answer::reply_to(&via, flow);
+                via.stamp(flow.remote.ip().to_canonical(), flow.remote.port());
+                response.headers.set_via(&via);
+                to
+            }
+            Err(_) => SendTo::Flow { flow, fallback: None },
+        };
+        self.out.push_back(Output::Send { to, bytes: response.to_bytes(), client: None });
+    }
+
+    /// Answers 503 (RFC 3261 §21.5.4).
+    pub(super) fn full(&self) -> Refusal {
+        let mut value = Str::default();
+        // Writing to a string cannot fail.
+        let _ = write!(value, "{}", self.config.retry_after);
+        (503, header("Retry-After", &value))
+    }
+
+    /// The methods of Allow, as its value.
+    pub fn allow(&self) -> Str {
+        allow(&self.config)
+    }
+
+    /// RFC 3261 §11.2: what we are able to do. `accept` is the value of Accept.
+    pub fn options_answer(&self, request: &Request, accept: &str) -> Response {
+        let mut response = Response::to_request(request, 200, "OK", None);
+        response.headers.push(Name::Allow, self.allow());
+        response.headers.push(Name::Accept, accept);
+        // RFC 3261 §20.2, §20.3: no encoding but none, and any language.
+        response.headers.push(Name::AcceptEncoding, "identity");
+        response.headers.push(Name::AcceptLanguage, "*");
+        let mut supported = Str::default();
+        self.config.supported.iter().for_each(|s| push(&mut supported, s));
+        response.headers.push(Name::Supported, supported);
+        response
+    }
+}
+
+/// The refusal as an answer.
+pub(super) fn answer(refusal: &Refusal) -> Answer<'_> {
+    Answer { headers: &refusal.1, ..Answer::plain(refusal.0) }
+}
