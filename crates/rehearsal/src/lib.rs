@@ -1,4 +1,7 @@
-//! For tests and the demo, never for the daemon's work: the other side of the gateway, in several strengths.
+//! For the tests and the demo: a player of plain-text scenes, a simulated world of phones, servers and bad networks, and a stub
+//! phone and stub XMPP server that use real sockets.
 
+pub mod scene;
+pub mod wire;
 #[cfg(feature = "peers")]
 pub mod peers;

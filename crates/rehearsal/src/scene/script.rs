@@ -1,0 +1,212 @@
+//! The text of a scene, read into steps.
+
+use std::time::Duration;
+
+/// One step of a scene.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The line that it begins on, from 1.
+    pub line: usize,
+    /// What is to happen.
+    pub action: Action,
+}
+
+/// What is to happen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// `ACTOR sends` and a block; with `escaped`, `\r`, `\n` and `\xHH` in the body stand for bytes.
+    Sends {
+        /// Who.
+        actor: String,
+        /// What.
+        block: String,
+        /// Whether the body has escapes.
+        escaped: bool,
+    },
+    /// `ACTOR sends again`: the same bytes as the last time.
+    SendsAgain {
+        /// Who.
+        actor: String,
+    },
+    /// `ACTOR gets` and a block.
+    Gets {
+        /// Who.
+        actor: String,
+        /// What the message must show.
+        block: String,
+        /// Whether the body has escapes.
+        escaped: bool,
+    },
+    /// `ACTOR gets again N`: the last request to it has come that many times more since.
+    GetsAgain {
+        /// Who.
+        actor: String,
+        /// How many times.
+        times: usize,
+    },
+    /// `ACTOR takes`: the XMPP server has processed all it was sent.
+    Takes,
+    /// `silence`: nothing is there for anybody.
+    Silence,
+    /// `wait 31s`: time goes by.
+    Wait(Duration),
+    /// `link up` and `link down`.
+    Link(bool),
+    /// `set KEY VALUE`.
+    Set {
+        /// The setting's name.
+        key: String,
+        /// Its value.
+        value: String,
+    },
+}
+
+/// Reads a scene. The error says the line and what is wrong with it.
+pub fn read(text: &str) -> Result<Vec<Step>, (usize, String)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut steps = Vec::new();
+    let mut at = 0;
+    while at < lines.len() {
+        let (line, number) = (lines[at], at + 1);
+        at += 1;
+        if line.trim().is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if line.starts_with([' ', '\t']) {
+            return Err((number, "a block must follow `sends` or `gets`".to_owned()));
+        }
+        let (block, after) = block(&lines, at);
+        let action = action(line, block.as_deref()).map_err(|e| (number, e))?;
+        at = after;
+        steps.push(Step { line: number, action });
+    }
+    Ok(steps)
+}
+
+/// The indented lines from `at` on without their indentation, and the line behind them. Empty lines belong to a block if it goes on.
+fn block(lines: &[&str], at: usize) -> (Option<String>, usize) {
+    let indented = |line: &str| line.starts_with("    ");
+    let more = lines[at..].iter().take_while(|l| indented(l) || l.trim().is_empty()).count();
+    let block = &lines[at..at + more];
+    let Some(last) = block.iter().rposition(|l| indented(l)) else { return (None, at) };
+    let text = block[..=last].iter().map(|l| l.get(4..).unwrap_or("")).collect::<Vec<_>>().join("\n");
+    (Some(text), at + last + 1)
+}
+
+fn action(line: &str, block: Option<&str>) -> Result<Action, String> {
+    let mut words: Vec<&str> = line.split_whitespace().collect();
+    // A label: the frame's number in the RFC.
+    let is_label = |w: &str| w.strip_prefix('F').is_some_and(|n| n.starts_with(|c: char| c.is_ascii_digit()));
+    if words.first().is_some_and(|w| is_label(w)) {
+        words.remove(0);
+    }
+    let no_block = |action| if block.is_none() { Ok(action) } else { Err("no block belongs here".to_owned()) };
+    let need_block = || block.map(str::to_owned).ok_or_else(|| "a block must follow, indented by four spaces".to_owned());
+    match words[..] {
+        ["silence"] => no_block(Action::Silence),
+        ["wait", d] => no_block(Action::Wait(duration(d).ok_or("wait takes a time such as 500ms, 31s, 1h")?)),
+        ["link", "up"] => no_block(Action::Link(true)),
+        ["link", "down"] => no_block(Action::Link(false)),
+        ["set", key, ..] => {
+            let value = words[2..].join(" ");
+            no_block(Action::Set { key: key.to_owned(), value })
+        }
+        [_, "takes"] => no_block(Action::Takes),
+        [actor, "sends", "again"] => no_block(Action::SendsAgain { actor: actor.to_owned() }),
+        [actor, "gets", "again", times] => {
+            let times = times.parse().map_err(|_| "gets again takes a number")?;
+            no_block(Action::GetsAgain { actor: actor.to_owned(), times })
+        }
+        [actor, "sends"] => Ok(Action::Sends { actor: actor.to_owned(), block: need_block()?, escaped: false }),
+        [actor, "sends", "escaped"] => Ok(Action::Sends { actor: actor.to_owned(), block: need_block()?, escaped: true }),
+        [actor, "gets"] => Ok(Action::Gets { actor: actor.to_owned(), block: need_block()?, escaped: false }),
+        [actor, "gets", "escaped"] => Ok(Action::Gets { actor: actor.to_owned(), block: need_block()?, escaped: true }),
+        _ => Err(format!("not understood: {line}")),
+    }
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let unit = text.find(|c: char| !c.is_ascii_digit())?;
+    let n: u64 = text[..unit].parse().ok()?;
+    match &text[unit..] {
+        "ms" => Some(Duration::from_millis(n)),
+        "s" => Some(Duration::from_secs(n)),
+        "m" => Some(Duration::from_secs(n * 60)),
+        "h" => Some(Duration::from_secs(n * 3600)),
+        _ => None,
+    }
+}
+
+/// A block of SIP: the lines of its head, and its body with CRLF between lines. Nothing where the body is not shown.
+pub fn sip_block(block: &str, escaped: bool) -> Result<(Vec<String>, Option<Vec<u8>>), String> {
+    let (head, body) = match block.split_once("\n\n") {
+        Some((head, body)) => (head, Some(body)),
+        None => (block, None),
+    };
+    let body = body.map(|b| b.split('\n').collect::<Vec<_>>().join("\r\n"));
+    let body = match (body, escaped) {
+        (Some(body), true) => Some(unescape(&body)?),
+        (body, _) => body.map(String::into_bytes),
+    };
+    Ok((head.lines().map(str::to_owned).collect(), body))
+}
+
+fn unescape(text: &str) -> Result<Vec<u8>, String> {
+    let mut out = Vec::new();
+    let mut bytes = text.bytes();
+    while let Some(b) = bytes.next() {
+        if b != b'\\' {
+            out.push(b);
+            continue;
+        }
+        match bytes.next() {
+            Some(b'r') => out.push(b'\r'),
+            Some(b'n') => out.push(b'\n'),
+            Some(b'\\') => out.push(b'\\'),
+            Some(b'x') => {
+                let mut digit = || bytes.next().and_then(|b| char::from(b).to_digit(16));
+                let (Some(high), Some(low)) = (digit(), digit()) else { return Err("\\x takes two digits".to_owned()) };
+                out.push((high * 16 + low) as u8);
+            }
+            _ => return Err("an escape is \\r, \\n, \\\\ or \\xHH".to_owned()),
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_and_blocks() {
+        let steps = read(
+            "# a comment\nset rich false\nF1 romeo sends\n    MESSAGE sip:x SIP/2.0\n\n      two\n    lines\n\nwait 31s\n",
+        )
+        .unwrap();
+        let block = "MESSAGE sip:x SIP/2.0\n\n  two\nlines".to_owned();
+        assert_eq!(sip_block(&block, false).unwrap().1.unwrap(), b"  two\r\nlines");
+        assert_eq!(
+            steps,
+            [
+                Step { line: 2, action: Action::Set { key: "rich".into(), value: "false".into() } },
+                Step { line: 3, action: Action::Sends { actor: "romeo".into(), block, escaped: false } },
+                Step { line: 9, action: Action::Wait(Duration::from_secs(31)) },
+            ]
+        );
+    }
+
+    #[test]
+    fn faults_are_named() {
+        assert_eq!(read("silence\nwait long").unwrap_err().0, 2);
+        assert_eq!(read("romeo sends\nsilence").unwrap_err().0, 1);
+        assert_eq!(read("silence\n    x").unwrap_err().0, 1);
+        assert_eq!(read("    x").unwrap_err().0, 1);
+    }
+
+    #[test]
+    fn escapes() {
+        assert_eq!(unescape("a\\r\\n\\xe9\\\\").unwrap(), b"a\r\n\xe9\\");
+        assert!(unescape("\\q").is_err());
+    }
+}

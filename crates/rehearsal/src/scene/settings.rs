@@ -1,0 +1,110 @@
+//! The gateway that scenes are played with, and what `set` changes of it.
+
+use base::{Str, Tokens};
+use sip::agent::{self, Flow, Target, Transport};
+use sip::uri::Host;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+use stox::config::{Config, Limits, Link, Peer, Proxy};
+use stox::gateway::Gateway;
+use stox::message;
+
+/// The gateway's own address.
+pub const GATEWAY: ([u8; 4], u16) = ([192, 0, 2, 1], 5060);
+/// The proxy of the SIP domains, from which their users speak and by which they are reached.
+pub const PROXY: ([u8; 4], u16) = ([192, 0, 2, 10], 5060);
+
+/// How the gateway and its surroundings are set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// What the gateway is told.
+    pub config: Config,
+    /// What its SIP agent is told.
+    pub sip: agent::Config,
+    /// Where SIP from the actors comes from.
+    pub source: SocketAddr,
+    /// How it comes, and how the gateway sends.
+    pub transport: Transport,
+}
+
+impl Default for Settings {
+    /// The domains of the RFCs: users of example.com and xmpp.example speak XMPP, those of example.net and sip.example SIP.
+    fn default() -> Settings {
+        let sip_domains = || vec![Str::from("example.net"), Str::from("sip.example")];
+        let config = Config {
+            xmpp_domains: vec!["example.com".into(), "xmpp.example".into()],
+            links: sip_domains().into_iter().map(|domain| Link { domain, allow_from: Vec::new() }).collect(),
+            peers: vec![Peer { network: IpAddr::from([192, 0, 2, 0]), prefix: 24, domains: sip_domains() }],
+            proxy: Some(Proxy { target: Target { transport: Transport::Udp, remote: PROXY.into() }, route: None }),
+            phone_domain: None,
+            message: message::Options::default(),
+            limits: Limits::default(),
+            version: "rehearsal".into(),
+        };
+        let host = Host::V4(GATEWAY.0.into());
+        let sent_by = [Transport::Udp, Transport::Tcp].map(|t| (t, host.clone(), Some(GATEWAY.1)));
+        let sip = agent::Config { sent_by: sent_by.into(), ..agent::Config::default() };
+        Settings { config, sip, source: PROXY.into(), transport: Transport::Udp }
+    }
+}
+
+impl Settings {
+    /// Changes one setting.
+    pub fn set(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let number = || value.parse::<usize>().map_err(|_| format!("{key} takes a number"));
+        let small = || value.parse::<u32>().map_err(|_| format!("{key} takes a number"));
+        let flag = || value.parse::<bool>().map_err(|_| format!("{key} is true or false"));
+        let list = || value.split_whitespace().map(Str::from).collect::<Vec<_>>();
+        let config = &mut self.config;
+        match key {
+            "rich" => config.message.rich = flag()?,
+            "receipts" => config.message.receipts = flag()?,
+            "max_request" => config.message.max_request = number()?,
+            "remember" => config.message.remember = number()?,
+            "held" => config.limits.held = number()?,
+            "held_for" => config.limits.held_for = Duration::from_secs(number()? as u64),
+            "queue_per_pair" => config.limits.queue_per_pair = number()?,
+            "queued" => config.limits.queued = number()?,
+            "parked_bytes" => config.limits.parked_bytes = number()?,
+            "rate" => config.limits.rate = small()?,
+            "burst" => config.limits.burst = small()?,
+            "retry_after" => config.limits.retry_after = small()?,
+            "phone_domain" => config.phone_domain = Some(value.into()),
+            "xmpp_domains" => config.xmpp_domains = list(),
+            "allow_from" => config.links.iter_mut().for_each(|l| l.allow_from = list()),
+            "proxy" if value == "none" => config.proxy = None,
+            "route" => {
+                if let Some(proxy) = &mut config.proxy {
+                    proxy.route = Some(value.into());
+                }
+            }
+            "max_client" => self.sip.max_client = number()?,
+            "max_server" => self.sip.max_server = number()?,
+            "source" => self.source = value.parse().map_err(|_| "source takes an address and a port")?,
+            "transport" => {
+                self.transport = match value {
+                    "udp" => Transport::Udp,
+                    "tcp" => Transport::Tcp,
+                    _ => return Err("transport is udp or tcp".to_owned()),
+                };
+                if let Some(proxy) = &mut config.proxy {
+                    proxy.target.transport = self.transport;
+                }
+            }
+            _ => return Err(format!("there is no setting {key}")),
+        }
+        Ok(())
+    }
+
+    /// A gateway set up so. Its tokens follow from `seed`.
+    pub fn gateway(&self, seed: u64) -> Gateway {
+        Gateway::new(Arc::new(self.config.clone()), self.sip.clone(), Tokens::seeded(seed))
+    }
+
+    /// The way that SIP from the actors comes.
+    pub fn flow(&self) -> Flow {
+        let connection = (self.transport != Transport::Udp).then_some(1);
+        Flow { transport: self.transport, local: GATEWAY.into(), remote: self.source, connection }
+    }
+}
