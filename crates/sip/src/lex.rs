@@ -89,21 +89,22 @@ pub(crate) fn all(text: &str, class: u8) -> bool {
 
 /// Whether `text` is `class` and well-formed `%XX` escapes and nothing else. The empty text is.
 pub(crate) fn escaped(text: &str, class: u8) -> bool {
-    let bytes = text.as_bytes();
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        if byte == b'%' {
-            match bytes.get(at + 1..at + 3) {
-                Some([a, b]) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => at += 3,
-                _ => return false,
+    let mut bytes = text.bytes();
+    while let Some(byte) = bytes.next() {
+        if !is(byte, class) {
+            let mut hex = || bytes.next().is_some_and(|b| b.is_ascii_hexdigit());
+            if byte != b'%' || !hex() || !hex() {
+                return false;
             }
-        } else if is(byte, class) {
-            at += 1;
-        } else {
-            return false;
         }
     }
     true
+}
+
+/// What a parameter's value may be made of when it is not quoted: see `Params`.
+#[inline]
+pub(crate) fn is_value(byte: u8) -> bool {
+    is(byte, TOKEN) || matches!(byte, b'[' | b']' | b':' | b'/' | b'@' | b'$' | b'&')
 }
 
 /// A control character that no header value of ours holds: all of C0 but HTAB, and DEL.
@@ -228,11 +229,10 @@ impl<'a> Cursor<'a> {
     /// As many bytes of `class` as come next: perhaps none.
     #[inline]
     pub(crate) fn take(&mut self, class: u8) -> &'a str {
-        let start = self.at;
-        while self.peek().is_some_and(|b| is(b, class)) {
-            self.at += 1;
-        }
-        self.since(start)
+        let rest = self.rest();
+        let length = rest.bytes().position(|b| !is(b, class)).unwrap_or(rest.len());
+        self.at += length;
+        &rest[..length]
     }
 
     /// As many bytes of `class` and well-formed `%XX` escapes as come next.
@@ -250,13 +250,20 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// As much of a parameter's unquoted value as comes next.
+    pub(crate) fn take_value(&mut self) -> &'a str {
+        let rest = self.rest();
+        let length = rest.bytes().position(|b| !is_value(b)).unwrap_or(rest.len());
+        self.at += length;
+        &rest[..length]
+    }
+
     /// As many digits as come next.
     pub(crate) fn digits(&mut self) -> &'a str {
-        let start = self.at;
-        while self.peek().is_some_and(|b| b.is_ascii_digit()) {
-            self.at += 1;
-        }
-        self.since(start)
+        let rest = self.rest();
+        let length = rest.bytes().position(|b| !b.is_ascii_digit()).unwrap_or(rest.len());
+        self.at += length;
+        &rest[..length]
     }
 
     /// A token of at least one character.
@@ -275,11 +282,10 @@ impl<'a> Cursor<'a> {
 
     /// Everything up to and without the first of `stops`, which must be ASCII, or to the end.
     pub(crate) fn until_any(&mut self, stops: &[u8]) -> &'a str {
-        let start = self.at;
-        while self.peek().is_some_and(|b| !stops.contains(&b)) {
-            self.at += 1;
-        }
-        self.since(start)
+        let rest = self.rest();
+        let length = rest.bytes().position(|b| stops.contains(&b)).unwrap_or(rest.len());
+        self.at += length;
+        &rest[..length]
     }
 
     /// Steps over `count` bytes that the caller has looked at.

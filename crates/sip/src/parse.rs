@@ -364,10 +364,8 @@ impl<'a> Reader<'a> {
     /// `message-header`, which ends before `end`.
     fn header(&mut self, start: usize, end: usize, folded: bool) {
         let bytes = self.text.as_bytes();
-        let mut at = start;
-        while bytes.get(at).is_some_and(|b| lex::is(*b, TOKEN)) {
-            at += 1;
-        }
+        let line = &bytes[start..end];
+        let mut at = start + line.iter().position(|b| !lex::is(*b, TOKEN)).unwrap_or(line.len());
         let name_at = (start, at);
         while matches!(bytes.get(at), Some(b' ' | b'\t')) {
             at += 1;

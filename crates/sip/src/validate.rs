@@ -1,10 +1,14 @@
 //! What every message must have before anybody acts on it: RFC 3261 §8.1.1, §8.2, §18.1.2, §20.
+//!
+//! One pass over the lines. Each header that a user agent server goes by is read once, whether it will be used or not.
 
 use crate::header::{
-    Contacts, Credentials, Fault, HeaderError, Headers, MediaType, Name, NameAddr, Via, check_call_id, elements,
+    CSeq, Credentials, Event, Fault, HeaderError, HeaderName, Headers, MediaType, Name, NameAddr, SubscriptionState,
+    Via, check_call_id, elements, parse_delta_seconds,
 };
-use crate::lex::Syntax;
+use crate::lex::{self, Syntax};
 use crate::message::{Request, Response};
+use crate::method::Method;
 
 /// Checks a request: each mandatory header is there once, and everything a user agent server goes by has its grammar
 /// and its range. A failure is a 400 whose Reason-Phrase is the error's text.
@@ -17,17 +21,7 @@ use crate::message::{Request, Response};
 /// # Errors
 /// The first header that is wrong.
 pub fn validate_request(request: &Request) -> Result<(), HeaderError> {
-    let headers = &request.headers;
-    check_common(headers)?;
-    let from_tag = headers.from_tag();
-    if from_tag.is_none() {
-        return Err(malformed(Name::From, Syntax("no tag")));
-    }
-    if headers.cseq()?.method != request.method {
-        return Err(malformed(Name::CSeq, Syntax("not the method of the request")));
-    }
-    headers.max_forwards()?;
-    Ok(())
+    check(&request.headers, Some(&request.method))
 }
 
 /// Checks a response. A failure means that it is dropped: RFC 3261 §18.1.2.
@@ -35,80 +29,114 @@ pub fn validate_request(request: &Request) -> Result<(), HeaderError> {
 /// # Errors
 /// The first header that is wrong.
 pub fn validate_response(response: &Response) -> Result<(), HeaderError> {
-    check_common(&response.headers)?;
-    response.headers.cseq()?;
-    Ok(())
+    check(&response.headers, None)
 }
 
 const MANDATORY: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
 
-fn check_common(headers: &Headers) -> Result<(), HeaderError> {
-    let (once, more) = headers.census();
-    if let Some(missing) = MANDATORY.into_iter().find(|name| once & name.bit() == 0) {
-        return Err(HeaderError::new(missing, Fault::Missing));
-    }
-    let mut top = true;
+fn check(headers: &Headers, request: Option<&Method>) -> Result<(), HeaderError> {
+    let (mut seen, mut star) = (0u128, false);
     for (name, value) in headers.iter() {
-        let crate::header::HeaderName::Known(name) = name else { continue };
-        if more & name.bit() != 0 && name.is_single() {
+        let HeaderName::Known(name) = name else { continue };
+        if seen & name.bit() != 0 && name.is_single() {
             return Err(HeaderError::new(name, Fault::Repeated));
         }
+        let first = seen & name.bit() == 0;
+        seen |= name.bit();
         let result = match name {
-            Name::Via => check_vias(value, &mut top),
-            Name::From | Name::To | Name::ReplyTo | Name::ReferTo | Name::ReferredBy => {
-                NameAddr::parse(value).and_then(|address| check_tag(&address))
-            }
+            Name::Via => check_vias(value, first && request.is_some()),
+            Name::From => check_address(value, request.is_some()),
+            Name::To | Name::ReplyTo | Name::ReferTo | Name::ReferredBy => check_address(value, false),
             Name::CallId => check_call_id(value),
-            Name::ContentType => MediaType::parse(value).map(|_| ()),
+            Name::CSeq => {
+                check_cseq(headers, request)?;
+                Ok(())
+            }
+            Name::MaxForwards if request.is_some() => {
+                headers.max_forwards()?;
+                Ok(())
+            }
+            Name::Contact => check_contacts(value, first, &mut star)?,
+            Name::ContentType => MediaType::check(value),
             Name::Route | Name::RecordRoute => {
                 elements(value).try_for_each(|element| NameAddr::parse_bracketed(element?).map(|_| ()))
             }
+            Name::Expires => {
+                headers.expires()?;
+                Ok(())
+            }
+            Name::MinExpires => parse_delta_seconds(value).map(|_| ()),
+            Name::Event => Event::parse(value).map(|_| ()),
+            Name::SubscriptionState => SubscriptionState::parse(value).map(|_| ()),
             Name::Authorization | Name::ProxyAuthorization => Credentials::parse(value).map(|_| ()),
             _ => Ok(()),
         };
         result.map_err(|syntax| malformed(name, syntax))?;
     }
-    // The few that are numbers or lists across lines, and only if they are there.
-    if once & Name::Contact.bit() != 0
-        && let Contacts::Some(contacts) = headers.contacts()?
-    {
-        for contact in &contacts {
-            contact.expires().map_err(|_| HeaderError::new(Name::Contact, Fault::OutOfRange))?;
-        }
+    match MANDATORY.into_iter().find(|name| seen & name.bit() == 0) {
+        Some(missing) => Err(HeaderError::new(missing, Fault::Missing)),
+        None => Ok(()),
     }
-    if once & Name::Expires.bit() != 0 {
-        headers.expires()?;
-    }
-    if once & Name::MinExpires.bit() != 0 {
-        headers.min_expires()?;
-    }
-    if once & Name::SubscriptionState.bit() != 0 {
-        headers.subscription_state()?;
-    }
-    if once & Name::Event.bit() != 0 {
-        headers.event()?;
-    }
-    Ok(())
 }
 
-fn check_vias(line: &str, top: &mut bool) -> Result<(), Syntax> {
-    let mut values = elements(line).peekable();
-    if values.peek().is_none() {
-        return Err(Syntax("empty"));
-    }
-    for value in values {
+fn check_vias(line: &str, top: bool) -> Result<(), Syntax> {
+    let mut values = 0;
+    for value in elements(line) {
         let via = Via::parse(value?)?;
-        if std::mem::take(top) && via.branch() == Some("z9hG4bK") {
+        if top && values == 0 && via.branch() == Some("z9hG4bK") {
             return Err(Syntax("branch"));
         }
+        values += 1;
     }
-    Ok(())
+    if values == 0 { Err(Syntax("empty")) } else { Ok(()) }
 }
 
 /// A tag is a token of at least one character: without a value, or quoted, it would be compared in two ways.
-fn check_tag(address: &NameAddr) -> Result<(), Syntax> {
-    let sound = !address.params.has("tag") || address.tag().is_some_and(|tag| crate::lex::all(tag, crate::lex::TOKEN));
-    if sound { Ok(()) } else { Err(Syntax("tag")) }
+fn check_address(value: &str, tag_needed: bool) -> Result<(), Syntax> {
+    let address = NameAddr::parse(value)?;
+    match address.tag() {
+        Some(tag) if lex::all(tag, lex::TOKEN) => Ok(()),
+        None if !address.params.has("tag") => {
+            if tag_needed {
+                Err(Syntax("no tag"))
+            } else {
+                Ok(())
+            }
+        }
+        _ => Err(Syntax("tag")),
+    }
+}
+
+fn check_cseq(headers: &Headers, request: Option<&Method>) -> Result<(), HeaderError> {
+    let CSeq { method, .. } = headers.cseq()?;
+    match request {
+        Some(asked) if *asked != method => Err(malformed(Name::CSeq, Syntax("not the method of the request"))),
+        _ => Ok(()),
+    }
+}
+
+/// The line's syntax, or a fault of another kind. `star` remembers a `*`, which stands alone or not at all.
+fn check_contacts(line: &str, first: bool, star: &mut bool) -> Result<Result<(), Syntax>, HeaderError> {
+    let mut alone = first;
+    for element in elements(line) {
+        let checked = element.and_then(|element| match element {
+            "*" if alone => {
+                *star = true;
+                Ok(None)
+            }
+            _ if *star || element == "*" => Err(Syntax("* beside others")),
+            element => NameAddr::parse(element).map(Some),
+        });
+        match checked {
+            Err(syntax) => return Ok(Err(syntax)),
+            Ok(None) => {}
+            Ok(Some(contact)) => {
+                contact.expires().map_err(|_| HeaderError::new(Name::Contact, Fault::OutOfRange))?;
+            }
+        }
+        alone = false;
+    }
+    Ok(Ok(()))
 }
 
 fn malformed(name: Name, syntax: Syntax) -> HeaderError {

@@ -29,6 +29,19 @@ impl MediaType {
         Ok(MediaType { kind, subtype, params })
     }
 
+    /// Whether `text` is a value, without making one of it.
+    pub(crate) fn check(text: &str) -> Result<(), Syntax> {
+        let mut cursor = Cursor::new(text);
+        cursor.skip_ws();
+        cursor.token().ok_or(Syntax("media type"))?;
+        if !cursor.eat_padded(b'/') || cursor.token().is_none() {
+            return Err(Syntax("media type"));
+        }
+        let with_value = |_: &str, value: Option<&str>| value.map(|_| ()).ok_or(Syntax("media type parameter"));
+        Params::read_with(&mut cursor, with_value)?;
+        if cursor.is_done() { Ok(()) } else { Err(Syntax("media type parameter")) }
+    }
+
     /// Whether it is this type, without regard to parameters and case.
     pub fn is(&self, kind: &str, subtype: &str) -> bool {
         self.kind.eq_ignore_ascii_case(kind) && self.subtype.eq_ignore_ascii_case(subtype)

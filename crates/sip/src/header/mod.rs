@@ -138,8 +138,11 @@ impl Headers {
 
     /// The value of the first line of this name.
     pub fn get<'n>(&self, name: impl Into<HeaderName<'n>>) -> Option<&str> {
-        let name = name.into();
-        self.lines.iter().find(|line| self.is_named(line, name)).map(|line| self.at(line.value))
+        let line = match name.into() {
+            HeaderName::Known(name) => self.lines.iter().find(|line| line.name == Some(name))?,
+            name => self.lines.iter().find(|line| self.is_named(line, name))?,
+        };
+        Some(self.at(line.value))
     }
 
     /// The value of each line of this name, in their order. A line of a comma list holds several values: see `elements`.
@@ -303,16 +306,6 @@ impl Headers {
         let start = self.text.len();
         self.text.push_str(value);
         self.push_adopted(name, name_at, (start, start + value.len()));
-    }
-
-    /// The names that stand in one line, and those that stand in more: sets of `Name::bit`.
-    pub(crate) fn census(&self) -> (u128, u128) {
-        let (mut once, mut more) = (0, 0);
-        for name in self.lines.iter().filter_map(|line| line.name) {
-            more |= once & name.bit();
-            once |= name.bit();
-        }
-        (once, more)
     }
 
     /// Replaces the first value of the first line of this name, which may be a comma list; adds it if there is none.

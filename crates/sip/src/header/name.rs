@@ -131,11 +131,16 @@ impl Name {
             return Name::compact(*letter);
         }
         let (&start, &end) = (START.get(text.len())?, START.get(text.len() + 1)?);
-        let first = text.first()? | 0x20;
-        ORDER[usize::from(start)..usize::from(end)].iter().copied().find(|name| {
+        let same_length = &ORDER[usize::from(start)..usize::from(end)];
+        let first = *text.first()?;
+        // Nearly every name comes in its canonical case, and comparing that is one comparison of memory.
+        for name in same_length {
             let known = name.as_str().as_bytes();
-            known[0] | 0x20 == first && known.eq_ignore_ascii_case(text)
-        })
+            if known[0] == first && known == text {
+                return Some(*name);
+            }
+        }
+        same_length.iter().copied().find(|name| name.as_str().as_bytes().eq_ignore_ascii_case(text))
     }
 
     /// The compact forms of the IANA registry.

@@ -18,8 +18,16 @@ impl Params {
 
     /// Reads `*( SEMI generic-param )` and the white space behind it.
     pub(crate) fn read(cursor: &mut Cursor<'_>) -> Result<Params, Syntax> {
+        Params::read_with(cursor, |_, _| Ok(()))
+    }
+
+    /// The same, and shows each parameter to `visit`, which may refuse it.
+    pub(crate) fn read_with(
+        cursor: &mut Cursor<'_>,
+        visit: impl FnMut(&str, Option<&str>) -> Result<(), Syntax>,
+    ) -> Result<Params, Syntax> {
         let start = cursor.at();
-        let spaced = check(cursor)?;
+        let spaced = walk(cursor, visit)?;
         let text = cursor.since(start).trim_ascii_end();
         cursor.skip_ws();
         Ok(Params(if spaced { compact(text) } else { Str::new(text) }))
@@ -32,7 +40,7 @@ impl Params {
 
     /// Each parameter with its value; quoted-strings still quoted.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
-        iter(&self.0)
+        Compact(&self.0)
     }
 
     /// Whether there is such a parameter, with or without a value.
@@ -42,7 +50,7 @@ impl Params {
 
     /// The value of a parameter, a quoted-string still quoted. `None` if it is absent or has no value.
     pub fn get(&self, name: &str) -> Option<&str> {
-        find(&self.0, name)?
+        self.iter().find(|(n, _)| n.eq_ignore_ascii_case(name))?.1
     }
 
     /// The value of a parameter without its quotes. `None` if it is absent or has no value.
@@ -72,6 +80,11 @@ impl Params {
         self.0 = text;
     }
 
+    /// Adds a parameter that is not there yet.
+    pub(crate) fn append(&mut self, name: &'static str, value: &str) {
+        append(&mut self.0, name, Some(value));
+    }
+
     /// Removes a parameter.
     pub fn remove(&mut self, name: &str) {
         if !self.has(name) {
@@ -97,30 +110,51 @@ pub(crate) fn unquote(value: &str) -> Cow<'_, str> {
     }
 }
 
-/// The parameters of a text that `check` has passed, perhaps with white space around its separators.
-pub(crate) fn iter(text: &str) -> impl Iterator<Item = (&str, Option<&str>)> {
-    let mut cursor = Cursor::new(text);
-    std::iter::from_fn(move || {
-        if !cursor.eat_padded(b';') {
-            return None;
-        }
-        let name = cursor.token()?;
-        if !cursor.eat_padded(b'=') {
+/// The parameters of a text without white space around its separators: what `Params` holds.
+struct Compact<'a>(&'a str);
+
+impl<'a> Iterator for Compact<'a> {
+    type Item = (&'a str, Option<&'a str>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let text = self.0.strip_prefix(';')?;
+        let end = text.bytes().position(|b| matches!(b, b';' | b'=')).unwrap_or(text.len());
+        let (name, rest) = text.split_at(end);
+        let Some(value) = rest.strip_prefix('=') else {
+            self.0 = rest;
             return Some((name, None));
-        }
-        let start = cursor.at();
-        read_value(&mut cursor).ok()?;
-        Some((name, Some(cursor.since(start))))
-    })
+        };
+        let length = if value.starts_with('"') {
+            let mut cursor = Cursor::new(value);
+            cursor.quoted()?;
+            cursor.at()
+        } else {
+            value.bytes().position(|b| b == b';').unwrap_or(value.len())
+        };
+        let (value, rest) = value.split_at(length);
+        self.0 = rest;
+        Some((name, Some(value)))
+    }
 }
 
-/// The first parameter of this name.
+/// The first parameter of this name in a text as it came.
 pub(crate) fn find<'a>(text: &'a str, name: &str) -> Option<Option<&'a str>> {
-    iter(text).find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    let mut cursor = Cursor::new(text);
+    while cursor.eat_padded(b';') {
+        let found = cursor.token()?.eq_ignore_ascii_case(name);
+        let value = if cursor.eat_padded(b'=') { Some(read_value(&mut cursor).ok()?) } else { None };
+        if found {
+            return Some(value);
+        }
+    }
+    None
 }
 
-/// Walks over the parameters that come next. Tells whether white space stood among them.
-pub(crate) fn check(cursor: &mut Cursor<'_>) -> Result<bool, Syntax> {
+/// Walks over the parameters that come next and shows each to `visit`. Tells whether white space stood among them.
+fn walk<'a>(
+    cursor: &mut Cursor<'a>,
+    mut visit: impl FnMut(&'a str, Option<&'a str>) -> Result<(), Syntax>,
+) -> Result<bool, Syntax> {
     let mut spaced = false;
     loop {
         let before = cursor.at();
@@ -128,35 +162,33 @@ pub(crate) fn check(cursor: &mut Cursor<'_>) -> Result<bool, Syntax> {
             return Ok(spaced);
         }
         spaced |= cursor.at() - before > 1;
-        cursor.token().ok_or(Syntax("parameter without a name"))?;
+        let name = cursor.token().ok_or(Syntax("parameter without a name"))?;
         let before = cursor.at();
-        if cursor.eat_padded(b'=') {
+        let value = if cursor.eat_padded(b'=') {
             spaced |= cursor.at() - before > 1;
-            read_value(cursor)?;
-        }
+            Some(read_value(cursor)?)
+        } else {
+            None
+        };
+        visit(name, value)?;
     }
 }
 
 /// `gen-value`: a token, a host (IPv6 with or without brackets: RFC 5118 §4.5) or a quoted-string. Real peers put what
 /// is none of them there too (`+sip.instance` without quotes, URIs): a slash, colon, `@` and brackets are taken.
-fn read_value(cursor: &mut Cursor<'_>) -> Result<(), Syntax> {
-    if cursor.peek() == Some(b'"') {
-        return cursor.quoted().map(|_| ()).ok_or(Syntax("unterminated quoted-string"));
-    }
+fn read_value<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Syntax> {
     let start = cursor.at();
-    while cursor.peek().is_some_and(is_value) {
-        cursor.skip(1);
+    if cursor.peek() == Some(b'"') {
+        cursor.quoted().ok_or(Syntax("unterminated quoted-string"))?;
+        return Ok(cursor.since(start));
     }
-    if cursor.at() == start { Err(Syntax("parameter without a value")) } else { Ok(()) }
-}
-
-fn is_value(byte: u8) -> bool {
-    lex::is(byte, TOKEN) || matches!(byte, b'[' | b']' | b':' | b'/' | b'@' | b'$' | b'&')
+    let value = cursor.take_value();
+    if value.is_empty() { Err(Syntax("parameter without a value")) } else { Ok(value) }
 }
 
 fn append(text: &mut Str, name: &str, value: Option<&str>) {
     match value {
-        Some(value) if value.is_empty() || !value.bytes().all(is_value) => {
+        Some(value) if value.is_empty() || !value.bytes().all(lex::is_value) => {
             append_raw(text, name, None);
             text.push('=');
             // Writing to a string cannot fail.
@@ -177,9 +209,11 @@ fn append_raw(text: &mut Str, name: &str, value: Option<&str>) {
 
 fn compact(text: &str) -> Str {
     let mut out = Str::with_capacity(text.len());
-    for (name, value) in iter(text) {
+    // The text has been walked over before.
+    let _ = walk(&mut Cursor::new(text), |name, value| {
         append_raw(&mut out, name, value);
-    }
+        Ok(())
+    });
     out
 }
 

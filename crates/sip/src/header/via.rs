@@ -2,7 +2,7 @@
 
 use crate::header::params::Params;
 use crate::lex::{self, Cursor, Syntax};
-use crate::uri::{Host, read_port};
+use crate::uri::{Host, ip_text, read_port};
 use base::Str;
 use std::fmt;
 use std::net::IpAddr;
@@ -40,7 +40,9 @@ impl Via {
         let version = cursor.token().ok_or(Syntax("protocol version"))?;
         slash(&mut cursor)?;
         let mut transport = Str::new(cursor.token().ok_or(Syntax("transport"))?);
-        transport.make_ascii_uppercase();
+        if transport.bytes().any(|b| b.is_ascii_lowercase()) {
+            transport.make_ascii_uppercase();
+        }
         let protocol = if name.eq_ignore_ascii_case("SIP") && version == "2.0" {
             Str::const_new("SIP/2.0")
         } else {
@@ -53,31 +55,12 @@ impl Via {
         }
         let host = Host::read(&mut cursor)?;
         let port = if cursor.eat_padded(b':') { Some(read_port(&mut cursor)?) } else { None };
-        let params = Params::read(&mut cursor)?;
-        if !cursor.is_done() {
-            return Err(Syntax("garbage behind a Via"));
+        let params = Params::read_with(&mut cursor, check_param)?;
+        if cursor.is_done() {
+            Ok(Via { protocol, transport, host, port, params })
+        } else {
+            Err(Syntax("garbage behind a Via"))
         }
-        let via = Via { protocol, transport, host, port, params };
-        via.check()?;
-        Ok(via)
-    }
-
-    /// The parameters that have a grammar of their own.
-    fn check(&self) -> Result<(), Syntax> {
-        for (name, value) in self.params.iter() {
-            let sound = match name.len() {
-                3 if name.eq_ignore_ascii_case("ttl") => value.is_some_and(|v| lex::number(v, 255).is_some()),
-                5 if name.eq_ignore_ascii_case("rport") => value.is_none_or(|v| lex::number(v, 65535).is_some()),
-                5 if name.eq_ignore_ascii_case("maddr") => value.is_some_and(|v| Host::parse(v).is_ok()),
-                6 if name.eq_ignore_ascii_case("branch") => value.is_some_and(|v| lex::all(v, lex::TOKEN)),
-                8 if name.eq_ignore_ascii_case("received") => value.is_some_and(|v| address(v).is_some()),
-                _ => true,
-            };
-            if !sound {
-                return Err(Syntax("parameter of a Via"));
-            }
-        }
-        Ok(())
     }
 
     /// The transaction's name: RFC 3261 §8.1.1.7. Elements of RFC 2543 have none.
@@ -113,15 +96,30 @@ impl Via {
     /// RFC 3581 §4 and RFC 3261 §18.2.1: notes the source of a request; `received` where sent-by says otherwise or
     /// `rport` was asked for, and `rport` where it was asked for. What the sender itself wrote there is overwritten.
     pub fn stamp(&mut self, source: IpAddr, port: u16) {
-        if self.wants_rport() {
-            self.params.set("received", Some(&source.to_string()));
-            self.params.set("rport", Some(&port.to_string()));
-        } else if self.host.ip() != Some(source) {
-            self.params.set("received", Some(&source.to_string()));
-        } else {
+        let asked = self.wants_rport();
+        if self.params.has("received") {
             self.params.remove("received");
         }
+        if asked {
+            self.params.set("rport", Some(&base::format_compact!("{port}")));
+        }
+        if asked || self.host.ip() != Some(source) {
+            self.params.append("received", &ip_text(source));
+        }
     }
+}
+
+/// The parameters that have a grammar of their own.
+fn check_param(name: &str, value: Option<&str>) -> Result<(), Syntax> {
+    let sound = match name.len() {
+        3 if name.eq_ignore_ascii_case("ttl") => value.is_some_and(|v| lex::number(v, 255).is_some()),
+        5 if name.eq_ignore_ascii_case("rport") => value.is_none_or(|v| lex::number(v, 65535).is_some()),
+        5 if name.eq_ignore_ascii_case("maddr") => value.is_some_and(|v| Host::parse(v).is_ok()),
+        6 if name.eq_ignore_ascii_case("branch") => value.is_some_and(|v| lex::all(v, lex::TOKEN)),
+        8 if name.eq_ignore_ascii_case("received") => value.is_some_and(|v| address(v).is_some()),
+        _ => true,
+    };
+    if sound { Ok(()) } else { Err(Syntax("parameter of a Via")) }
 }
 
 fn slash(cursor: &mut Cursor<'_>) -> Result<(), Syntax> {
@@ -222,7 +220,7 @@ mod tests {
         assert_eq!(stamped("SIP/2.0/UDP 192.0.2.9;rport"), "SIP/2.0/UDP 192.0.2.9;rport=4711;received=192.0.2.9");
         assert_eq!(
             stamped("SIP/2.0/UDP 192.0.2.9;received=203.0.113.1;rport=1"),
-            "SIP/2.0/UDP 192.0.2.9;received=192.0.2.9;rport=4711"
+            "SIP/2.0/UDP 192.0.2.9;rport=4711;received=192.0.2.9"
         );
         assert_eq!(stamped("SIP/2.0/UDP 192.0.2.9;received=203.0.113.1"), "SIP/2.0/UDP 192.0.2.9");
     }

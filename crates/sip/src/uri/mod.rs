@@ -6,7 +6,7 @@ mod params;
 
 pub use escape::{encode_param, encode_user, percent_decode};
 pub use host::Host;
-pub(crate) use host::read_port;
+pub(crate) use host::{ip_text, read_port};
 pub use params::UriParams;
 
 use crate::lex::{self, Cursor, PASSWORD, Syntax, URIC, USER};
