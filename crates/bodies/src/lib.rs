@@ -4,7 +4,10 @@
 
 pub mod charset;
 pub mod cpim;
+mod document;
 mod error;
+pub mod imdn;
+pub mod iscomposing;
 pub mod mime;
 pub mod multipart;
 mod part;
