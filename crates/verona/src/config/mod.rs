@@ -182,15 +182,15 @@ pub struct Environment(Vec<(String, String)>);
 impl Environment {
     /// Those of this process. A value that is not UTF-8 is taken with its broken bytes replaced, and then fails its check.
     pub fn of_process() -> Environment {
-        Environment::of(std::env::vars_os().map(|(name, value)| {
-            (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())
-        }))
+        Environment::of(
+            std::env::vars_os()
+                .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned())),
+        )
     }
 
     /// These; names that do not start with `VERONA_` are left out.
     pub fn of(variables: impl IntoIterator<Item = (String, String)>) -> Environment {
-        let mut ours: Vec<_> =
-            variables.into_iter().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)).collect();
+        let mut ours: Vec<_> = variables.into_iter().filter(|(name, _)| name.starts_with(ENVIRONMENT_PREFIX)).collect();
         // Entry 9 of a list comes before entry 10.
         ours.sort_by_cached_key(|(name, _)| {
             name.split("__").map(|step| (step.parse::<usize>().ok(), step.to_owned())).collect::<Vec<_>>()
@@ -224,7 +224,7 @@ fn read_text(name: &str, text: &str, environment: Environment, world_readable: b
     let mut tree = Tree::parse(name, text).map_err(AllMistakes)?;
     let mut mistakes = Vec::new();
     for (variable, value) in environment.0 {
-        mistakes.extend(tree.overlay(&variable, value).err());
+        mistakes.extend(tree.overlay(&variable, value).err().map(|m| *m));
     }
     let mut reader = read::Reader::new(&tree);
     let config = sections::read(&mut reader, world_readable);

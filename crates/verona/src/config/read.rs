@@ -76,7 +76,7 @@ impl<'t> Reader<'t> {
     }
 
     /// Whether the value at `key` comes from a variable.
-    pub(crate) fn from_environment(&self, key: &str) -> bool {
+    pub(crate) fn is_overridden(&self, key: &str) -> bool {
         self.tree.get(key).is_some_and(|n| matches!(n.place, Place::Environment(_)))
     }
 
@@ -205,7 +205,8 @@ impl<'t> Reader<'t> {
 
     /// A length of time within bounds, with its unit.
     pub(crate) fn duration(&mut self, key: &str, range: &RangeInclusive<Duration>) -> Option<Duration> {
-        let bounds = format!("from \"{}\" to \"{}\"", value::show_duration(*range.start()), value::show_duration(*range.end()));
+        let bounds =
+            format!("from \"{}\" to \"{}\"", value::show_duration(*range.start()), value::show_duration(*range.end()));
         let node = self.node(key)?;
         let (Value::Text(text) | Value::Environment(text)) = &node.value else {
             return self.wrong_kind(key, node, &format!("a text with a unit, {bounds}"));

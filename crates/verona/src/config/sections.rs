@@ -101,7 +101,10 @@ fn components(r: &mut Reader<'_>, world_readable: bool) -> Vec<RawComponent> {
             let at = format!("{key}.server");
             let server = need(r, &at, "the XMPP server's component port: \"127.0.0.1:5347\"", value::host_port);
             if server.as_ref().is_some_and(|s| !is_loopback(s)) {
-                r.warn(&at, "not a loopback address: the component stream is not encrypted, so the way there must be safe");
+                r.warn(
+                    &at,
+                    "not a loopback address: the component stream is not encrypted, so the way there must be safe",
+                );
             }
             let secret = secret(r, &key, world_readable);
             let allow_from = r.texts(&format!("{key}.allow_from"), value::domain_or_any);
@@ -137,15 +140,15 @@ fn secret(r: &mut Reader<'_>, component: &str, world_readable: bool) -> Option<S
             r.missing(&inline, "secret = \"...\", or secret_file = \"PATH\"");
             return None;
         }
-        (true, true) if r.from_environment(&inline) == r.from_environment(&file) => {
+        (true, true) if r.is_overridden(&inline) == r.is_overridden(&file) => {
             r.wrong(&file, Wrong::new("beside secret", "one of secret and secret_file"));
             return None;
         }
-        (true, true) => r.from_environment(&inline),
+        (true, true) => r.is_overridden(&inline),
         (inline, _) => inline,
     };
     if use_inline {
-        if world_readable && !r.from_environment(&inline) {
+        if world_readable && !r.is_overridden(&inline) {
             r.warn(&inline, "everybody on this machine can read the file: chmod o-r, or use secret_file");
         }
         return r.text(&inline, not_empty).map(Secret::new);
@@ -236,7 +239,8 @@ fn peers(r: &mut Reader<'_>) -> Option<Vec<RawPeer>> {
 fn finish_peers(raw: Option<Vec<RawPeer>>, own: &[String], proxy: Option<&ProxyUri>) -> Peers {
     let Some(raw) = raw else {
         let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
-        let mut sources = vec![Network { address: Ipv4Addr::new(127, 0, 0, 0).into(), prefix: 8 }, Network::of(loopback[1])];
+        let mut sources =
+            vec![Network { address: Ipv4Addr::new(127, 0, 0, 0).into(), prefix: 8 }, Network::of(loopback[1])];
         let mut proxy_by_name = false;
         match proxy.map(|p| &p.host) {
             Some(value::Host::Address(a)) if !a.to_canonical().is_loopback() => sources.push(Network::of(*a)),
@@ -261,10 +265,9 @@ fn log(r: &mut Reader<'_>) -> Log {
     r.table("log");
     let level = r.text("log.level", |text| match crate::log::levels(text) {
         Ok(_) => Ok(text.to_owned()),
-        Err(problem) => Err(Wrong::new(
-            problem,
-            "off, error, warn, info, debug or trace; by module: \"info,verona::io=debug\"",
-        )),
+        Err(problem) => {
+            Err(Wrong::new(problem, "off, error, warn, info, debug or trace; by module: \"info,verona::io=debug\""))
+        }
     });
     let format = r.text("log.format", |text| match text {
         "text" => Ok(LogFormat::Text),

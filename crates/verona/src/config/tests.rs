@@ -51,11 +51,17 @@ fn the_smallest_file_has_defaults_for_everything_else() {
     assert_eq!(component.allow_from, Domains::These(vec!["example.com".into()]));
     assert_eq!(c.xmpp.times.barrier_timeout, Duration::from_secs(2));
     assert_eq!(c.sip.domains, ["example.com"]);
-    assert_eq!(c.sip.listen.iter().map(ToString::to_string).collect::<Vec<_>>(), ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]);
+    assert_eq!(
+        c.sip.listen.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["udp:127.0.0.1:5060", "tcp:127.0.0.1:5060"]
+    );
     assert_eq!(c.sip.listen[0].advertise.to_string(), "127.0.0.1:5060");
     let proxy = c.sip.outbound_proxy.unwrap();
     assert_eq!(proxy.uri, "sip:127.0.0.1:5080;transport=udp;lr");
-    assert_eq!((proxy.host.to_string(), proxy.port, proxy.transport, proxy.loose), ("127.0.0.1".into(), 5080, Transport::Udp, true));
+    assert_eq!(
+        (proxy.host.to_string(), proxy.port, proxy.transport, proxy.lr),
+        ("127.0.0.1".into(), 5080, Transport::Udp, true)
+    );
     let sources: Vec<String> = c.sip.peers.entries.iter().map(|p| p.source.to_string()).collect();
     assert_eq!(sources, ["127.0.0.0/8", "::1/128"]);
     assert_eq!(c.sip.peers.entries[0].domains, ["example.net"]);
@@ -79,11 +85,7 @@ fn the_secret_is_never_printed() {
 const MISTAKES: &[(&str, &str, &[&str])] = &[
     // Syntax: the file is not looked at further.
     ("[sip]", "[sip", &["v.toml:7:5: not TOML: unclosed table, expected `]`"]),
-    (
-        "secret = \"s3cret\"",
-        "secret = \"a\"\nsecret = \"b\"",
-        &["v.toml:6:1: not TOML: duplicate key"],
-    ),
+    ("secret = \"s3cret\"", "secret = \"a\"\nsecret = \"b\"", &["v.toml:6:1: not TOML: duplicate key"]),
     // Unknown keys.
     (
         "outbound_proxy",
@@ -102,7 +104,9 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "secret = \"s3cret\"",
         "secret = \"s3cret\"\n\"a.b\" = 1",
-        &["v.toml:6:9: xmpp.component[0].\"a.b\" = 1: unknown key; allowed: allow_from, domain, secret, secret_file, server"],
+        &[
+            "v.toml:6:9: xmpp.component[0].\"a.b\" = 1: unknown key; allowed: allow_from, domain, secret, secret_file, server",
+        ],
     ),
     // Missing keys.
     (
@@ -118,49 +122,41 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "listen = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]",
         "listen = []",
-        &[
-            "v.toml:9:10: sip.listen: missing; allowed: at least one socket: [\"udp:127.0.0.1:5060\", \
-             \"tcp:127.0.0.1:5060\"]",
-        ],
+        &["v.toml:9:10: sip.listen: missing; allowed: at least one socket: [\"udp:127.0.0.1:5060\", \
+             \"tcp:127.0.0.1:5060\"]"],
     ),
     // Types.
     (
         "domains = [\"example.com\"]",
         "domains = \"example.com\"",
-        &[
-            "v.toml:8:11: sip.domains = \"example.com\": a text is not what belongs here; allowed: a list of texts: \
-             [\"...\", \"...\"]",
-        ],
+        &["v.toml:8:11: sip.domains = \"example.com\": a text is not what belongs here; allowed: a list of texts: \
+             [\"...\", \"...\"]"],
     ),
     (
         "secret = \"s3cret\"",
         "secret = 12345",
-        &[
-            "v.toml:5:10: xmpp.component[0].secret: a whole number is not what belongs here; allowed: a text in \
-             quotation marks",
-        ],
+        &["v.toml:5:10: xmpp.component[0].secret: a whole number is not what belongs here; allowed: a text in \
+             quotation marks"],
     ),
     (
         "[[xmpp.component]]",
         "[xmpp.component]",
-        &["v.toml:2:1: xmpp.component: a table is not what belongs here; allowed: a list of tables: [[xmpp.component]]"],
+        &[
+            "v.toml:2:1: xmpp.component: a table is not what belongs here; allowed: a list of tables: [[xmpp.component]]",
+        ],
     ),
     // Values.
     (
         "domain = \"example.net\"",
         "domain = \"user@example.net\"",
-        &[
-            "v.toml:3:10: xmpp.component[0].domain = \"user@example.net\": an address, not a domain; allowed: a domain \
-             name such as \"example.com\"",
-        ],
+        &["v.toml:3:10: xmpp.component[0].domain = \"user@example.net\": an address, not a domain; allowed: a domain \
+             name such as \"example.com\""],
     ),
     (
         "server = \"127.0.0.1:5347\"",
         "server = \"127.0.0.1\"",
-        &[
-            "v.toml:4:10: xmpp.component[0].server = \"127.0.0.1\": no port; allowed: \"HOST:PORT\", such as \
-             \"127.0.0.1:5347\"",
-        ],
+        &["v.toml:4:10: xmpp.component[0].server = \"127.0.0.1\": no port; allowed: \"HOST:PORT\", such as \
+             \"127.0.0.1:5347\""],
     ),
     (
         "server = \"127.0.0.1:5347\"",
@@ -204,10 +200,8 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "sip:127.0.0.1:5080;transport=udp;lr",
         "sips:proxy.example;lr",
-        &[
-            "v.toml:10:18: sip.outbound_proxy = \"sips:proxy.example;lr\": a sips URI asks for TLS, which this version \
-             does not speak; allowed: \"sip:HOST[:PORT][;transport=udp|tcp][;lr]\"",
-        ],
+        &["v.toml:10:18: sip.outbound_proxy = \"sips:proxy.example;lr\": a sips URI asks for TLS, which this version \
+             does not speak; allowed: \"sip:HOST[:PORT][;transport=udp|tcp][;lr]\""],
     ),
     (
         "listen = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]",
@@ -290,10 +284,8 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "server = \"127.0.0.1:5347\"",
         "server = \"\\u001b[31m\\u202e:1\"",
-        &[
-            "v.toml:4:10: xmpp.component[0].server = \"\\u{1b}[31m\\u{202e}:1\": not a domain: it has a character that \
-             domains do not have; allowed: \"HOST:PORT\", such as \"127.0.0.1:5347\"",
-        ],
+        &["v.toml:4:10: xmpp.component[0].server = \"\\u{1b}[31m\\u{202e}:1\": not a domain: it has a character that \
+             domains do not have; allowed: \"HOST:PORT\", such as \"127.0.0.1:5347\""],
     ),
 ];
 
@@ -313,7 +305,12 @@ fn every_mistake_has_its_line_its_value_and_what_is_allowed() {
 #[test]
 fn an_empty_file_says_everything_that_is_needed() {
     let said = said("", none());
-    let keys = ["sip.domains: missing", "sip.listen: missing", "warning: sip.outbound_proxy: missing", "xmpp.component: missing"];
+    let keys = [
+        "sip.domains: missing",
+        "sip.listen: missing",
+        "warning: sip.outbound_proxy: missing",
+        "xmpp.component: missing",
+    ];
     assert_eq!(said.len(), keys.len(), "{said:#?}");
     for (line, key) in said.iter().zip(keys) {
         assert!(line.starts_with(&format!("v.toml:1:1: {key}")), "{line}");
@@ -481,12 +478,12 @@ fn a_reload_says_what_changes_and_what_needs_a_restart() {
     assert_eq!(live.live, ["log.level", "message.rich", "sip.outbound_proxy"]);
     assert!(live.applicable());
 
-    let restart = plan(&(GOOD.replace("s3cret", "new").replace("tcp:127.0.0.1:5060", "tcp:127.0.0.1:5061") + "[limits]\nrate_per_sender = 5\nheld = 99\n"));
-    assert_eq!(restart.live, ["limits.rate_per_sender"]);
-    assert_eq!(
-        restart.restart,
-        ["limits.held", "sip.advertise", "sip.listen", "xmpp.component(example.net).secret"]
+    let restart = plan(
+        &(GOOD.replace("s3cret", "new").replace("tcp:127.0.0.1:5060", "tcp:127.0.0.1:5061")
+            + "[limits]\nrate_per_sender = 5\nheld = 99\n"),
     );
+    assert_eq!(restart.live, ["limits.rate_per_sender"]);
+    assert_eq!(restart.restart, ["limits.held", "sip.advertise", "sip.listen", "xmpp.component(example.net).secret"]);
     assert!(!restart.applicable());
 
     let more = plan(&format!("{GOOD}[[xmpp.component]]\ndomain='b.example'\nserver='localhost:1'\nsecret='x'\n"));
@@ -499,17 +496,31 @@ fn the_example_file_shows_every_key_with_its_default() {
     let example = include_str!("../../../../packaging/verona.toml");
     let config = good(example);
     let limits = Limits::default().keys();
-    let all = limits.into_iter().chain(Message::default().keys()).chain(XmppTimes::default().keys()).chain(SipTimes::default().keys());
+    let all = limits
+        .into_iter()
+        .chain(Message::default().keys())
+        .chain(XmppTimes::default().keys())
+        .chain(SipTimes::default().keys());
     for (key, value) in all {
         let name = key.split_once('.').unwrap().1;
         let line = format!("# {name} = {value}");
         assert!(example.lines().any(|l| l.starts_with(&line)), "packaging/verona.toml lacks: {line}");
     }
     // Every comment that looks like a key is one: taken out of its comment, the file is right.
-    let commented: Vec<&str> = example.lines().map(|l| match l.strip_prefix("# ") {
-        Some(inside) if inside.split_once(" = ").is_some_and(|(k, _)| k.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '1')) => inside,
-        _ => l,
-    }).filter(|l| !l.starts_with("secret_file")).collect();
+    let commented: Vec<&str> = example
+        .lines()
+        .map(|l| match l.strip_prefix("# ") {
+            Some(inside)
+                if inside
+                    .split_once(" = ")
+                    .is_some_and(|(k, _)| k.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c == '1')) =>
+            {
+                inside
+            }
+            _ => l,
+        })
+        .filter(|l| !l.starts_with("secret_file"))
+        .collect();
     let full = good(&commented.join("\n"));
     assert_eq!(full.limits, config.limits);
     assert_eq!((full.message, full.xmpp.times, full.sip.times), (config.message, config.xmpp.times, config.sip.times));

@@ -119,15 +119,17 @@ impl Tree {
 
     /// Lays one environment variable over the tree: `VERONA_SIP__LISTEN` is `sip.listen`, and a number is a place in a
     /// list: `VERONA_XMPP__COMPONENT__0__SECRET`. The place after the last one adds an entry.
-    pub(crate) fn overlay(&mut self, variable: &str, text: String) -> Result<(), Mistake> {
+    pub(crate) fn overlay(&mut self, variable: &str, text: String) -> Result<(), Box<Mistake>> {
         let place = Place::Environment(variable.to_owned());
-        let wrong = |severity, problem: &str, allowed: &str| Mistake {
-            severity,
-            place: place.clone(),
-            key: String::new(),
-            value: None,
-            problem: problem.to_owned(),
-            allowed: allowed.to_owned(),
+        let wrong = |severity, problem: &str, allowed: &str| {
+            Box::new(Mistake {
+                severity,
+                place: place.clone(),
+                key: String::new(),
+                value: None,
+                problem: problem.to_owned(),
+                allowed: allowed.to_owned(),
+            })
         };
         let steps = variable.trim_start_matches(super::ENVIRONMENT_PREFIX).to_lowercase();
         if !steps.contains("__") {

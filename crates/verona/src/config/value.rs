@@ -154,9 +154,15 @@ pub struct ProxyUri {
     /// The transport, UDP where none is written.
     pub transport: Transport,
     /// Whether the proxy is a loose router (RFC 3261 §16.12.1.1): its URI goes into a Route header field.
-    pub loose: bool,
+    pub lr: bool,
     /// The URI as written, in its canonical form.
     pub uri: String,
+}
+
+impl fmt::Display for ProxyUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.uri)
+    }
 }
 
 /// Where sessions and messages are kept over a restart.
@@ -178,6 +184,14 @@ pub enum Domains {
 }
 
 impl Domains {
+    /// These; empty for any.
+    pub fn list(&self) -> &[String] {
+        match self {
+            Domains::Any => &[],
+            Domains::These(these) => these,
+        }
+    }
+
     /// Whether `domain`, prepared the same way, is one of them.
     pub fn contains(&self, domain: &str) -> bool {
         match self {
@@ -221,14 +235,14 @@ pub(crate) fn domain_or_any(text: &str) -> Result<Option<String>, Wrong> {
 
 /// A socket address: a literal IP address and a port.
 pub(crate) fn socket(text: &str) -> Result<SocketAddr, Wrong> {
-    text.parse().map_err(|_| {
-        Wrong::new("not an IP address with a port", "such as \"127.0.0.1:8480\" or \"[::1]:8480\"")
-    })
+    text.parse()
+        .map_err(|_| Wrong::new("not an IP address with a port", "such as \"127.0.0.1:8480\" or \"[::1]:8480\""))
 }
 
 /// Transport and address of a socket.
 pub(crate) fn listen(text: &str) -> Result<(Transport, SocketAddr), Wrong> {
-    const ALLOWED: &str = "\"udp:ADDRESS:PORT\" or \"tcp:ADDRESS:PORT\" with an IP address, such as \"udp:192.0.2.1:5060\"";
+    const ALLOWED: &str =
+        "\"udp:ADDRESS:PORT\" or \"tcp:ADDRESS:PORT\" with an IP address, such as \"udp:192.0.2.1:5060\"";
     let (transport, address) = transport_and_rest(text, ALLOWED)?;
     match address.parse() {
         Ok(address) => Ok((transport, address)),
@@ -325,14 +339,14 @@ pub(crate) fn proxy(text: &str) -> Result<ProxyUri, Wrong> {
     }
     let mut parts = rest.split(';');
     let authority = parts.next().unwrap_or_default();
-    let (mut transport, mut loose) = (None, false);
+    let (mut transport, mut lr) = (None, false);
     for part in parts {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         match (name.to_ascii_lowercase().as_str(), value.to_ascii_lowercase().as_str()) {
             ("transport", "udp") if transport.is_none() => transport = Some(Transport::Udp),
             ("transport", "tcp") if transport.is_none() => transport = Some(Transport::Tcp),
             ("transport", _) => return wrong("the transport is neither udp nor tcp, or there are two"),
-            ("lr", "" | "on" | "true") => loose = true,
+            ("lr", "" | "on" | "true") => lr = true,
             _ => return Err(Wrong::new(format!("the parameter {name:?} means nothing here"), ALLOWED)),
         }
     }
@@ -342,10 +356,10 @@ pub(crate) fn proxy(text: &str) -> Result<ProxyUri, Wrong> {
     if let Some(transport) = transport {
         uri = format!("{uri};transport={}", transport.name());
     }
-    if loose {
+    if lr {
         uri.push_str(";lr");
     }
-    Ok(ProxyUri { host, port, transport: transport.unwrap_or(Transport::Udp), loose, uri })
+    Ok(ProxyUri { host, port, transport: transport.unwrap_or(Transport::Udp), lr, uri })
 }
 
 /// A store's URL.
@@ -372,7 +386,9 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Wrong> {
     };
     match number.parse::<u64>().ok().filter(|_| millis > 0).and_then(|n| n.checked_mul(millis)) {
         Some(millis) => Ok(Duration::from_millis(millis)),
-        None => Err(Wrong::new("not a length of time", "a whole number with its unit: \"500ms\", \"10s\", \"2m\", \"1h\"")),
+        None => {
+            Err(Wrong::new("not a length of time", "a whole number with its unit: \"500ms\", \"10s\", \"2m\", \"1h\""))
+        }
     }
 }
 

@@ -1,0 +1,167 @@
+//! The operator's HTTP interface: `/health` says whether the process is alive, `/ready` whether messages get through,
+//! `/metrics` what was counted. There is no password: it belongs on loopback.
+
+use crate::metrics::Meters;
+use crate::state::State;
+use axum::Router;
+use axum::extract::State as Shared;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use serde_json::json;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+
+/// What the answers are made of.
+#[derive(Debug, Clone)]
+struct About {
+    state: Arc<State>,
+    meters: Arc<Meters>,
+}
+
+/// The interface, bound to its socket and not served yet.
+#[derive(Debug)]
+pub struct Admin {
+    listener: TcpListener,
+    about: About,
+}
+
+impl Admin {
+    /// Binds the socket.
+    pub async fn bind(address: SocketAddr, state: Arc<State>, meters: Arc<Meters>) -> io::Result<Admin> {
+        Ok(Admin { listener: TcpListener::bind(address).await?, about: About { state, meters } })
+    }
+
+    /// The address that it listens on.
+    pub fn address(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Answers until `stop` is done.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> io::Result<()> {
+        let router = Router::new()
+            .route("/health", get(health))
+            .route("/ready", get(ready))
+            .route("/metrics", get(metrics))
+            .with_state(self.about);
+        axum::serve(self.listener, router).with_graceful_shutdown(stop).await
+    }
+}
+
+async fn health(Shared(about): Shared<About>) -> Response {
+    let silent = about.state.silent_shards().await;
+    let healthy = silent.is_empty();
+    answer(healthy, &json!({ "healthy": healthy, "silent_shards": silent, "version": env!("CARGO_PKG_VERSION") }))
+}
+
+async fn ready(Shared(about): Shared<About>) -> Response {
+    let state = &about.state;
+    let links: Vec<_> = state
+        .links()
+        .iter()
+        .map(|link| match link.is_up() {
+            true => json!({ "domain": link.domain, "up": true }),
+            false => json!({ "domain": link.domain, "up": false, "why": link.why() }),
+        })
+        .collect();
+    let sockets: Vec<_> = state.sockets().iter().map(|s| json!({ "socket": s.name, "bound": s.is_bound() })).collect();
+    // Asked once: the two could differ if it were asked again.
+    let ready = state.is_ready();
+    answer(ready, &json!({ "ready": ready, "draining": state.is_draining(), "xmpp": links, "sip": sockets }))
+}
+
+async fn metrics(Shared(about): Shared<About>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], about.meters.render()).into_response()
+}
+
+fn answer(good: bool, body: &serde_json::Value) -> Response {
+    let status = if good { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, [(header::CONTENT_TYPE, "application/json")], format!("{body}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::Value;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
+    use tokio::sync::oneshot;
+
+    async fn ask(address: SocketAddr, request: &str) -> (u16, String, String) {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(format!("{request}\r\nHost: x\r\nConnection: close\r\n\r\n").as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head[9..12].parse().unwrap(), head.to_lowercase(), body.to_owned())
+    }
+
+    async fn json(address: SocketAddr, path: &str) -> (u16, Value) {
+        let (code, head, body) = ask(address, &format!("GET {path} HTTP/1.1")).await;
+        assert!(head.contains("content-type: application/json"), "{head}");
+        (code, serde_json::from_str(&body).unwrap())
+    }
+
+    #[tokio::test]
+    async fn the_interface_tells_the_truth() {
+        let state = Arc::new(State::new(&["a.example".into(), "b.example".into()], &["udp:127.0.0.1:5060".into()]));
+        let meters = Arc::new(Meters::new());
+        let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), Arc::clone(&state), Arc::clone(&meters)).await.unwrap();
+        let address = admin.address().unwrap();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let served = tokio::spawn(admin.serve(async { drop(stopped.await) }));
+
+        // Nothing is up yet.
+        let (code, body) = json(address, "/ready").await;
+        assert_eq!(code, 503);
+        assert_eq!(body["ready"], false);
+        assert_eq!(body["xmpp"][1], json!({ "domain": "b.example", "up": false, "why": "not connected yet" }));
+        assert_eq!(body["sip"][0], json!({ "socket": "udp:127.0.0.1:5060", "bound": false }));
+
+        state.set_bound(0, true);
+        state.link_up(0);
+        state.link_down(1, "connection \"refused\"");
+        let (code, body) = json(address, "/ready").await;
+        assert_eq!((code, &body["xmpp"][1]["why"]), (503, &json!("connection \"refused\"")));
+        state.link_up(1);
+        let (code, body) = json(address, "/ready").await;
+        assert_eq!((code, &body["ready"]), (200, &json!(true)));
+        state.start_draining();
+        let (code, body) = json(address, "/ready").await;
+        assert_eq!((code, &body["draining"], &body["ready"]), (503, &json!(true), &json!(false)));
+
+        // A shard that is gone is found out; readiness says nothing about it, health does.
+        state.set_shards(3, |shard| Box::pin(async move { Some(shard) }));
+        let (code, body) = json(address, "/health").await;
+        assert_eq!((code, &body["healthy"]), (200, &json!(true)));
+        state.set_shards(3, |shard| Box::pin(async move { (shard != 1).then_some(0) }));
+        let (code, body) = json(address, "/health").await;
+        assert_eq!((code, &body["silent_shards"]), (503, &json!([1])));
+
+        meters.received(crate::metrics::Direction::SipToXmpp);
+        let (code, head, body) = ask(address, "GET /metrics HTTP/1.1").await;
+        assert_eq!(code, 200);
+        assert!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+        assert!(body.contains("verona_messages_total{direction=\"sip_to_xmpp\",outcome=\"received\"} 1"), "{body}");
+
+        assert_eq!(ask(address, "GET /else HTTP/1.1").await.0, 404);
+        assert_eq!(ask(address, "POST /metrics HTTP/1.1").await.0, 405);
+
+        stop.send(()).unwrap();
+        served.await.unwrap().unwrap();
+        assert!(TcpStream::connect(address).await.is_err(), "the socket is closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shard_that_hangs_is_silent_after_the_patience_is_over() {
+        let state = State::new(&[], &[]);
+        assert_eq!(state.silent_shards().await, [0_usize; 0]);
+        state.set_shards(2, |shard| {
+            Box::pin(async move { if shard == 1 { std::future::pending().await } else { Some(0) } })
+        });
+        assert_eq!(state.silent_shards().await, [1]);
+    }
+}

@@ -1,0 +1,95 @@
+//! The command line.
+
+mod check;
+
+use crate::run;
+use clap::{Parser, Subcommand};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// How the program ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// All is well; for `run`: the gateway was asked to end and did.
+    Good = 0,
+    /// It did not work: a socket cannot be bound, a server does not answer, an address has no counterpart.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The configuration is wrong (EX_CONFIG of sysexits.h).
+    Config = 78,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// A gateway between SIP and XMPP.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Exit status: 0 good, 1 it did not work, 2 wrong command line, 78 wrong configuration."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway until SIGTERM or SIGINT, which let what is under way come to its end. SIGHUP reads the configuration again.
+    Run {
+        /// The configuration.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// Write the process's number here while the gateway runs.
+        #[arg(long, value_name = "FILE")]
+        pid_file: Option<PathBuf>,
+    },
+    /// Explain every mistake in a configuration.
+    Check {
+        /// The configuration.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// Bind the sockets and try the component streams, too. Not while the gateway runs: the sockets would be taken, and an
+        /// XMPP server may end the gateway's stream for the sake of this one.
+        #[arg(long)]
+        connect: bool,
+    },
+}
+
+/// Does what the command line says.
+pub fn main() -> ExitCode {
+    // clap prints its own messages and ends with 2 for mistakes, 0 for --help and --version.
+    let exit = match Arguments::parse().command {
+        Command::Run { config, pid_file } => run::run(&run::Options { config, pid_file }),
+        Command::Check { config, connect } => check::check(&config, connect),
+    };
+    exit.into()
+}
+
+/// Prints a line to standard output. A reader that has gone away is no reason to fail.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// Prints a line to standard error.
+pub(crate) fn complain(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,377 @@
+//! What the gateway counts, for Prometheus: base units, `_total` for what only grows.
+//!
+//! | name | labels | what |
+//! |---|---|---|
+//! | `verona_messages_total` | `direction`, `outcome` | messages: received, then delivered, failed (the other side refused it) or refused (by the gateway) |
+//! | `verona_message_seconds` | `direction` | histogram: from a message's arrival to the other side's taking it |
+//! | `verona_failures_total` | `by`, `code` | refusals of the other side, by SIP status |
+//! | `verona_refusals_total` | `towards`, `refusal` | refusals of the gateway's own |
+//! | `verona_ignored_total` | `why` | stanzas that may not be answered, dropped |
+//! | `verona_answers_dropped_total` | | answers dropped because a stream was down too long |
+//! | `verona_sip_transactions` | `side`, `shard` | open SIP transactions |
+//! | `verona_messages_waiting` | `shard` | messages under way |
+//! | `verona_sip_connections` | | open SIP connections |
+//! | `verona_sip_connections_refused_total` | | SIP connections closed because there were too many |
+//! | `verona_sip_rejected_total` | | bytes that came as a SIP message and are none |
+//! | `verona_xmpp_link_up` | `domain` | 1 while the component stream is authenticated |
+//! | `verona_xmpp_connects_total`, `verona_xmpp_losses_total` | `domain` | streams opened, streams lost |
+//! | `verona_xmpp_barrier_timeouts_total` | `domain` | batches that counted as taken because no answer came in time |
+//! | `verona_panics_total` | | inputs whose handling broke an invariant; the shard that it hit began anew |
+//! | `verona_reloads_total` | `result` | SIGHUP: applied, refused |
+//! | `verona_build_info` | `version` | always 1 |
+//! | `process_*` | | memory, processor time, descriptors, start |
+
+mod process;
+
+use ::metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder as _};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// The way a message goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// From SIP to XMPP.
+    SipToXmpp,
+    /// From XMPP to SIP.
+    XmppToSip,
+}
+
+impl Direction {
+    fn name(self) -> &'static str {
+        match self {
+            Direction::SipToXmpp => "sip_to_xmpp",
+            Direction::XmppToSip => "xmpp_to_sip",
+        }
+    }
+
+    /// The side where the message comes from, and the side that it goes to.
+    fn sides(self) -> (&'static str, &'static str) {
+        match self {
+            Direction::SipToXmpp => ("sip", "xmpp"),
+            Direction::XmppToSip => ("xmpp", "sip"),
+        }
+    }
+}
+
+/// The meters of one direction.
+struct Way {
+    received: Counter,
+    delivered: Counter,
+    failed: Counter,
+    refused: Counter,
+    seconds: Histogram,
+}
+
+/// The meters of one shard; set by the shard, from what its gateway says.
+#[derive(Debug, Clone)]
+pub struct ShardMeters {
+    /// SIP requests of ours that wait for their final answer.
+    pub client_transactions: Gauge,
+    /// SIP requests to us that wait for our final answer.
+    pub server_transactions: Gauge,
+    /// Messages under way.
+    pub waiting: Gauge,
+}
+
+/// The meters of one component stream.
+#[derive(Debug, Clone)]
+pub struct LinkMeters {
+    /// 1 while the stream is authenticated.
+    pub up: Gauge,
+    /// Streams that got so far.
+    pub connects: Counter,
+    /// Streams that ended after that.
+    pub losses: Counter,
+    /// Batches that counted as taken because the server's answer did not come in time.
+    pub barrier_timeouts: Counter,
+}
+
+/// All meters of a gateway.
+pub struct Meters {
+    recorder: Arc<PrometheusRecorder>,
+    handle: PrometheusHandle,
+    sip_to_xmpp: Way,
+    xmpp_to_sip: Way,
+    answers_dropped: Counter,
+    panics: Counter,
+    /// Open SIP connections.
+    pub sip_connections: Gauge,
+    /// SIP connections closed because there were too many.
+    pub sip_connections_refused: Counter,
+    /// Bytes that came as a SIP message and are none.
+    pub sip_rejected: Counter,
+}
+
+impl fmt::Debug for Meters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meters")
+    }
+}
+
+/// The bounds of the histograms' buckets, in seconds: a message that waits for nobody takes a few milliseconds, one whose
+/// phone does not answer 32 seconds.
+const BUCKETS: [f64; 16] =
+    [0.000_5, 0.001, 0.002, 0.003, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 32.0];
+
+impl Default for Meters {
+    fn default() -> Self {
+        Meters::new()
+    }
+}
+
+impl Meters {
+    /// The meters of this process, which the macros of the `metrics` crate count into, too.
+    pub fn global() -> Arc<Meters> {
+        static GLOBAL: OnceLock<Arc<Meters>> = OnceLock::new();
+        let meters = GLOBAL.get_or_init(|| {
+            let meters = Meters::new();
+            // Fails where another library was faster; then the macros count into that.
+            let _ = ::metrics::set_global_recorder(Arc::clone(&meters.recorder));
+            Arc::new(meters)
+        });
+        Arc::clone(meters)
+    }
+
+    /// Meters of their own, for tests.
+    pub fn new() -> Meters {
+        let seconds = Matcher::Suffix("_seconds".to_owned());
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &BUCKETS);
+        let recorder = Arc::new(builder.expect("the list of buckets is not empty").build_recorder());
+        let describe_counter = |name: &'static str, what: &'static str| {
+            recorder.describe_counter(name.into(), None, what.into());
+        };
+        let describe_gauge =
+            |name: &'static str, what: &'static str| recorder.describe_gauge(name.into(), None, what.into());
+        describe_counter("verona_messages_total", "Messages by what became of them");
+        recorder.describe_histogram(
+            "verona_message_seconds".into(),
+            None,
+            "From a message's arrival to the other side's taking it".into(),
+        );
+        describe_counter("verona_failures_total", "Refusals of the other side by SIP status");
+        describe_counter("verona_refusals_total", "Refusals of the gateway itself");
+        describe_counter("verona_ignored_total", "Stanzas that may not be answered, dropped");
+        describe_counter("verona_answers_dropped_total", "Answers dropped because a stream was down too long");
+        describe_gauge("verona_sip_transactions", "Open SIP transactions");
+        describe_gauge("verona_messages_waiting", "Messages under way");
+        describe_gauge("verona_sip_connections", "Open SIP connections");
+        describe_counter("verona_sip_connections_refused_total", "SIP connections beyond the limits");
+        describe_counter("verona_sip_rejected_total", "Bytes that came as a SIP message and are none");
+        describe_gauge("verona_xmpp_link_up", "1 while the component stream is authenticated");
+        describe_counter("verona_xmpp_connects_total", "Component streams opened");
+        describe_counter("verona_xmpp_losses_total", "Component streams lost");
+        describe_counter("verona_xmpp_barrier_timeouts_total", "Batches that counted as taken without an answer");
+        describe_counter("verona_panics_total", "Inputs whose handling broke an invariant");
+        describe_counter("verona_reloads_total", "Reloads of the configuration");
+        describe_gauge("verona_build_info", "The version that runs");
+
+        let handle = recorder.handle();
+        let way = |direction: Direction| {
+            let count = |outcome| {
+                counter(&recorder, "verona_messages_total", [("direction", direction.name()), ("outcome", outcome)])
+            };
+            Way {
+                received: count("received"),
+                delivered: count("delivered"),
+                failed: count("failed"),
+                refused: count("refused"),
+                seconds: recorder
+                    .register_histogram(&key("verona_message_seconds", [("direction", direction.name())]), &METADATA),
+            }
+        };
+        gauge(&recorder, "verona_build_info", [("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
+        Meters {
+            sip_to_xmpp: way(Direction::SipToXmpp),
+            xmpp_to_sip: way(Direction::XmppToSip),
+            panics: counter(&recorder, "verona_panics_total", []),
+            answers_dropped: counter(&recorder, "verona_answers_dropped_total", []),
+            sip_connections: gauge(&recorder, "verona_sip_connections", []),
+            sip_connections_refused: counter(&recorder, "verona_sip_connections_refused_total", []),
+            sip_rejected: counter(&recorder, "verona_sip_rejected_total", []),
+            handle,
+            recorder,
+        }
+    }
+
+    /// A message arrived.
+    pub fn received(&self, direction: Direction) {
+        self.way(direction).received.increment(1);
+    }
+
+    /// A message was handed over to the other side, so long after its arrival.
+    pub fn delivered(&self, direction: Direction, after: Duration) {
+        self.way(direction).delivered.increment(1);
+        self.way(direction).seconds.record(after.as_secs_f64());
+    }
+
+    /// The other side refused a message with this SIP status, or with what became this status.
+    pub fn failed(&self, direction: Direction, code: u16) {
+        self.way(direction).failed.increment(1);
+        let code = if (300..=699).contains(&code) { code.to_string() } else { "other".to_owned() };
+        let key = Key::from_parts(
+            "verona_failures_total",
+            vec![Label::new("by", direction.sides().1), Label::new("code", code)],
+        );
+        self.recorder.register_counter(&key, &METADATA).increment(1);
+    }
+
+    /// The gateway itself refused a message. `refusal` is one of a closed list.
+    pub fn refused(&self, direction: Direction, refusal: &'static str) {
+        self.way(direction).refused.increment(1);
+        let labels = [("towards", direction.sides().0), ("refusal", refusal)];
+        counter(&self.recorder, "verona_refusals_total", labels).increment(1);
+    }
+
+    /// Something that may not be answered was dropped. `why` is one of a closed list.
+    pub fn ignored(&self, why: &'static str) {
+        counter(&self.recorder, "verona_ignored_total", [("why", why)]).increment(1);
+    }
+
+    /// An answer was dropped because its stream was down for too long.
+    pub fn answer_dropped(&self) {
+        self.answers_dropped.increment(1);
+    }
+
+    /// The handling of an input broke an invariant, and the shard that it hit began anew.
+    pub fn panicked(&self) {
+        self.panics.increment(1);
+    }
+
+    /// A reload of the configuration was applied or refused.
+    pub fn reloaded(&self, applied: bool) {
+        let result = if applied { "applied" } else { "refused" };
+        counter(&self.recorder, "verona_reloads_total", [("result", result)]).increment(1);
+    }
+
+    /// The meters of a shard.
+    pub fn shard(&self, shard: usize) -> ShardMeters {
+        let gauge = |name: &'static str, side: Option<&'static str>| {
+            let mut labels: Vec<Label> = side.map(|s| Label::new("side", s)).into_iter().collect();
+            labels.push(Label::new("shard", shard.to_string()));
+            self.recorder.register_gauge(&Key::from_parts(name, labels), &METADATA)
+        };
+        ShardMeters {
+            client_transactions: gauge("verona_sip_transactions", Some("client")),
+            server_transactions: gauge("verona_sip_transactions", Some("server")),
+            waiting: gauge("verona_messages_waiting", None),
+        }
+    }
+
+    /// The meters of a component stream.
+    pub fn link(&self, domain: &str) -> LinkMeters {
+        let key = |name: &'static str| Key::from_parts(name, vec![Label::new("domain", domain.to_owned())]);
+        let counter = |name| self.recorder.register_counter(&key(name), &METADATA);
+        let up = self.recorder.register_gauge(&key("verona_xmpp_link_up"), &METADATA);
+        up.set(0.0);
+        LinkMeters {
+            up,
+            connects: counter("verona_xmpp_connects_total"),
+            losses: counter("verona_xmpp_losses_total"),
+            barrier_timeouts: counter("verona_xmpp_barrier_timeouts_total"),
+        }
+    }
+
+    /// Everything, in Prometheus's text format.
+    pub fn render(&self) -> String {
+        self.handle.render() + &process::render()
+    }
+
+    /// Folds what the histograms collected into their buckets, once a second, for ever: what is not folded is kept whole, and
+    /// nobody may be looking.
+    pub async fn keep_up(self: Arc<Self>) {
+        let mut every = tokio::time::interval(Duration::from_secs(1));
+        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            every.tick().await;
+            self.handle.run_upkeep();
+        }
+    }
+
+    fn way(&self, direction: Direction) -> &Way {
+        match direction {
+            Direction::SipToXmpp => &self.sip_to_xmpp,
+            Direction::XmppToSip => &self.xmpp_to_sip,
+        }
+    }
+}
+
+static METADATA: Metadata<'static> = Metadata::new(module_path!(), Level::INFO, None);
+
+fn key<const N: usize>(name: &'static str, labels: [(&'static str, &'static str); N]) -> Key {
+    Key::from_parts(name, labels.map(|(k, v)| Label::from_static_parts(k, v)).to_vec())
+}
+
+fn counter<const N: usize>(
+    recorder: &PrometheusRecorder,
+    name: &'static str,
+    labels: [(&'static str, &'static str); N],
+) -> Counter {
+    recorder.register_counter(&key(name, labels), &METADATA)
+}
+
+fn gauge<const N: usize>(
+    recorder: &PrometheusRecorder,
+    name: &'static str,
+    labels: [(&'static str, &'static str); N],
+) -> Gauge {
+    recorder.register_gauge(&key(name, labels), &METADATA)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_shown() {
+        let meters = Meters::new();
+        meters.received(Direction::SipToXmpp);
+        meters.delivered(Direction::SipToXmpp, Duration::from_millis(4));
+        meters.failed(Direction::XmppToSip, 404);
+        meters.failed(Direction::XmppToSip, 7);
+        meters.refused(Direction::SipToXmpp, "not-allowed");
+        meters.ignored("presence");
+        meters.answer_dropped();
+        meters.reloaded(false);
+        meters.shard(3).waiting.set(5.0);
+        meters.link("example.net").up.set(1.0);
+        let text = meters.render();
+        for line in [
+            "verona_messages_total{direction=\"sip_to_xmpp\",outcome=\"received\"} 1",
+            "verona_messages_total{direction=\"sip_to_xmpp\",outcome=\"delivered\"} 1",
+            "verona_messages_total{direction=\"sip_to_xmpp\",outcome=\"refused\"} 1",
+            "verona_messages_total{direction=\"xmpp_to_sip\",outcome=\"failed\"} 2",
+            "verona_messages_total{direction=\"xmpp_to_sip\",outcome=\"delivered\"} 0",
+            "verona_message_seconds_bucket{direction=\"sip_to_xmpp\",le=\"0.003\"} 0",
+            "verona_message_seconds_bucket{direction=\"sip_to_xmpp\",le=\"0.005\"} 1",
+            "verona_message_seconds_count{direction=\"sip_to_xmpp\"} 1",
+            "verona_failures_total{by=\"sip\",code=\"404\"} 1",
+            "verona_failures_total{by=\"sip\",code=\"other\"} 1",
+            "verona_refusals_total{towards=\"sip\",refusal=\"not-allowed\"} 1",
+            "verona_ignored_total{why=\"presence\"} 1",
+            "verona_answers_dropped_total 1",
+            "verona_reloads_total{result=\"refused\"} 1",
+            "verona_messages_waiting{shard=\"3\"} 5",
+            "verona_xmpp_link_up{domain=\"example.net\"} 1",
+            "verona_sip_connections 0",
+            concat!("verona_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
+            "# TYPE verona_messages_total counter",
+            "# HELP verona_message_seconds From a message's arrival to the other side's taking it",
+            "# TYPE verona_message_seconds histogram",
+        ] {
+            assert!(text.lines().any(|l| l == line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_ends_as_prometheus_wants_it() {
+        let meters = Meters::new();
+        let text = meters.render();
+        for line in text.lines().filter_map(|l| l.strip_prefix("# TYPE ")) {
+            let (name, kind) = line.split_once(' ').unwrap();
+            assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
+            assert!(name.starts_with("verona_") || name.starts_with("process_"), "{line}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What the gateway knows of itself, for those who ask: load balancers, the service manager, the operator.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A shard's answer to "how much do you have under way?": `None` when it is gone.
+pub type Answer = Pin<Box<dyn Future<Output = Option<usize>> + Send>>;
+
+/// How long a shard may take to answer. One batch of messages takes a few milliseconds.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The state. Shared by everybody who changes or reads it.
+pub struct State {
+    links: Vec<Link>,
+    sockets: Vec<Socket>,
+    draining: AtomicBool,
+    shards: Mutex<Shards>,
+}
+
+struct Shards {
+    count: usize,
+    ask: Arc<dyn Fn(usize) -> Answer + Send + Sync>,
+}
+
+/// A component stream.
+#[derive(Debug)]
+pub struct Link {
+    /// The domain it stands for.
+    pub domain: String,
+    up: AtomicBool,
+    why: Mutex<String>,
+}
+
+/// A SIP socket.
+#[derive(Debug)]
+pub struct Socket {
+    /// Such as `udp:127.0.0.1:5060`.
+    pub name: String,
+    bound: AtomicBool,
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("State").field("links", &self.links).field("sockets", &self.sockets).finish_non_exhaustive()
+    }
+}
+
+impl State {
+    /// The state of a gateway that has nothing of it yet: these streams, by domain, and these sockets.
+    pub fn new(domains: &[String], sockets: &[String]) -> State {
+        let link = |domain: &String| Link {
+            domain: domain.clone(),
+            up: AtomicBool::new(false),
+            why: Mutex::new("not connected yet".to_owned()),
+        };
+        let socket = |name: &String| Socket { name: name.clone(), bound: AtomicBool::new(false) };
+        State {
+            links: domains.iter().map(link).collect(),
+            sockets: sockets.iter().map(socket).collect(),
+            draining: AtomicBool::new(false),
+            shards: Mutex::new(Shards { count: 0, ask: Arc::new(|_| Box::pin(async { None })) }),
+        }
+    }
+
+    /// How to ask a shard whether it lives.
+    pub fn set_shards(&self, count: usize, ask: impl Fn(usize) -> Answer + Send + Sync + 'static) {
+        *self.shards.lock().unwrap_or_else(PoisonError::into_inner) = Shards { count, ask: Arc::new(ask) };
+    }
+
+    /// The stream is authenticated.
+    pub fn link_up(&self, link: usize) {
+        if let Some(link) = self.links.get(link) {
+            link.up.store(true, Relaxed);
+        }
+    }
+
+    /// The stream is not there, and why.
+    pub fn link_down(&self, link: usize, why: &str) {
+        if let Some(link) = self.links.get(link) {
+            why.clone_into(&mut link.why.lock().unwrap_or_else(PoisonError::into_inner));
+            link.up.store(false, Relaxed);
+        }
+    }
+
+    /// The socket is bound, or no longer.
+    pub fn set_bound(&self, socket: usize, bound: bool) {
+        if let Some(socket) = self.sockets.get(socket) {
+            socket.bound.store(bound, Relaxed);
+        }
+    }
+
+    /// Nothing new is taken any more.
+    pub fn start_draining(&self) {
+        self.draining.store(true, Relaxed);
+    }
+
+    /// The streams.
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// The sockets.
+    pub fn sockets(&self) -> &[Socket] {
+        &self.sockets
+    }
+
+    /// Whether the gateway is ending.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// Whether messages get through, both ways, on all streams and sockets.
+    pub fn is_ready(&self) -> bool {
+        !self.is_draining() && self.links.iter().all(Link::is_up) && self.sockets.iter().all(Socket::is_bound)
+    }
+
+    /// Asks every shard, all at once; the places of those that do not answer in time, in order.
+    pub async fn silent_shards(&self) -> Vec<usize> {
+        let (count, ask) = {
+            let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+            (shards.count, Arc::clone(&shards.ask))
+        };
+        let asked: Vec<_> = (0..count).map(|shard| tokio::spawn(tokio::time::timeout(PATIENCE, ask(shard)))).collect();
+        let mut silent = vec![];
+        for (shard, answer) in asked.into_iter().enumerate() {
+            if !matches!(answer.await, Ok(Ok(Some(_)))) {
+                silent.push(shard);
+            }
+        }
+        silent
+    }
+}
+
+impl Link {
+    /// Whether the stream is authenticated.
+    pub fn is_up(&self) -> bool {
+        self.up.load(Relaxed)
+    }
+
+    /// Why it was down the last time.
+    pub fn why(&self) -> String {
+        self.why.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Socket {
+    /// Whether it is bound.
+    pub fn is_bound(&self) -> bool {
+        self.bound.load(Relaxed)
+    }
+}
