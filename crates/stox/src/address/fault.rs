@@ -2,6 +2,7 @@
 
 use base::Str;
 use std::fmt;
+use xmpp::error::Condition;
 use xmpp::jid::escape::EscapeError;
 use xmpp::jid::{JidError, Part};
 
@@ -57,6 +58,45 @@ impl AddressError {
             | AddressError::NoEscape
             | AddressError::NoUser
             | AddressError::Unstable => 404,
+        }
+    }
+
+    /// The condition of an error to a stanza with such an address.
+    pub fn condition(&self) -> Condition {
+        match self {
+            AddressError::EdgeSpace
+            | AddressError::LostEscape
+            | AddressError::User(_)
+            | AddressError::Host(_)
+            | AddressError::NoSipHost(_)
+            | AddressError::NoUser
+            | AddressError::Phone(_) => Condition::ItemNotFound,
+            AddressError::Scheme(_)
+            | AddressError::Password
+            | AddressError::Encoding(_)
+            | AddressError::Control(_)
+            | AddressError::TooLong
+            | AddressError::NoEscape
+            | AddressError::Unstable => Condition::JidMalformed,
+        }
+    }
+
+    /// A Reason-Phrase: one for each kind of fault, without the details that [`fmt::Display`] has.
+    pub fn phrase(&self) -> &'static str {
+        match self {
+            AddressError::Scheme(_) => "Unsupported URI Scheme",
+            AddressError::Password => "Password In Address",
+            AddressError::Encoding(_) => "Bad Encoding In Address",
+            AddressError::Control(_) => "Control Character In Address",
+            AddressError::TooLong => "Address Too Long For XMPP",
+            AddressError::EdgeSpace | AddressError::LostEscape | AddressError::User(_) | AddressError::Unstable => {
+                "No Such XMPP User"
+            }
+            AddressError::Host(_) => "No XMPP Domain",
+            AddressError::NoSipHost(_) => "No SIP Domain",
+            AddressError::NoEscape => "No Such SIP User",
+            AddressError::NoUser => "Address Without A User",
+            AddressError::Phone(_) => "No Telephone Number",
         }
     }
 }
