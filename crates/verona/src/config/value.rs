@@ -201,28 +201,31 @@ impl Domains {
     }
 }
 
-/// A domain in the form that is compared: lower case, no dot at the end.
+/// A domain in the form that is compared: as RFC 7622 prepares the domain part of an address.
 pub(crate) fn domain(text: &str) -> Result<String, Wrong> {
     const ALLOWED: &str = "a domain name such as \"example.com\"";
-    let name = text.strip_suffix('.').unwrap_or(text);
-    let fault = if name.is_empty() {
-        "empty"
-    } else if name.contains('@') {
-        "an address, not a domain"
-    } else if name.contains(':') {
-        "not a domain: it has a port or a scheme"
-    } else if name.len() > 253 {
-        "longer than 253 bytes"
-    } else if name.split('.').any(|label| label.is_empty() || label.len() > 63) {
-        "not a domain: a part between the dots is empty or longer than 63 bytes"
-    } else if name.split('.').any(|label| label.starts_with('-') || label.ends_with('-')) {
-        "not a domain: a part starts or ends with a hyphen"
-    } else if name.chars().any(|c| c.is_ascii() && !c.is_ascii_alphanumeric() && c != '-' && c != '.' && c != '_') {
-        "not a domain: it has a character that domains do not have"
-    } else {
-        return Ok(name.to_lowercase());
-    };
-    Err(Wrong::new(fault, ALLOWED))
+    if text.contains('@') {
+        return Err(Wrong::new("an address, not a domain", ALLOWED));
+    }
+    match xmpp::jid::domain(text) {
+        Ok(domain) => Ok(domain.to_string()),
+        Err(e) => Err(Wrong::new(e.to_string(), ALLOWED)),
+    }
+}
+
+/// The name of a host that the system resolves; it need not be one of DNS.
+fn host_name(name: &str) -> Result<String, String> {
+    let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    let label = |label: &str| (1..=63).contains(&label.len());
+    match name {
+        "" => Err("no host"),
+        _ if !name.chars().all(bare) => Err("not a host: it has a character that names of hosts do not have"),
+        _ if name.len() > 253 || !name.strip_suffix('.').unwrap_or(name).split('.').all(label) => {
+            Err("not a host: a part between the dots is empty or too long")
+        }
+        _ => Ok(name.to_ascii_lowercase()),
+    }
+    .map_err(str::to_owned)
 }
 
 /// A domain, or `*` for any.
@@ -295,7 +298,7 @@ fn split_host_port(text: &str, default_port: Option<u16>) -> Result<HostPort, St
         // 127.1 or 2130706433: some resolvers take them as addresses, so they are never names.
         return Err("not a host: neither an IPv4 address nor a name".to_owned());
     } else {
-        Host::Name(domain(host).map_err(|w| w.problem)?)
+        Host::Name(host_name(host)?)
     };
     Ok(HostPort { host, port })
 }
