@@ -3,9 +3,8 @@
 use crate::lex::{self, TOKEN};
 use crate::limits::Limits;
 use crate::message::Message;
-use crate::parse::{Head, Rejected, Sound, TOO_LARGE, fault, unfinished};
+use crate::parse::{HEAD_END, Head, Rejected, Sound, TOO_LARGE, fault, unfinished};
 use bytes::{Buf, BytesMut};
-use memchr::memmem;
 
 /// What comes out of a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -123,7 +122,7 @@ impl StreamDecoder {
         // A message is refused by what its head says or by how long it is: the same in pieces and at once.
         let within = self.buffer.len().min(self.limits.head_bytes.saturating_add(2));
         let from = scanned.saturating_sub(3).min(within);
-        let Some(found) = memmem::find(&self.buffer[from..within], b"\r\n\r\n") else {
+        let Some(found) = HEAD_END.find(&self.buffer[from..within]) else {
             if self.buffer.len() > within {
                 let rejected = unfinished(&self.buffer, &self.limits, TOO_LARGE);
                 self.buffer.clear();

@@ -133,7 +133,7 @@ pub(crate) fn number(text: &str, max: u64) -> Option<u64> {
 
 /// Removes the backslashes from the inside of a quoted-string.
 pub(crate) fn unescape(inner: &str) -> Cow<'_, str> {
-    if !inner.contains('\\') {
+    if !inner.as_bytes().contains(&b'\\') {
         return Cow::Borrowed(inner);
     }
     let mut out = String::with_capacity(inner.len());
@@ -184,6 +184,7 @@ impl<'a> Cursor<'a> {
         self.at == self.text.len()
     }
 
+    #[inline]
     pub(crate) fn rest(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
     }
@@ -193,6 +194,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// The text between an earlier position and this one.
+    #[inline]
     pub(crate) fn since(&self, start: usize) -> &'a str {
         self.text.get(start..self.at).unwrap_or_default()
     }
@@ -214,9 +216,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// SWS `byte` SWS, or nothing at all.
+    #[inline]
     pub(crate) fn eat_padded(&mut self, byte: u8) -> bool {
         let start = self.at;
-        self.skip_ws();
+        match self.peek() {
+            Some(b' ' | b'\t') => self.skip_ws(),
+            Some(next) if next == byte => {}
+            _ => return false,
+        }
         if self.eat(byte) {
             self.skip_ws();
             true
@@ -251,6 +258,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// As much of a parameter's unquoted value as comes next.
+    #[inline]
     pub(crate) fn take_value(&mut self) -> &'a str {
         let rest = self.rest();
         let length = rest.bytes().position(|b| !is_value(b)).unwrap_or(rest.len());
@@ -267,6 +275,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A token of at least one character.
+    #[inline]
     pub(crate) fn token(&mut self) -> Option<&'a str> {
         let token = self.take(TOKEN);
         (!token.is_empty()).then_some(token)

@@ -23,4 +23,4 @@ pub use message::{Message, Request, Response, reason_phrase};
 pub use method::Method;
 pub use parse::{Rejected, parse_datagram};
 pub use uri::{Host, SipUri, Uri, UriParams};
-pub use validate::{validate_request, validate_response};
+pub use validate::{Essentials, validate_request, validate_response};

@@ -4,56 +4,98 @@
 
 use crate::header::{
     CSeq, Credentials, Event, Fault, HeaderError, HeaderName, Headers, MediaType, Name, NameAddr, SubscriptionState,
-    Via, check_call_id, elements, parse_delta_seconds,
+    Via, check_call_id, elements,
 };
 use crate::lex::{self, Syntax};
 use crate::message::{Request, Response};
-use crate::method::Method;
 
-/// Checks a request: each mandatory header is there once, and everything a user agent server goes by has its grammar
-/// and its range. A failure is a 400 whose Reason-Phrase is the error's text.
-///
-/// The strict profile: a From without a tag, as RFC 2543 had it, is refused; so is a branch that is the magic cookie and
-/// nothing behind it (RFC 4475 §3.2.1). A missing Max-Forwards is not: RFC 3261 §16.3 lets it pass.
-///
-/// Not checked here, because the answer is not 400: the method, schemes, Require, Max-Forwards 0, who the sender is.
+/// What everybody who handles a request goes by, read once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Essentials {
+    /// The top Via.
+    pub via: Via,
+    /// From; it has a tag.
+    pub from: NameAddr,
+    /// To.
+    pub to: NameAddr,
+    /// CSeq; its method is that of the request.
+    pub cseq: CSeq,
+    /// Max-Forwards, if there is one.
+    pub max_forwards: Option<u8>,
+}
+
+impl Essentials {
+    /// Reads and checks a request: each mandatory header is there once, and everything a user agent server goes by has
+    /// its grammar and its range. A failure is a 400 whose Reason-Phrase is the error's text.
+    ///
+    /// The strict profile: a From without a tag, as RFC 2543 had it, is refused; so is a branch that is the magic cookie
+    /// and nothing behind it (RFC 4475 §3.2.1). A missing Max-Forwards is not: RFC 3261 §16.3 lets it pass.
+    ///
+    /// Not checked here, because the answer is not 400: the method, schemes, Require, Max-Forwards 0, who the sender is.
+    ///
+    /// # Errors
+    /// The first header that is wrong.
+    pub fn of_request(request: &Request) -> Result<Essentials, HeaderError> {
+        let essentials = read(&request.headers)?;
+        if essentials.from.tag().is_none() {
+            return Err(malformed(Name::From, Syntax("no tag")));
+        }
+        if essentials.cseq.method != request.method {
+            return Err(malformed(Name::CSeq, Syntax("not the method of the request")));
+        }
+        if essentials.via.branch() == Some("z9hG4bK") {
+            return Err(malformed(Name::Via, Syntax("branch")));
+        }
+        Ok(essentials)
+    }
+
+    /// Reads and checks a response. A failure means that it is dropped: RFC 3261 §18.1.2.
+    ///
+    /// # Errors
+    /// The first header that is wrong.
+    pub fn of_response(response: &Response) -> Result<Essentials, HeaderError> {
+        read(&response.headers)
+    }
+}
+
+/// `Essentials::of_request` for who needs the verdict only.
 ///
 /// # Errors
 /// The first header that is wrong.
 pub fn validate_request(request: &Request) -> Result<(), HeaderError> {
-    check(&request.headers, Some(&request.method))
+    Essentials::of_request(request).map(|_| ())
 }
 
-/// Checks a response. A failure means that it is dropped: RFC 3261 §18.1.2.
+/// `Essentials::of_response` for who needs the verdict only.
 ///
 /// # Errors
 /// The first header that is wrong.
 pub fn validate_response(response: &Response) -> Result<(), HeaderError> {
-    check(&response.headers, None)
+    Essentials::of_response(response).map(|_| ())
 }
 
-const MANDATORY: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
-
-fn check(headers: &Headers, request: Option<&Method>) -> Result<(), HeaderError> {
+fn read(headers: &Headers) -> Result<Essentials, HeaderError> {
     let (mut seen, mut star) = (0u128, false);
+    let (mut via, mut from, mut to, mut cseq, mut max_forwards) = (None, None, None, None, None);
     for (name, value) in headers.iter() {
         let HeaderName::Known(name) = name else { continue };
-        if seen & name.bit() != 0 && name.is_single() {
+        let first = seen & name.bit() == 0;
+        if !first && name.is_single() {
             return Err(HeaderError::new(name, Fault::Repeated));
         }
-        let first = seen & name.bit() == 0;
         seen |= name.bit();
         let result = match name {
-            Name::Via => check_vias(value, first && request.is_some()),
-            Name::From => check_address(value, request.is_some()),
-            Name::To | Name::ReplyTo | Name::ReferTo | Name::ReferredBy => check_address(value, false),
+            Name::Via => check_vias(value, &mut via),
+            Name::From => read_address(value).map(|address| from = Some(address)),
+            Name::To => read_address(value).map(|address| to = Some(address)),
+            Name::ReplyTo | Name::ReferTo | Name::ReferredBy => NameAddr::parse(value).map(|_| ()),
             Name::CallId => check_call_id(value),
             Name::CSeq => {
-                check_cseq(headers, request)?;
+                cseq = Some(headers.cseq()?);
                 Ok(())
             }
-            Name::MaxForwards if request.is_some() => {
-                headers.max_forwards()?;
+            Name::MaxForwards => {
+                max_forwards = headers.max_forwards()?;
                 Ok(())
             }
             Name::Contact => check_contacts(value, first, &mut star)?,
@@ -61,11 +103,8 @@ fn check(headers: &Headers, request: Option<&Method>) -> Result<(), HeaderError>
             Name::Route | Name::RecordRoute => {
                 elements(value).try_for_each(|element| NameAddr::parse_bracketed(element?).map(|_| ()))
             }
-            Name::Expires => {
-                headers.expires()?;
-                Ok(())
-            }
-            Name::MinExpires => parse_delta_seconds(value).map(|_| ()),
+            Name::Expires => headers.expires().map(|_| Ok(()))?,
+            Name::MinExpires => headers.min_expires().map(|_| Ok(()))?,
             Name::Event => Event::parse(value).map(|_| ()),
             Name::SubscriptionState => SubscriptionState::parse(value).map(|_| ()),
             Name::Authorization | Name::ProxyAuthorization => Credentials::parse(value).map(|_| ()),
@@ -73,46 +112,38 @@ fn check(headers: &Headers, request: Option<&Method>) -> Result<(), HeaderError>
         };
         result.map_err(|syntax| malformed(name, syntax))?;
     }
-    match MANDATORY.into_iter().find(|name| seen & name.bit() == 0) {
-        Some(missing) => Err(HeaderError::new(missing, Fault::Missing)),
-        None => Ok(()),
+    let missing = |name| HeaderError::new(name, Fault::Missing);
+    if seen & Name::CallId.bit() == 0 {
+        return Err(missing(Name::CallId));
     }
+    Ok(Essentials {
+        via: via.ok_or(missing(Name::Via))?,
+        from: from.ok_or(missing(Name::From))?,
+        to: to.ok_or(missing(Name::To))?,
+        cseq: cseq.ok_or(missing(Name::CSeq))?,
+        max_forwards,
+    })
 }
 
-fn check_vias(line: &str, top: bool) -> Result<(), Syntax> {
-    let mut values = 0;
+/// Every Via of a line; the first of all is kept in `top`.
+fn check_vias(line: &str, top: &mut Option<Via>) -> Result<(), Syntax> {
+    let mut empty = true;
     for value in elements(line) {
         let via = Via::parse(value?)?;
-        if top && values == 0 && via.branch() == Some("z9hG4bK") {
-            return Err(Syntax("branch"));
-        }
-        values += 1;
+        top.get_or_insert(via);
+        empty = false;
     }
-    if values == 0 { Err(Syntax("empty")) } else { Ok(()) }
+    if empty { Err(Syntax("empty")) } else { Ok(()) }
 }
 
 /// A tag is a token of at least one character: without a value, or quoted, it would be compared in two ways.
-fn check_address(value: &str, tag_needed: bool) -> Result<(), Syntax> {
+fn read_address(value: &str) -> Result<NameAddr, Syntax> {
     let address = NameAddr::parse(value)?;
-    match address.tag() {
-        Some(tag) if lex::all(tag, lex::TOKEN) => Ok(()),
-        None if !address.params.has("tag") => {
-            if tag_needed {
-                Err(Syntax("no tag"))
-            } else {
-                Ok(())
-            }
-        }
-        _ => Err(Syntax("tag")),
-    }
-}
-
-fn check_cseq(headers: &Headers, request: Option<&Method>) -> Result<(), HeaderError> {
-    let CSeq { method, .. } = headers.cseq()?;
-    match request {
-        Some(asked) if *asked != method => Err(malformed(Name::CSeq, Syntax("not the method of the request"))),
-        _ => Ok(()),
-    }
+    let sound = match address.tag() {
+        Some(tag) => lex::all(tag, lex::TOKEN),
+        None => !address.params.has("tag"),
+    };
+    if sound { Ok(address) } else { Err(Syntax("tag")) }
 }
 
 /// The line's syntax, or a fault of another kind. `star` remembers a `*`, which stands alone or not at all.

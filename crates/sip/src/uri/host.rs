@@ -33,21 +33,7 @@ impl Host {
             cursor.eat(b']');
             return Ok(Host::V6(address));
         }
-        let text = cursor.take(HOST);
-        // A name ends in a label that begins with a letter, an address in digits.
-        if text.as_bytes().last().is_some_and(u8::is_ascii_digit)
-            && let Some(address) = read_v4(text)
-        {
-            return Ok(Host::V4(address));
-        }
-        if text.len() > 255 || !is_name(text) {
-            return Err(Syntax("host name"));
-        }
-        let mut name = Str::new(text);
-        if text.bytes().any(|b| b.is_ascii_uppercase()) {
-            name.make_ascii_lowercase();
-        }
-        Ok(Host::Name(name))
+        read_name(cursor)
     }
 
     /// The address, when the host is one.
@@ -83,22 +69,42 @@ fn read_v4(text: &str) -> Option<Ipv4Addr> {
     (filled == 3 && digits > 0).then(|| Ipv4Addr::from(octets))
 }
 
-/// `hostname`: labels of letters, digits, hyphens and underscores that neither begin nor end with a hyphen; the last one
-/// begins with a letter; one dot may follow.
-fn is_name(text: &str) -> bool {
-    let text = text.strip_suffix('.').unwrap_or(text).as_bytes();
-    let (mut before, mut first) = (b'.', b'.');
-    for &byte in text {
-        // Neither a hyphen nor a dot begins a label, and a hyphen does not end one.
-        if (before == b'.' && matches!(byte, b'.' | b'-')) || (before == b'-' && byte == b'.') {
-            return false;
+/// `hostname` or `IPv4address`, in one pass: every request holds several. A name is labels of letters, digits, hyphens
+/// and underscores that neither begin nor end with a hyphen; the last one begins with a letter; one dot may follow.
+fn read_name(cursor: &mut Cursor<'_>) -> Result<Host, Syntax> {
+    const MALFORMED: Syntax = Syntax("host name");
+    let rest = cursor.rest();
+    let (mut before, mut first, mut upper, mut length) = (b'.', b'.', false, 0);
+    for byte in rest.bytes() {
+        if !lex::is(byte, HOST) {
+            break;
         }
         if before == b'.' {
+            // Neither a dot nor a hyphen begins a label.
+            if matches!(byte, b'.' | b'-') {
+                return Err(MALFORMED);
+            }
             first = byte;
+        } else if byte == b'.' && before == b'-' {
+            return Err(MALFORMED);
         }
+        upper |= byte.is_ascii_uppercase();
         before = byte;
+        length += 1;
     }
-    first.is_ascii_alphabetic() && before != b'-' && before != b'.'
+    let text = &rest[..length];
+    cursor.skip(length);
+    if first.is_ascii_digit() {
+        return read_v4(text).map(Host::V4).ok_or(MALFORMED);
+    }
+    if !first.is_ascii_alphabetic() || before == b'-' || length > 255 {
+        return Err(MALFORMED);
+    }
+    let mut name = Str::new(text);
+    if upper {
+        name.make_ascii_lowercase();
+    }
+    Ok(Host::Name(name))
 }
 
 /// A port after a colon: 1*DIGIT, at most 65535.
