@@ -1,0 +1,11 @@
+//! The gateway as its users run it, between real programs: Prosody with slixmpp clients on one side; sipp, baresip,
+//! Kamailio and a phone that is strict about every byte on the other. What a program lacks, `scripts/setup` installs; a
+//! test without its program fails and says so.
+
+mod errors;
+mod faults;
+mod phones;
+mod proxy;
+mod service;
+mod texts;
+mod world;

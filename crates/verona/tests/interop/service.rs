@@ -1,0 +1,29 @@
+//! What a client learns about the gateway and the SIP users behind it, asked by a real one through a real server.
+
+use crate::world::World;
+
+const INFO: &str = "http://jabber.org/protocol/disco#info";
+
+#[test]
+fn a_client_learns_what_stands_there() {
+    let (world, _romeo) = World::new("service");
+    let mut juliet = world.client("juliet", "balcony");
+    for to in ["example.net", "romeo@example.net", "romeo@example.net/orchard"] {
+        let pong = juliet.iq("get", to, "<ping xmlns='urn:xmpp:ping'/>");
+        assert_eq!((pong.kind.as_str(), pong.from.as_deref()), ("result", Some(to)), "{}", pong.raw);
+
+        let info = juliet.iq("get", to, &format!("<query xmlns='{INFO}'/>"));
+        assert_eq!(info.kind, "result", "{to}: {}", info.raw);
+        assert!(info.raw.contains("identity") && info.raw.contains(INFO), "{to}: {}", info.raw);
+
+        let unknown = juliet.iq("get", to, "<x xmlns='urn:example:unheard-of'/>");
+        let condition = unknown.error.and_then(|e| e.condition);
+        assert_eq!(condition.as_deref(), Some("service-unavailable"), "{to}: {}", unknown.raw);
+    }
+    let info = juliet.iq("get", "example.net", &format!("<query xmlns='{INFO}'/>"));
+    assert!(info.raw.contains("category=\"gateway\""), "{}", info.raw);
+    let items = juliet.iq("get", "example.net", "<query xmlns='http://jabber.org/protocol/disco#items'/>");
+    assert_eq!(items.kind, "result", "{}", items.raw);
+    let version = juliet.iq("get", "example.net", "<query xmlns='jabber:iq:version'/>");
+    assert!(version.kind == "result" && version.raw.contains("name>"), "{}", version.raw);
+}
