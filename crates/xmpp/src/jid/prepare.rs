@@ -13,6 +13,10 @@ use std::borrow::Cow;
 /// than this can never fit. It bounds the work that an address can ask for.
 const MAX_RAW: usize = 3 * MAX_PART;
 
+/// How many characters a part may have whose place decides whether they may stand there: joiners, Arabic digits and the
+/// like. Each has its neighbours looked at, which takes time for as many as fit.
+const MAX_IN_CONTEXT: usize = 128;
+
 /// The local part by UsernameCaseMapped (RFC 8265 §3.3) without the characters of RFC 7622 §3.3.1.
 pub(super) fn local(text: &str) -> Result<Str, JidError> {
     const PART: Part = Part::Local;
@@ -140,8 +144,9 @@ pub fn username_fold(text: &str) -> String {
 /// unassigned may be a letter or an emoji of today, and a room's occupants do use those as their names: RFC 8264 §9
 /// derives the classes for any version of Unicode, so newer tables decide there (see [`assigned_since`]).
 fn in_class<C: StringClass>(part: Part, class: &C, text: &str) -> Result<(), JidError> {
-    let mut place = text.char_indices();
-    while let Some((at, c)) = place.next() {
+    let mut in_context = None;
+    let mut count = 0;
+    for c in text.chars() {
         let allowed = match class.get_value_from_char(c) {
             DerivedPropertyValue::PValid | DerivedPropertyValue::SpecClassPval => true,
             DerivedPropertyValue::SpecClassDis | DerivedPropertyValue::Disallowed => false,
@@ -149,24 +154,26 @@ fn in_class<C: StringClass>(part: Part, class: &C, text: &str) -> Result<(), Jid
                 Part::Local => c.is_alphanumeric() && assigned_since(c),
                 Part::Domain | Part::Resource => assigned_since(c),
             },
-            // The rule of such a character looks at its neighbours; the crate checks it over the whole text, so cut
-            // away what newer tables have to judge.
             DerivedPropertyValue::ContextJ | DerivedPropertyValue::ContextO => {
-                let known = |c: char| class.get_value_from_char(c) != DerivedPropertyValue::Unassigned;
-                let end = place.as_str().find(|c| !known(c)).map_or(text.len(), |n| at + c.len_utf8() + n);
-                let start = text[..at].rfind(|c| !known(c)).map_or(0, |n| n + width_at(text, n));
-                class.allows(&text[start..end]).is_ok()
+                in_context = Some(c);
+                count += 1;
+                count <= MAX_IN_CONTEXT
             }
         };
         if !allowed {
             return Err(JidError::Forbidden(part, c));
         }
     }
+    let Some(last) = in_context else { return Ok(()) };
+    // These look at what stands around them. What the class tables do not know is no context for any of them.
+    let known = |c: char| class.get_value_from_char(c) != DerivedPropertyValue::Unassigned;
+    for run in text.split(|c| !known(c)).filter(|run| !run.is_empty()) {
+        class.allows(run).map_err(|e| match failed(part, &e) {
+            JidError::Unstable(part) => JidError::Forbidden(part, last),
+            e => e,
+        })?;
+    }
     Ok(())
-}
-
-fn width_at(text: &str, at: usize) -> usize {
-    text[at..].chars().next().map_or(1, char::len_utf8)
 }
 
 /// Whether today's Unicode, as IDNA's mapping table (UTS #46) knows it, has `c` and maps at most its case.

@@ -155,6 +155,17 @@ fn parts_are_bounded_after_mapping() {
 }
 
 #[test]
+fn joiners_and_their_kin_are_counted() {
+    let digits = |n| format!("a.example/{}", "\u{661}".repeat(n));
+    assert_eq!(jid(&digits(128)).resource().map(str::len), Some(256));
+    assert_eq!(Jid::parse(&digits(129)), Err(JidError::Forbidden(Part::Resource, '\u{661}')));
+    // Two kinds of digits do not mix, also where something new stands between them.
+    assert_eq!(Jid::parse("a.example/\u{661}\u{6f1}"), Err(JidError::Forbidden(Part::Resource, '\u{661}')));
+    assert_eq!(jid("a.example/\u{661}🥲").resource(), Some("\u{661}🥲"));
+    assert_eq!(Jid::parse("a.example/🥲\u{200d}a"), Err(JidError::Forbidden(Part::Resource, '\u{200d}')));
+}
+
+#[test]
 fn domains_go_to_dns_and_back() {
     for (unicode, ascii) in [
         ("sip.example", "sip.example"),
