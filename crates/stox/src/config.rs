@@ -23,6 +23,8 @@ pub struct Config {
     pub message: crate::message::Options,
     /// The bounds of what the mappings keep.
     pub limits: Limits,
+    /// The date of [`base::Time::ZERO`], in seconds since 1970: what a person reads as the time of a message. No timer uses it.
+    pub epoch: u64,
     /// What the gateway says of itself (XEP-0092, User-Agent).
     pub version: Str,
 }

@@ -5,7 +5,7 @@ pub mod address;
 pub mod config;
 pub mod error;
 pub mod gateway;
-mod links;
+pub mod links;
 pub mod mapping;
 pub mod message;
 pub mod route;

@@ -6,6 +6,7 @@ use crate::header::{CSeq, Name, Via};
 use crate::message::{Request, Response};
 use crate::method::Method;
 use crate::transaction::{Effect, Timer, client, client_invite};
+use crate::validate::validate_response;
 use base::{Str, Time};
 use bytes::Bytes;
 
@@ -144,6 +145,16 @@ impl Agent {
         Ok(id)
     }
 
+    /// How many bytes the Via takes that [`Agent::request`] will add to a request to `target`, its line end included; for those who must
+    /// know the whole request's size before (RFC 3428 §8).
+    pub fn via_length(&self, target: Target, suffix: Option<&str>) -> usize {
+        let sent_by = self.config.sent_by.iter().find(|(transport, _, _)| *transport == target.transport);
+        sent_by.map_or(0, |(transport, host, port)| {
+            let branch = branch::mint(self.config.shard, 0, suffix);
+            format!("Via: {}\r\n", Via::new(transport.as_str(), host.clone(), *port, &branch)).len()
+        })
+    }
+
     /// Sends the ACK for a 2xx (RFC 3261 §13.2.2.4): it has a branch of its own and no transaction. The user sends it again whenever the
     /// 2xx comes again.
     ///
@@ -237,6 +248,10 @@ impl Agent {
 
     /// A response. RFC 3261 §18.1.2, §8.1.3.3 and §17.1.3 with RFC 6026 §8.9: our own Via alone, our branch, our method, or it is dropped.
     pub(super) fn response_came(&mut self, now: Time, response: Response) {
+        if validate_response(&response).is_err() {
+            self.counts.dropped_unreadable += 1;
+            return;
+        }
         let mut vias = response.headers.vias();
         let (Some(Ok(via)), None) = (vias.next(), vias.next()) else {
             self.counts.dropped_via += 1;

@@ -1,0 +1,226 @@
+//! The body of a SIP MESSAGE, read: RFC 7572 §7, and what phones send beyond it.
+
+use super::language;
+use super::receipts::{Disposition, Wanted};
+use crate::error::Refusal;
+use base::Str;
+use bodies::cpim;
+use bodies::imdn::{self, Imdn};
+use bodies::cpim::Namespace;
+use bodies::iscomposing::{self, IsComposing};
+use bodies::mime::ContentType;
+use bodies::html::Html;
+use bodies::{Content, Error, Limits, Part, multipart};
+use xml::Element;
+use xmpp::ext::chatstates::ChatState;
+
+/// What we take in a MESSAGE, as an Accept header says it (RFC 3261 §20.1): goes into every 415 and into answers to OPTIONS.
+pub const ACCEPT: &str = "text/plain, text/html, message/cpim, multipart/alternative, multipart/mixed, \
+                          application/im-iscomposing+xml, message/imdn+xml";
+
+/// How many wrappers (CPIM, multipart) may stand around a text.
+const DEPTH: usize = 4;
+
+/// What arrived.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Arrived {
+    /// Something to read.
+    Text(Text),
+    /// The sender is, or is not, composing a message (RFC 3994).
+    State(ChatState),
+    /// What became of a message of ours (RFC 5438).
+    Report {
+        /// The imdn.Message-ID of our message: its stanza id.
+        message_id: Str,
+        /// What became of it; `None`: it did not arrive.
+        what: Option<Disposition>,
+    },
+    /// Something that asks for nothing.
+    Nothing,
+}
+
+/// A text in one language or several, and what came with it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Text {
+    /// The plain text in each language; the first is the sender's choice.
+    pub bodies: Vec<(Option<Str>, String)>,
+    /// The same as XHTML-IM (XEP-0071).
+    pub html: Option<Element>,
+    /// The subject that a CPIM wrapper carried.
+    pub subject: Option<String>,
+    /// What the sender wants to be told.
+    pub receipt: Option<Wanted>,
+    /// It came in a CPIM wrapper.
+    pub cpim: bool,
+}
+
+/// Reads a body of this type.
+///
+/// # Errors
+/// [`Refusal::BadBody`] for one that breaks its own format, [`Refusal::UnsupportedContent`] for one of another type, in another
+/// charset or with a required feature that we do not have, [`Refusal::TooBig`] for too many parts.
+pub(super) fn read(content_type: &str, content_language: Option<&str>, body: &[u8]) -> Result<Arrived, Refusal> {
+    let content_type = ContentType::parse(content_type).map_err(refusal)?;
+    let content = if content_type.type_() == "multipart" {
+        Content::Parts(multipart::parse(&content_type, body, &Limits::default()).map_err(refusal)?)
+    } else {
+        Content::Bytes(body.to_vec())
+    };
+    let language = content_language.map(Str::from);
+    part(&Part { content_type, language, disposition: None, headers: Vec::new(), content }, DEPTH)
+}
+
+fn part(part: &Part, depth: usize) -> Result<Arrived, Refusal> {
+    let Some(depth) = depth.checked_sub(1) else { return Err(Refusal::TooBig) };
+    let content_type = &part.content_type;
+    match (content_type.type_(), content_type.subtype(), &part.content) {
+        ("text", "plain", _) => {
+            let text = part.text().map_err(refusal)?;
+            Ok(Arrived::Text(Text { bodies: vec![(lang(part), text)], ..Text::default() }))
+        }
+        ("text", "html", _) => {
+            let source = part.text().map_err(refusal)?;
+            let html = Html::parse(&source).map_err(refusal)?;
+            let text = vec![(lang(part), html.to_text())];
+            let html = (!html.is_empty()).then(|| html.to_xhtml_im());
+            Ok(Arrived::Text(Text { bodies: text, html, ..Text::default() }))
+        }
+        ("message", "cpim", Content::Bytes(bytes)) => wrapped(bytes, depth),
+        ("application", "im-iscomposing+xml", Content::Bytes(bytes)) => {
+            let document = IsComposing::parse(bytes).map_err(refusal)?;
+            // RFC 7573 Table 3.
+            Ok(Arrived::State(match document.state {
+                iscomposing::State::Active => ChatState::Composing,
+                iscomposing::State::Idle => ChatState::Active,
+            }))
+        }
+        ("message", "imdn+xml", Content::Bytes(bytes)) => report(bytes),
+        ("multipart", "alternative", Content::Parts(parts)) => alternative(parts, depth),
+        ("multipart", _, Content::Parts(parts)) => mixed(parts, depth),
+        _ if part.disposition.as_ref().is_some_and(bodies::mime::Disposition::is_optional) => Ok(Arrived::Nothing),
+        _ => Err(Refusal::UnsupportedContent { accept: ACCEPT }),
+    }
+}
+
+/// A CPIM wrapper (RFC 3862). Its From and To are what the sender's own program says of it: the request has said who speaks and to
+/// whom, and one recipient gets one message (threats 4 and 37).
+fn wrapped(bytes: &[u8], depth: usize) -> Result<Arrived, Refusal> {
+    let message = cpim::Message::parse(bytes, &Limits::default()).map_err(refusal)?;
+    let mut arrived = part(&message.content, depth)?;
+    if let Arrived::Text(text) = &mut arrived {
+        text.cpim = true;
+        let subject = message.subjects().next().map(|(_, subject)| subject);
+        text.subject = text.subject.take().or(subject).filter(|s| !s.is_empty());
+        text.receipt = wanted(&message);
+    }
+    Ok(arrived)
+}
+
+/// What the sender of a CPIM message wants to be told (RFC 5438 §7.1.1.3).
+fn wanted(message: &cpim::Message) -> Option<Wanted> {
+    let asked = imdn::Wanted::of(message);
+    let message_id = imdn::message_id(message)?;
+    (asked.positive_delivery || asked.display).then(|| Wanted {
+        message_id: Str::from(message_id),
+        date_time: message.header(Namespace::Core, "DateTime").map(Str::from),
+        delivery: asked.positive_delivery,
+        display: asked.display,
+    })
+}
+
+fn report(bytes: &[u8]) -> Result<Arrived, Refusal> {
+    let document = Imdn::parse(bytes).map_err(refusal)?;
+    let what = match document.disposition {
+        imdn::Disposition::Delivered => Some(Disposition::Delivered),
+        imdn::Disposition::Displayed => Some(Disposition::Displayed),
+        imdn::Disposition::Failed => None,
+        // That somebody on the way has it, or that nobody will tell, is nothing that XMPP could be told.
+        imdn::Disposition::DeliveryForbidden
+        | imdn::Disposition::DeliveryError
+        | imdn::Disposition::DisplayForbidden
+        | imdn::Disposition::DisplayError
+        | imdn::Disposition::Processed
+        | imdn::Disposition::Stored
+        | imdn::Disposition::ProcessingForbidden
+        | imdn::Disposition::ProcessingError => return Ok(Arrived::Nothing),
+    };
+    Ok(Arrived::Report { message_id: document.message_id, what })
+}
+
+/// The same thing said in several ways (RFC 2046 §5.1.4): each language once, and the best HTML. What we cannot read is another way of
+/// saying what we can; only if nothing is left, the whole is refused.
+fn alternative(parts: &[Part], depth: usize) -> Result<Arrived, Refusal> {
+    let mut all = Text::default();
+    let mut from_html = None;
+    let mut failure = None;
+    for p in parts {
+        match part(p, depth) {
+            Ok(Arrived::Text(text)) => {
+                all.subject = all.subject.or(text.subject);
+                all.receipt = all.receipt.or(text.receipt);
+                all.cpim |= text.cpim;
+                if text.html.is_some() {
+                    // Its plain form is our own making: the sender's own plain text goes before it.
+                    (all.html, from_html) = (text.html, Some(text.bodies));
+                } else {
+                    add(&mut all.bodies, text.bodies);
+                }
+            }
+            Ok(Arrived::Nothing) => {}
+            Ok(other) => return Ok(other),
+            Err(refusal) => failure = Some(refusal),
+        }
+    }
+    if all.bodies.is_empty() {
+        all.bodies = from_html.unwrap_or_default();
+    }
+    match failure {
+        Some(refusal) if all.bodies.is_empty() => Err(refusal),
+        _ if all.bodies.is_empty() => Ok(Arrived::Nothing),
+        _ => Ok(Arrived::Text(all)),
+    }
+}
+
+/// Several things together: all of them must arrive, or none (a part that its sender calls optional may be left out).
+fn mixed(parts: &[Part], depth: usize) -> Result<Arrived, Refusal> {
+    let mut all: Option<Text> = None;
+    for p in parts {
+        match part(p, depth)? {
+            Arrived::Text(text) => match &mut all {
+                None => all = Some(text),
+                // One message has one body: what follows follows on a line of its own.
+                Some(all) => {
+                    if let (Some((_, first)), Some((_, more))) = (all.bodies.first_mut(), text.bodies.first()) {
+                        first.push('\n');
+                        first.push_str(more);
+                        all.html = None;
+                    }
+                }
+            },
+            Arrived::Nothing => {}
+            other => return Ok(other),
+        }
+    }
+    Ok(all.map_or(Arrived::Nothing, Arrived::Text))
+}
+
+fn add(bodies: &mut Vec<(Option<Str>, String)>, more: Vec<(Option<Str>, String)>) {
+    for (lang, text) in more {
+        if bodies.iter().all(|(l, _)| *l != lang) {
+            bodies.push((lang, text));
+        }
+    }
+}
+
+/// The first language of a part (RFC 3282 allows a list, XMPP one).
+fn lang(part: &Part) -> Option<Str> {
+    part.language.as_deref().and_then(|l| language(l.split(',').next().unwrap_or(l)))
+}
+
+fn refusal(error: Error) -> Refusal {
+    match error {
+        Error::Malformed(why) => Refusal::BadBody(why),
+        Error::TooBig { .. } => Refusal::TooBig,
+        Error::Unsupported { .. } => Refusal::UnsupportedContent { accept: ACCEPT },
+    }
+}

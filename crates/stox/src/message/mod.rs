@@ -1,0 +1,389 @@
+//! Single instant messages: RFC 7572, SIP MESSAGE (RFC 3428) <-> `<message/>` (RFC 6121).
+//!
+//! From SIP: the request is *held* until the XMPP server took the stanza or refused it; that decides the final response.
+//! From XMPP: at most one message of each pair is *in flight*; the others wait behind it. A 2xx ends it in silence (or with a
+//! receipt, if one was asked for), everything else becomes a stanza error.
+//!
+//! What it claims: the method MESSAGE outside a dialog, and every message stanza. Of those, groupchat is refused
+//! (RFC 6121 §5.2.2: to an entity that is no room, `<service-unavailable/>`); headline is translated like normal, as
+//! SIP has no word for it, and its sender is told of failures.
+
+mod content;
+mod identifiers;
+mod peers;
+mod queue;
+mod rate;
+mod receipts;
+pub mod s2x;
+pub mod x2s;
+
+use crate::config::{Config, LinkId};
+use crate::error::{self, Refusal};
+use crate::gateway::Note;
+use crate::links::StanzaToken;
+use crate::mapping::{Incoming, Mapping, Outcome, Side, Stage};
+use base::{Fingerprint, HashKey, Str, Table, Time};
+use peers::Peers;
+use queue::{Job, Purpose, Queue};
+use rate::Rates;
+use receipts::Receipts;
+use s2x::Arrived;
+use sip::agent::{ClientId, ServerId};
+use sip::{Request, Response};
+use sip::Method;
+use std::collections::VecDeque;
+use xmpp::error::StanzaError;
+use xmpp::jid::Jid;
+use xmpp::stanza::{Kind, Stanza};
+
+pub use content::ACCEPT;
+
+/// How single messages are translated.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Whether HTML and several languages go out as multipart/alternative (with a fall-back to plain text on 415), or only the
+    /// plain text of the first body.
+    pub rich: bool,
+    /// Whether a SIP 200 (not 202) is reported as a receipt (XEP-0184) to a sender who asked for one.
+    pub receipts: bool,
+    /// Whether chat states (XEP-0085) and is-composing documents (RFC 3994) are translated.
+    pub chat_states: bool,
+    /// The largest MESSAGE request in bytes that goes out (RFC 3428 §8: 1300).
+    pub max_request: usize,
+    /// How many SIP users and how many wanted receipts are remembered.
+    pub remember: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { rich: true, receipts: true, chat_states: true, max_request: 1300, remember: 20_000 }
+    }
+}
+
+/// A SIP request that waits for what the XMPP side says.
+#[derive(Debug)]
+struct Held {
+    id: ServerId,
+    key: Fingerprint,
+    /// Whether the recipient was a full JID: RFC 7247 §7.1 wants other codes then.
+    full: bool,
+    since: Time,
+}
+
+/// The mapping of RFC 7572.
+#[derive(Debug)]
+pub struct Messages {
+    options: Options,
+    key: HashKey,
+    held: Table<StanzaToken, Held>,
+    held_by_stanza: Table<Fingerprint, StanzaToken>,
+    /// What is held, oldest first, with the moment it has waited long enough.
+    patience: VecDeque<(Time, StanzaToken)>,
+    queue: Queue,
+    peers: Peers,
+    rates: Rates,
+    receipts: Receipts,
+}
+
+impl Messages {
+    /// The mapping; `key` is secret.
+    pub fn new(config: &Config, key: HashKey) -> Messages {
+        let options = config.message.clone();
+        Messages {
+            key,
+            held: Table::new(key),
+            held_by_stanza: Table::new(key),
+            patience: VecDeque::new(),
+            queue: Queue::new(key),
+            peers: Peers::new(key, options.remember),
+            rates: Rates::new(key),
+            receipts: Receipts::new(key, options.remember),
+            options,
+        }
+    }
+
+    /// Takes new options; what is under way goes on.
+    pub fn reconfigure(&mut self, config: &Config) {
+        self.options = config.message.clone();
+    }
+
+    /// Messages held and messages in flight or waiting.
+    pub fn under_way(&self) -> usize {
+        self.held.len() + self.queue.len()
+    }
+
+    /// The name of a stanza as an error to it will name it: RFC 6120 §8.3.1 swaps from and to and keeps the id. The server may
+    /// answer for a full JID from the bare one.
+    fn stanza_key(&self, id: &str, sender: &Jid, recipient: &Jid) -> Fingerprint {
+        self.key.fingerprint(&[
+            id.as_bytes(),
+            sender.local().unwrap_or("").as_bytes(),
+            sender.domain().as_bytes(),
+            sender.resource().unwrap_or("").as_bytes(),
+            recipient.local().unwrap_or("").as_bytes(),
+            recipient.domain().as_bytes(),
+        ])
+    }
+
+    fn release(&mut self, token: StanzaToken) -> Option<Held> {
+        let held = self.held.remove(&token)?;
+        if self.held_by_stanza.get(&held.key) == Some(&token) {
+            self.held_by_stanza.remove(&held.key);
+        }
+        // What is released early leaves its place in the line; those at the front go now, so that the line stays short.
+        while self.patience.front().is_some_and(|(_, t)| !self.held.contains(t)) {
+            self.patience.pop_front();
+        }
+        Some(held)
+    }
+
+    /// What came from SIP, on its way to XMPP. `Ok(None)`: nothing is to be sent, the request is answered 200.
+    fn arrive(&mut self, stage: &mut Stage<'_>, incoming: &Incoming) -> Result<Option<(StanzaToken, Fingerprint)>, Refusal> {
+        let limits = &stage.config.limits;
+        let (from, to) = (&incoming.from, &incoming.to);
+        if !self.rates.allows(stage.now, from, limits.rate, limits.burst) {
+            return Err(Refusal::RateExceeded { retry_after: limits.retry_after });
+        }
+        if !stage.links.is_up(incoming.link) {
+            return Err(Refusal::LinkDown { retry_after: limits.retry_after });
+        }
+        if self.held.len() >= limits.held {
+            return Err(Refusal::Overload { retry_after: limits.retry_after });
+        }
+        let mut arrived = s2x::read(&incoming.request)?;
+        if matches!(arrived, Arrived::State(_)) && !self.options.chat_states {
+            arrived = Arrived::Nothing;
+        }
+        self.peers.learn(from, |peer| arrived.teaches(peer));
+        // An id of its own for each stanza on its way: a sender that repeats a branch does not confuse its own errors.
+        let mut id = s2x::stanza_id(&incoming.request);
+        if id.is_empty() || self.held_by_stanza.contains(&self.stanza_key(&id, from, to)) {
+            id.push_str(&stage.tokens.token(8));
+        }
+        let key = self.stanza_key(&id, from, to);
+        let Some(stanza) = s2x::stanza(&incoming.request, &arrived, from, to, &id) else { return Ok(None) };
+        if let Arrived::Text(text) = &arrived {
+            if let Some(wanted) = &text.receipt {
+                self.receipts.want(&id, to, from, wanted.clone());
+            }
+        }
+        let token = stage.deliver(incoming.link, &stanza).ok_or(Refusal::LinkDown { retry_after: limits.retry_after })?;
+        Ok(Some((token, key)))
+    }
+
+    /// What came from XMPP, on its way to SIP.
+    fn depart(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: &Stanza) -> Result<(), Refusal> {
+        let limits = &stage.config.limits;
+        let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return Ok(()) };
+        if stanza.type_.as_deref() == Some("groupchat") {
+            return Err(Refusal::Groupchat);
+        }
+        if to.local().is_none() {
+            return Err(Refusal::NotSupported);
+        }
+        if !self.rates.allows(stage.now, from, limits.rate, limits.burst) {
+            return Err(Refusal::RateExceeded { retry_after: limits.retry_after });
+        }
+        let peer = self.peers.get(to);
+        let (draft, purpose) = match x2s::read(stanza) {
+            x2s::Departing::Message(text) => {
+                let purpose = Purpose::Message { receipt: text.receipt };
+                (x2s::message(stanza, &text, peer, &self.options, stage.wall(), stage.tokens)?, purpose)
+            }
+            x2s::Departing::State(state) if peer.composing && self.options.chat_states => {
+                (x2s::chat_state(stanza, state)?, Purpose::Notice)
+            }
+            x2s::Departing::Receipt { id, disposition } => {
+                let Some(wanted) = self.receipts.answer(&id, from, to, disposition) else { return Ok(()) };
+                (x2s::receipt(stanza, &wanted, disposition, stage.wall(), stage.tokens)?, Purpose::Notice)
+            }
+            x2s::Departing::State(_) | x2s::Departing::Nothing => {
+                stage.note(Note::Ignored { why: "nothing to translate" });
+                return Ok(());
+            }
+        };
+        stage.note(Note::Received { from: Side::Xmpp });
+        let pair = self.pair(from, to);
+        let job = Job { link, envelope: queue::envelope(stanza), draft, purpose, since: stage.now, plain: peer.plain_only };
+        if self.queue.is_busy(&pair) {
+            return self.queue.wait(pair, job, limits.queue_per_pair, limits.queued).map_err(|_| Refusal::Overload {
+                retry_after: limits.retry_after,
+            });
+        }
+        self.launch(stage, pair, job).map_err(|(_, refusal)| refusal)
+    }
+
+    fn pair(&self, from: &Jid, to: &Jid) -> Fingerprint {
+        self.key.fingerprint(&[
+            from.local().unwrap_or("").as_bytes(),
+            from.domain().as_bytes(),
+            to.local().unwrap_or("").as_bytes(),
+            to.domain().as_bytes(),
+        ])
+    }
+
+    /// Sends a job's request. What is refused comes back with the reason.
+    fn launch(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, job: Job) -> Result<(), (Box<Job>, Refusal)> {
+        let Some(proxy) = &stage.config.proxy else { return Err((Box::new(job), Refusal::NoRoute)) };
+        let via = stage.sip.via_length(proxy.target, job.draft.branch_suffix.as_deref());
+        let request = match job.draft.request(job.plain, proxy, via, &self.options, stage.tokens) {
+            Ok(request) => request,
+            Err(refusal) => return Err((Box::new(job), refusal)),
+        };
+        match stage.sip.request(stage.now, request, proxy.target, job.draft.branch_suffix.as_deref()) {
+            Ok(client) => {
+                self.queue.fly(client, pair, job);
+                Ok(())
+            }
+            Err(_) => {
+                let refusal = Refusal::Overload { retry_after: stage.config.limits.retry_after };
+                Err((Box::new(job), refusal))
+            }
+        }
+    }
+
+    /// The next of a pair whose last message has ended.
+    fn launch_next(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        while let Some(mut job) = self.queue.next(&pair) {
+            let knows = job.envelope.to.as_ref().map(|to| self.peers.get(to)).unwrap_or_default();
+            job.plain |= knows.plain_only;
+            match self.launch(stage, pair, job) {
+                Ok(()) => return,
+                Err((job, refusal)) => self.fail(stage, &job, &refusal.stanza_error(), Side::Xmpp, 0),
+            }
+        }
+    }
+
+    /// Tells the sender of a message that it did not arrive. Notices fail in silence: nobody wrote them.
+    fn fail(&mut self, stage: &mut Stage<'_>, job: &Job, error: &StanzaError, by: Side, code: u16) {
+        stage.note(Note::Failed { by, code });
+        if !matches!(job.purpose, Purpose::Notice) {
+            if let Some(answer) = job.envelope.error(error) {
+                stage.answer(job.link, &answer);
+            }
+        }
+    }
+
+    /// A response to a message in flight.
+    fn landed(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, mut job: Job, response: &Response) {
+        let to = job.envelope.to.clone();
+        match response.code {
+            200..=299 => {
+                stage.note(Note::Delivered { to: Side::Sip, micros: stage.now.since(job.since).as_micros() as u64 });
+                // RFC 3428 §7: 202 means that somebody keeps it, not that somebody has it.
+                let receipt = matches!(job.purpose, Purpose::Message { receipt: true }) && response.code == 200;
+                if receipt && self.options.receipts && !job.draft.asks_for_imdn(job.plain) {
+                    if let Some(received) = receipts::received(&job.envelope) {
+                        stage.answer(job.link, &received);
+                    }
+                }
+            }
+            415 if !job.plain && job.draft.is_rich() => {
+                if let Some(to) = &to {
+                    self.peers.learn(to, |peer| peer.plain_only = true);
+                }
+                job.plain = true;
+                match self.launch(stage, pair, job) {
+                    Ok(()) => return,
+                    Err((job, refusal)) => self.fail(stage, &job, &refusal.stanza_error(), Side::Xmpp, 0),
+                }
+            }
+            code => {
+                if let (415, Purpose::Notice, Some(to)) = (code, &job.purpose, &to) {
+                    self.peers.learn(to, |peer| (peer.composing, peer.cpim) = (false, false));
+                }
+                self.fail(stage, &job, &error::from_response(response), Side::Sip, code);
+            }
+        }
+        self.launch_next(stage, pair);
+    }
+
+    /// A request that had no answer. The phone is gone: those that wait behind it would each wait as long.
+    fn unanswered(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, job: &Job, refusal: &Refusal) {
+        let (error, code) = (refusal.stanza_error(), refusal.code());
+        self.fail(stage, job, &error, Side::Sip, code);
+        while let Some(waiting) = self.queue.next(&pair) {
+            self.fail(stage, &waiting, &error, Side::Sip, code);
+        }
+    }
+}
+
+impl Mapping for Messages {
+    fn claims_request(&self, request: &Request) -> bool {
+        request.method == Method::Message
+    }
+
+    fn claims_stanza(&self, stanza: &Stanza) -> bool {
+        stanza.kind == Kind::Message
+    }
+
+    fn request(&mut self, stage: &mut Stage<'_>, incoming: Incoming) {
+        stage.note(Note::Received { from: Side::Sip });
+        match self.arrive(stage, &incoming) {
+            Ok(Some((token, key))) => {
+                let Incoming { id, to, .. } = incoming;
+                self.held_by_stanza.insert(key, token);
+                self.patience.push_back((stage.now + stage.config.limits.held_for, token));
+                self.held.insert(token, Held { id, key, full: !to.is_bare(), since: stage.now });
+            }
+            Ok(None) => stage.sip.respond(stage.now, incoming.id, Response::new(200, "")),
+            Err(refusal) => stage.refuse_request(incoming.id, &refusal),
+        }
+    }
+
+    fn stanza(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: Stanza) {
+        if let Err(refusal) = self.depart(stage, link, &stanza) {
+            stage.refuse_stanza(link, &stanza, &refusal);
+        }
+    }
+
+    fn error(&mut self, stage: &mut Stage<'_>, stanza: &Stanza, error: &StanzaError) -> bool {
+        let (Some(id), Some(from), Some(to)) = (&stanza.id, &stanza.from, &stanza.to) else { return false };
+        let Some(&token) = self.held_by_stanza.get(&self.stanza_key(id, to, from)) else { return false };
+        let Some(held) = self.release(token) else { return false };
+        let response = error::to_response(error, held.full);
+        stage.note(Note::Failed { by: Side::Xmpp, code: response.code });
+        stage.sip.respond(stage.now, held.id, response);
+        true
+    }
+
+    fn outcome(&mut self, stage: &mut Stage<'_>, id: ClientId, outcome: Outcome) -> bool {
+        let Some((pair, job)) = self.queue.land(id) else { return false };
+        match outcome {
+            Outcome::Response(response) => self.landed(stage, pair, job, &response),
+            Outcome::Failed(refusal) => self.unanswered(stage, pair, &job, &refusal),
+        }
+        true
+    }
+
+    fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool) {
+        let Some(held) = self.release(token) else { return };
+        if taken {
+            stage.note(Note::Delivered { to: Side::Xmpp, micros: stage.now.since(held.since).as_micros() as u64 });
+            stage.sip.respond(stage.now, held.id, Response::new(200, ""));
+        } else {
+            let refusal = Refusal::LinkDown { retry_after: stage.config.limits.retry_after };
+            stage.refuse_request(held.id, &refusal);
+        }
+    }
+
+    fn timeout(&mut self, stage: &mut Stage<'_>) {
+        while let Some(&(_, token)) = self.patience.front().filter(|(at, _)| *at <= stage.now) {
+            if let Some(held) = self.release(token) {
+                let refusal = Refusal::LinkDown { retry_after: stage.config.limits.retry_after };
+                stage.refuse_request(held.id, &refusal);
+            }
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        self.patience.front().map(|(at, _)| *at)
+    }
+}
+
+/// The language of a stanza or a header, if it looks like one (BCP 47: letters, digits and hyphens).
+fn language(tag: &str) -> Option<Str> {
+    let tag = tag.trim();
+    let fits = !tag.is_empty() && tag.len() <= 35 && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    fits.then(|| Str::from(tag))
+}

@@ -1,0 +1,110 @@
+//! Messages on their way to SIP: one of each pair in flight, the others behind it (RFC 3428 §8).
+
+use super::x2s::Draft;
+use crate::config::LinkId;
+use base::{Fingerprint, HashKey, Table, Time};
+use sip::agent::ClientId;
+use std::collections::VecDeque;
+use xmpp::stanza::Stanza;
+
+/// Why something goes to a SIP user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// A person wrote it: a failure is told.
+    Message {
+        /// A receipt (XEP-0184) was asked for.
+        receipt: bool,
+    },
+    /// A chat state or a receipt: a failure is not told.
+    Notice,
+}
+
+/// One message on its way to SIP.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) link: LinkId,
+    /// The stanza without its content, to answer it.
+    pub(super) envelope: Stanza,
+    pub(super) draft: Draft,
+    pub(super) purpose: Purpose,
+    pub(super) since: Time,
+    /// Only plain text: the peer refused more.
+    pub(super) plain: bool,
+}
+
+/// A stanza without its content: what an answer to it needs.
+pub(super) fn envelope(stanza: &Stanza) -> Stanza {
+    Stanza {
+        kind: stanza.kind,
+        from: stanza.from.clone(),
+        to: stanza.to.clone(),
+        id: stanza.id.clone(),
+        type_: stanza.type_.clone(),
+        lang: stanza.lang.clone(),
+        attrs: Vec::new(),
+        children: Vec::new(),
+    }
+}
+
+/// All messages on their way to SIP.
+#[derive(Debug)]
+pub(super) struct Queue {
+    flying: Table<ClientId, (Fingerprint, Job)>,
+    /// A pair with a message in flight, and what waits behind it.
+    waiting: Table<Fingerprint, VecDeque<Job>>,
+    waiting_total: usize,
+}
+
+/// The queue of a pair, or of all, is full.
+#[derive(Debug)]
+pub(super) struct Full;
+
+impl Queue {
+    pub(super) fn new(key: HashKey) -> Queue {
+        Queue { flying: Table::new(key), waiting: Table::new(key), waiting_total: 0 }
+    }
+
+    /// How many messages are in flight or wait.
+    pub(super) fn len(&self) -> usize {
+        self.flying.len() + self.waiting_total
+    }
+
+    pub(super) fn is_busy(&self, pair: &Fingerprint) -> bool {
+        self.waiting.contains(pair)
+    }
+
+    /// Puts `job` behind the others of its pair.
+    pub(super) fn wait(&mut self, pair: Fingerprint, job: Job, per_pair: usize, total: usize) -> Result<(), Full> {
+        if self.waiting_total >= total {
+            return Err(Full);
+        }
+        let line = self.waiting.or_insert_with(pair, VecDeque::new);
+        if line.len() >= per_pair {
+            return Err(Full);
+        }
+        line.push_back(job);
+        self.waiting_total += 1;
+        Ok(())
+    }
+
+    /// `job` is in flight under the name `client`.
+    pub(super) fn fly(&mut self, client: ClientId, pair: Fingerprint, job: Job) {
+        self.waiting.or_insert_with(pair, VecDeque::new);
+        self.flying.insert(client, (pair, job));
+    }
+
+    /// The transaction `client` has ended. The pair stays busy until [`Queue::next`] finds nothing.
+    pub(super) fn land(&mut self, client: ClientId) -> Option<(Fingerprint, Job)> {
+        self.flying.remove(&client)
+    }
+
+    /// The next job of `pair`; nothing and the pair is idle.
+    pub(super) fn next(&mut self, pair: &Fingerprint) -> Option<Job> {
+        let job = self.waiting.get_mut(pair).and_then(VecDeque::pop_front);
+        match job {
+            Some(_) => self.waiting_total -= 1,
+            None => drop(self.waiting.remove(pair)),
+        }
+        job
+    }
+}

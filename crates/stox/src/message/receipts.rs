@@ -1,0 +1,86 @@
+//! Delivery receipts (XEP-0184), displayed markers (XEP-0333) and their SIP face, IMDN (RFC 5438), in page mode.
+
+use base::{Fingerprint, HashKey, Recent, Str};
+use xmpp::ext::{hints, receipts};
+use xmpp::jid::Jid;
+use xmpp::stanza::Stanza;
+
+/// What a SIP sender asked to be told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wanted {
+    /// The imdn.Message-ID of its message.
+    pub message_id: Str,
+    /// The DateTime of its message, to be given back as it was (RFC 5438 §7.2.1.1).
+    pub date_time: Option<Str>,
+    /// It wants to know of the delivery.
+    pub delivery: bool,
+    /// It wants to know of the display.
+    pub display: bool,
+}
+
+/// What became of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// A device has it.
+    Delivered,
+    /// A person has seen it.
+    Displayed,
+}
+
+/// A bounded memory of what SIP senders asked to be told.
+#[derive(Debug)]
+pub(super) struct Receipts {
+    key: HashKey,
+    wanted: Recent<Fingerprint, Wanted>,
+}
+
+impl Receipts {
+    pub(super) fn new(key: HashKey, capacity: usize) -> Receipts {
+        Receipts { key, wanted: Recent::new(key, capacity) }
+    }
+
+    /// The message with stanza id `id` from `sender` (SIP) to `recipient` (XMPP) wants to be answered.
+    pub(super) fn want(&mut self, id: &str, recipient: &Jid, sender: &Jid, wanted: Wanted) {
+        let print = self.print(id, recipient, sender);
+        self.wanted.insert(print, wanted);
+    }
+
+    /// What `sender` wanted to know of its message `id` to `recipient`, if it wanted this; each is told once.
+    pub(super) fn answer(&mut self, id: &str, recipient: &Jid, sender: &Jid, what: Disposition) -> Option<Wanted> {
+        let print = self.print(id, recipient, sender);
+        let wanted = self.wanted.get_mut(&print)?;
+        let asked = match what {
+            Disposition::Delivered => std::mem::take(&mut wanted.delivery),
+            Disposition::Displayed => std::mem::take(&mut wanted.display),
+        };
+        let answer = asked.then(|| wanted.clone());
+        if !wanted.delivery && !wanted.display {
+            self.wanted.remove(&print);
+        }
+        answer
+    }
+
+    fn print(&self, id: &str, recipient: &Jid, sender: &Jid) -> Fingerprint {
+        self.key.fingerprint(&[
+            id.as_bytes(),
+            recipient.local().unwrap_or("").as_bytes(),
+            recipient.domain().as_bytes(),
+            sender.local().unwrap_or("").as_bytes(),
+            sender.domain().as_bytes(),
+        ])
+    }
+}
+
+/// The receipt for a message from XMPP that a SIP user agent answered with 200. Nothing without an id (XEP-0184 §5.5: the
+/// receipt names the message by it).
+pub(super) fn received(envelope: &Stanza) -> Option<Stanza> {
+    let (id, from, to) = (envelope.id.as_ref()?, envelope.from.as_ref()?, envelope.to.as_ref()?);
+    let mut stanza = Stanza::message();
+    stanza.from = Some(to.bare());
+    stanza.to = Some(from.clone());
+    stanza.id = Some(base::format_compact!("{id}-received"));
+    stanza.type_ = envelope.type_.clone();
+    stanza.push(receipts::Receipt::Received { id: id.clone() }.to_element());
+    stanza.push(hints::store());
+    Some(stanza)
+}
