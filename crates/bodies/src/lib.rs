@@ -6,6 +6,7 @@ pub mod charset;
 pub mod cpim;
 mod document;
 mod error;
+pub mod html;
 pub mod imdn;
 pub mod iscomposing;
 pub mod mime;
