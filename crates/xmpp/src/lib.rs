@@ -7,3 +7,4 @@ pub mod ext;
 pub mod jid;
 pub mod ns;
 pub mod stanza;
+pub mod stream;

@@ -1,0 +1,591 @@
+//! The component's side, with every output stated.
+
+use super::*;
+use crate::error::StreamCondition;
+use base::{Time, Tokens};
+
+const HEADER: &[u8] = b"<?xml version='1.0'?><stream:stream xmlns:stream='http://etherx.jabber.org/streams' \
+    xmlns='jabber:component:accept' from='sip.example.net' id='3BF96D32'>";
+const PROOF: &str = "<handshake>ba33290100f616a33656a931798d6c9011cfa840</handshake>";
+const MESSAGE: &str =
+    "<message from='juliet@example.com/b' to='romeo@sip.example.net' id='m'><body>hi</body></message>";
+
+/// A component and the time.
+struct Lab {
+    c: Component,
+    now: Time,
+}
+
+impl Lab {
+    fn new() -> Lab {
+        Lab::with(Config::new("sip.example.net", "s3cr3t"))
+    }
+
+    fn with(config: Config) -> Lab {
+        Lab { c: Component::new(config, Tokens::seeded(1), Time::ZERO), now: Time::ZERO }
+    }
+
+    /// A stream that is up; the probe behind the handshake is answered, or not.
+    fn up(config: Config, answered: bool) -> Lab {
+        let mut lab = Lab::with(config);
+        lab.reopen();
+        if answered {
+            lab.answer(0);
+            assert_eq!(lab.outputs(), []);
+        }
+        lab
+    }
+
+    /// From the wish to connect to the end of the handshake.
+    fn reopen(&mut self) {
+        assert_eq!(self.outputs(), [Output::Connect]);
+        self.c.connected(self.now);
+        self.receive(HEADER);
+        self.receive(b"<handshake/>");
+        let outputs = self.outputs();
+        assert!(matches!(outputs[..], [Output::Bytes(_), Output::Up, Output::Bytes(_)]), "{outputs:?}");
+    }
+
+    fn outputs(&mut self) -> Vec<Output> {
+        self.c.flushed(self.now);
+        std::iter::from_fn(|| self.c.poll()).collect()
+    }
+
+    fn receive(&mut self, bytes: &[u8]) {
+        self.c.received(self.now, bytes);
+    }
+
+    /// Lets the time pass, with every deadline in it, and returns what came of it.
+    fn wait(&mut self, secs: f64) -> Vec<Output> {
+        let end = self.now + Duration::from_secs_f64(secs);
+        let mut all = self.outputs();
+        while let Some(at) = self.c.deadline().filter(|at| *at <= end) {
+            assert!(at >= self.now, "a deadline in the past");
+            self.now = at;
+            self.c.timeout(at);
+            let outputs = self.outputs();
+            assert!(!outputs.is_empty() || self.c.deadline() != Some(at), "a deadline that nothing came of");
+            all.extend(outputs);
+        }
+        self.now = end;
+        all
+    }
+
+    fn send(&mut self, token: u64) -> Result<(), SendError> {
+        self.c.send(self.now, format!("<message id='{token}'/>").as_bytes(), Some(token))
+    }
+
+    /// The id of the barrier of this number: all share their prefix.
+    fn id(&self, number: u64) -> String {
+        let prefix = Tokens::seeded(1).token(16);
+        format!("{prefix}{number}")
+    }
+
+    fn ping(&self, number: u64) -> String {
+        let id = self.id(number);
+        format!(
+            "<iq from='sip.example.net' to='sip.example.net' id='{id}' type='get'><ping xmlns='urn:xmpp:ping'/></iq>"
+        )
+    }
+
+    /// The server sends the barrier back.
+    fn answer(&mut self, number: u64) {
+        let echo = self.ping(number);
+        self.receive(echo.as_bytes());
+    }
+}
+
+fn bytes(text: impl Into<String>) -> Output {
+    Output::Bytes(text.into().into_bytes())
+}
+
+fn our_error(condition: StreamCondition, text: &str) -> [Output; 3] {
+    let error = StreamError::new(condition).with_text(text);
+    let ns = "urn:ietf:params:xml:ns:xmpp-streams";
+    let sent = format!(
+        "<stream:error><{condition} xmlns='{ns}'/><text xmlns='{ns}' xml:lang='en'>{text}</text></stream:error></stream:stream>"
+    );
+    [bytes(sent), Output::Close, Output::Down(DownReason::OurError(error))]
+}
+
+fn stanza_of(text: &str) -> Stanza {
+    let text = text.replacen(' ', " xmlns='jabber:client' ", 1);
+    let element = xml::Element::parse(text.as_bytes(), &Limits::default()).expect("well-formed");
+    Stanza::from_element(element, crate::ns::CLIENT).expect("a stanza")
+}
+
+#[test]
+fn the_handshake() {
+    let mut lab = Lab::new();
+    assert_eq!(lab.outputs(), [Output::Connect]);
+    assert_eq!(lab.c.deadline(), None, "the shell is to tell");
+    lab.c.connected(lab.now);
+    assert_eq!(
+        lab.outputs(),
+        [bytes(
+            "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' \
+             xmlns:stream='http://etherx.jabber.org/streams' to='sip.example.net'>"
+        )]
+    );
+    assert_eq!(lab.send(1), Err(SendError::Down));
+    for byte in HEADER {
+        lab.receive(&[*byte]);
+    }
+    assert_eq!(lab.outputs(), [bytes(PROOF)]);
+    assert_eq!(lab.send(1), Err(SendError::Down));
+    lab.receive(b"<stream:features/><handshake/>");
+    assert_eq!(lab.outputs(), [Output::Up, bytes(lab.ping(0))]);
+    assert!(lab.c.is_up());
+    lab.receive(MESSAGE.as_bytes());
+    assert_eq!(lab.outputs(), [Output::Stanza(stanza_of(MESSAGE))]);
+}
+
+#[test]
+fn the_handshake_takes_too_long() {
+    for before in ["", "<stream:stream xmlns='jab", std::str::from_utf8(HEADER).expect("UTF-8")] {
+        let mut lab = Lab::new();
+        lab.c.connected(lab.now);
+        lab.receive(before.as_bytes());
+        assert!(matches!(lab.outputs()[..], [Output::Connect, Output::Bytes(_)]));
+        assert_eq!(lab.wait(9.999), []);
+        assert_eq!(lab.wait(0.002), our_error(StreamCondition::ConnectionTimeout, "no end of the handshake"));
+    }
+}
+
+#[test]
+fn attempts_back_off_with_jitter() {
+    let mut lab = Lab::new();
+    assert_eq!(lab.outputs(), [Output::Connect]);
+    for doubled in [1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0] {
+        lab.c.connect_failed(lab.now);
+        assert_eq!(lab.outputs(), [Output::Down(DownReason::ConnectFailed)]);
+        assert_eq!(lab.wait(doubled / 2.0 - 0.001), [], "not before half of {doubled} s");
+        assert_eq!(lab.wait(doubled / 2.0 + 0.001), [Output::Connect], "after {doubled} s");
+    }
+    // A stream that lived for a while starts the count again; one that did not, does not.
+    for (number, (lived, wait)) in [(31.0, 1.0), (1.0, 2.0)].into_iter().enumerate() {
+        lab.c.connected(lab.now);
+        lab.receive(HEADER);
+        lab.receive(b"<handshake/>");
+        lab.answer(number as u64);
+        lab.outputs();
+        assert_eq!(lab.wait(lived), []);
+        lab.c.disconnected(lab.now);
+        assert_eq!(lab.outputs(), [Output::Down(DownReason::Disconnected)]);
+        assert_eq!(lab.wait(wait), [Output::Connect]);
+    }
+}
+
+#[test]
+fn barriers_are_answered_in_three_ways() {
+    let result = "<iq type='result' from='sip.example.net' to='sip.example.net' id='ID'/>";
+    let refusal = "<iq type='error' from='sip.example.net' to='sip.example.net' id='ID'><error type='cancel'>\
+        <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></iq>";
+    let echo = "<iq type='get' from='sip.example.net' to='sip.example.net' id='ID'><ping xmlns='urn:xmpp:ping'/></iq>";
+    for answer in [result, refusal, echo] {
+        let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+        assert_eq!((lab.send(7), lab.send(8)), (Ok(()), Ok(())));
+        assert_eq!(lab.c.send(lab.now, b"<presence/>", None), Ok(()));
+        let sent = "<message id='7'/><message id='8'/><presence/>";
+        assert_eq!(lab.outputs(), [bytes(format!("{sent}{}", lab.ping(1)))]);
+        assert_eq!(lab.c.counts(), Counts { unacknowledged: 3, unacknowledged_bytes: sent.len(), ..Counts::default() });
+        // The error for one of them comes first, as the server works in order.
+        let error = "<message from='x@example.com' to='romeo@sip.example.net' id='7' type='error'/>";
+        let id = lab.id(1);
+        lab.receive(format!("{error}{}{MESSAGE}", answer.replace("ID", &id)).as_bytes());
+        assert_eq!(
+            lab.outputs(),
+            [Output::Stanza(stanza_of(error)), Output::Taken(7), Output::Taken(8), Output::Stanza(stanza_of(MESSAGE))]
+        );
+        assert_eq!(lab.c.counts(), Counts::default());
+    }
+}
+
+#[test]
+fn one_answer_stands_for_all_before_it_and_batches_join() {
+    let config = Config { max_barriers: 2, ..Config::new("sip.example.net", "s3cr3t") };
+    let mut lab = Lab::up(config, true);
+    for token in 1..=2 {
+        assert_eq!(lab.send(token), Ok(()));
+        assert_eq!(lab.outputs(), [bytes(format!("<message id='{token}'/>{}", lab.ping(token)))]);
+    }
+    // Two are under way: the third and fourth batch wait and share one.
+    for token in 3..=4 {
+        assert_eq!(lab.send(token), Ok(()));
+        assert_eq!(lab.outputs(), [bytes(format!("<message id='{token}'/>"))]);
+    }
+    lab.answer(1);
+    assert_eq!(lab.outputs(), [Output::Taken(1), bytes(lab.ping(3))]);
+    lab.answer(3);
+    assert_eq!(lab.outputs(), [Output::Taken(2), Output::Taken(3), Output::Taken(4)]);
+    lab.answer(2);
+    assert_eq!(lab.outputs(), [], "too late to matter, and not passed up");
+    let guess = "<iq type='result' from='mallory@example.com' to='sip.example.net' id='ID'/>".replace("ID", &lab.id(9));
+    lab.receive(guess.as_bytes());
+    assert_eq!(lab.outputs(), [Output::Stanza(stanza_of(&guess))], "a number that was never sent");
+}
+
+#[test]
+fn where_barriers_are_not_answered_a_wait_stands_in() {
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), false);
+    assert_eq!(lab.send(1), Ok(()));
+    assert_eq!(lab.outputs(), [bytes(format!("<message id='1'/>{}", lab.ping(1)))]);
+    assert_eq!(lab.wait(1.999), []);
+    assert_eq!(lab.wait(0.001), [Output::Fault(Fault::BarriersUnanswered), Output::Taken(1)]);
+    assert_eq!(lab.c.counts().taken_by_wait, 1);
+    assert_eq!(lab.send(2), Ok(()));
+    assert_eq!(lab.wait(1.0), [bytes(format!("<message id='2'/>{}", lab.ping(2)))]);
+    assert_eq!(lab.wait(1.0), [Output::Taken(2)], "told once that nobody answers");
+    // An answer after all, even a late one: from now on only answers count.
+    lab.answer(1);
+    assert_eq!(lab.send(3), Ok(()));
+    assert_eq!(lab.wait(10.0), [bytes(format!("<message id='3'/>{}", lab.ping(3)))]);
+    lab.answer(3);
+    assert_eq!(lab.outputs(), [Output::Taken(3)]);
+    assert_eq!(lab.c.counts().taken_by_wait, 2);
+}
+
+#[test]
+fn what_a_lost_link_loses() {
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    for token in 1..=2 {
+        assert_eq!(lab.send(token), Ok(()));
+        lab.outputs();
+    }
+    assert_eq!(lab.send(3), Ok(()));
+    lab.answer(1);
+    lab.c.disconnected(lab.now);
+    let sent = bytes("<message id='3'/>");
+    let down = Output::Down(DownReason::Disconnected);
+    assert_eq!(lab.outputs(), [sent, Output::Taken(1), Output::Lost(2), Output::Lost(3), down]);
+    assert_eq!(lab.send(4), Err(SendError::Down));
+    assert_eq!(lab.c.counts(), Counts::default());
+    lab.c.disconnected(lab.now);
+    lab.receive(MESSAGE.as_bytes());
+    assert_eq!(lab.wait(0.4), [], "said twice, and said too late");
+    // An answer that belongs to the stream before answers nothing on the next.
+    lab.now = lab.now + Duration::from_secs(1);
+    lab.c.timeout(lab.now);
+    lab.reopen();
+    assert_eq!(lab.send(5), Ok(()));
+    lab.answer(2);
+    assert_eq!(lab.outputs(), [bytes(format!("<message id='5'/>{}", lab.ping(4)))]);
+}
+
+#[test]
+fn a_server_that_falls_silent_is_given_up() {
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    assert_eq!(lab.wait(59.999), []);
+    assert_eq!(lab.wait(0.001), [bytes(lab.ping(1))]);
+    lab.answer(1);
+    assert_eq!(lab.wait(60.0), [bytes(lab.ping(2))]);
+    assert_eq!(lab.send(1), Ok(()));
+    assert_eq!(lab.wait(19.999), [bytes(format!("<message id='1'/>{}", lab.ping(3)))]);
+    let mut gone = our_error(StreamCondition::ConnectionTimeout, "no answer to a ping").to_vec();
+    gone.insert(2, Output::Lost(1));
+    assert_eq!(lab.wait(0.001), gone);
+}
+
+#[test]
+fn a_server_that_says_all_but_the_answer_is_given_up_later() {
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    assert_eq!(lab.send(1), Ok(()));
+    let mut outputs = Vec::new();
+    for _ in 0..7 {
+        outputs = lab.wait(9.0);
+        lab.receive(b"\n");
+    }
+    assert!(matches!(outputs[..], [Output::Bytes(_), Output::Close, Output::Lost(1), Output::Down(_)]), "{outputs:?}");
+}
+
+#[test]
+fn where_pings_are_not_answered_white_space_keeps_alive() {
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), false);
+    assert_eq!(lab.wait(2.0), [Output::Fault(Fault::BarriersUnanswered)]);
+    assert_eq!(lab.wait(57.999), []);
+    assert_eq!(lab.wait(0.001), [bytes(" ")]);
+    assert_eq!(lab.wait(180.0), [bytes(" "), bytes(" "), bytes(" ")]);
+    lab.receive(b" ");
+    assert_eq!(lab.wait(59.9), []);
+    assert!(lab.c.is_up());
+}
+
+#[test]
+fn half_a_stanza() {
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    lab.receive(b"<message from='a@b' to='romeo@sip.example.net'><body>");
+    for _ in 0..29 {
+        assert_eq!(lab.wait(1.0), []);
+        lab.receive(b"x");
+    }
+    assert_eq!(lab.wait(0.999), []);
+    assert_eq!(lab.wait(0.001), our_error(StreamCondition::ConnectionTimeout, "half a stanza"));
+    // A stanza that is finished in between starts the time anew.
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    lab.receive(&MESSAGE.as_bytes()[..20]);
+    lab.wait(29.0);
+    lab.receive(format!("{}<mess", &MESSAGE[20..]).as_bytes());
+    assert_eq!(lab.wait(29.0), [Output::Stanza(stanza_of(MESSAGE))]);
+    assert_eq!(lab.wait(1.0).len(), 3);
+}
+
+#[test]
+fn what_ends_the_stream() {
+    use StreamCondition::{
+        BadNamespacePrefix, NotWellFormed, PolicyViolation, RestrictedXml, UnsupportedStanzaType as Unsupported,
+    };
+    for (sent, condition) in [
+        ("<message></presence>", NotWellFormed),
+        ("<message a='1' a='2'/>", NotWellFormed),
+        ("hello", NotWellFormed),
+        ("</message>", NotWellFormed),
+        ("<message>&#0;</message>", NotWellFormed),
+        ("<!-- x -->", RestrictedXml),
+        ("<message>&nbsp;</message>", RestrictedXml),
+        ("<p:message/>", BadNamespacePrefix),
+        ("<message xmlns='urn:evil'/>", Unsupported),
+        ("<r xmlns='urn:xmpp:sm:3'/>", Unsupported),
+        ("<stream:stream/>", Unsupported),
+        ("<route/>", Unsupported),
+    ] {
+        let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+        lab.receive(format!("{MESSAGE}{sent}{MESSAGE}").as_bytes());
+        let outputs = lab.outputs();
+        let [Output::Stanza(_), Output::Bytes(_), Output::Close, Output::Down(DownReason::OurError(error))] =
+            &outputs[..]
+        else {
+            panic!("{sent}: {outputs:?}")
+        };
+        assert_eq!(error.condition, condition, "{sent}");
+    }
+    let giant = format!("<message from='a@b' to='c'><body>{}", "x".repeat(5 << 20));
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    for piece in giant.as_bytes().chunks(65_536) {
+        lab.receive(piece);
+    }
+    assert_eq!(lab.outputs(), our_error(PolicyViolation, "too big: bytes, at most 262144"));
+}
+
+#[test]
+fn headers_that_are_none() {
+    for (header, condition, text) in [
+        (
+            "<stream:stream xmlns='jabber:component:accept' xmlns:stream='urn:evil' id='1'>",
+            "invalid-namespace",
+            "not a component stream",
+        ),
+        (
+            "<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' id='1'>",
+            "invalid-namespace",
+            "not a component stream",
+        ),
+        ("<message xmlns='jabber:component:accept'/>", "invalid-namespace", "not a component stream"),
+        (
+            "<stream:stream xmlns='jabber:component:accept' xmlns:stream='http://etherx.jabber.org/streams'>",
+            "bad-format",
+            "the stream has no id",
+        ),
+        ("HTTP/1.1 400 Bad Request\r\n", "not-well-formed", "not well-formed: text outside of an element"),
+        ("<?xml version='1.0' encoding='ISO-8859-1'?>", "unsupported-encoding", "unsupported encoding"),
+    ] {
+        let mut lab = Lab::new();
+        lab.c.connected(lab.now);
+        lab.outputs();
+        lab.receive(header.as_bytes());
+        let condition = StreamCondition::from_name(condition).expect("a condition");
+        assert_eq!(lab.outputs(), our_error(condition, text), "{header}");
+    }
+}
+
+#[test]
+fn nothing_passes_before_the_handshake() {
+    let before = "a stanza before the handshake";
+    let giant = format!("<message><body>{}</body></message>", "x".repeat(300_000));
+    for (sent, text) in [(MESSAGE, before), (giant.as_str(), before), ("<iq/>", before)] {
+        let mut lab = Lab::new();
+        lab.c.connected(lab.now);
+        lab.receive(HEADER);
+        lab.outputs();
+        lab.receive(format!("{sent}<handshake/>{MESSAGE}").as_bytes());
+        assert_eq!(lab.outputs(), our_error(StreamCondition::NotAuthorized, text));
+    }
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    lab.receive(format!("<handshake/>{MESSAGE}<stream:features/>").as_bytes());
+    assert_eq!(lab.outputs(), [Output::Fault(Fault::SecondHandshake), Output::Stanza(stanza_of(MESSAGE))]);
+}
+
+#[test]
+fn the_server_ends_the_stream() {
+    let conflict =
+        "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
+    let error = StreamError::new(StreamCondition::Conflict);
+    for (sent, reason) in [(conflict, DownReason::ServerError(error)), ("</stream:stream>", DownReason::ClosedByServer)]
+    {
+        let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+        assert_eq!(lab.send(1), Ok(()));
+        lab.outputs();
+        lab.receive(sent.as_bytes());
+        assert_eq!(lab.outputs(), [bytes("</stream:stream>"), Output::Close, Output::Lost(1), Output::Down(reason)]);
+        lab.c.disconnected(lab.now);
+        assert_eq!(lab.wait(1.0), [Output::Connect]);
+    }
+}
+
+#[test]
+fn a_connection_that_does_not_close_is_aborted() {
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    lab.receive(b"</stream:stream>");
+    assert_eq!(lab.outputs().len(), 3);
+    assert_eq!(lab.wait(4.999), []);
+    assert_eq!(lab.wait(0.001), [Output::Abort]);
+    assert_eq!(lab.wait(1.0), [Output::Connect]);
+}
+
+#[test]
+fn a_bad_stanza_is_refused_and_the_stream_goes_on() {
+    let ns = "urn:ietf:params:xml:ns:xmpp-stanzas";
+    let malformed = format!("<error type='modify'><jid-malformed xmlns='{ns}'/></error>");
+    let bad_request = format!("<error type='modify'><bad-request xmlns='{ns}'/></error>");
+    for (sent, reply) in [
+        (
+            "<message from='a@b/c' to='' id='1'/>",
+            Some(format!("<message from='sip.example.net' to='a@b/c' id='1' type='error'>{malformed}</message>")),
+        ),
+        (
+            "<iq from='a@b/c' to='ro&#10;meo@sip.example.net' type='get' id='2'><x/></iq>",
+            Some(format!("<iq from='sip.example.net' to='a@b/c' id='2' type='error'>{malformed}</iq>")),
+        ),
+        (
+            "<presence from='a@b' to='a b@sip.example.net'/>",
+            Some(format!("<presence from='sip.example.net' to='a@b' type='error'>{malformed}</presence>")),
+        ),
+        (
+            "<message from='a@b/c'/>",
+            Some(format!("<message from='sip.example.net' to='a@b/c' type='error'>{bad_request}</message>")),
+        ),
+        ("<message from='@' to='romeo@sip.example.net'/>", None),
+        ("<message to='romeo@sip.example.net'/>", None),
+        ("<message from='a@b' to='' type='error'/>", None),
+        ("<iq from='a@b' to='' type='result' id='1'/>", None),
+    ] {
+        let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+        lab.receive(format!("{sent}{MESSAGE}").as_bytes());
+        let outputs = lab.outputs();
+        assert!(matches!(outputs[0], Output::Fault(Fault::BadStanza(_) | Fault::Unaddressed)), "{sent}: {outputs:?}");
+        let ours = Output::Stanza(stanza_of(MESSAGE));
+        match reply {
+            Some(reply) => assert_eq!(outputs[1..], [bytes(reply), ours, bytes(lab.ping(1))], "{sent}"),
+            None => assert_eq!(outputs[1..], [ours], "{sent}"),
+        }
+        assert!(lab.c.is_up());
+    }
+}
+
+#[test]
+fn a_giant_is_refused_and_the_stream_goes_on() {
+    let giant = format!(
+        "<message from='a@b/c' to='romeo@sip.example.net' id='1'><body>{}</body></message>",
+        "x".repeat(300_000)
+    );
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    for piece in giant.as_bytes().chunks(1000) {
+        lab.receive(piece);
+    }
+    lab.receive(MESSAGE.as_bytes());
+    let ns = "urn:ietf:params:xml:ns:xmpp-stanzas";
+    let why = xml::Error::TooBig { what: "bytes", limit: 262_144 };
+    let reply = format!(
+        "<message from='romeo@sip.example.net' to='a@b/c' id='1' type='error'><error type='modify'>\
+         <policy-violation xmlns='{ns}'/><text xmlns='{ns}' xml:lang='en'>{why}</text></error></message>"
+    );
+    assert_eq!(
+        lab.outputs(),
+        [Output::Fault(Fault::Oversize(why)), bytes(reply), Output::Stanza(stanza_of(MESSAGE)), bytes(lab.ping(1))]
+    );
+    assert_eq!(lab.c.counts().refused, 1);
+}
+
+#[test]
+fn what_may_be_on_its_way_is_bounded() {
+    let config =
+        || Config { max_unacknowledged: 3, max_unacknowledged_bytes: 60, ..Config::new("sip.example.net", "s3cr3t") };
+    let mut lab = Lab::up(config(), true);
+    assert_eq!([1, 2, 3, 4].map(|t| lab.send(t)), [Ok(()), Ok(()), Ok(()), Err(SendError::Full)]);
+    assert_eq!(lab.outputs(), [bytes(format!("<message id='1'/><message id='2'/><message id='3'/>{}", lab.ping(1)))]);
+    // Not even our own refusals pass the bound: a flood of them holds no memory.
+    for _ in 0..1000 {
+        lab.receive(b"<message from='a@b/c'/>");
+        assert_eq!(lab.outputs(), [Output::Fault(Fault::Unaddressed), Output::Fault(Fault::ReplyDropped)]);
+    }
+    lab.answer(1);
+    assert_eq!(lab.outputs(), [Output::Taken(1), Output::Taken(2), Output::Taken(3)]);
+    assert_eq!(lab.send(4), Ok(()));
+    let mut lab = Lab::up(config(), true);
+    assert_eq!(lab.c.send(lab.now, &[b'x'; 61], Some(1)), Err(SendError::Full));
+    assert_eq!(lab.c.send(lab.now, &[b'x'; 60], Some(1)), Ok(()));
+    assert_eq!(lab.c.send(lab.now, b"x", Some(2)), Err(SendError::Full));
+}
+
+#[test]
+fn a_shutdown_settles_first() {
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    assert_eq!(lab.send(1), Ok(()));
+    lab.c.shutdown(lab.now);
+    assert_eq!(lab.outputs(), [bytes(format!("<message id='1'/>{}", lab.ping(1)))]);
+    assert_eq!(lab.send(2), Err(SendError::Down));
+    lab.receive(MESSAGE.as_bytes());
+    assert_eq!(lab.wait(1.0), [Output::Stanza(stanza_of(MESSAGE))]);
+    lab.answer(1);
+    assert_eq!(lab.outputs(), [Output::Taken(1), bytes("</stream:stream>")]);
+    lab.receive(b"</stream:stream>");
+    assert_eq!(lab.outputs(), [Output::Close, Output::Down(DownReason::Shutdown)]);
+    lab.c.disconnected(lab.now);
+    assert_eq!(lab.wait(3600.0), []);
+}
+
+#[test]
+fn a_shutdown_ends_whatever_the_server_does() {
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    assert_eq!(lab.send(1), Ok(()));
+    lab.c.shutdown(lab.now);
+    let start = lab.now;
+    let ends = [Output::Close, Output::Lost(1), Output::Down(DownReason::Shutdown), Output::Abort];
+    assert_eq!(lab.wait(3600.0)[1..], [vec![bytes("</stream:stream>")], ends.to_vec()].concat());
+    assert_eq!((start, lab.c.deadline()), (Time::ZERO, None));
+
+    // With nothing under way it closes at once; before the handshake too; and before a connection there is nothing to do.
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    lab.c.shutdown(lab.now);
+    assert_eq!(lab.outputs(), [bytes("</stream:stream>")]);
+    let mut lab = Lab::new();
+    lab.c.connected(lab.now);
+    lab.outputs();
+    lab.c.shutdown(lab.now);
+    assert_eq!(lab.outputs(), [bytes("</stream:stream>"), Output::Close, Output::Down(DownReason::Shutdown)]);
+    let mut lab = Lab::new();
+    lab.c.shutdown(lab.now);
+    assert_eq!(lab.wait(3600.0), []);
+    let mut lab = Lab::new();
+    assert_eq!(lab.outputs(), [Output::Connect]);
+    lab.c.shutdown(lab.now);
+    lab.c.connected(lab.now);
+    assert_eq!(lab.wait(3600.0), [Output::Close]);
+    let mut lab = Lab::new();
+    lab.c.connect_failed(lab.now);
+    lab.c.shutdown(lab.now);
+    assert_eq!(lab.wait(3600.0), [Output::Connect, Output::Down(DownReason::ConnectFailed)]);
+}
+
+#[test]
+fn nothing_secret_is_printed() {
+    let lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    assert!(!format!("{:?}", lab.c).contains("s3cr3t"));
+    for fault in
+        [Fault::BadStanza(StanzaFault::NotAStanza), Fault::Oversize(xml::Error::BadEncoding), Fault::ReplyDropped]
+    {
+        assert!(!fault.to_string().is_empty());
+    }
+    let text = "\u{1b}[2Jx\n";
+    let told = DownReason::ServerError(StreamError::new(StreamCondition::Conflict).with_text(text)).to_string();
+    assert_eq!(told, "the server says conflict (\"\\u{1b}[2Jx\\n\")", "what the server wrote cannot act on a terminal");
+}
