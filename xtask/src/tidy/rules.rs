@@ -1,60 +1,79 @@
 //! The tables `rfc/NNNN.toml`: every MUST and SHOULD of an RFC, and which test shows it, or why there is none.
 //!
 //! ```toml
-//! rfc = 7572                  # the number in the file's name
+//! [rfc]
+//! number = 7572               # the number in the file's name
 //! title = "..."
 //! [[rule]]
+//! id = "4-body"               # no other rule has it
 //! section = "4"
-//! level = "MUST"              # MUST, MUST NOT, SHOULD, SHOULD NOT, MAY, or TABLE for a row of a table
+//! level = "MUST"              # as the RFC has it, or "rule without a keyword"
 //! gist = "..."                # in our words
-//! done = ["crates/stox/src/message/x2s.rs"]              # files or folders that exist
-//! tests = ["a_test_function", "rfc7572-4.scene"]         # functions, or files by the end of their path
-//! # or
-//! reason = "why it is not done, or cannot be tested"
+//! where = "crates/stox/src/message/x2s.rs"              # a file or folder that exists; or a list of them
+//! test = "stox::message::tests::a_test"                 # a function, or a file such as "rfc7572-4.scene"; or a list
+//! reason = "..."                                        # instead: why it is not done, or cannot be tested
 //! ```
 //!
-//! `rfc/errata.toml` has `[[erratum]]` entries: text (such as "RFC 7572"), where, wrong, reading; and tests, where there are any.
+//! `rfc/errata.toml` has `[[erratum]]` entries: rfc, section, fault, reading; and test, where there is one.
 
 use super::Finding;
 use super::files::Tree;
+use std::collections::BTreeSet;
 use toml::{Table, Value};
 
-const LEVELS: &[&str] = &["MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "TABLE"];
+const LEVELS: &[&str] = &[
+    "MUST",
+    "MUST NOT",
+    "REQUIRED",
+    "SHALL",
+    "SHALL NOT",
+    "SHOULD",
+    "SHOULD NOT",
+    "RECOMMENDED",
+    "NOT RECOMMENDED",
+    "MAY",
+    "OPTIONAL",
+    "rule without a keyword",
+];
 
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = vec![];
     let index = tree.text("rfc/index.md").unwrap_or_default();
     let tables = tree.files().filter(|(path, _)| path.starts_with("rfc/") && path.ends_with(".toml"));
-    for (path, text) in tables {
+    for (path, content) in tables {
         let name = &path["rfc/".len()..];
         if !index.contains(name) {
             findings.push(Finding::new("rfc/index.md", format!("does not name {name}")));
         }
-        let table = match text.parse::<Table>() {
+        let table = match content.parse::<Table>() {
             Ok(table) => table,
             Err(e) => {
                 findings.push(Finding::new(path, format!("not TOML: {}", e.message())));
                 continue;
             }
         };
-        let (entries, number) = match name {
-            "errata.toml" => ("erratum", None),
-            _ => ("rule", Some(name.trim_end_matches(".toml"))),
-        };
-        if let Some(number) = number
-            && table.get("rfc").and_then(Value::as_integer).map(|n| n.to_string()).as_deref() != Some(number)
-        {
-            findings.push(Finding::new(path, format!("rfc = {number} is missing")));
+        let rfc = name != "errata.toml";
+        if rfc {
+            let named = name.strip_suffix(".toml");
+            let number = table.get("rfc").and_then(|r| r.get("number")).and_then(Value::as_integer);
+            if number.map(|n| n.to_string()).as_deref() != named {
+                findings.push(Finding::new(path, "its [rfc] has not the number of its name"));
+            }
         }
+        let entries = if rfc { "rule" } else { "erratum" };
         let list = table.get(entries).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
         if list.is_empty() {
             findings.push(Finding::new(path, format!("has no [[{entries}]]")));
         }
+        let mut ids = BTreeSet::new();
         for (place, entry) in list.iter().enumerate() {
             let Some(entry) = entry.as_table() else { continue };
-            let section = entry.get("section").or_else(|| entry.get("where")).and_then(Value::as_str).unwrap_or("?");
-            let at = format!("{path}: {entries} {} (section {section})", place + 1);
-            let faults = if number.is_some() { rule(tree, entry) } else { erratum(tree, entry) };
+            let id = text(entry, "id").or_else(|| text(entry, "section")).unwrap_or("?");
+            let at = format!("{path}: {entries} {} ({id})", place + 1);
+            let mut faults = if rfc { rule(tree, entry) } else { erratum(tree, entry) };
+            if rfc && !ids.insert(id) {
+                faults.push("another rule has this id".to_owned());
+            }
             findings.extend(faults.into_iter().map(|what| Finding::new(&at, what)));
         }
     }
@@ -62,58 +81,56 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 fn rule(tree: &Tree, rule: &Table) -> Vec<String> {
-    let mut faults = vec![];
-    for key in rule.keys() {
-        if !["section", "level", "gist", "done", "tests", "reason"].contains(&key.as_str()) {
-            faults.push(format!("unknown key {key}"));
-        }
-    }
-    for key in ["section", "gist"] {
-        if text(rule, key).is_none_or(|t| t.trim().is_empty()) {
-            faults.push(format!("{key} is missing"));
-        }
-    }
+    let mut faults = keys(rule, &["id", "section", "gist"], &["level", "where", "test", "reason"]);
     if !text(rule, "level").is_some_and(|level| LEVELS.contains(&level)) {
         faults.push(format!("level is none of {}", LEVELS.join(", ")));
     }
-    for path in texts(rule, "done") {
+    for path in texts(rule, "where") {
         let folder = format!("{}/", path.trim_end_matches('/'));
         if !tree.has(path) && !tree.files().any(|(file, _)| file.starts_with(&folder)) {
             faults.push(format!("{path} does not exist"));
         }
     }
-    let tests = texts(rule, "tests");
+    let tests = texts(rule, "test");
     let reason = text(rule, "reason").is_some_and(|t| !t.trim().is_empty());
     if tests.is_empty() && !reason {
-        faults.push("neither tests nor a reason".to_owned());
+        faults.push("neither test nor reason".to_owned());
     }
     faults.extend(missing_tests(tree, &tests));
     faults
 }
 
 fn erratum(tree: &Tree, erratum: &Table) -> Vec<String> {
-    let mut faults = vec![];
-    for key in ["text", "where", "wrong", "reading"] {
-        if text(erratum, key).is_none_or(|t| t.trim().is_empty()) {
-            faults.push(format!("{key} is missing"));
-        }
+    let mut faults = keys(erratum, &["section", "fault", "reading"], &["rfc", "test"]);
+    if !erratum.contains_key("rfc") {
+        faults.push("rfc is missing".to_owned());
     }
-    faults.extend(missing_tests(tree, &texts(erratum, "tests")));
+    faults.extend(missing_tests(tree, &texts(erratum, "test")));
     faults
+}
+
+/// Texts that must be there, and no keys but those that may.
+fn keys(entry: &Table, must: &[&str], may: &[&str]) -> Vec<String> {
+    let missing = must.iter().filter(|key| text(entry, key).is_none_or(|t| t.trim().is_empty()));
+    let unknown = entry.keys().filter(|key| !must.contains(&key.as_str()) && !may.contains(&key.as_str()));
+    missing.map(|key| format!("{key} is missing")).chain(unknown.map(|key| format!("unknown key {key}"))).collect()
 }
 
 fn missing_tests(tree: &Tree, tests: &[&str]) -> Vec<String> {
     tests.iter().filter(|test| !exists(tree, test)).map(|test| format!("there is no test {test}")).collect()
 }
 
-/// A test is a function behind a `#[test]` attribute, possibly with its module's path before it, or a file.
+/// A test is a function behind a `#[test]` attribute in the crate that its path starts with, or a file.
 fn exists(tree: &Tree, test: &str) -> bool {
     if test.contains('.') || test.contains('/') {
         return tree.files().any(|(path, _)| path == test || path.ends_with(&format!("/{test}")));
     }
-    let name = test.rsplit("::").next().unwrap_or(test);
+    let (folder, name) = match (test.split_once("::"), test.rsplit_once("::")) {
+        (Some((package, _)), Some((_, name))) => (format!("crates/{package}/"), name),
+        _ => (String::new(), test),
+    };
     let function = format!("fn {name}(");
-    tree.files().filter(|(path, _)| path.ends_with(".rs")).any(|(_, source)| {
+    tree.files().filter(|(path, _)| path.starts_with(&folder) && path.ends_with(".rs")).any(|(_, source)| {
         source.match_indices(&function).any(|(at, _)| {
             // The attributes stand between the function and whatever ends what is before them.
             let before = &source[..at];
@@ -175,14 +192,17 @@ proptest! {
     #[test]
     fn a_rule_has_a_test_or_a_reason() {
         let good = r#"
-            rfc = 7572
+            [rfc]
+            number = 7572
             [[rule]]
+            id = "4-body"
             section = "4"
             level = "MUST"
             gist = "the body becomes the payload"
-            done = ["crates/a/src/lib.rs", "crates/a/src"]
-            tests = ["shown", "also_shown", "a::b::always", "for_all", "one.scene"]
+            where = ["crates/a/src/lib.rs", "crates/a/src"]
+            test = ["shown", "a::also_shown", "a::b::always", "for_all", "one.scene"]
             [[rule]]
+            id = "5"
             section = "5"
             level = "MAY"
             gist = "something else"
@@ -191,42 +211,46 @@ proptest! {
         assert_eq!(said(good), [""; 0]);
 
         let bad = r#"
-            rfc = 7573
+            [rfc]
+            number = 7573
             [[rule]]
+            id = "4"
             section = "4"
             level = "must"
             gist = ""
-            done = "crates/b"
-            tests = ["helper", "shown_not", "two.scene"]
+            where = "crates/b"
+            test = ["helper", "shown_not", "b::shown", "two.scene"]
             [[rule]]
+            id = "4"
             section = "5"
             level = "MUST"
             gist = "g"
-            test = "shown"
+            tests = "shown"
         "#;
-        let rule = "rfc/7572.toml: rule";
+        let rule = |n| format!("rfc/7572.toml: rule {n} (4)");
         assert_eq!(
             said(bad),
             [
-                "rfc/7572.toml: rfc = 7572 is missing".to_owned(),
-                format!("{rule} 1 (section 4): gist is missing"),
-                format!("{rule} 1 (section 4): level is none of MUST, MUST NOT, SHOULD, SHOULD NOT, MAY, TABLE"),
-                format!("{rule} 1 (section 4): crates/b does not exist"),
-                format!("{rule} 1 (section 4): there is no test helper"),
-                format!("{rule} 1 (section 4): there is no test shown_not"),
-                format!("{rule} 1 (section 4): there is no test two.scene"),
-                format!("{rule} 2 (section 5): unknown key test"),
-                format!("{rule} 2 (section 5): neither tests nor a reason"),
+                "rfc/7572.toml: its [rfc] has not the number of its name".to_owned(),
+                format!("{}: gist is missing", rule(1)),
+                format!("{}: level is none of {}", rule(1), LEVELS.join(", ")),
+                format!("{}: crates/b does not exist", rule(1)),
+                format!("{}: there is no test helper", rule(1)),
+                format!("{}: there is no test shown_not", rule(1)),
+                format!("{}: there is no test b::shown", rule(1)),
+                format!("{}: there is no test two.scene", rule(1)),
+                format!("{}: unknown key tests", rule(2)),
+                format!("{}: neither test nor reason", rule(2)),
+                format!("{}: another rule has this id", rule(2)),
             ]
         );
-        assert_eq!(said("rfc = 7572"), ["rfc/7572.toml: has no [[rule]]"]);
+        assert_eq!(said("[rfc]\nnumber = 7572"), ["rfc/7572.toml: has no [[rule]]"]);
         assert!(said("rfc = ")[0].starts_with("rfc/7572.toml: not TOML"));
     }
 
     #[test]
     fn the_index_names_every_table() {
-        let erratum =
-            "[[erratum]]\ntext = \"RFC 7572\"\nwhere = \"example 3\"\nwrong = \"no gr\"\nreading = \"with gr\"";
+        let erratum = "[[erratum]]\nrfc = 7572\nsection = \"example 3\"\nfault = \"no gr\"\nreading = \"with gr\"";
         let tree = Tree::of(&[("rfc/index.md", "nothing"), ("rfc/errata.toml", erratum)]);
         assert_eq!(check(&tree), [Finding::new("rfc/index.md", "does not name errata.toml")]);
     }
