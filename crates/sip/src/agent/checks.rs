@@ -2,12 +2,12 @@
 
 use crate::agent::answer::Answer;
 use crate::agent::{Agent, Config, Flow, Output, SendTo, Transport, branch};
-use crate::header::Name;
+use crate::header::{HeaderError, Headers, Name};
 use crate::message::{Request, Response};
 use crate::method::Method;
 use crate::parse::Rejected;
 use crate::uri::Host;
-use base::Str;
+use base::{Str, ToCompactString};
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -91,19 +91,36 @@ pub(super) fn can_answer(flow: &Flow) -> bool {
 }
 
 impl Agent {
-    /// Answers what is no message: 400, 505, 513. A response is never answered, nor an ACK.
+    /// Answers what is no message: 400, 414, 505, 513. A response is never answered, nor an ACK.
     pub(super) fn unreadable(&mut self, rejected: &Rejected, flow: Flow) {
         if !can_answer(&flow) {
             self.counts.dropped_source += 1;
-            return;
+        } else if let Some(response) = rejected.response(Some(&self.rough_tag(&rejected.headers))) {
+            self.answer_unreadable(response, flow);
+        } else {
+            self.counts.dropped_unreadable += 1;
         }
-        let text = |name| rejected.headers.get(name).unwrap_or("").as_bytes();
-        let parts = [text(Name::CallId), text(Name::From), text(Name::CSeq), text(Name::Via)];
-        let tag = branch::tag(self.secrets.tag.fingerprint(&parts).bits());
-        let Some(mut response) = rejected.response(Some(&tag)) else {
+    }
+
+    /// Answers a message whose headers are not what RFC 3261 §8.1.1 wants.
+    pub(super) fn invalid(&mut self, request: &Request, fault: HeaderError, flow: Flow) {
+        if request.method == Method::Ack || !request.headers.contains(Name::Via) {
             self.counts.dropped_unreadable += 1;
             return;
-        };
+        }
+        let tag = self.rough_tag(&request.headers);
+        let response = Response::to_headers(&request.headers, 400, &fault.to_compact_string(), Some(&tag));
+        self.answer_unreadable(response, flow);
+    }
+
+    /// A tag that is the same whenever the same text comes.
+    fn rough_tag(&self, headers: &Headers) -> Str {
+        let text = |name| headers.get(name).unwrap_or("").as_bytes();
+        let parts = [text(Name::CallId), text(Name::From), text(Name::CSeq), text(Name::Via)];
+        branch::tag(self.secrets.tag.fingerprint(&parts).bits())
+    }
+
+    fn answer_unreadable(&mut self, mut response: Response, flow: Flow) {
         self.counts.unreadable += 1;
         let to = match response.headers.via() {
             Ok(mut via) => {

@@ -358,7 +358,7 @@ impl Agent {
         }
     }
 
-    /// A message came.
+    /// A message came. Its headers are validated here: what is wrong in a request is answered 400, what is wrong in a response drops it.
     pub fn received(&mut self, now: Time, message: Message, flow: Flow) {
         self.memory.forget(now);
         match message {

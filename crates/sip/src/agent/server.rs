@@ -8,6 +8,7 @@ use crate::header::{HeaderName, Name};
 use crate::message::{Request, Response};
 use crate::method::Method;
 use crate::transaction::{Effect, Timer, server, server_invite};
+use crate::validate::validate_request;
 use base::Time;
 use bytes::Bytes;
 
@@ -103,6 +104,9 @@ impl Agent {
         if !checks::can_answer(&flow) {
             self.counts.dropped_source += 1;
             return;
+        }
+        if let Err(fault) = validate_request(&request) {
+            return self.invalid(&request, fault, flow);
         }
         let Some(echo) = Echo::of(&request, flow, &self.secrets) else {
             self.counts.dropped_unreadable += 1;
