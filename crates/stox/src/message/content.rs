@@ -10,7 +10,7 @@ use bodies::cpim::Namespace;
 use bodies::iscomposing::{self, IsComposing};
 use bodies::mime::ContentType;
 use bodies::html::Html;
-use bodies::{Content, Error, Limits, Part, multipart};
+use bodies::{Content, Error, Limits, Part, multipart, text};
 use xml::Element;
 use xmpp::ext::chatstates::ChatState;
 
@@ -76,6 +76,7 @@ fn part(part: &Part, depth: usize) -> Result<Arrived, Refusal> {
     match (content_type.type_(), content_type.subtype(), &part.content) {
         ("text", "plain", _) => {
             let text = part.text().map_err(refusal)?;
+            let text = text::to_lf(&text).into_owned();
             Ok(Arrived::Text(Text { bodies: vec![(lang(part), text)], ..Text::default() }))
         }
         ("text", "html", _) => {

@@ -9,7 +9,7 @@ use base::{Str, Tokens};
 use bodies::imdn::{self, Imdn};
 use bodies::iscomposing::{self, IsComposing};
 use bodies::mime::{ContentType, Disposition as ContentDisposition};
-use bodies::{Content, Part, Timestamp, cpim, html, multipart};
+use bodies::{Content, Part, Timestamp, cpim, html, multipart, text};
 use sip::{Name, NameAddr};
 use sip::Request;
 use sip::Method;
@@ -67,7 +67,7 @@ pub fn read(stanza: &Stanza) -> Departing {
             let lang = e.lang().and_then(language).or_else(|| stanza.lang.clone());
             // RFC 6121 §5.2.3: one body for each language; of two in one language the first counts.
             if text.bodies.iter().all(|(l, _)| *l != lang) && !e.text().is_empty() {
-                text.bodies.push((lang, e.text().into_owned()));
+                text.bodies.push((lang, text::to_crlf(&e.text()).into_owned()));
             }
         } else if e.is("subject", ns::CLIENT) && text.subject.is_none() {
             text.subject = Some(e.text().into_owned()).filter(|s| !s.is_empty());
