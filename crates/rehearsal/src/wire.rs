@@ -48,7 +48,8 @@ impl SipText {
 
     /// The first header of this name.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.all(name).next()
+        let wanted = long_name(name);
+        self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(wanted)).map(|(_, v)| v.as_str())
     }
 
     /// All headers of this name.

@@ -28,7 +28,7 @@ mod settings;
 mod stanza;
 
 pub use pattern::{Captures, fits};
-pub use player::{Failure, Player};
+pub use player::{Check, Failure, Player};
 pub use settings::{GATEWAY, PROXY, Settings};
 
 /// Plays the scene `text`, which is called `name` in failures.

@@ -25,7 +25,7 @@ pub fn fits(pattern: &str, actual: &str, stars: bool, captures: &mut Captures) -
 }
 
 /// `template` with its holes filled. The error is the name of a hole that nothing was captured for.
-pub fn fill(template: &str, captures: &Captures) -> Result<String, String> {
+pub(super) fn fill(template: &str, captures: &Captures) -> Result<String, String> {
     parse(template, false)
         .into_iter()
         .map(|piece| match piece {
@@ -37,7 +37,7 @@ pub fn fill(template: &str, captures: &Captures) -> Result<String, String> {
 }
 
 /// Runs of spaces, tabs and line ends become one space; none at the ends.
-pub fn squeeze(text: &str) -> String {
+pub(super) fn squeeze(text: &str) -> String {
     text.split_ascii_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -303,6 +303,10 @@ impl Player {
                 from.push_str(&format!(";tag=from{n}"));
             }
         }
+        let typed = message.body.is_empty() || message.header("Content-Type").is_some();
+        if !typed && !without.contains(&"content-type".to_owned()) {
+            message.push("Content-Type", "text/plain");
+        }
         let transport = self.settings.transport.as_str();
         let defaults = [
             ("Via", format!("SIP/2.0/{transport} {};branch=z9hG4bKscene{n}", self.settings.source)),

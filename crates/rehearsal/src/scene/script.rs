@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// One step of a scene.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
+pub(super) struct Step {
     /// The line that it begins on, from 1.
     pub line: usize,
     /// What is to happen.
@@ -13,7 +13,7 @@ pub struct Step {
 
 /// What is to happen.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
+pub(super) enum Action {
     /// `ACTOR sends` and a block; with `escaped`, `\r`, `\n` and `\xHH` in the body stand for bytes.
     Sends {
         /// Who.
@@ -62,7 +62,7 @@ pub enum Action {
 }
 
 /// Reads a scene. The error says the line and what is wrong with it.
-pub fn read(text: &str) -> Result<Vec<Step>, (usize, String)> {
+pub(super) fn read(text: &str) -> Result<Vec<Step>, (usize, String)> {
     let lines: Vec<&str> = text.lines().collect();
     let mut steps = Vec::new();
     let mut at = 0;
@@ -138,7 +138,7 @@ fn duration(text: &str) -> Option<Duration> {
 }
 
 /// A block of SIP: the lines of its head, and its body with CRLF between lines. Nothing where the body is not shown.
-pub fn sip_block(block: &str, escaped: bool) -> Result<(Vec<String>, Option<Vec<u8>>), String> {
+pub(super) fn sip_block(block: &str, escaped: bool) -> Result<(Vec<String>, Option<Vec<u8>>), String> {
     let (head, body) = match block.split_once("\n\n") {
         Some((head, body)) => (head, Some(body)),
         None => (block, None),

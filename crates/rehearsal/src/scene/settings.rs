@@ -40,11 +40,12 @@ impl Default for Settings {
             phone_domain: None,
             message: message::Options::default(),
             limits: Limits::default(),
+            epoch: 1_000_000_000,
             version: "rehearsal".into(),
         };
         let host = Host::V4(GATEWAY.0.into());
         let sent_by = [Transport::Udp, Transport::Tcp].map(|t| (t, host.clone(), Some(GATEWAY.1)));
-        let sip = agent::Config { sent_by: sent_by.into(), ..agent::Config::default() };
+        let sip = agent::Config { sent_by: sent_by.into(), schemes: vec!["im".into(), "tel".into()], ..agent::Config::default() };
         Settings { config, sip, source: PROXY.into(), transport: Transport::Udp }
     }
 }

@@ -4,10 +4,10 @@ use super::pattern::{Captures, fill, fits, squeeze};
 use xml::{Element, Limits, Node};
 
 /// The namespace that elements of a scene have without saying so.
-pub const NS: &str = "jabber:component:accept";
+pub(super) const NS: &str = "jabber:component:accept";
 
 /// Reads one element that stands in a component stream.
-pub fn read(text: &str) -> Result<Element, String> {
+pub(super) fn read(text: &str) -> Result<Element, String> {
     let document = format!("<stream xmlns='{NS}'>{text}</stream>");
     let limits = Limits { stanza_bytes: 1 << 20, ..Limits::default() };
     let stream = Element::parse(document.as_bytes(), &limits).map_err(|e| format!("not XML: {e:?}"))?;
@@ -19,7 +19,7 @@ pub fn read(text: &str) -> Result<Element, String> {
 }
 
 /// Reads an element of a scene: white space between elements is there for the reader and goes.
-pub fn read_template(text: &str) -> Result<Element, String> {
+pub(super) fn read_template(text: &str) -> Result<Element, String> {
     let mut element = read(text)?;
     tidy(&mut element);
     Ok(element)
@@ -41,7 +41,7 @@ fn tidy(element: &mut Element) {
 }
 
 /// Fills the holes of an element.
-pub fn fill_element(element: &mut Element, captures: &Captures) -> Result<(), String> {
+pub(super) fn fill_element(element: &mut Element, captures: &Captures) -> Result<(), String> {
     for attr in &mut element.attrs {
         attr.value = fill(&attr.value, captures)?.into();
     }
@@ -59,7 +59,7 @@ pub fn fill_element(element: &mut Element, captures: &Captures) -> Result<(), St
 /// An attribute of the pattern must be there with a value that fits; the value `!` means that it must not be there. A child of the
 /// pattern must be there, each for a child of its own; `<absent name='x'/>` means that there is no child `x`. The text of a pattern
 /// without children must be the same; no text means that it does not matter.
-pub fn shows(pattern: &Element, actual: &Element, captures: &mut Captures) -> Result<(), String> {
+pub(super) fn shows(pattern: &Element, actual: &Element, captures: &mut Captures) -> Result<(), String> {
     if pattern.name != actual.name || pattern.ns != actual.ns {
         let (p, a) = (format!("{{{}}}{}", pattern.ns, pattern.name), format!("{{{}}}{}", actual.ns, actual.name));
         return Err(format!("the element is {a}, not {p}"));
@@ -84,7 +84,7 @@ pub fn shows(pattern: &Element, actual: &Element, captures: &mut Captures) -> Re
         }
         return Ok(());
     }
-    let (absent, present): (Vec<_>, Vec<_>) = children.into_iter().partition(|c| c.name == "absent" && c.ns == NS);
+    let (absent, present): (Vec<_>, Vec<_>) = children.into_iter().partition(|c| c.name == "absent");
     for none in absent {
         let name = none.attr("name").ok_or("absent wants a name")?;
         if actual.elements().any(|c| c.name == name) {

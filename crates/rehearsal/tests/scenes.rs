@@ -1,0 +1,60 @@
+//! Plays every scene of the mappings. The examples of the RFCs have a test of their own each, so that `rfc/*.toml` can name it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn mappings() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../stox/src")
+}
+
+fn play(path: &Path) -> Result<(), String> {
+    let name = path.strip_prefix(mappings()).unwrap_or(path).display().to_string();
+    let text = fs::read_to_string(path).map_err(|e| format!("{name}: {e}"))?;
+    rehearsal::scene::play(&name, &text).map_err(|failure| failure.to_string())
+}
+
+fn scenes() -> Vec<PathBuf> {
+    let mut scenes = Vec::new();
+    for mapping in fs::read_dir(mappings()).unwrap() {
+        let folder = mapping.unwrap().path().join("scenes");
+        let Ok(files) = fs::read_dir(folder) else { continue };
+        scenes.extend(files.map(|f| f.unwrap().path()).filter(|p| p.extension().is_some_and(|e| e == "scene")));
+    }
+    scenes.sort();
+    scenes
+}
+
+#[test]
+fn every_scene() {
+    let only = std::env::var("SCENE").unwrap_or_default();
+    let scenes: Vec<_> = scenes().into_iter().filter(|p| p.to_string_lossy().contains(&only)).collect();
+    assert!(!scenes.is_empty(), "no scenes were found");
+    let failures: Vec<String> = scenes.iter().filter_map(|path| play(path).err()).collect();
+    assert!(failures.is_empty(), "{} of {} scenes failed:\n\n{}", failures.len(), scenes.len(), failures.join("\n\n"));
+}
+
+/// One test for each scene that stands for a section of an RFC.
+macro_rules! scenes {
+    ($($name:ident => $file:literal,)*) => {
+        $(#[test]
+        fn $name() {
+            if let Err(failure) = play(&mappings().join($file)) {
+                panic!("{failure}");
+            }
+        })*
+    };
+}
+
+scenes! {
+    rfc7247_6_4_sip_addresses_in_xmpp => "message/scenes/rfc7247-6-4.scene",
+    rfc7247_6_5_xmpp_addresses_in_sip => "message/scenes/rfc7247-6-5.scene",
+    rfc7247_7_1_xmpp_errors_in_sip => "message/scenes/rfc7247-7-1.scene",
+    rfc7247_7_2_sip_statuses_in_xmpp => "message/scenes/rfc7247-7-2.scene",
+    rfc7247_8_sips_and_loops => "message/scenes/rfc7247-8.scene",
+    rfc7572_4_examples_1_to_3 => "message/scenes/rfc7572-4.scene",
+    rfc7572_5_examples_4_and_5 => "message/scenes/rfc7572-5.scene",
+    rfc7572_6_message_size => "message/scenes/rfc7572-6.scene",
+    rfc7572_7_content_types => "message/scenes/rfc7572-7.scene",
+    rfc7572_8_examples_6_and_7 => "message/scenes/rfc7572-8.scene",
+    rfc3428_8_one_in_flight => "message/scenes/rfc3428-8.scene",
+}
