@@ -8,7 +8,7 @@ pub fn write(e: &Element, outer_ns: &str, out: &mut Vec<u8>) {
     element(e, &Names { inner: None, outer: outer_ns }, outer_ns, out);
 }
 
-/// Like [`write`], but elements in `inner_ns` are written as if they were in `outer_ns`, from `e` downwards as far as no
+/// Like [`write()`], but elements in `inner_ns` are written as if they were in `outer_ns`, from `e` downwards as far as no
 /// other namespace comes between: re-scoping a stanza from one content namespace to another (RFC 6120 §4.8.3).
 pub fn write_rescoped(e: &Element, inner_ns: &str, outer_ns: &str, out: &mut Vec<u8>) {
     element(e, &Names { inner: Some(inner_ns), outer: outer_ns }, outer_ns, out);

@@ -6,6 +6,8 @@ pub const CLIENT: &str = "jabber:client";
 pub const SERVER: &str = "jabber:server";
 /// The content namespace of a stream that a component opened (XEP-0114).
 pub const COMPONENT_ACCEPT: &str = "jabber:component:accept";
+/// Server dialback (XEP-0220), which has no business on a component stream.
+pub const DIALBACK: &str = "jabber:server:dialback";
 /// Stream headers, stream features and stream errors (RFC 6120 §4.8.1).
 pub const STREAM: &str = "http://etherx.jabber.org/streams";
 /// The conditions of stream errors (RFC 6120 §4.9.2).

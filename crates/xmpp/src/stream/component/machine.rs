@@ -287,6 +287,7 @@ impl Component {
             Event::Open(header) => self.opened(now, &header),
             Event::Stanza(e) if e.ns == ns::STREAM => self.stream_element(now, &e),
             Event::Stanza(e) if e.is("handshake", NS) => self.handshake(now),
+            Event::Stanza(e) if e.ns == ns::DIALBACK => self.out.push_back(Output::Fault(Fault::StrayDialback)),
             Event::Stanza(_) | Event::Skipped { .. } if self.is_before_handshake() => {
                 self.fail(now, StreamCondition::NotAuthorized, "a stanza before the handshake");
             }

@@ -154,6 +154,8 @@ pub enum Fault {
     Oversize(xml::Error),
     /// A handshake on a stream that is up; ignored.
     SecondHandshake,
+    /// Server dialback, which nobody asked for; ignored.
+    StrayDialback,
     /// The server answers no barriers: tokens are taken after a while, whatever happened.
     BarriersUnanswered,
     /// There was no room for an answer to one of the above.
@@ -167,6 +169,7 @@ impl fmt::Display for Fault {
             Fault::Unaddressed => f.write_str("stanza without from or to"),
             Fault::Oversize(e) => write!(f, "stanza passed over: {e}"),
             Fault::SecondHandshake => f.write_str("second handshake"),
+            Fault::StrayDialback => f.write_str("server dialback on a component stream"),
             Fault::BarriersUnanswered => f.write_str("the server does not answer pings to our own domain"),
             Fault::ReplyDropped => f.write_str("no room for an error reply"),
         }

@@ -415,6 +415,21 @@ fn nothing_passes_before_the_handshake() {
 }
 
 #[test]
+fn dialback_that_nobody_asked_for_is_ignored() {
+    let stray =
+        "<d:verify xmlns:d='jabber:server:dialback' from='example.com' to='sip.example.net' id='1' type='valid'/>";
+    let mut lab = Lab::new();
+    lab.c.connected(lab.now);
+    lab.receive(HEADER);
+    lab.receive(stray.as_bytes());
+    lab.outputs();
+    assert!(!lab.c.is_up(), "it proves nothing");
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    lab.receive(format!("{stray}{MESSAGE}").as_bytes());
+    assert_eq!(lab.outputs(), [Output::Fault(Fault::StrayDialback), Output::Stanza(stanza_of(MESSAGE))]);
+}
+
+#[test]
 fn the_server_ends_the_stream() {
     let conflict =
         "<stream:error><conflict xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error></stream:stream>";
