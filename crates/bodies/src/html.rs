@@ -1,4 +1,4 @@
-//! `text/html` of SIP and XHTML-IM of XMPP (XEP-0071), each cleaned on its way to the other (RFC 7572 §5).
+//! `text/html` of SIP and XHTML-IM of XMPP (XEP-0071), each cleaned on its way to the other (RFC 7572 §7).
 //!
 //! Nothing of a document is passed on but what is built here anew, from a list of what is allowed: an element, attribute,
 //! style or link that is not on it never enters the tree, whatever the bytes around it look like to somebody else's
