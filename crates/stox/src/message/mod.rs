@@ -341,7 +341,11 @@ impl Mapping for Messages {
         let (Some(id), Some(from), Some(to)) = (&stanza.id, &stanza.from, &stanza.to) else { return false };
         let Some(&token) = self.held_by_stanza.get(&self.stanza_key(id, to, from)) else { return false };
         let Some(held) = self.release(token) else { return false };
-        let response = error::to_response(error, held.full);
+        let mut response = error::to_response(error, held.full);
+        if response.code == 405 {
+            // RFC 3261 §21.4.6: a 405 without Allow is none.
+            response.headers.push(sip::Name::Allow, stage.sip.allow());
+        }
         stage.note(Note::Failed { by: Side::Xmpp, code: response.code });
         stage.sip.respond(stage.now, held.id, response);
         true
