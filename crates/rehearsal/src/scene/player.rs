@@ -147,6 +147,11 @@ impl Player {
         self.captures.insert(name.to_owned(), value.to_owned());
     }
 
+    /// The last request that `actor` got.
+    pub fn last_request(&self, actor: &str) -> Option<&SipText> {
+        self.got.iter().rev().find(|(who, _)| who == actor).map(|(_, request)| request)
+    }
+
     fn step(&mut self, action: &Action) -> Check {
         match action {
             Action::Sends { actor, block, escaped } if block.starts_with('<') => self.xmpp_sends(actor, block, *escaped),
@@ -515,5 +520,49 @@ fn shows(head: &[String], body: Option<&[u8]>, actual: &SipText, captures: &mut 
             };
             if same { Ok(()) } else { Err(format!("the body is {:?}, not {:?}", actual.text(), String::from_utf8_lossy(wanted))) }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn play(scene: &str) -> Result<(), usize> {
+        Player::new(Settings::default()).play("test", scene).map_err(|f| f.line)
+    }
+
+    const ASK: &str = "romeo sends\n    MESSAGE sip:juliet@example.com SIP/2.0\n\n    hi\n";
+
+    #[test]
+    fn a_scene_that_is_right_passes() {
+        let rest = "juliet gets\n    <message><body>hi</body></message>\njuliet takes\nromeo gets\n    SIP/2.0 200 OK\n";
+        assert_eq!(play(&format!("{ASK}{rest}")), Ok(()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_found() {
+        let wrong = [
+            ("", 0, "a stanza that nobody got"),
+            ("silence\n", 5, "no silence"),
+            ("juliet gets\n    <message><body>ho</body></message>\n", 5, "another text"),
+            ("juliet gets\n    <message/>\n", 0, "an answer that nobody got"),
+            ("juliet gets\n    <message/>\njuliet takes\nromeo gets\n    SIP/2.0 202 *\n", 8, "another status"),
+            ("juliet gets\n    <message/>\njuliet takes\nromeo gets\n    SIP/2.0 200 OK\n    Subject: x\n", 8, "no such header"),
+            ("juliet gets\n    <message/>\njuliet takes\nromeo gets\n    SIP/2.0 200 OK\n    !CSeq:\n", 8, "a header too many"),
+            ("tybalt gets\n    <message/>\n", 5, "not for him"),
+            ("romeo sends\n    SIP/2.0 200 OK\n", 5, "nothing to answer"),
+            ("set nothing 1\n", 5, "no such setting"),
+            ("tybalt sends\n    MESSAGE $uri SIP/2.0\n", 5, "nothing captured"),
+        ];
+        for (rest, line, why) in wrong {
+            assert_eq!(play(&format!("{ASK}{rest}")), Err(line), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_request_left_unanswered_is_found() {
+        let scene = "juliet sends\n    <message from='juliet@example.com/b' to='romeo@example.net' id='1'><body>x</body></message>\n\
+            romeo gets\n    MESSAGE sip:romeo@example.net SIP/2.0\n";
+        assert_eq!(play(scene), Err(0));
     }
 }
