@@ -52,6 +52,13 @@ impl Dispatch {
         }
     }
 
+    /// Waits until `shard` has room for a batch.
+    pub(crate) async fn room(&self, shard: usize) {
+        if let Some(sender) = self.shards.get(shard) {
+            let _ = sender.reserve().await;
+        }
+    }
+
     /// Sends one input that takes no room worth counting, without waiting if there is room, else from a task of its own: what ends a
     /// thing must not be lost because there is much to do.
     pub(crate) fn post(&self, shard: usize, input: Input) {
@@ -62,13 +69,6 @@ impl Dispatch {
             tokio::spawn(async move {
                 let _ = sender.send(batch).await;
             });
-        }
-    }
-
-    /// Sends an input to every shard, waiting for room.
-    pub(crate) async fn broadcast(&self, input: impl Fn() -> Input) {
-        for shard in 0..self.shards.len() {
-            self.send(shard, vec![input()], 0).await;
         }
     }
 }

@@ -1,5 +1,17 @@
 //! Verona, a gateway between SIP and XMPP: the shell around the protocol crates. It owns what they must not touch: the
 //! configuration, the sockets, the clock, the log.
 
+pub mod admin;
+pub mod cli;
 pub mod config;
+pub mod daemon;
+mod dispatch;
+mod io;
 pub mod log;
+pub mod metrics;
+pub mod notify;
+pub mod pid_file;
+pub mod run;
+mod setup;
+mod shard;
+pub mod state;

@@ -1,10 +1,15 @@
 //! `verona check`.
 
 use super::{Exit, complain, say};
-use crate::config::{self, Config, Environment, Listen, Transport};
-use std::io;
-use std::net::{TcpListener, UdpSocket};
+use crate::config::{self, Component, Config, Environment, HostPort, Listen, Transport};
+use crate::io::clock::Clock;
+use crate::setup;
+use base::Time;
+use std::io::{self, Read, Write};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::path::Path;
+use std::time::Duration;
+use xmpp::stream::component::{self, Output};
 
 /// Explains a configuration, and tries it out if asked to.
 pub(super) fn check(path: &Path, connect: bool) -> Exit {
@@ -24,14 +29,22 @@ pub(super) fn check(path: &Path, connect: bool) -> Exit {
 
 fn try_out(config: &Config) -> Exit {
     let mut exit = Exit::Good;
-    for listen in &config.sip.listen {
-        match bind(listen) {
-            Ok(()) => say(&format!("sip {listen}: can be bound")),
-            Err(e) => {
-                complain(&format!("sip {listen}: cannot be bound: {e}"));
-                exit = Exit::Failed;
-            }
+    let mut tell = |what: String, done: Result<&str, String>| match done {
+        Ok(good) => say(&format!("{what}: {good}")),
+        Err(e) => {
+            complain(&format!("{what}: {e}"));
+            exit = Exit::Failed;
         }
+    };
+    for listen in &config.sip.listen {
+        tell(
+            format!("sip {listen}"),
+            bind(listen).map(|()| "can be bound").map_err(|e| format!("cannot be bound: {e}")),
+        );
+    }
+    for component in &config.xmpp.components {
+        let done = handshake(config, component).map(|()| "the component is accepted");
+        tell(format!("xmpp {} at {}", component.domain, component.server), done);
     }
     exit
 }
@@ -41,4 +54,71 @@ fn bind(listen: &Listen) -> io::Result<()> {
         Transport::Udp => UdpSocket::bind(listen.address).map(drop),
         Transport::Tcp => TcpListener::bind(listen.address).map(drop),
     }
+}
+
+/// Opens the stream as the gateway would, and closes it.
+fn handshake(config: &Config, component: &Component) -> Result<(), String> {
+    let patience = config.xmpp.times.handshake_timeout;
+    let clock = Clock::start();
+    let tokens = setup::tokens().map_err(|e| e.to_string())?;
+    let mut machine = component::Component::new(setup::component_config(config, component), tokens, clock.now());
+    let mut stream: Option<TcpStream> = None;
+    let mut accepted = false;
+    let mut buffer = [0; 4096];
+    loop {
+        while let Some(output) = machine.poll() {
+            match output {
+                Output::Connect => {
+                    stream = Some(connect(&component.server, patience).map_err(|e| e.to_string())?);
+                    machine.connected(clock.now());
+                }
+                Output::Bytes(bytes) => {
+                    let written = stream.as_mut().map_or(Ok(()), |s| s.write_all(&bytes));
+                    written.map_err(|e| e.to_string())?;
+                }
+                Output::Up => {
+                    accepted = true;
+                    machine.shutdown(clock.now());
+                }
+                Output::Close | Output::Abort => {
+                    stream = None;
+                    machine.disconnected(clock.now());
+                }
+                Output::Down(reason) => return if accepted { Ok(()) } else { Err(reason.to_string()) },
+                Output::Stanza(_) | Output::Taken(_) | Output::Lost(_) | Output::Fault(_) => {}
+            }
+        }
+        let Some(open) = stream.as_mut() else { return Err("no connection".to_owned()) };
+        let wait = machine.deadline().map_or(patience, |at| until(clock.now(), at));
+        open.set_read_timeout(Some(wait)).map_err(|e| e.to_string())?;
+        match open.read(&mut buffer) {
+            Ok(0) => machine.disconnected(clock.now()),
+            Ok(n) => machine.received(clock.now(), &buffer[..n]),
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                machine.timeout(clock.now());
+            }
+            Err(e) => return Err(e.to_string()),
+        }
+    }
+}
+
+/// The time to a deadline; never nothing, which a socket would take for ever.
+fn until(now: Time, at: Time) -> Duration {
+    at.since(now).max(Duration::from_millis(1))
+}
+
+/// A connection to the first address that takes one.
+fn connect(server: &HostPort, patience: Duration) -> io::Result<TcpStream> {
+    let host = match &server.host {
+        config::Host::Address(address) => address.to_string(),
+        config::Host::Name(name) => name.clone(),
+    };
+    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in (host.as_str(), server.port).to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, patience) {
+            Ok(stream) => return Ok(stream),
+            Err(e) => last = e,
+        }
+    }
+    Err(last)
 }

@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod map;
 
 use crate::run;
 use clap::{Parser, Subcommand};
@@ -61,6 +62,15 @@ enum Command {
         #[arg(long)]
         connect: bool,
     },
+    /// Show what becomes of an address (with each step), or of the SIP message or stanza in a file. Nothing is sent.
+    Map {
+        /// A file; a sip, sips, im, pres or tel URI; or an XMPP address.
+        #[arg(value_name = "FILE|ADDRESS")]
+        what: String,
+        /// The SIP domain that telephone numbers belong to.
+        #[arg(long, value_name = "DOMAIN")]
+        phone_domain: Option<String>,
+    },
 }
 
 /// Does what the command line says.
@@ -69,6 +79,7 @@ pub fn main() -> ExitCode {
     let exit = match Arguments::parse().command {
         Command::Run { config, pid_file } => run::run(&run::Options { config, pid_file }),
         Command::Check { config, connect } => check::check(&config, connect),
+        Command::Map { what, phone_domain } => map::map(&what, phone_domain.as_deref()),
     };
     exit.into()
 }

@@ -1,15 +1,19 @@
 //! A component stream on its socket: the machine of `xmpp::stream::component` with a clock and a connection.
 
+use crate::metrics::LinkMeters;
+use crate::state::State;
+use crate::config;
 use crate::dispatch::Dispatch;
 use crate::io::clock::Clock;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use stox::config::LinkId;
 use stox::gateway::{Gateway, Input};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use xmpp::stream::component::{Component, Output};
 
 /// Stanzas that may wait for the stream; beyond, they are lost at once and their senders told.
@@ -20,6 +24,9 @@ const UNWRITTEN: usize = 1 << 20;
 
 /// How much is read at once.
 const READ: usize = 64 * 1024;
+
+/// How long a connection may take to be made.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// A stanza on its way out.
 #[derive(Debug)]
@@ -36,7 +43,8 @@ pub(crate) struct Link {
     component: Component,
     clock: Clock,
     dispatch: Dispatch,
-    up: Arc<AtomicBool>,
+    state: Arc<State>,
+    meters: LinkMeters,
     stream: Option<TcpStream>,
     unwritten: Vec<u8>,
     written: usize,
@@ -46,24 +54,25 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// A stream that is to be made to `server`; `up` is kept true while it is authenticated.
+    /// A stream that is to be made as `settings` say; `state` is told when it is authenticated.
     pub(crate) fn new(
         id: LinkId,
-        server: String,
-        domain: String,
+        settings: &config::Component,
         component: Component,
         clock: Clock,
         dispatch: Dispatch,
-        up: Arc<AtomicBool>,
+        state: Arc<State>,
+        meters: LinkMeters,
     ) -> Link {
         Link {
             id,
-            server,
-            domain,
+            server: settings.server.to_string(),
+            domain: settings.domain.clone(),
             component,
             clock,
             dispatch,
-            up,
+            state,
+            meters,
             stream: None,
             unwritten: Vec::new(),
             written: 0,
@@ -128,7 +137,7 @@ impl Link {
     /// Does what the machine asks for, until it asks for nothing.
     async fn drain(&mut self) {
         self.component.flushed(self.clock.now());
-        let mut stanzas: Vec<(Vec<Input>, usize)> = vec![(Vec::new(), 0); self.dispatch.shards()];
+        let mut stanzas: Vec<(Vec<Input>, usize)> = (0..self.dispatch.shards()).map(|_| (Vec::new(), 0)).collect();
         while let Some(output) = self.component.poll() {
             match output {
                 Output::Bytes(bytes) => self.unwritten.extend_from_slice(&bytes),
@@ -140,29 +149,37 @@ impl Link {
                 Output::Taken(token) => stanzas[shard_of(token, self.dispatch.shards())].0.push(Input::Taken(token)),
                 Output::Lost(token) => stanzas[shard_of(token, self.dispatch.shards())].0.push(Input::Lost(token)),
                 Output::Up => {
-                    self.up.store(true, Ordering::Release);
+                    self.state.link_up(self.id);
+                    self.meters.up.set(1.0);
+                    self.meters.connects.increment(1);
                     tracing::info!(domain = %self.domain, server = %self.server, "component stream is up");
                     for (inputs, _) in &mut stanzas {
                         inputs.push(Input::LinkUp(self.id));
                     }
                 }
                 Output::Down(why) => {
-                    self.up.store(false, Ordering::Release);
+                    if self.state.links()[self.id].is_up() {
+                        self.meters.losses.increment(1);
+                    }
+                    self.state.link_down(self.id, &why.to_string());
+                    self.meters.up.set(0.0);
                     tracing::warn!(domain = %self.domain, server = %self.server, reason = %why, "component stream is down");
                     for (inputs, _) in &mut stanzas {
                         inputs.push(Input::LinkDown(self.id));
                     }
                 }
-                Output::Connect => match TcpStream::connect(&self.server).await {
-                    Ok(stream) => {
+                Output::Connect => match timeout(CONNECT, TcpStream::connect(&self.server)).await {
+                    Ok(Ok(stream)) => {
                         let _ = stream.set_nodelay(true);
                         self.stream = Some(stream);
                         self.closing = false;
                         self.component.connected(self.clock.now());
                     }
-                    Err(_) => self.component.connect_failed(self.clock.now()),
+                    Ok(Err(_)) | Err(_) => self.component.connect_failed(self.clock.now()),
                 },
                 Output::Close => self.closing = true,
+                Output::Abort => self.lost(),
+                Output::Fault(fault) => tracing::warn!(domain = %self.domain, %fault, "component stream"),
             }
         }
         for (shard, (inputs, bytes)) in stanzas.into_iter().enumerate().filter(|(_, (inputs, _))| !inputs.is_empty()) {

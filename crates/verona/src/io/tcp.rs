@@ -1,10 +1,10 @@
 //! SIP over TCP: connections that others opened and connections that we open.
 
 use crate::dispatch::Dispatch;
+use crate::metrics::Meters;
 use bytes::{Bytes, BytesMut};
-use sip::agent::{ClientId, Flow, Transport};
-use sip::framing::{Frame, StreamDecoder};
-use sip::message::Limits;
+use sip::agent::{ClientId, Flow, Target, Transport};
+use sip::{Frame, Limits, StreamDecoder};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -24,12 +24,6 @@ const QUEUE: usize = 512;
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// How long a peer may take to send its first whole message, or to finish one it has begun.
-const UNFINISHED: Duration = Duration::from_secs(20);
-
-/// How long a connection may be silent. RFC 5626 §4.4.1 has peers ping at most every two minutes.
-const SILENT: Duration = Duration::from_secs(300);
-
 /// How long the other end may not read.
 const STUCK: Duration = Duration::from_secs(20);
 
@@ -41,11 +35,30 @@ const REST: Duration = Duration::from_millis(200);
 pub(crate) struct Bounds {
     pub(crate) connections: usize,
     pub(crate) per_address: usize,
+    /// How long a peer may take to send its first whole message, or to finish one it has begun.
+    pub(crate) unfinished: Duration,
+    /// How long a connection may be silent. RFC 5626 §4.4.1 has peers ping at most every two minutes.
+    pub(crate) silent: Duration,
+}
+
+/// A request of a shard's, to tell the shard should it not go out.
+pub(crate) type Client = (usize, ClientId);
+
+impl Bounds {
+    /// The bounds that the operator set.
+    pub(crate) fn of(limits: &crate::config::Limits) -> Bounds {
+        Bounds {
+            connections: limits.connections,
+            per_address: limits.connections_per_address,
+            unfinished: limits.half_message,
+            silent: limits.idle_connection,
+        }
+    }
 }
 
 struct Packet {
     bytes: Bytes,
-    client: Option<ClientId>,
+    client: Option<Client>,
 }
 
 #[derive(Default)]
@@ -63,6 +76,7 @@ struct Inner {
     bounds: Bounds,
     limits: Limits,
     dispatch: Dispatch,
+    meters: Arc<Meters>,
 }
 
 /// All SIP connections. Cheap to clone.
@@ -85,8 +99,8 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Connections {
-    pub(crate) fn new(bounds: Bounds, limits: Limits, dispatch: Dispatch) -> Connections {
-        let inner = Inner { next: AtomicU64::new(1), tables: Mutex::default(), bounds, limits, dispatch };
+    pub(crate) fn new(bounds: Bounds, limits: Limits, dispatch: Dispatch, meters: Arc<Meters>) -> Connections {
+        let inner = Inner { next: AtomicU64::new(1), tables: Mutex::default(), bounds, limits, dispatch, meters };
         Connections { inner: Arc::new(inner) }
     }
 
@@ -108,7 +122,7 @@ impl Connections {
             let bounds = self.inner.bounds;
             let address = tables.per_address.get(&remote.ip()).copied().unwrap_or(0);
             if tables.queues.len() >= bounds.connections || address >= bounds.per_address {
-                metrics::counter!("verona_sip_connections_refused_total").increment(1);
+                self.inner.meters.sip_connections_refused.increment(1);
                 return;
             }
             self.add(&mut tables, remote, sender)
@@ -116,8 +130,13 @@ impl Connections {
         tokio::spawn(self.clone().serve(stream, remote, id, receiver));
     }
 
+    /// Whether the connection `id` is there.
+    pub(crate) fn is_open(&self, id: u64) -> bool {
+        self.tables().queues.contains_key(&id)
+    }
+
     /// Sends over the connection `id`. False if it has gone, or does not take any more.
-    pub(crate) fn send(&self, id: u64, bytes: Bytes, client: Option<ClientId>) -> bool {
+    pub(crate) fn send(&self, id: u64, bytes: Bytes, client: Option<Client>) -> bool {
         let mut tables = self.tables();
         let Some(queue) = tables.queues.get(&id) else { return false };
         let sent = queue.try_send(Packet { bytes, client }).is_ok();
@@ -129,7 +148,7 @@ impl Connections {
     }
 
     /// Sends to `remote` over a connection of ours, which is made if there is none. False if that cannot even be begun.
-    pub(crate) fn send_to(&self, remote: SocketAddr, bytes: Bytes, client: Option<ClientId>) -> bool {
+    pub(crate) fn send_to(&self, remote: SocketAddr, bytes: Bytes, client: Option<Client>) -> bool {
         let known = self.tables().ours.get(&remote).copied();
         if let Some(id) = known {
             return self.send(id, bytes, client);
@@ -149,6 +168,7 @@ impl Connections {
     fn add(&self, tables: &mut Tables, remote: SocketAddr, sender: mpsc::Sender<Packet>) -> u64 {
         let id = self.inner.next.fetch_add(1, Ordering::Relaxed);
         tables.queues.insert(id, sender);
+        self.inner.meters.sip_connections.increment(1.0);
         *tables.per_address.entry(remote.ip()).or_default() += 1;
         id
     }
@@ -182,19 +202,19 @@ impl Connections {
         loop {
             buffer.clear();
             buffer.reserve(16 * 1024);
-            let silent = tokio::time::Instant::now() + SILENT;
-            let until = begun.map_or(silent, |b| silent.min(b + UNFINISHED));
+            let silent = tokio::time::Instant::now() + self.inner.bounds.silent;
+            let until = begun.map_or(silent, |b| silent.min(b + self.inner.bounds.unfinished));
             match tokio::time::timeout_at(until, reader.read_buf(&mut buffer)).await {
                 Ok(Ok(n)) if n > 0 => decoder.push(&buffer),
                 _ => return,
             }
             let dispatch = &self.inner.dispatch;
-            let mut batches: Vec<(Vec<Input>, usize)> = vec![(Vec::new(), 0); dispatch.shards()];
+            let mut batches: Vec<(Vec<Input>, usize)> = (0..dispatch.shards()).map(|_| (Vec::new(), 0)).collect();
             let end = loop {
                 match decoder.next() {
                     Ok(Some(Frame::Message(message))) => {
                         let (inputs, bytes) = &mut batches[dispatch.router.sip(&message)];
-                        *bytes += message.len();
+                        *bytes += message.body().len() + 1024;
                         inputs.push(Input::Sip(message, flow));
                         begun = None;
                     }
@@ -219,15 +239,18 @@ impl Connections {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 return;
             }
-            begun = (decoder.buffered() > 0).then(|| begun.unwrap_or_else(tokio::time::Instant::now));
+            begun = decoder.is_inside_message().then(|| begun.unwrap_or_else(tokio::time::Instant::now));
         }
     }
 
-    fn end(&self, id: u64, remote: SocketAddr, queue: &mut mpsc::Receiver<Packet>, unsent: Vec<ClientId>) {
+    fn end(&self, id: u64, remote: SocketAddr, queue: &mut mpsc::Receiver<Packet>, unsent: Vec<Client>) {
+        let ours;
         {
             let mut tables = self.tables();
             tables.queues.remove(&id);
-            if tables.ours.get(&remote) == Some(&id) {
+            self.inner.meters.sip_connections.decrement(1.0);
+            ours = tables.ours.get(&remote) == Some(&id);
+            if ours {
                 tables.ours.remove(&remote);
             }
             if let Some(count) = tables.per_address.get_mut(&remote.ip()) {
@@ -239,8 +262,13 @@ impl Connections {
         }
         queue.close();
         let waiting = std::iter::from_fn(|| queue.try_recv().ok()).filter_map(|p| p.client);
-        for client in unsent.into_iter().chain(waiting) {
-            self.inner.dispatch.post(client.shard(), Input::SipSendFailed(client));
+        for (shard, client) in unsent.into_iter().chain(waiting) {
+            self.inner.dispatch.post(shard, Input::SipSendFailed(client));
+        }
+        if ours {
+            for shard in 0..self.inner.dispatch.shards() {
+                self.inner.dispatch.post(shard, Input::SipConnectionLost(Target { transport: Transport::Tcp, remote }));
+            }
         }
     }
 
@@ -250,7 +278,7 @@ impl Connections {
 }
 
 /// Writes what is queued until the queue or the stream ends; `unsent` then names the requests that did not go out whole.
-async fn write(mut writer: OwnedWriteHalf, queue: &mut mpsc::Receiver<Packet>, unsent: &mut Vec<ClientId>) {
+async fn write(mut writer: OwnedWriteHalf, queue: &mut mpsc::Receiver<Packet>, unsent: &mut Vec<Client>) {
     let mut packets = Vec::with_capacity(64);
     let mut buffer = Vec::new();
     loop {

@@ -3,7 +3,7 @@
 use crate::dispatch::{BATCH, Dispatch};
 use bytes::Bytes;
 use sip::agent::{Flow, Transport};
-use sip::message::Limits;
+use sip::Limits;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -50,9 +50,12 @@ pub(crate) async fn read(socket: Arc<UdpSocket>, limits: Limits, dispatch: Dispa
             };
             count += 1;
             let flow = Flow { transport: Transport::Udp, local, remote, connection: None };
-            let (shard, input) = match sip::message::parse_datagram(Bytes::copy_from_slice(&buffer[..len]), &limits) {
-                Ok(Some(message)) => (dispatch.router.sip(&message), Input::Sip(message, flow)),
-                Ok(None) => continue,
+            // RFC 5626 §4.4.2, and what phones send to keep a NAT open: nothing but line ends.
+            if buffer[..len].iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
+                continue;
+            }
+            let (shard, input) = match sip::parse_datagram(&Bytes::copy_from_slice(&buffer[..len]), &limits) {
+                Ok(message) => (dispatch.router.sip(&message), Input::Sip(message, flow)),
                 Err(rejected) => (0, Input::SipRejected(rejected, flow)),
             };
             let (inputs, bytes) = &mut batches[shard];
@@ -74,11 +77,6 @@ pub(crate) struct Sockets {
 impl Sockets {
     pub(crate) fn new(sockets: Vec<(SocketAddr, Arc<UdpSocket>)>) -> Sockets {
         Sockets { sockets }
-    }
-
-    /// The local address that a request to `remote` goes out from: the first of the same family.
-    pub(crate) fn local_for(&self, remote: SocketAddr) -> Option<SocketAddr> {
-        self.sockets.iter().map(|(local, _)| *local).find(|local| local.is_ipv4() == remote.is_ipv4())
     }
 
     /// Sends a datagram from `local`, or from any socket of the family. False if there is none or the kernel refuses; if it is only

@@ -1,0 +1,209 @@
+//! The running gateway: sockets, shards and streams, brought up in order, and down again without losing what is under way.
+
+use crate::config::{Config, Listen, Transport};
+use crate::dispatch::Dispatch;
+use crate::io::clock::Clock;
+use crate::io::link::{self, Link};
+use crate::io::tcp::{self, Bounds, Connections};
+use crate::io::udp::{self, Sockets};
+use crate::metrics::Meters;
+use crate::setup;
+use crate::shard::{Maker, Order, Shard, Ways};
+use crate::state::State;
+use base::HashKey;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use stox::route::Router;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use xmpp::stream::component::Component;
+
+/// A gateway that runs on the current runtime until it is stopped or dropped.
+#[derive(Debug)]
+pub struct Daemon {
+    config: Config,
+    /// The date of the clock's start, in seconds since 1970.
+    epoch: u64,
+    shards: Vec<mpsc::Sender<Order>>,
+    stop_shards: watch::Sender<bool>,
+    stop_links: watch::Sender<bool>,
+    tasks: JoinSet<()>,
+    links: JoinSet<()>,
+    state: Arc<State>,
+    listens: Vec<Listen>,
+}
+
+/// Why a gateway did not start.
+#[derive(Debug)]
+pub struct StartError {
+    /// What was being done.
+    pub doing: String,
+    /// What went wrong.
+    pub error: io::Error,
+}
+
+impl std::fmt::Display for StartError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.doing, self.error)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+fn doing<T>(what: impl Into<String>, result: io::Result<T>) -> Result<T, StartError> {
+    result.map_err(|error| StartError { doing: what.into(), error })
+}
+
+/// The sockets, and where they are bound.
+struct Bound {
+    udp: Vec<(SocketAddr, Arc<tokio::net::UdpSocket>)>,
+    tcp: Vec<tokio::net::TcpListener>,
+    listens: Vec<Listen>,
+}
+
+fn bind(listens: &[Listen]) -> Result<Bound, StartError> {
+    let mut bound = Bound { udp: Vec::new(), tcp: Vec::new(), listens: listens.to_vec() };
+    for listen in &mut bound.listens {
+        let what = format!("binding {listen}");
+        let address = match listen.transport {
+            Transport::Udp => {
+                let socket = doing(&what, udp::bind(listen.address))?;
+                let address = doing(&what, socket.local_addr())?;
+                bound.udp.push((address, Arc::new(socket)));
+                address
+            }
+            Transport::Tcp => {
+                let listener = doing(&what, tcp::bind(listen.address))?;
+                let address = doing(&what, listener.local_addr())?;
+                bound.tcp.push(listener);
+                address
+            }
+        };
+        if listen.advertise.port == 0 {
+            listen.advertise.port = address.port();
+        }
+        listen.address = address;
+    }
+    Ok(bound)
+}
+
+impl Daemon {
+    /// Brings a gateway up: binds its sockets, then starts its shards and streams. The streams may take longer to come up; `state`
+    /// says when they have.
+    ///
+    /// # Errors
+    /// A socket that cannot be bound, a proxy's name without an address, no random numbers.
+    pub async fn start(config: &Config, state: Arc<State>, meters: Arc<Meters>) -> Result<Daemon, StartError> {
+        let clock = Clock::start();
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let mut tokens = doing("random numbers", setup::tokens())?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let shards = if config.limits.shards == 0 { cores } else { config.limits.shards };
+        let gateway = Arc::new(doing("sip.outbound_proxy", setup::gateway_config(config, shards, epoch).await)?);
+        let bound = bind(&config.sip.listen)?;
+
+        let router = Router::new(shards, HashKey::new(tokens.u64(), tokens.u64()));
+        let (dispatch, inboxes) = Dispatch::new(router);
+        let limits = setup::message_limits(config);
+        let connections =
+            Connections::new(Bounds::of(&config.limits), limits, dispatch.clone(), Arc::clone(&meters));
+        let sockets = Sockets::new(bound.udp.clone());
+        let (queues, outboxes): (Vec<_>, Vec<_>) = gateway.links.iter().map(|_| mpsc::channel(link::QUEUE)).unzip();
+
+        let (stop_shards, stopped_shards) = watch::channel(false);
+        let (stop_links, stopped_links) = watch::channel(false);
+        let (mut tasks, mut links) = (JoinSet::new(), JoinSet::new());
+        let mut orders = Vec::new();
+        for (number, inbox) in inboxes.into_iter().enumerate() {
+            let agent = setup::agent_config(config, &bound.listens, number, shards);
+            let ways = Ways { sockets: sockets.clone(), connections: connections.clone(), links: queues.clone() };
+            let maker =
+                Maker::new(Arc::clone(&gateway), agent, tokens.fork(), Arc::clone(&state), Arc::clone(&meters));
+            let (sender, receiver) = mpsc::channel(16);
+            orders.push(sender);
+            tasks.spawn(Shard::new(maker, number, clock, ways).run(inbox, receiver, stopped_shards.clone()));
+        }
+        for (id, (component, outbox)) in config.xmpp.components.iter().zip(outboxes).enumerate() {
+            let stream = setup::component_config(config, component);
+            let machine = Component::new(stream, tokens.fork(), clock.now());
+            let meters = meters.link(&component.domain);
+            let link = Link::new(id, component, machine, clock, dispatch.clone(), Arc::clone(&state), meters);
+            links.spawn(link.run(outbox, stopped_links.clone()));
+        }
+        for (_, socket) in bound.udp {
+            let dispatch = dispatch.clone();
+            tasks.spawn(async move {
+                if let Err(error) = udp::read(socket, limits, dispatch).await {
+                    tracing::error!(%error, "a UDP socket failed");
+                }
+            });
+        }
+        for listener in bound.tcp {
+            tasks.spawn(connections.clone().accept(listener));
+        }
+        for socket in 0..bound.listens.len() {
+            state.set_bound(socket, true);
+        }
+        let ask = orders.clone();
+        state.set_shards(shards, move |shard| {
+            let shard = ask.get(shard).cloned();
+            Box::pin(async move { under_way(&shard?).await })
+        });
+        let (config, listens) = (config.clone(), bound.listens);
+        Ok(Daemon { config, epoch, shards: orders, stop_shards, stop_links, tasks, links, state, listens })
+    }
+
+    /// The addresses that the gateway listens on, with the ports that the system chose.
+    pub fn listening(&self, transport: Transport) -> Vec<SocketAddr> {
+        self.listens.iter().filter(|l| l.transport == transport).map(|l| l.address).collect()
+    }
+
+    /// Takes a configuration of which [`crate::config::ReloadPlan::applicable`] is true. What is under way goes on.
+    ///
+    /// # Errors
+    /// The new proxy's name has no address: nothing was changed.
+    pub async fn reconfigure(&mut self, config: &Config) -> Result<(), StartError> {
+        let gateway = setup::gateway_config(config, self.shards.len(), self.epoch).await;
+        let gateway = Arc::new(doing("sip.outbound_proxy", gateway)?);
+        for shard in &self.shards {
+            let _ = shard.send(Order::Reconfigure(Arc::clone(&gateway))).await;
+        }
+        self.config = config.clone();
+        Ok(())
+    }
+
+    /// Ends: nothing new is begun, what is under way has `limits.drain` to end, then the streams are closed. Returns how many
+    /// messages were still under way.
+    pub async fn stop(mut self) -> usize {
+        self.state.start_draining();
+        for shard in &self.shards {
+            let _ = shard.send(Order::Drain).await;
+        }
+        let until = tokio::time::Instant::now() + self.config.limits.drain;
+        let left = loop {
+            let mut left = 0;
+            for shard in &self.shards {
+                left += under_way(shard).await.unwrap_or(0);
+            }
+            if left == 0 || tokio::time::Instant::now() >= until {
+                break left;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        };
+        let _ = self.stop_links.send(true);
+        let closed = async { while self.links.join_next().await.is_some() {} };
+        let _ = tokio::time::timeout(Duration::from_secs(3), closed).await;
+        let _ = self.stop_shards.send(true);
+        self.tasks.shutdown().await;
+        left
+    }
+}
+
+/// Messages under way in a shard; `None` if it has ended.
+async fn under_way(shard: &mpsc::Sender<Order>) -> Option<usize> {
+    let (sender, receiver) = oneshot::channel();
+    shard.send(Order::UnderWay(sender)).await.ok()?;
+    receiver.await.ok()
+}

@@ -1,0 +1,139 @@
+//! `verona run`: from the configuration to a running gateway and to its end.
+
+use crate::admin::Admin;
+use crate::cli::{Exit, complain};
+use crate::config::{self, Config, Environment};
+use crate::daemon::Daemon;
+use crate::metrics::Meters;
+use crate::pid_file::PidFile;
+use crate::state::State;
+use crate::{log, notify};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+/// What the command line says.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The configuration file.
+    pub config: PathBuf,
+    /// Where to write the process's number.
+    pub pid_file: Option<PathBuf>,
+}
+
+/// Runs the gateway until it is asked to end.
+pub fn run(options: &Options) -> Exit {
+    let loaded = match config::load(&options.config, Environment::of_process()) {
+        Ok(loaded) => loaded,
+        Err(mistakes) => {
+            complain(&mistakes.to_string());
+            return Exit::Config;
+        }
+    };
+    let log = match log::init(&loaded.config.log) {
+        Ok(log) => log,
+        Err(e) => {
+            complain(&format!("the log cannot be started: {e}"));
+            return Exit::Failed;
+        }
+    };
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let _pid_file = match options.pid_file.as_deref().map(PidFile::create).transpose() {
+        Ok(file) => file,
+        Err(e) => {
+            tracing::error!(error = %e, "the pid file cannot be written");
+            return Exit::Failed;
+        }
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(e) => {
+            tracing::error!(error = %e, "no runtime");
+            return Exit::Failed;
+        }
+    };
+    match runtime.block_on(serve(options, loaded.config, &log)) {
+        Ok(()) => Exit::Good,
+        Err(e) => {
+            tracing::error!(error = %e, "the gateway cannot run");
+            Exit::Failed
+        }
+    }
+}
+
+async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(), String> {
+    let mut config = Arc::new(config);
+    // First of all, so that no signal finds nobody listening.
+    let listen = |kind| signal(kind).map_err(|e| format!("no signals: {e}"));
+    let (mut hangup, mut terminate, mut interrupt) =
+        (listen(SignalKind::hangup())?, listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+
+    let domains: Vec<String> = config.xmpp.components.iter().map(|c| c.domain.clone()).collect();
+    let sockets: Vec<String> = config.sip.listen.iter().map(ToString::to_string).collect();
+    let state = Arc::new(State::new(&domains, &sockets));
+    let meters = Meters::global();
+    tokio::spawn(Arc::clone(&meters).keep_up());
+    let (stop, stopped) = watch::channel(false);
+    if let Some(address) = config.admin.listen {
+        let admin = Admin::bind(address, Arc::clone(&state), Arc::clone(&meters))
+            .await
+            .map_err(|e| format!("admin.listen {address}: {e}"))?;
+        let mut stopped = stopped.clone();
+        tokio::spawn(admin.serve(async move { drop(stopped.wait_for(|stop| *stop).await) }));
+    }
+    let mut daemon = Daemon::start(&config, Arc::clone(&state), Arc::clone(&meters)).await.map_err(|e| e.to_string())?;
+    tokio::spawn(notify::watch(Arc::clone(&state)));
+    notify::ready();
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
+    loop {
+        tokio::select! {
+            _ = hangup.recv() => {
+                notify::reloading();
+                if let Some(new) = reload(options, &config, &meters) {
+                    match daemon.reconfigure(&new).await {
+                        Ok(()) => {
+                            log.set_level(&new.log);
+                            config = new;
+                        }
+                        Err(e) => tracing::error!(error = %e, "reload refused"),
+                    }
+                }
+                notify::ready();
+            }
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+        }
+    }
+    tracing::info!("stopping");
+    notify::stopping(config.limits.drain);
+    let left = daemon.stop().await;
+    let _ = stop.send(true);
+    tracing::info!(left, "stopped");
+    Ok(())
+}
+
+/// Reads the configuration again. `None`, and a log that says why, where it is not to be used.
+fn reload(options: &Options, old: &Config, meters: &Meters) -> Option<Arc<Config>> {
+    let plan = config::reload(old, &options.config);
+    let applied = plan.as_ref().is_ok_and(config::ReloadPlan::applicable);
+    meters.reloaded(applied);
+    match plan {
+        Err(mistakes) => {
+            for mistake in mistakes.0 {
+                tracing::error!("reload refused: {mistake}");
+            }
+            None
+        }
+        Ok(plan) if !applied => {
+            tracing::error!(keys = plan.restart.join(", "), "reload refused: these keys need a restart");
+            None
+        }
+        Ok(plan) => {
+            tracing::info!(changed = plan.live.join(", "), "reloaded");
+            Some(Arc::new(plan.config))
+        }
+    }
+}

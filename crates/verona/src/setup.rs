@@ -1,0 +1,150 @@
+//! From the operator's configuration to what the protocol crates are told.
+
+use crate::config::{Component, Config, Host, HostPort, Listen, ProxyUri, Transport};
+use base::{Str, Tokens};
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use stox::config as gateway;
+
+/// What the gateway says of itself.
+pub(crate) const VERSION: &str = concat!("Verona ", env!("CARGO_PKG_VERSION"));
+
+/// A token source with a seed from the operating system.
+///
+/// # Errors
+/// The operating system has no random numbers: nothing that must not be guessed can be made then.
+pub(crate) fn tokens() -> io::Result<Tokens> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(io::Error::other)?;
+    Ok(Tokens::new(seed))
+}
+
+/// What the gateway is told. `shards` share the bounds; `epoch` is the date of the clock's start, in seconds since 1970.
+///
+/// # Errors
+/// The outbound proxy's name has no address now.
+pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -> io::Result<gateway::Config> {
+    let proxy = match &config.sip.outbound_proxy {
+        Some(proxy) => Some(resolve(proxy).await?),
+        None => None,
+    };
+    let domains: Vec<Str> = config.xmpp.components.iter().map(|c| Str::from(&c.domain)).collect();
+    let mut peers: Vec<gateway::Peer> = config
+        .sip
+        .peers
+        .entries
+        .iter()
+        .map(|p| gateway::Peer {
+            network: p.source.address,
+            prefix: p.source.prefix,
+            domains: p.domains.iter().map(Str::from).collect(),
+        })
+        .collect();
+    if let (true, Some(proxy)) = (config.sip.peers.proxy_by_name, &proxy) {
+        let network = proxy.target.remote.ip().to_canonical();
+        let prefix = if network.is_ipv4() { 32 } else { 128 };
+        peers.push(gateway::Peer { network, prefix, domains });
+    }
+    let limits = &config.limits;
+    let share = |n: usize| n.div_ceil(shards).max(1);
+    Ok(gateway::Config {
+        xmpp_domains: config.sip.domains.iter().map(Str::from).collect(),
+        links: config
+            .xmpp
+            .components
+            .iter()
+            .map(|c| gateway::Link { domain: Str::from(&c.domain), allow_from: c.allow_from.list().iter().map(Str::from).collect() })
+            .collect(),
+        peers,
+        proxy,
+        phone_domain: config.sip.phone_domain.as_deref().map(Str::from),
+        message: stox::message::Options {
+            rich: config.message.rich,
+            receipts: config.message.receipts,
+            chat_states: config.message.chat_states,
+            ..stox::message::Options::default()
+        },
+        limits: gateway::Limits {
+            held: share(limits.held),
+            held_for: limits.held_for,
+            queue_per_pair: limits.queue_per_pair,
+            queued: share(limits.queued),
+            parked_bytes: share(limits.write_bytes),
+            rate: u32::try_from(limits.rate_per_sender).unwrap_or(u32::MAX),
+            burst: u32::try_from(limits.burst_per_sender).unwrap_or(u32::MAX),
+            retry_after: retry_after(limits.retry_after),
+        },
+        epoch,
+        version: Str::const_new(VERSION),
+    })
+}
+
+fn retry_after(d: Duration) -> u32 {
+    u32::try_from(d.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// The proxy's address: its own if it is literal, else the first that its name has now.
+async fn resolve(proxy: &ProxyUri) -> io::Result<gateway::Proxy> {
+    let remote = match &proxy.host {
+        Host::Address(ip) => SocketAddr::new(*ip, proxy.port),
+        Host::Name(name) => tokio::net::lookup_host((name.as_str(), proxy.port)).await?.next().ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address"))
+        })?,
+    };
+    let transport = match proxy.transport {
+        Transport::Udp => sip::agent::Transport::Udp,
+        Transport::Tcp => sip::agent::Transport::Tcp,
+    };
+    let route = proxy.lr.then(|| base::format_compact!("<{proxy}>"));
+    Ok(gateway::Proxy { target: sip::agent::Target { transport, remote }, route })
+}
+
+/// What the SIP agent of shard `shard` is told. `listens` are the sockets as they are bound.
+pub(crate) fn agent_config(config: &Config, listens: &[Listen], shard: usize, shards: usize) -> sip::agent::Config {
+    let share = |n: usize| n.div_ceil(shards).max(1);
+    let limits = &config.limits;
+    let mut sent_by: Vec<(sip::agent::Transport, sip::uri::Host, Option<u16>)> = Vec::new();
+    for listen in listens {
+        let transport = match listen.transport {
+            Transport::Udp => sip::agent::Transport::Udp,
+            Transport::Tcp => sip::agent::Transport::Tcp,
+        };
+        if sent_by.iter().all(|(t, ..)| *t != transport) {
+            let HostPort { host, port } = &listen.advertise;
+            if let Ok(host) = sip::uri::Host::parse(&host.to_string()) {
+                sent_by.push((transport, host, Some(*port)));
+            }
+        }
+    }
+    sip::agent::Config {
+        intervals: sip::transaction::Intervals { t1: config.sip.times.t1, ..Default::default() },
+        shard: u8::try_from(shard).unwrap_or(0),
+        sent_by,
+        schemes: ["im", "pres", "tel"].map(Str::const_new).to_vec(),
+        retry_after: retry_after(limits.retry_after),
+        max_client: share(limits.transactions),
+        max_server: share(limits.transactions),
+        max_remembered: share(limits.answers),
+        ..Default::default()
+    }
+}
+
+/// What a component stream is told.
+pub(crate) fn component_config(config: &Config, component: &Component) -> xmpp::stream::component::Config {
+    let times = &config.xmpp.times;
+    let mut stream = xmpp::stream::component::Config::new(&component.domain, component.secret.reveal());
+    stream.limits.stanza_bytes = config.limits.stanza_bytes;
+    stream.ping_interval = times.ping_interval;
+    stream.ping_timeout = times.ping_timeout;
+    stream.handshake_timeout = times.handshake_timeout;
+    stream.barrier_timeout = times.barrier_timeout;
+    stream.backoff_min = times.reconnect_min;
+    stream.backoff_max = times.reconnect_max;
+    stream
+}
+
+/// The bounds of a SIP message.
+pub(crate) fn message_limits(config: &Config) -> sip::Limits {
+    sip::Limits { message_bytes: config.limits.message_bytes, ..Default::default() }
+}

@@ -1,0 +1,191 @@
+//! One shard: a task that owns one [`Gateway`] and does what it asks for.
+
+use crate::dispatch::Batch;
+use crate::io::clock::Clock;
+use crate::io::link::Outgoing;
+use crate::io::tcp::Connections;
+use crate::io::udp::Sockets;
+use crate::metrics::{Direction, Meters, ShardMeters};
+use crate::state::State;
+use base::Tokens;
+use sip::agent::{self, SendTo, Transport};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use stox::config::Config;
+use std::time::Duration;
+use stox::gateway::{Gateway, Input, Note, Output};
+use stox::mapping::Side;
+use tokio::sync::{mpsc, oneshot, watch};
+
+/// What the shell wants of a shard besides the traffic.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// Take this configuration.
+    Reconfigure(Arc<Config>),
+    /// Begin nothing new.
+    Drain,
+    /// Say how many messages are under way: also the proof that the shard lives.
+    UnderWay(oneshot::Sender<usize>),
+}
+
+/// A shard's way out.
+pub(crate) struct Ways {
+    pub(crate) sockets: Sockets,
+    pub(crate) connections: Connections,
+    pub(crate) links: Vec<mpsc::Sender<Outgoing>>,
+}
+
+/// Makes a shard's gateway: at the start, and again should it ever panic.
+pub(crate) struct Maker {
+    config: Arc<Config>,
+    agent: agent::Config,
+    tokens: Tokens,
+    state: Arc<State>,
+    meters: Arc<Meters>,
+}
+
+impl Maker {
+    pub(crate) fn new(config: Arc<Config>, agent: agent::Config, tokens: Tokens, state: Arc<State>, meters: Arc<Meters>) -> Maker {
+        Maker { config, agent, tokens, state, meters }
+    }
+
+    fn make(&mut self, clock: Clock) -> Gateway {
+        let mut gateway = Gateway::new(Arc::clone(&self.config), self.agent.clone(), self.tokens.fork());
+        for link in (0..self.config.links.len()).filter(|link| self.state.links().get(*link).is_some_and(crate::state::Link::is_up)) {
+            gateway.handle(clock.now(), Input::LinkUp(link));
+        }
+        gateway
+    }
+}
+
+/// One shard.
+pub(crate) struct Shard {
+    gateway: Gateway,
+    maker: Maker,
+    number: usize,
+    clock: Clock,
+    ways: Ways,
+    meters: ShardMeters,
+}
+
+impl Shard {
+    pub(crate) fn new(mut maker: Maker, number: usize, clock: Clock, ways: Ways) -> Shard {
+        let meters = maker.meters.shard(number);
+        Shard { gateway: maker.make(clock), maker, number, clock, ways, meters }
+    }
+
+    /// Runs until `stop` becomes true.
+    pub(crate) async fn run(
+        mut self,
+        mut inputs: mpsc::Receiver<Batch>,
+        mut orders: mpsc::Receiver<Order>,
+        mut stop: watch::Receiver<bool>,
+    ) {
+        loop {
+            let deadline = self.gateway.deadline().map(|at| self.clock.instant(at));
+            tokio::select! {
+                biased;
+                Some(order) = orders.recv() => match order {
+                    Order::Reconfigure(config) => {
+                        self.maker.config = Arc::clone(&config);
+                        self.gateway.reconfigure(config);
+                    }
+                    Order::Drain => self.gateway.drain(),
+                    Order::UnderWay(answer) => {
+                        let _ = answer.send(self.gateway.under_way());
+                    }
+                },
+                batch = inputs.recv() => match batch {
+                    Some(batch) => self.guarded(|shard| shard.batch(batch)),
+                    None => return,
+                },
+                () = sleep(deadline), if deadline.is_some() => self.guarded(|shard| shard.gateway.timeout(shard.clock.now())),
+                _ = stop.wait_for(|stop| *stop) => return,
+            }
+            self.guarded(Shard::drain);
+        }
+    }
+
+    /// Runs a step. A panic is a fault of ours: it is counted, and the shard begins anew without what was under way. SIP senders
+    /// of that get no answer, which is an error to them; the other shards do not notice.
+    fn guarded(&mut self, step: impl FnOnce(&mut Shard)) {
+        if catch_unwind(AssertUnwindSafe(|| step(self))).is_err() {
+            let lost = self.gateway.under_way();
+            self.maker.meters.panicked();
+            tracing::error!(lost, "a shard panicked and begins anew");
+            self.gateway = self.maker.make(self.clock);
+        }
+    }
+
+    fn batch(&mut self, batch: Batch) {
+        for input in batch.inputs {
+            let now = self.clock.now();
+            // Under load the timers would starve behind the traffic.
+            if self.gateway.deadline().is_some_and(|at| at <= now) {
+                self.gateway.timeout(now);
+            }
+            self.gateway.handle(now, input);
+            self.drain();
+        }
+    }
+
+    /// Does what the gateway asks for, until it asks for nothing.
+    fn drain(&mut self) {
+        while let Some(output) = self.gateway.poll() {
+            match output {
+                Output::Sip { to, bytes, client: id } => {
+                    let client = id.map(|id| (self.number, id));
+                    let sent = match to {
+                        SendTo::Flow { flow, fallback } => match flow.connection {
+                            Some(id) => match fallback {
+                                _ if self.ways.connections.is_open(id) => self.ways.connections.send(id, bytes, client),
+                                Some(target) => self.ways.connections.send_to(target.remote, bytes, client),
+                                None => false,
+                            },
+                            None => self.ways.sockets.send(Some(flow.local), flow.remote, &bytes),
+                        },
+                        SendTo::Target(target) => match target.transport {
+                            Transport::Tcp => self.ways.connections.send_to(target.remote, bytes, client),
+                            _ => self.ways.sockets.send(None, target.remote, &bytes),
+                        },
+                    };
+                    if let (false, Some(id)) = (sent, id) {
+                        self.gateway.handle(self.clock.now(), Input::SipSendFailed(id));
+                    }
+                }
+                Output::Stanza { link, bytes, token } => {
+                    let sent = self.ways.links.get(link).is_some_and(|l| l.try_send(Outgoing { bytes, token }).is_ok());
+                    if !sent {
+                        self.gateway.handle(self.clock.now(), Input::Lost(token));
+                    }
+                }
+                Output::Note(note) => note_to(&self.maker.meters, note),
+            }
+        }
+        let counts = self.gateway.sip_counts();
+        self.meters.client_transactions.set(counts.client_open as f64);
+        self.meters.server_transactions.set(counts.server_open as f64);
+        self.meters.waiting.set(self.gateway.under_way() as f64);
+    }
+}
+
+fn note_to(meters: &Meters, note: Note) {
+    let away_from = |side| if side == Side::Sip { Direction::SipToXmpp } else { Direction::XmppToSip };
+    let towards = |side| if side == Side::Sip { Direction::XmppToSip } else { Direction::SipToXmpp };
+    match note {
+        Note::Received { from } => meters.received(away_from(from)),
+        Note::Delivered { to, micros } => meters.delivered(towards(to), Duration::from_micros(micros)),
+        Note::Failed { by, code } => meters.failed(towards(by), code),
+        // Who is refused is who sent.
+        Note::Refused { refusal, towards: sender } => meters.refused(away_from(sender), refusal),
+        Note::Ignored { why } => meters.ignored(why),
+        Note::AnswerDropped => meters.answer_dropped(),
+    }
+}
+
+async fn sleep(deadline: Option<tokio::time::Instant>) {
+    match deadline {
+        Some(at) => tokio::time::sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
