@@ -82,6 +82,11 @@ impl StreamDecoder {
     /// RFC 3261 §18.3). Nothing comes out after that.
     #[allow(clippy::should_implement_trait, reason = "it goes on after None, unlike an Iterator, when more is pushed")]
     pub fn next(&mut self) -> Result<Option<Frame>, Rejected> {
+        // An error leaves the state closed, and what is behind it is nobody's.
+        self.advance().inspect_err(|_| self.buffer = BytesMut::new())
+    }
+
+    fn advance(&mut self) -> Result<Option<Frame>, Rejected> {
         loop {
             match std::mem::replace(&mut self.state, State::Closed) {
                 State::Closed => return Ok(None),
@@ -124,9 +129,7 @@ impl StreamDecoder {
         let from = scanned.saturating_sub(3).min(within);
         let Some(found) = HEAD_END.find(&self.buffer[from..within]) else {
             if self.buffer.len() > within {
-                let rejected = unfinished(&self.buffer, &self.limits, TOO_LARGE);
-                self.buffer.clear();
-                return Err(rejected);
+                return Err(unfinished(&self.buffer, &self.limits, TOO_LARGE));
             }
             self.state = State::Head { scanned: within, started };
             return Ok(false);
@@ -146,16 +149,13 @@ impl StreamDecoder {
 
     /// Whether the first word is whole and may be SIP's: a token and a space, or `SIP/`. HTTP passes here and is refused
     /// with its line; XML and TLS are refused at their first byte, which a token does not have.
-    fn check_start(&mut self) -> Result<bool, Rejected> {
+    fn check_start(&self) -> Result<bool, Rejected> {
         let word = self.buffer.iter().take(65).take_while(|b| lex::is(**b, TOKEN)).count();
         match self.buffer.get(word) {
             None if word <= 64 => Ok(false),
             Some(b' ') if (1..=64).contains(&word) => Ok(true),
             Some(b'/') if self.buffer[..word].eq_ignore_ascii_case(b"SIP") => Ok(true),
-            _ => {
-                self.buffer.clear();
-                Err(Rejected::new(fault(400, "Not SIP")))
-            }
+            _ => Err(Rejected::new(fault(400, "Not SIP"))),
         }
     }
 }

@@ -113,6 +113,14 @@ pub(crate) fn is_control(byte: u8) -> bool {
     (byte < 0x20 && byte != b'\t') || byte == 0x7f
 }
 
+/// How many control characters there are. In pieces so short that the count of one fits a byte: this becomes vector code.
+pub(crate) fn controls(bytes: &[u8]) -> usize {
+    bytes
+        .chunks(128)
+        .map(|piece| usize::from(piece.iter().map(|b| u8::from(is_control(*b))).fold(0u8, u8::wrapping_add)))
+        .sum()
+}
+
 /// 1*DIGIT. `None` for anything else or above `max`; leading zeros count for nothing, however many.
 pub(crate) fn number(text: &str, max: u64) -> Option<u64> {
     if text.is_empty() {

@@ -188,7 +188,8 @@ fn reject(fault: Fault, is_request: bool, method: Option<Method>, of: &Headers) 
     let mut headers = Headers::new();
     if is_request {
         for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq] {
-            headers.copy(of, name);
+            // What is rejected may hold a bare CR or LF: pushed, not copied, so that none gets into the answer.
+            of.all(name).for_each(|value| headers.push(name, value));
         }
     }
     Rejected { code: fault.code, reason: fault.reason, is_request, method, headers }
@@ -360,7 +361,9 @@ impl<'a> Reader<'a> {
             self.header(start, end, folded);
         }
         // Line ends are the only control characters of an ordinary head: whether there are others is seen by counting.
-        if controls(bytes) != self.line_ends * 2 && !self.headers.iter().all(|(_, value)| are_controls_quoted(value)) {
+        if lex::controls(bytes) != self.line_ends * 2
+            && !self.headers.iter().all(|(_, value)| are_controls_quoted(value))
+        {
             self.blame(fault(400, "Control Character In A Header"));
         }
     }
@@ -424,14 +427,6 @@ fn unfold(value: &str) -> String {
         }
     }
     out
-}
-
-/// How many control characters there are. In pieces so short that the count of one fits a byte: this becomes vector code.
-fn controls(bytes: &[u8]) -> usize {
-    bytes
-        .chunks(128)
-        .map(|piece| usize::from(piece.iter().map(|b| u8::from(lex::is_control(*b))).fold(0u8, u8::wrapping_add)))
-        .sum()
 }
 
 /// RFC 3261 §25.1: a control character other than CR and LF may stand behind a backslash in a quoted-string, and nowhere

@@ -238,8 +238,7 @@ impl Headers {
         let start = self.text.len();
         // Writing to a string cannot fail; a Display that fails for its own reasons leaves what it has written.
         let _ = write!(self.text, "{value}");
-        let written = &self.text.as_bytes()[start..];
-        if written.iter().any(|b| lex::is_control(*b)) {
+        if lex::controls(&self.text.as_bytes()[start..]) > 0 {
             let clean = self.text[start..].replace(|c: char| c.is_ascii() && lex::is_control(c as u8), " ");
             self.text.truncate(start);
             self.text.push_str(&clean);

@@ -64,7 +64,7 @@ impl Params {
         if !lex::all(name, TOKEN) {
             return;
         }
-        let mut text = Str::default();
+        let mut text = Str::with_capacity(self.0.len() + name.len() + value.map_or(0, str::len) + 4);
         let mut written = false;
         for (n, v) in self.iter() {
             if !n.eq_ignore_ascii_case(name) {
@@ -82,6 +82,7 @@ impl Params {
 
     /// Adds a parameter that is not there yet.
     pub(crate) fn append(&mut self, name: &'static str, value: &str) {
+        self.0.reserve(name.len() + value.len() + 4);
         append(&mut self.0, name, Some(value));
     }
 
