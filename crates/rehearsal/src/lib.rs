@@ -1,7 +1,10 @@
 //! For the tests and the demo: a player of plain-text scenes, a simulated world of phones, servers and bad networks, and a stub
 //! phone and stub XMPP server that use real sockets.
 
+pub mod demo;
+pub mod ladder;
 pub mod scene;
+pub mod stub;
 pub mod wire;
 #[cfg(feature = "peers")]
 pub mod peers;

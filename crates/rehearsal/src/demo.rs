@@ -1,0 +1,173 @@
+//! Shows a gateway at work: the messages of RFC 7572 in both directions, and an error each way, between a stub XMPP server and a stub
+//! phone on real sockets.
+
+use crate::ladder::Ladder;
+use crate::stub::{Phone, Server, ServerSettings, Verdict};
+use crate::wire::SipText;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+use xml::Element;
+use xmpp::error::{Condition, StanzaError};
+use xmpp::jid::Jid;
+use xmpp::ns;
+use xmpp::stanza::Stanza;
+
+/// How long the gateway may take to connect, and for each step.
+const PATIENCE: Duration = Duration::from_secs(35);
+
+/// Where everybody is. The gateway has to be told: component `sip_domain` with `secret` at `xmpp`, XMPP domain `xmpp_domain`, SIP
+/// domain `sip_domain` from and to the phone's address.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where the stub XMPP server listens for the gateway; port 0: anywhere.
+    pub xmpp: SocketAddr,
+    /// Where the stub phone is, the gateway's SIP next hop; port 0: anywhere.
+    pub phone: SocketAddr,
+    /// The gateway's own SIP address (UDP).
+    pub gateway: SocketAddr,
+    /// Juliet's domain.
+    pub xmpp_domain: String,
+    /// Romeo's domain.
+    pub sip_domain: String,
+    /// The component's secret.
+    pub secret: String,
+}
+
+impl Settings {
+    /// The domains of the RFC, for a gateway at `gateway`; both stubs on the loopback interface at any port.
+    pub fn new(gateway: SocketAddr) -> Settings {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        Settings {
+            xmpp: any,
+            phone: any,
+            gateway,
+            xmpp_domain: "example.com".to_owned(),
+            sip_domain: "example.net".to_owned(),
+            secret: "montague".to_owned(),
+        }
+    }
+}
+
+/// The stubs are there and wait for the gateway.
+#[derive(Debug)]
+pub struct Stage {
+    settings: Settings,
+    ladder: Ladder,
+    server: Server,
+    phone: Phone,
+}
+
+/// Opens both stubs, plays the script and gives back the ladder. See [`Stage`] for the steps one by one.
+///
+/// # Errors
+/// See [`Stage::open`] and [`Stage::play`].
+pub async fn run(settings: Settings) -> io::Result<String> {
+    let mut stage = Stage::open(settings, Ladder::new()).await?;
+    stage.play().await?;
+    Ok(stage.ladder())
+}
+
+impl Stage {
+    /// Opens both stubs. Give a [`Ladder::watched`] to see what happens while it happens.
+    ///
+    /// # Errors
+    /// An address cannot be had.
+    pub async fn open(settings: Settings, ladder: Ladder) -> io::Result<Stage> {
+        let component = ServerSettings {
+            listen: settings.xmpp,
+            component: settings.sip_domain.clone(),
+            secret: settings.secret.clone(),
+        };
+        let server = Server::start(component, ladder.clone(), |stanza| match stanza.to.as_ref().and_then(Jid::local) {
+            Some("juliet") => Verdict::Delivered,
+            _ => Verdict::Refused(StanzaError::new(Condition::ItemNotFound).with_text("Nobody of that name")),
+        });
+        let phone = Phone::start(settings.phone, ladder.clone(), |request| match request.addressee() {
+            Some("romeo") => (200, "OK".to_owned()),
+            _ => (404, "Not Found".to_owned()),
+        });
+        Ok(Stage { server: server.await?, phone: phone.await?, ladder, settings })
+    }
+
+    /// Where the stub XMPP server listens: the gateway's component stream goes there.
+    pub fn xmpp(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Where the stub phone is: the gateway's next hop.
+    pub fn phone(&self) -> SocketAddr {
+        self.phone.address()
+    }
+
+    /// Everything so far.
+    pub fn ladder(&self) -> String {
+        self.ladder.text()
+    }
+
+    /// Plays the script: RFC 7572 examples 1 to 7, then an error each way.
+    ///
+    /// # Errors
+    /// The gateway does not connect, or something else happens than should.
+    pub async fn play(&mut self) -> io::Result<()> {
+        if !self.server.wait_up(PATIENCE).await {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the gateway did not connect to the XMPP server"));
+        }
+        self.to_sip("romeo", "Art thou not Romeo, and a Montague?").await?;
+        let next = self.phone.next(PATIENCE).await;
+        expect(next.is_some_and(|m| m.text() == "Art thou not Romeo, and a Montague?"), "the message to Romeo")?;
+
+        let said = "Neither, fair saint, if either thee dislike.";
+        self.to_xmpp("juliet", &[], said, 200).await?;
+        let next = self.next_body().await;
+        expect(next.as_deref() == Some(said), "the message to Juliet")?;
+
+        let said = "Nic z obého, má děvo spanilá, nenavidíš-li jedno nebo druhé.";
+        self.to_xmpp("juliet", &[("Content-Language", "cs"), ("Subject", "Česky")], said, 200).await?;
+        let next = self.next_body().await;
+        expect(next.as_deref() == Some(said), "the Czech message to Juliet")?;
+
+        self.to_sip("rosaline", "Thou art not here?").await?;
+        expect(self.phone.next(PATIENCE).await.is_some(), "the message to Rosaline")?;
+        let error = self.server.next(PATIENCE).await.and_then(|s| StanzaError::from_stanza(&s));
+        expect(error.is_some_and(|e| e.condition == Condition::ItemNotFound), "the error for Juliet")?;
+
+        // RFC 7247 §7.1 note 2: a bare address is the user, so 604.
+        self.to_xmpp("nobody", &[], "Is anybody there?", 604).await
+    }
+
+    /// Stays up and lets the ladder's watcher see what comes. It never ends by itself.
+    pub async fn stay(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.server.next(Duration::from_secs(3600)) => {}
+                _ = self.phone.next(Duration::from_secs(3600)) => {}
+            }
+        }
+    }
+
+    async fn to_sip(&self, user: &str, text: &str) -> io::Result<()> {
+        let (from, to) = (format!("juliet@{}/yn0cl4bnw0yr3vym", self.settings.xmpp_domain), format!("{user}@{}", self.settings.sip_domain));
+        let jid = |j: &str| Jid::parse(j).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e.to_string()));
+        let body = Element::new("body", ns::CLIENT).with_text(text);
+        let stanza = Stanza::message().with_from(jid(&from)?).with_to(jid(&to)?).with_id(format!("to-{user}"));
+        self.server.send(stanza.with_child(body));
+        Ok(())
+    }
+
+    async fn to_xmpp(&self, user: &str, headers: &[(&str, &str)], text: &str, code: u16) -> io::Result<()> {
+        let (from, to) = (format!("sip:romeo@{}", self.settings.sip_domain), format!("sip:{user}@{}", self.settings.xmpp_domain));
+        let response: SipText = self.phone.message(self.settings.gateway, &from, &to, headers, text).await?;
+        expect(response.status() == Some(code), "the answer to Romeo")
+    }
+
+    /// The body of the next message that the XMPP side gets.
+    async fn next_body(&mut self) -> Option<String> {
+        let stanza = self.server.next(PATIENCE).await?;
+        stanza.child("body", ns::CLIENT).map(|body| body.text().into_owned())
+    }
+}
+
+fn expect(happened: bool, what: &str) -> io::Result<()> {
+    if happened { Ok(()) } else { Err(io::Error::other(format!("{what} is not what it should be"))) }
+}

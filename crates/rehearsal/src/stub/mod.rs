@@ -1,0 +1,7 @@
+//! A phone and an XMPP server's end on real sockets, for the demo and for tests of the daemon.
+
+mod phone;
+mod server;
+
+pub use phone::{Phone, PhoneAnswer};
+pub use server::{Server, ServerSettings, Verdict};

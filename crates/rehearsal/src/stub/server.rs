@@ -1,0 +1,202 @@
+//! An XMPP server's end of a component stream, with the server's users as actors.
+
+use crate::ladder::{Ladder, Side};
+use base::{Time, Tokens};
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use xml::Limits;
+use xmpp::error::StanzaError;
+use xmpp::stanza::Stanza;
+use xmpp::stream::component::{self, Secret, ServerOutput};
+
+/// What becomes of a stanza of the component.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// A user has it.
+    Delivered,
+    /// It is returned with this error.
+    Refused(StanzaError),
+}
+
+/// What the server expects.
+#[derive(Debug, Clone)]
+pub struct ServerSettings {
+    /// Where it listens; port 0: anywhere.
+    pub listen: SocketAddr,
+    /// The component's domain.
+    pub component: String,
+    /// The component's secret.
+    pub secret: String,
+}
+
+type Policy = Arc<dyn Fn(&Stanza) -> Verdict + Send + Sync>;
+
+/// A server's end on a real socket, for one component at a time. It stops when it is dropped.
+pub struct Server {
+    address: SocketAddr,
+    send: mpsc::UnboundedSender<Order>,
+    arrivals: mpsc::UnboundedReceiver<Stanza>,
+    up: watch::Receiver<bool>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Order {
+    Send(Box<Stanza>),
+    Cut,
+}
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Server {
+    /// A server that deals with the component's messages as `policy` says. What it refuses is returned; what the component sends to its
+    /// own domain comes back to it, as a server routes it; messages and answers are drawn into `ladder`.
+    ///
+    /// # Errors
+    /// The address cannot be had.
+    pub async fn start(
+        settings: ServerSettings,
+        ladder: Ladder,
+        policy: impl Fn(&Stanza) -> Verdict + Send + Sync + 'static,
+    ) -> io::Result<Server> {
+        let listener = TcpListener::bind(settings.listen).await?;
+        let address = listener.local_addr()?;
+        let (send, orders) = mpsc::unbounded_channel();
+        let (arrived, arrivals) = mpsc::unbounded_channel();
+        let (tell_up, up) = watch::channel(false);
+        let end = End { settings, ladder, policy: Arc::new(policy), arrived, up: tell_up, start: Instant::now() };
+        let task = tokio::spawn(end.run(listener, orders));
+        Ok(Server { address, send, arrivals, up, task })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits for the component to be connected and authenticated; `false` if it is not within `patience`.
+    pub async fn wait_up(&mut self, patience: Duration) -> bool {
+        timeout(patience, self.up.wait_for(|up| *up)).await.is_ok_and(|r| r.is_ok())
+    }
+
+    /// A user of the server, or the server itself, sends this to the component. What is sent while no component is there is lost.
+    pub fn send(&self, stanza: Stanza) {
+        let _ = self.send.send(Order::Send(Box::new(stanza)));
+    }
+
+    /// Ends the connection without a word; the component may come back.
+    pub fn cut(&self) {
+        let _ = self.send.send(Order::Cut);
+    }
+
+    /// The next stanza of the component for somebody else than itself, refused ones too. Nothing within `patience`: `None`.
+    pub async fn next(&mut self, patience: Duration) -> Option<Stanza> {
+        timeout(patience, self.arrivals.recv()).await.ok().flatten()
+    }
+}
+
+struct End {
+    settings: ServerSettings,
+    ladder: Ladder,
+    policy: Policy,
+    arrived: mpsc::UnboundedSender<Stanza>,
+    up: watch::Sender<bool>,
+    start: Instant,
+}
+
+impl End {
+    async fn run(self, listener: TcpListener, mut orders: mpsc::UnboundedReceiver<Order>) {
+        let mut tokens = Tokens::seeded(std::process::id().into());
+        loop {
+            let Ok((stream, _)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            // What the component did not live to see.
+            while orders.try_recv().is_ok() {}
+            let secret = Secret::new(&self.settings.secret);
+            let now = self.now();
+            let machine = component::Server::new(&self.settings.component, secret, Limits::default(), &mut tokens, now);
+            let _ = self.connection(stream, machine, &mut orders).await;
+            if self.up.send_replace(false) {
+                self.ladder.note(Side::Xmpp, true, &format!("(component {} is gone)", self.settings.component));
+            }
+        }
+    }
+
+    fn now(&self) -> Time {
+        Time::from_micros(u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX))
+    }
+
+    /// One connection, to its end.
+    async fn connection(
+        &self,
+        mut stream: TcpStream,
+        mut machine: component::Server,
+        orders: &mut mpsc::UnboundedReceiver<Order>,
+    ) -> io::Result<()> {
+        let _ = stream.set_nodelay(true);
+        let mut buffer = vec![0; 65_536];
+        loop {
+            while let Some(output) = machine.poll() {
+                match output {
+                    ServerOutput::Bytes(bytes) => stream.write_all(&bytes).await?,
+                    ServerOutput::Up => {
+                        self.up.send_replace(true);
+                        self.ladder.note(Side::Xmpp, false, &format!("(component {} is here)", self.settings.component));
+                    }
+                    ServerOutput::Stanza(stanza) => self.stanza(&mut machine, stanza),
+                    ServerOutput::Close(_) => return stream.shutdown().await,
+                }
+            }
+            let left = machine.deadline().map_or(Duration::from_secs(3600), |at| at.since(self.now()));
+            tokio::select! {
+                read = stream.read(&mut buffer) => match read? {
+                    0 => return Ok(()),
+                    n => machine.received(&buffer[..n]),
+                },
+                order = orders.recv() => match order {
+                    Some(Order::Send(stanza)) => {
+                        self.ladder.stanza(true, &stanza.to_element());
+                        machine.send(&stanza);
+                    }
+                    Some(Order::Cut) => return Ok(()),
+                    None => return stream.shutdown().await,
+                },
+                () = tokio::time::sleep(left) => machine.timeout(self.now()),
+            }
+        }
+    }
+
+    fn stanza(&self, machine: &mut component::Server, stanza: Stanza) {
+        // A server routes what is for the component to the component, barriers among it.
+        if stanza.to.as_ref().is_some_and(|to| to.domain() == self.settings.component) {
+            return machine.send(&stanza);
+        }
+        self.ladder.stanza(false, &stanza.to_element());
+        if let Verdict::Refused(error) = (self.policy)(&stanza) {
+            if let Some(answer) = stanza.error(&error) {
+                self.ladder.stanza(true, &answer.to_element());
+                machine.send(&answer);
+            }
+        }
+        let _ = self.arrived.send(stanza);
+    }
+}
