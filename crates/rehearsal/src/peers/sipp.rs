@@ -1,6 +1,6 @@
 //! sipp: scenarios that take exactly what they expect, as a judge that is nobody's.
 
-use super::{Place, Process, template};
+use super::{Place, Process, template, until};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -51,7 +51,12 @@ impl Sipp {
             Answer::Nothing => template::fill("sipp/uas_silent.xml", &[("LINGER", "40000")]),
         };
         let count = count.to_string();
-        Sipp::run(place, "uas", address, &scenario, &["-m", &count])
+        let mut sipp = Sipp::run(place, "uas", address, &scenario, &["-m", &count]);
+        until("sipp listens", Duration::from_secs(10), || {
+            sipp.process.assert_running();
+            is_bound(address)
+        });
+        sipp
     }
 
     /// A phone at `address` that sends one MESSAGE to `to` over `transport` ("u1" for UDP, "t1" for TCP).
@@ -108,4 +113,12 @@ impl Sipp {
     pub fn messages(&self) -> String {
         fs::read(&self.messages).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
     }
+}
+
+/// Whether somebody has this UDP port. Binding it to find out would take it from whom we wait for.
+fn is_bound(address: SocketAddr) -> bool {
+    let SocketAddr::V4(v4) = address else { return false };
+    // The kernel prints the address in the machine's byte order, the port as a number.
+    let wanted = format!(" {:08X}:{:04X} ", u32::from_ne_bytes(v4.ip().octets()), v4.port());
+    fs::read_to_string("/proc/net/udp").is_ok_and(|table| table.contains(&wanted))
 }
