@@ -1,4 +1,5 @@
 //! The program as a person or a service manager sees it: what it prints, and how it ends.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, UdpSocket};
@@ -95,7 +96,7 @@ fn server(secret: &'static str) -> (u16, std::thread::JoinHandle<()>) {
             while let Some(output) = server.poll() {
                 match output {
                     ServerOutput::Bytes(bytes) => stream.write_all(&bytes).unwrap(),
-                    ServerOutput::Close => return,
+                    ServerOutput::Close(_) => return,
                     _ => {}
                 }
             }

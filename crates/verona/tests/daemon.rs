@@ -1,4 +1,5 @@
 //! The running program and its operator: readiness, reload, the pid file, the end.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
