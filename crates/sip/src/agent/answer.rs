@@ -6,6 +6,8 @@ use crate::agent::{Flow, SendTo, Target, Transport};
 use crate::header::{Name, Via};
 use crate::message::{Request, reason_phrase};
 use crate::method::Method;
+use crate::uri::Host;
+use crate::validate::Essentials;
 use base::{HashKey, Str};
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -57,21 +59,18 @@ pub(super) struct Echo {
 }
 
 impl Echo {
-    /// Reads a request. `None` if something that the parser has checked is not there: the request was made in another way.
-    pub(super) fn of(request: &Request, flow: Flow, secrets: &Secrets) -> Option<Echo> {
+    /// What there is to know of a request, of which `essentials` has been read already. `None` if the two do not belong together.
+    pub(super) fn of(request: &Request, essentials: &Essentials, flow: Flow, secrets: &Secrets) -> Option<Echo> {
         let headers = &request.headers;
         let (from, to) = (headers.get(Name::From)?, headers.get(Name::To)?);
         let call_id = headers.get(Name::CallId)?;
-        let cseq = headers.cseq().ok()?;
-        let mut vias = headers.elements(Name::Via);
-        let top = vias.next()?.ok()?;
-        let mut via = Via::parse(top).ok()?;
+        let Essentials { via, cseq, .. } = essentials;
 
         let method = if request.method == Method::Ack { "INVITE" } else { request.method.as_str() };
         let seq = cseq.number.to_be_bytes();
-        let path = path(request, &via, top, secrets);
+        let path = path(request, via, secrets);
         let path_bytes = path.to_be_bytes();
-        let (from_tag, to_tag) = (headers.from_tag().unwrap_or(from), headers.to_tag());
+        let (from_tag, to_tag) = (essentials.from.tag().unwrap_or(from), essentials.to.tag());
         let call = [call_id.as_bytes(), from_tag.as_bytes(), &seq];
         let name = match to_tag {
             // RFC 3261 §8.2.2.2: outside of a dialog, the same request by another way is the same request.
@@ -83,15 +82,18 @@ impl Echo {
         };
         // The tag does not depend on the method, so that a CANCEL is answered under the INVITE's tag (RFC 3261 §9.2).
         let own_tag = tag(secrets.tag.fingerprint(&[call[0], call[1], call[2], &path_bytes]).bits());
-        let invite = secrets.path.fingerprint(&[call[0], call[2], &path_bytes]).bits();
+        let invite = match request.method {
+            Method::Invite | Method::Ack | Method::Cancel => {
+                secrets.path.fingerprint(&[call[0], call[2], &path_bytes]).bits()
+            }
+            _ => 0,
+        };
 
-        let to_where = reply_to(&via, flow);
-        via.stamp(flow.remote.ip().to_canonical(), flow.remote.port());
+        let to_where = reply_to(via, flow);
         let mut block = Vec::with_capacity(512);
-        // Writing to a vector cannot fail.
-        let _ = write!(block, "Via: {via}\r\n");
-        for via in vias {
-            line(&mut block, "Via", via.ok()?);
+        stamped(&mut block, via, flow.remote);
+        for below in headers.elements(Name::Via).skip(1) {
+            line(&mut block, "Via", below.ok()?);
         }
         line(&mut block, "From", from);
         block.extend_from_slice(b"To: ");
@@ -102,7 +104,10 @@ impl Echo {
             block.extend_from_slice(own_tag.as_bytes());
             tagged.1 = block.len();
         }
-        let _ = write!(block, "\r\nCall-ID: {call_id}\r\nCSeq: {} {}\r\n", cseq.number, request.method);
+        block.extend_from_slice(b"\r\n");
+        line(&mut block, "Call-ID", call_id);
+        // Writing to a vector cannot fail.
+        let _ = write!(block, "CSeq: {} {}\r\n", cseq.number, request.method.as_str());
         Some(Echo {
             key: Key { request: name.bits(), path },
             invite,
@@ -147,17 +152,17 @@ impl Echo {
 }
 
 /// RFC 3261 §17.2.3: branch and sent-by; for an element of RFC 2543 the whole Via and the Request-URI.
-fn path(request: &Request, via: &Via, raw: &str, secrets: &Secrets) -> u64 {
+fn path(request: &Request, via: &Via, secrets: &Secrets) -> u64 {
     let bits = match via.branch() {
         Some(branch) if branch.starts_with(COOKIE) => {
             let host = match &via.host {
-                crate::uri::Host::Name(name) => Cow::Borrowed(name.as_str()),
+                Host::Name(name) => Cow::Borrowed(name.as_str()),
                 address => Cow::Owned(address.to_string()),
             };
             let port = via.port.map_or([0; 3], |p| [1, (p >> 8) as u8, p as u8]);
             secrets.path.fingerprint(&[branch.as_bytes(), host.as_bytes(), &port])
         }
-        _ => secrets.path.fingerprint(&[raw.as_bytes(), request.uri.to_string().as_bytes()]),
+        _ => secrets.path.fingerprint(&[via.to_string().as_bytes(), request.uri.to_string().as_bytes()]),
     };
     bits.bits() as u64
 }
@@ -180,6 +185,44 @@ pub(super) fn reply_to(via: &Via, flow: Flow) -> SendTo {
         Transport::Tls | Transport::Ws | Transport::Wss => {}
     }
     SendTo::Flow { flow, fallback }
+}
+
+/// The line of the top Via with the source in it: RFC 3261 §18.2.1, RFC 3581 §4. The same as [`Via::stamp`], but each answer needs it
+/// once, and so it is written in one go.
+fn stamped(out: &mut Vec<u8>, via: &Via, source: SocketAddr) {
+    out.extend_from_slice(b"Via: ");
+    out.extend_from_slice(via.protocol.as_bytes());
+    out.push(b'/');
+    out.extend_from_slice(via.transport.as_bytes());
+    out.push(b' ');
+    match &via.host {
+        Host::Name(name) => out.extend_from_slice(name.as_bytes()),
+        // Writing to a vector cannot fail.
+        address => drop(write!(out, "{address}")),
+    }
+    if let Some(port) = via.port {
+        let _ = write!(out, ":{port}");
+    }
+    let (ip, mut rport) = (source.ip().to_canonical(), false);
+    for (name, value) in via.params.iter() {
+        if name.eq_ignore_ascii_case("rport") {
+            rport = true;
+        } else if !name.eq_ignore_ascii_case("received") {
+            out.push(b';');
+            out.extend_from_slice(name.as_bytes());
+            if let Some(value) = value {
+                out.push(b'=');
+                out.extend_from_slice(value.as_bytes());
+            }
+        }
+    }
+    if rport || via.host.ip() != Some(ip) {
+        let _ = write!(out, ";received={ip}");
+    }
+    if rport {
+        let _ = write!(out, ";rport={}", source.port());
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 fn line(out: &mut Vec<u8>, name: &str, value: &str) {

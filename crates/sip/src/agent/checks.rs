@@ -2,7 +2,7 @@
 
 use crate::agent::answer::Answer;
 use crate::agent::{Agent, Config, Flow, Output, SendTo, Transport, branch};
-use crate::header::{HeaderError, Headers, Name};
+use crate::header::{HeaderError, Headers, Name, Via};
 use crate::message::{Request, Response};
 use crate::method::Method;
 use crate::parse::Rejected;
@@ -68,7 +68,8 @@ fn header(name: &str, value: &str) -> Vec<u8> {
 /// Whether a Via of this request is our own: it has come back (RFC 3261 §16.3 step 4). A gateway does not spiral: what it sends to SIP has
 /// left, and comes back only if somebody's routing sends its SIP users to its XMPP users in a circle.
 pub(super) fn looped(config: &Config, request: &Request) -> bool {
-    request.headers.vias().flatten().any(|via| {
+    request.headers.elements(Name::Via).flatten().filter(|text| branch::may_be_ours(text)).any(|text| {
+        let Ok(via) = Via::parse(text) else { return false };
         via.branch().is_some_and(|b| branch::parse(b).is_some()) && is_ours(config, &via.transport, &via.host, via.port)
     })
 }

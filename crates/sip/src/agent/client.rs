@@ -6,7 +6,7 @@ use crate::header::{CSeq, Name, Via};
 use crate::message::{Request, Response};
 use crate::method::Method;
 use crate::transaction::{Effect, Timer, client, client_invite};
-use crate::validate::validate_response;
+use crate::validate::Essentials;
 use base::{Str, Time};
 use bytes::Bytes;
 
@@ -248,27 +248,22 @@ impl Agent {
 
     /// A response. RFC 3261 §18.1.2, §8.1.3.3 and §17.1.3 with RFC 6026 §8.9: our own Via alone, our branch, our method, or it is dropped.
     pub(super) fn response_came(&mut self, now: Time, response: Response) {
-        if validate_response(&response).is_err() {
+        let Ok(Essentials { via, cseq, .. }) = Essentials::of_response(&response) else {
             self.counts.dropped_unreadable += 1;
             return;
-        }
-        let mut vias = response.headers.vias();
-        let (Some(Ok(via)), None) = (vias.next(), vias.next()) else {
-            self.counts.dropped_via += 1;
-            return;
         };
-        drop(vias);
-        if !checks::is_ours(&self.config, &via.transport, &via.host, via.port) {
+        if response.headers.elements(Name::Via).nth(1).is_some()
+            || !checks::is_ours(&self.config, &via.transport, &via.host, via.port)
+        {
             self.counts.dropped_via += 1;
             return;
         }
-        let method = response.headers.cseq().map(|c| c.method);
         let found = via.branch().and_then(|b| {
             let (_, bits, _) = branch::parse(b)?;
-            let cancel = u64::from(method == Ok(Method::Cancel)) * CANCEL_BIT;
+            let cancel = u64::from(cseq.method == Method::Cancel) * CANCEL_BIT;
             let id = ClientId((bits & !CANCEL_BIT) | cancel);
             let t = self.clients.get(&id)?;
-            (t.branch == b && method.is_ok_and(|m| m == t.method)).then_some(id)
+            (t.branch == b && cseq.method == t.method).then_some(id)
         });
         let Some(id) = found else {
             self.counts.dropped_stray += 1;

@@ -8,7 +8,7 @@ use crate::header::{HeaderName, Name};
 use crate::message::{Request, Response};
 use crate::method::Method;
 use crate::transaction::{Effect, Timer, server, server_invite};
-use crate::validate::validate_request;
+use crate::validate::Essentials;
 use base::Time;
 use bytes::Bytes;
 
@@ -105,10 +105,11 @@ impl Agent {
             self.counts.dropped_source += 1;
             return;
         }
-        if let Err(fault) = validate_request(&request) {
-            return self.invalid(&request, fault, flow);
-        }
-        let Some(echo) = Echo::of(&request, flow, &self.secrets) else {
+        let essentials = match Essentials::of_request(&request) {
+            Ok(essentials) => essentials,
+            Err(fault) => return self.invalid(&request, fault, flow),
+        };
+        let Some(echo) = Echo::of(&request, &essentials, flow, &self.secrets) else {
             self.counts.dropped_unreadable += 1;
             return;
         };

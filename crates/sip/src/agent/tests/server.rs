@@ -12,7 +12,7 @@ fn a_request_comes_up_once_and_is_answered_to_its_source() {
         text(&sent(&out)),
         format!(
             "SIP/2.0 200 OK\r\n\
-             Via: SIP/2.0/UDP a.example.net;branch=z9hG4bKa1;rport=5070;received=192.0.2.1\r\n\
+             Via: SIP/2.0/UDP a.example.net;branch=z9hG4bKa1;received=192.0.2.1;rport=5070\r\n\
              From: <sip:romeo@example.net>;tag=f1\r\n\
              To: <sip:juliet@example.com>;tag={tag}\r\n\
              Call-ID: c1@example.net\r\n\
@@ -139,7 +139,7 @@ fn a_timestamp_comes_back_in_a_100() {
 #[test]
 fn where_an_answer_goes() {
     let cases = [
-        ("a.example.net:5099;branch=z9hG4bK1;rport", "192.0.2.1:5070", ";rport=5070;received=192.0.2.1"),
+        ("a.example.net:5099;branch=z9hG4bK1;rport", "192.0.2.1:5070", ";received=192.0.2.1;rport=5070"),
         ("a.example.net:5099;branch=z9hG4bK1", "192.0.2.1:5099", ";received=192.0.2.1"),
         ("a.example.net;branch=z9hG4bK1", "192.0.2.1:5060", ";received=192.0.2.1"),
         ("192.0.2.1:5099;branch=z9hG4bK1", "192.0.2.1:5099", ""),
@@ -149,7 +149,7 @@ fn where_an_answer_goes() {
         (
             "203.0.113.9;branch=z9hG4bK1;received=203.0.113.9;rport=9",
             "192.0.2.1:5070",
-            ";rport=5070;received=192.0.2.1",
+            ";received=192.0.2.1;rport=5070",
         ),
     ];
     for (via, to, stamp) in cases {
