@@ -100,6 +100,11 @@ impl Stage {
         self.phone.address()
     }
 
+    /// Tells the stubs where the gateway is, once that is known.
+    pub fn gateway_at(&mut self, gateway: SocketAddr) {
+        self.settings.gateway = gateway;
+    }
+
     /// Everything so far.
     pub fn ladder(&self) -> String {
         self.ladder.text()
@@ -136,14 +141,30 @@ impl Stage {
         self.to_xmpp("nobody", &[], "Is anybody there?", 604).await
     }
 
-    /// Stays up and lets the ladder's watcher see what comes. It never ends by itself.
-    pub async fn stay(&mut self) {
+    /// Lets the ladder's watcher see what comes, until something is to be said. It never ends by itself.
+    pub async fn listen(&mut self) {
         loop {
             tokio::select! {
                 _ = self.server.next(Duration::from_secs(3600)) => {}
                 _ = self.phone.next(Duration::from_secs(3600)) => {}
             }
         }
+    }
+
+    /// Juliet says something to a SIP user.
+    ///
+    /// # Errors
+    /// The user's name makes no address.
+    pub async fn juliet_says(&self, user: &str, text: &str) -> io::Result<()> {
+        self.to_sip(user, text).await
+    }
+
+    /// Romeo says something to an XMPP user. Gives back the status of the answer.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub async fn romeo_says(&self, user: &str, text: &str) -> io::Result<Option<u16>> {
+        Ok(self.message(user, &[], text).await?.status())
     }
 
     async fn to_sip(&self, user: &str, text: &str) -> io::Result<()> {
@@ -156,9 +177,13 @@ impl Stage {
     }
 
     async fn to_xmpp(&self, user: &str, headers: &[(&str, &str)], text: &str, code: u16) -> io::Result<()> {
-        let (from, to) = (format!("sip:romeo@{}", self.settings.sip_domain), format!("sip:{user}@{}", self.settings.xmpp_domain));
-        let response: SipText = self.phone.message(self.settings.gateway, &from, &to, headers, text).await?;
+        let response = self.message(user, headers, text).await?;
         expect(response.status() == Some(code), "the answer to Romeo")
+    }
+
+    async fn message(&self, user: &str, headers: &[(&str, &str)], text: &str) -> io::Result<SipText> {
+        let (from, to) = (format!("sip:romeo@{}", self.settings.sip_domain), format!("sip:{user}@{}", self.settings.xmpp_domain));
+        self.phone.message(self.settings.gateway, &from, &to, headers, text).await
     }
 
     /// The body of the next message that the XMPP side gets.

@@ -15,3 +15,4 @@ pub mod run;
 mod setup;
 mod shard;
 pub mod state;
+mod trace;

@@ -7,6 +7,7 @@ use crate::io::tcp::Connections;
 use crate::io::udp::Sockets;
 use crate::metrics::{Direction, Meters, ShardMeters};
 use crate::state::State;
+use crate::trace;
 use base::Tokens;
 use sip::agent::{self, SendTo, Transport};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -124,6 +125,9 @@ impl Shard {
             if self.gateway.deadline().is_some_and(|at| at <= now) {
                 self.gateway.timeout(now);
             }
+            if trace::on() {
+                trace::input(&input);
+            }
             self.gateway.handle(now, input);
             self.drain();
         }
@@ -132,6 +136,9 @@ impl Shard {
     /// Does what the gateway asks for, until it asks for nothing.
     fn drain(&mut self) {
         while let Some(output) = self.gateway.poll() {
+            if trace::on() {
+                trace::output(&output);
+            }
             match output {
                 Output::Sip { to, bytes, client: id } => {
                     let client = id.map(|id| (self.number, id));

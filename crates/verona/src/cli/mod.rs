@@ -1,6 +1,7 @@
 //! The command line.
 
 mod check;
+mod demo;
 mod map;
 
 use crate::run;
@@ -71,6 +72,13 @@ enum Command {
         #[arg(long, value_name = "DOMAIN")]
         phone_domain: Option<String>,
     },
+    /// Show the gateway at work on loopback, between a small XMPP server and a small SIP phone that are built in: the messages of
+    /// RFC 7572 both ways, and a refusal each way, as they go over each wire.
+    Demo {
+        /// End after that, in place of waiting for more until Ctrl-C.
+        #[arg(long)]
+        once: bool,
+    },
 }
 
 /// Does what the command line says.
@@ -79,6 +87,7 @@ pub fn main() -> ExitCode {
     let exit = match Arguments::parse().command {
         Command::Run { config, pid_file } => run::run(&run::Options { config, pid_file }),
         Command::Check { config, connect } => check::check(&config, connect),
+        Command::Demo { once } => demo::demo(once),
         Command::Map { what, phone_domain } => map::map(&what, phone_domain.as_deref()),
     };
     exit.into()

@@ -4,6 +4,7 @@
 
 mod errors;
 mod faults;
+mod overload;
 mod phones;
 mod proxy;
 mod service;

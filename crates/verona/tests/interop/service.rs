@@ -1,6 +1,7 @@
 //! What a client learns about the gateway and the SIP users behind it, asked by a real one through a real server.
 
-use crate::world::World;
+use crate::world::{SOON, World};
+use rehearsal::peers::json;
 
 const INFO: &str = "http://jabber.org/protocol/disco#info";
 
@@ -28,4 +29,37 @@ fn a_client_learns_what_stands_there() {
     assert_eq!(items.kind, "result", "{}", items.raw);
     let version = juliet.iq("get", "example.net", "<query xmlns='jabber:iq:version'/>");
     assert!(version.kind == "result" && version.raw.contains("name>"), "{}", version.raw);
+}
+
+/// Bodies are never logged, addresses at debug only (the default is info).
+#[test]
+fn the_log_holds_no_bodies_and_no_addresses() {
+    for (level, quiet) in [("", true), ("[log]\nlevel = \"trace\"\n", false)] {
+        let (mut world, mut romeo) = World::with("log", |s| s.more = level.to_owned());
+        let mut juliet = world.client("juliet", "balcony");
+        let secret = "wherefore-art-thou";
+        assert_eq!(world.say(&mut romeo, secret), 200);
+        juliet.message(SOON, |m| m.body.as_deref() == Some(secret));
+        let fields =
+            json!({"to": "romeo@example.net", "body": secret, "subject": secret, "xhtml": format!("<p>{secret}</p>")});
+        juliet.send(fields.clone());
+        romeo.request(SOON, |_| true);
+        romeo.answer(404, "Not Found");
+        let id = juliet.send(fields);
+        juliet.error(SOON, &id);
+        let order = json!({"uri": "sip:nobody@example.com", "body": secret, "headers": [["Subject", secret]]});
+        assert_ne!(world.ask(&mut romeo, order).code, 200);
+        romeo.send_raw(
+            world.gateway.sip(),
+            "udp",
+            format!("MESSAGE sip:juliet SIP/2.0\r\nX: {secret}\r\n\r\n{secret}").as_bytes(),
+        );
+        assert!(world.gateway.stop().success());
+        let log = world.gateway.process().log();
+        assert!(!log.contains(secret), "a body in the log ({level}):\n{log}");
+        for name in ["juliet", "romeo", "nobody"] {
+            assert!(!quiet || !log.contains(name), "{name} in the log:\n{log}");
+        }
+        assert!(!log.is_empty(), "it says something");
+    }
 }

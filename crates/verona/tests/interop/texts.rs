@@ -178,7 +178,8 @@ fn odd_names_come_through() {
         juliet.send(json!({"to": jid, "body": jid}));
         let got = romeo.request(SOON, |_| true);
         assert_eq!(got.uri.as_deref(), Some(uri), "{jid}");
-        let order = json!({"uri": "sip:juliet@example.com", "body": uri, "headers": [["From", format!("<{uri}>;tag=1")]]});
+        let order =
+            json!({"uri": "sip:juliet@example.com", "body": uri, "headers": [["From", format!("<{uri}>;tag=1")]]});
         assert_eq!(world.ask(&mut romeo, order).code, 200, "{uri}");
         assert_eq!(juliet.message(SOON, |_| true).from, jid, "{uri}");
     }

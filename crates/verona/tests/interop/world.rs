@@ -67,7 +67,10 @@ pub(crate) const TEXTS: [(&str, &str); 16] = [
     ("Czech", "Nic z ob\u{e9}ho, m\u{e1} d\u{11b}vo spanil\u{e1}, nenavid\u{ed}\u{161}-li jedno nebo druh\u{e9}."),
     ("letters in two forms", "e\u{301} \u{e9} \u{212b} \u{c5} \u{fb01}"),
     ("emoji", "\u{1f339} \u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467} \u{1f1ee}\u{1f1f9} \u{2764}\u{fe0f}"),
-    ("right to left", "\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{645}\u{631}\u{62d}\u{628}\u{627} \u{202e}abc\u{202c} \u{2067}x\u{2069}"),
+    (
+        "right to left",
+        "\u{5e9}\u{5dc}\u{5d5}\u{5dd} \u{645}\u{631}\u{62d}\u{628}\u{627} \u{202e}abc\u{202c} \u{2067}x\u{2069}",
+    ),
     ("Chinese and beyond the BMP", "\u{8587}\u{8587} \u{20000} \u{1d4af}"),
     ("a byte order mark inside", "a\u{feff}b"),
     ("the last characters of XML", "\u{d7ff}\u{e000}\u{fffd}\u{10ffff}"),

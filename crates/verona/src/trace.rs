@@ -1,0 +1,61 @@
+//! What an operator sees at level debug: each message on its way in and out, by its envelope. Never a body, never a subject; addresses
+//! appear here and nowhere above debug.
+
+use stox::gateway::{Input, Output};
+
+/// Whether anybody listens. Asked once for each input and output, so it must cost nothing when nobody does.
+pub(crate) fn on() -> bool {
+    tracing::enabled!(tracing::Level::DEBUG)
+}
+
+/// Logs what comes in.
+pub(crate) fn input(input: &Input) {
+    match input {
+        Input::Sip(sip::Message::Request(r), flow) => tracing::debug!(
+            remote = %flow.remote,
+            method = %r.method,
+            uri = %r.uri,
+            from = r.headers.get(sip::Name::From).unwrap_or_default(),
+            call_id = r.headers.get(sip::Name::CallId).unwrap_or_default(),
+            bytes = r.body.len(),
+            "SIP request came"
+        ),
+        Input::Sip(sip::Message::Response(r), flow) => tracing::debug!(
+            remote = %flow.remote,
+            code = r.code,
+            call_id = r.headers.get(sip::Name::CallId).unwrap_or_default(),
+            "SIP response came"
+        ),
+        Input::SipRejected(rejected, flow) => {
+            tracing::debug!(remote = %flow.remote, code = rejected.code, reason = rejected.reason, "SIP message refused");
+        }
+        Input::Stanza(link, stanza) => tracing::debug!(
+            link,
+            kind = stanza.kind.name(),
+            from = stanza.from.as_ref().map(tracing::field::display),
+            to = stanza.to.as_ref().map(tracing::field::display),
+            id = stanza.id.as_deref(),
+            r#type = stanza.type_.as_deref(),
+            "stanza came"
+        ),
+        Input::SipSendFailed(_) => tracing::debug!("a SIP request could not be sent"),
+        Input::SipConnectionLost(target) => tracing::debug!(remote = %target.remote, "a SIP connection of ours ended"),
+        Input::LinkUp(_) | Input::LinkDown(_) | Input::Taken(_) | Input::Lost(_) => {}
+    }
+}
+
+/// Logs what goes out.
+pub(crate) fn output(output: &Output) {
+    match output {
+        Output::Sip { to, bytes, .. } => {
+            let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
+            tracing::debug!(to = ?to, line = %String::from_utf8_lossy(line), "SIP message goes");
+        }
+        Output::Stanza { link, bytes, .. } => {
+            // The start tag: XML has no ">" before its end, as our writer escapes it in attributes.
+            let tag = bytes.split(|b| *b == b'>').next().unwrap_or_default();
+            tracing::debug!(link, tag = %String::from_utf8_lossy(tag), "stanza goes");
+        }
+        Output::Note(note) => tracing::debug!(?note, "gateway"),
+    }
+}
