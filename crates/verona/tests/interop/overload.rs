@@ -1,7 +1,7 @@
 //! Too much, too slow, too often: what cannot be done is said at once, and the rest goes on.
 
 use crate::world::{SOON, World};
-use rehearsal::peers::{SipPhone, json, until};
+use rehearsal::peers::{SipPhone, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -92,13 +92,15 @@ fn a_slow_phone_gets_one_at_a_time_and_the_rest_is_bounded() {
     // Nobody else waits for them.
     nurse.send(json!({"to": "romeo@example.net", "body": "from the nurse"}));
     nurse.send(json!({"to": "paris@example.net", "body": "to paris"}));
+    let mut heard = 0;
     for n in 0..9 {
         let got = romeo.request(SOON, |r| r.header("From").contains("juliet"));
         assert_eq!(got.body, Some(format!("text {n}")));
         let early = romeo.requests();
         assert!(early.iter().all(|r| !r.header("From").contains("juliet")), "two at once: {early:#?}");
-        assert!(n != 8 || !early.is_empty() || n > 0, "the nurse was heard meanwhile");
+        heard += early.len();
     }
+    assert_eq!(heard, 2, "the nurse, meanwhile");
     assert!(juliet.messages().is_empty() && nurse.messages().is_empty(), "no other errors");
 }
 
@@ -121,14 +123,15 @@ fn a_storm_of_retransmissions_is_one_message() {
         romeo.send_raw(world.gateway.sip(), "udp", unknown.as_bytes());
     }
     let mut ask = |bytes: &str, branch: &str| {
-        romeo.send_raw(world.gateway.sip(), "udp", bytes.as_bytes());
-        let mut answers: Vec<_> = Vec::new();
-        until("the answers", SOON, || {
-            let came = romeo.stray(SOON, |r| r.header("Call-ID") == branch);
-            came.assert_legal();
-            answers.push(came.raw);
-            answers.len() == 20
-        });
+        let mut answers = vec![romeo.stray(SOON, |r| r.header("Call-ID") == branch)];
+        for _ in 0..20 {
+            romeo.send_raw(world.gateway.sip(), "udp", bytes.as_bytes());
+        }
+        while answers.len() <= 20 {
+            answers.push(romeo.stray(SOON, |r| r.header("Call-ID") == branch));
+        }
+        answers[0].assert_legal();
+        let mut answers: Vec<_> = answers.into_iter().map(|a| a.raw).collect();
         answers.dedup();
         assert_eq!(answers.len(), 1, "the same answer each time: {answers:#?}");
         answers.remove(0)

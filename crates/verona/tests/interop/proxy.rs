@@ -31,7 +31,7 @@ fn phones_behind_kamailio_talk_with_clients() {
     mercutio.wait_shown("sip:juliet@example.com;gr=balcony: \"a plague?\"", SOON);
 
     // From SIP.
-    let mut ask = |romeo: &mut SipPhone, uri: &str, text: &str| {
+    let ask = |romeo: &mut SipPhone, uri: &str, text: &str| {
         let token = romeo.send(proxy, json!({"uri": uri, "body": text, "headers": [["Subject", "s"]]}));
         romeo.response(SOON, token).code
     };
