@@ -7,9 +7,10 @@ use xmpp::error::Condition;
 /// `full`: the error relates to a full JID (notes 1, 2). `moved`: a `<gone/>` brings a usable new address (note 3).
 ///
 /// Where the table leaves a choice: `<remote-server-not-found/>` is 404 (note 4 (a): servers rarely tell (a) and (b)
-/// apart, and 408 would invite to try again). `<service-unavailable/>` is 403, not 503, which would speak for the whole
-/// gateway (note 5), nor 405, which is about the method and has to list others that are allowed. `<unexpected-request/>`
-/// is 491, which RFC 3261 §21.4.27 has for requests that collide.
+/// apart, and 408 would invite to try again). `<service-unavailable/>` is 404: it is what RFC 6121 §8.5.1 has a server say
+/// of a user that it does not know (or does not want to own to), and so what Prosody and ejabberd say. Not 503, which
+/// would speak for the whole gateway (note 5), nor 405, which is about the method. `<unexpected-request/>` is 491, which
+/// RFC 3261 §21.4.27 has for requests that collide.
 pub fn table2(condition: Condition, full: bool, moved: bool) -> u16 {
     match condition {
         Condition::BadRequest => 400,
@@ -36,7 +37,7 @@ pub fn table2(condition: Condition, full: bool, moved: bool) -> u16 {
         Condition::RemoteServerNotFound => 404,
         Condition::RemoteServerTimeout => 408,
         Condition::ResourceConstraint => 500,
-        Condition::ServiceUnavailable => 403,
+        Condition::ServiceUnavailable => 404,
         Condition::SubscriptionRequired => 400,
         Condition::UndefinedCondition => 400,
         Condition::UnexpectedRequest => 491,

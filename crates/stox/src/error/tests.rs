@@ -21,7 +21,7 @@ const TABLE_2: &[(&str, u16, u16)] = &[
     ("remote-server-not-found", 404, 404),
     ("remote-server-timeout", 408, 408),
     ("resource-constraint", 500, 500),
-    ("service-unavailable", 403, 403),
+    ("service-unavailable", 404, 404),
     ("subscription-required", 400, 400),
     ("undefined-condition", 400, 400),
     ("unexpected-request", 491, 491),
