@@ -6,5 +6,6 @@ pub mod ladder;
 pub mod scene;
 pub mod stub;
 pub mod wire;
+pub mod world;
 #[cfg(feature = "peers")]
 pub mod peers;

@@ -1,0 +1,144 @@
+//! The XMPP server of a world: the accepting ends of component streams, and the users behind them.
+
+use super::letters::Letters;
+use super::sip_side::number_of;
+use base::{Time, Tokens};
+use xml::{Element, Limits};
+use xmpp::error::{Condition, StanzaError};
+use xmpp::jid::Jid;
+use xmpp::ns;
+use xmpp::stanza::{Kind, Stanza};
+use xmpp::stream::component::{Secret, Server, ServerOutput};
+
+/// One connection as the server has it.
+#[derive(Debug)]
+struct Connection {
+    /// Which connection it is: bytes of an older one never mix with those of a newer.
+    generation: u64,
+    machine: Server,
+    /// What the kernel holds for the server to read.
+    inbox: Vec<u8>,
+    /// The other end is still there.
+    alive: bool,
+    up: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct XmppSide {
+    connections: Vec<Connection>,
+    /// The process lives but does not read.
+    pub(super) stalled: bool,
+    /// The process is not there.
+    pub(super) gone: bool,
+    /// How many bytes it reads in a turn, if that is bounded.
+    pub(super) pace: Option<usize>,
+    pub(super) errors: u64,
+}
+
+impl XmppSide {
+    /// The gateway connects. Whether somebody listens.
+    pub(super) fn accept(&mut self, generation: u64, domain: &str, secret: &str, tokens: &mut Tokens, now: Time) -> bool {
+        if !self.gone {
+            let machine = Server::new(domain, Secret::new(secret), Limits::default(), tokens, now);
+            self.connections.push(Connection { generation, machine, inbox: Vec::new(), alive: true, up: false });
+        }
+        !self.gone
+    }
+
+    /// The gateway's end of a connection is gone; a server that does not read still has what it was sent.
+    pub(super) fn hung_up(&mut self, generation: u64) {
+        for connection in self.connections.iter_mut().filter(|c| c.generation == generation) {
+            connection.alive = false;
+        }
+    }
+
+    /// The process ends; what it had not read is lost.
+    pub(super) fn die(&mut self) {
+        self.connections.clear();
+        self.gone = true;
+    }
+
+    pub(super) fn received(&mut self, generation: u64, bytes: &[u8]) {
+        for connection in self.connections.iter_mut().filter(|c| c.generation == generation) {
+            connection.inbox.extend_from_slice(bytes);
+        }
+    }
+
+    /// How many bytes of a connection wait to be read.
+    pub(super) fn waiting(&self, generation: u64) -> usize {
+        self.connections.iter().filter(|c| c.generation == generation).map(|c| c.inbox.len()).sum()
+    }
+
+    pub(super) fn has_work(&self) -> bool {
+        !self.stalled && self.connections.iter().any(|c| !c.inbox.is_empty())
+    }
+
+    /// Reads what is there and deals with it. Gives back what goes to the gateway, by connection.
+    pub(super) fn work(&mut self, domain: &str, letters: &mut Letters) -> Vec<(u64, Vec<u8>)> {
+        let mut sent = Vec::new();
+        if self.stalled {
+            return sent;
+        }
+        let mut room = self.pace.unwrap_or(usize::MAX);
+        for connection in &mut self.connections {
+            let n = connection.inbox.len().min(room);
+            room -= n;
+            let bytes: Vec<u8> = connection.inbox.drain(..n).collect();
+            connection.machine.received(&bytes);
+            while let Some(output) = connection.machine.poll() {
+                match output {
+                    ServerOutput::Bytes(bytes) if connection.alive => sent.push((connection.generation, bytes)),
+                    ServerOutput::Bytes(_) => {}
+                    ServerOutput::Up => connection.up = true,
+                    ServerOutput::Close(_) => connection.alive = false,
+                    ServerOutput::Stanza(stanza) => {
+                        if let Some(answer) = route(stanza, domain, letters, &mut self.errors) {
+                            connection.machine.send(&answer);
+                        }
+                    }
+                }
+            }
+        }
+        self.connections.retain(|c| c.alive || !c.inbox.is_empty());
+        sent
+    }
+
+    /// A user of the server writes to a SIP user. If the component is not there, the server itself refuses; else gives back bytes.
+    pub(super) fn write(&mut self, letter: u64, from: &str, to: &str, letters: &mut Letters) -> Option<(u64, Vec<u8>)> {
+        let connection = self.connections.iter_mut().rev().find(|c| c.alive && c.up);
+        let (Some(connection), Ok(from), Ok(to)) = (connection, Jid::parse(from), Jid::parse(to)) else {
+            letters.of(letter).errors += 1;
+            return None;
+        };
+        let body = Element::new("body", ns::CLIENT).with_text(&format!("letter {letter}"));
+        let stanza = Stanza::message().with_from(from).with_to(to).with_id(format!("L{letter}")).with_child(body);
+        connection.machine.send(&stanza);
+        let mut bytes = Vec::new();
+        while let Some(ServerOutput::Bytes(more)) = connection.machine.poll() {
+            bytes.extend_from_slice(&more);
+        }
+        Some((connection.generation, bytes))
+    }
+}
+
+/// What a server does with a stanza of the component: routes it home, delivers it, or returns it.
+fn route(stanza: Stanza, domain: &str, letters: &mut Letters, errors: &mut u64) -> Option<Stanza> {
+    if stanza.to.as_ref().is_some_and(|to| to.domain() == domain) {
+        return Some(stanza);
+    }
+    if stanza.is_error() {
+        *errors += 1;
+        let number = stanza.id.as_deref().and_then(|id| id.strip_prefix('L')?.parse().ok());
+        if let Some(number) = number {
+            letters.of(number).errors += 1;
+        }
+        return None;
+    }
+    let text = stanza.child("body", ns::CLIENT).map(|b| b.text().into_owned());
+    let number = text.as_deref().and_then(number_of).filter(|_| stanza.kind == Kind::Message)?;
+    if stanza.to.as_ref().and_then(Jid::local) == Some("nobody") {
+        return stanza.error(&StanzaError::new(Condition::ItemNotFound));
+    }
+    letters.of(number).delivered += 1;
+    None
+}
