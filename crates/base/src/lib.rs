@@ -7,7 +7,7 @@ mod time;
 mod token;
 
 pub use compact_str::{CompactString as Str, ToCompactString, format_compact};
-pub use recent::Recent;
 pub use hash::{Fingerprint, HashKey, Table};
+pub use recent::Recent;
 pub use time::{Time, Timers};
 pub use token::Tokens;

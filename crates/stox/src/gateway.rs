@@ -123,7 +123,17 @@ impl Gateway {
         let messages = Messages::new(&config, key);
         let sip = Agent::new(sip, tokens.fork());
         let addresses = address_options(&config);
-        Gateway { config, sip, links, tokens, messages, addresses, out: VecDeque::new(), now: Time::ZERO, draining: false }
+        Gateway {
+            config,
+            sip,
+            links,
+            tokens,
+            messages,
+            addresses,
+            out: VecDeque::new(),
+            now: Time::ZERO,
+            draining: false,
+        }
     }
 
     /// The shard that minted a stanza token.
@@ -316,7 +326,8 @@ impl Gateway {
             return self.act(|_, stage| stage.refuse_stanza(link, &stanza, &refusal));
         }
         if stanza.kind == Kind::Iq {
-            let identity = xmpp::agent::Identity { domain: &self.config.links[link].domain, version: &self.config.version };
+            let identity =
+                xmpp::agent::Identity { domain: &self.config.links[link].domain, version: &self.config.version };
             if let Some(answer) = xmpp::agent::answer(&identity, &stanza) {
                 self.links.answer(link, &answer, &mut self.out);
             }

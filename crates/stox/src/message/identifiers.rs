@@ -97,7 +97,8 @@ mod tests {
 
     #[test]
     fn a_thread_that_is_a_call_id_stays_as_it_is() {
-        for t in ["711609sa", "D9AA95FD-2BD5-46E2-AF0F-6CFAA96BDDFA", "a@b", "e0ffe42b28561960c6b12b944a092794b9683a38"] {
+        for t in ["711609sa", "D9AA95FD-2BD5-46E2-AF0F-6CFAA96BDDFA", "a@b", "e0ffe42b28561960c6b12b944a092794b9683a38"]
+        {
             assert_eq!(call_id_of_thread(t).as_deref(), Some(t));
             assert_eq!(thread_of_call_id(t), t);
         }

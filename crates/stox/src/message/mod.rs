@@ -28,9 +28,9 @@ use queue::{Job, Purpose, Queue};
 use rate::Rates;
 use receipts::Receipts;
 use s2x::Arrived;
+use sip::Method;
 use sip::agent::{ClientId, ServerId};
 use sip::{Request, Response};
-use sip::Method;
 use std::collections::VecDeque;
 use xmpp::error::StanzaError;
 use xmpp::jid::Jid;
@@ -138,7 +138,11 @@ impl Messages {
     }
 
     /// What came from SIP, on its way to XMPP. `Ok(None)`: nothing is to be sent, the request is answered 200.
-    fn arrive(&mut self, stage: &mut Stage<'_>, incoming: &Incoming) -> Result<Option<(StanzaToken, Fingerprint)>, Refusal> {
+    fn arrive(
+        &mut self,
+        stage: &mut Stage<'_>,
+        incoming: &Incoming,
+    ) -> Result<Option<(StanzaToken, Fingerprint)>, Refusal> {
         let limits = &stage.config.limits;
         let (from, to) = (&incoming.from, &incoming.to);
         if !self.rates.allows(stage.now, from, limits.rate, limits.burst) {
@@ -167,7 +171,8 @@ impl Messages {
                 self.receipts.want(&id, to, from, wanted.clone());
             }
         }
-        let token = stage.deliver(incoming.link, &stanza).ok_or(Refusal::LinkDown { retry_after: limits.retry_after })?;
+        let token =
+            stage.deliver(incoming.link, &stanza).ok_or(Refusal::LinkDown { retry_after: limits.retry_after })?;
         Ok(Some((token, key)))
     }
 
@@ -204,11 +209,13 @@ impl Messages {
         };
         stage.note(Note::Received { from: Side::Xmpp });
         let pair = self.pair(from, to);
-        let job = Job { link, envelope: queue::envelope(stanza), draft, purpose, since: stage.now, plain: peer.plain_only };
+        let job =
+            Job { link, envelope: queue::envelope(stanza), draft, purpose, since: stage.now, plain: peer.plain_only };
         if self.queue.is_busy(&pair) {
-            return self.queue.wait(pair, job, limits.queue_per_pair, limits.queued).map_err(|_| Refusal::Overload {
-                retry_after: limits.retry_after,
-            });
+            return self
+                .queue
+                .wait(pair, job, limits.queue_per_pair, limits.queued)
+                .map_err(|_| Refusal::Overload { retry_after: limits.retry_after });
         }
         self.launch(stage, pair, job).map_err(|(_, refusal)| refusal)
     }

@@ -62,7 +62,10 @@ mod tests {
         assert!((0..3).all(|_| rates.allows(t, &romeo, 2, 3)));
         assert!(!rates.allows(t, &romeo, 2, 3));
         assert!(rates.allows(t, &Jid::parse("juliet@example.net").unwrap(), 2, 3), "each sender has its own");
-        assert!(!rates.allows(t, &Jid::parse("romeo@example.net/other").unwrap(), 2, 3), "all resources are one sender");
+        assert!(
+            !rates.allows(t, &Jid::parse("romeo@example.net/other").unwrap(), 2, 3),
+            "all resources are one sender"
+        );
         assert!(rates.allows(t + Duration::from_millis(500), &romeo, 2, 3));
         assert!(!rates.allows(t + Duration::from_millis(600), &romeo, 2, 3));
         assert!(rates.allows(t + Duration::from_millis(600), &romeo, 0, 3));

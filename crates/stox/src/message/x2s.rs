@@ -10,10 +10,10 @@ use bodies::imdn::{self, Imdn};
 use bodies::iscomposing::{self, IsComposing};
 use bodies::mime::{ContentType, Disposition as ContentDisposition};
 use bodies::{Content, Part, Timestamp, cpim, html, multipart, text};
-use sip::{Name, NameAddr};
-use sip::Request;
 use sip::Method;
+use sip::Request;
 use sip::SipUri;
+use sip::{Name, NameAddr};
 use xml::Element;
 use xmpp::ext::chatstates::ChatState;
 use xmpp::ext::{carbons, markers, receipts};
@@ -179,7 +179,9 @@ fn rich(
     let content = match (parts.len(), &message_id) {
         (0 | 1, None) => return None,
         (1, Some(_)) => parts.pop()?,
-        (_, Some(_)) => Part { content: Content::Parts(parts), ..Part::new(ContentType::new("multipart", "alternative"), "") },
+        (_, Some(_)) => {
+            Part { content: Content::Parts(parts), ..Part::new(ContentType::new("multipart", "alternative"), "") }
+        }
         (_, None) => {
             let boundary = tokens.token(16);
             let body = multipart::write(&parts, &boundary)?;
@@ -188,11 +190,9 @@ fn rich(
     };
     let imdn = message_id.is_some();
     let payload = match message_id {
-        None => Payload {
-            content_type: content.content_type.to_string(),
-            language: None,
-            body: content.body().to_vec(),
-        },
+        None => {
+            Payload { content_type: content.content_type.to_string(), language: None, body: content.body().to_vec() }
+        }
         Some(message_id) => {
             let wanted = imdn::Wanted { positive_delivery: true, negative_delivery: true, ..imdn::Wanted::default() };
             let wrapper = wanted.ask(draft.wrapper(content, now)?, &message_id);
@@ -211,11 +211,14 @@ pub(super) fn chat_state(stanza: &Stanza, state: ChatState) -> Result<Draft, Ref
         ChatState::Composing => iscomposing::State::Active,
         ChatState::Active | ChatState::Inactive | ChatState::Paused | ChatState::Gone => iscomposing::State::Idle,
     };
-    draft(stanza, Payload {
-        content_type: "application/im-iscomposing+xml".into(),
-        language: None,
-        body: IsComposing::new(state).to_bytes(),
-    })
+    draft(
+        stanza,
+        Payload {
+            content_type: "application/im-iscomposing+xml".into(),
+            language: None,
+            body: IsComposing::new(state).to_bytes(),
+        },
+    )
 }
 
 /// The notification (RFC 5438 §7.2.1) for a receipt or a displayed marker.
@@ -236,18 +239,22 @@ pub(super) fn receipt(
         Disposition::Displayed => imdn::Disposition::Displayed,
     };
     let recipient = Some(base::format_compact!("{}", draft.from));
-    let document = Imdn { date_time: wanted.date_time.clone(), recipient, ..Imdn::new(&wanted.message_id, disposition) };
+    let document =
+        Imdn { date_time: wanted.date_time.clone(), recipient, ..Imdn::new(&wanted.message_id, disposition) };
     let part = Part::new(ContentType::new("message", "imdn+xml"), document.to_bytes())
         .with_disposition(ContentDisposition::new("notification"));
     let wrapper = draft.wrapper(part, now).map(|w| imdn::Wanted::default().ask(w, &tokens.token(16)));
-    let body = wrapper.and_then(|w| w.to_bytes(&tokens.token(16))).ok_or(Refusal::BadBody("cannot be written as CPIM"))?;
+    let body =
+        wrapper.and_then(|w| w.to_bytes(&tokens.token(16))).ok_or(Refusal::BadBody("cannot be written as CPIM"))?;
     draft.plain = Payload { content_type: "message/cpim".into(), language: None, body };
     Ok(draft)
 }
 
 /// RFC 7572 Table 1: from is From, with the resource as GRUU; to is To and Request-URI; thread is Call-ID; id is the transaction.
 fn draft(stanza: &Stanza, plain: Payload) -> Result<Draft, Refusal> {
-    let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return Err(Refusal::BadRequest("from or to is missing")) };
+    let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else {
+        return Err(Refusal::BadRequest("from or to is missing"));
+    };
     let thread = stanza.elements().find(|e| e.is("thread", ns::CLIENT)).map(Element::text);
     Ok(Draft {
         from: address::to_uri(from, Scheme::Sip).map_err(Refusal::Sender)?,
