@@ -138,6 +138,7 @@ pub(crate) fn component_config(config: &Config, component: &Component) -> xmpp::
     stream.ping_interval = times.ping_interval;
     stream.ping_timeout = times.ping_timeout;
     stream.handshake_timeout = times.handshake_timeout;
+    stream.half_stanza_timeout = times.half_stanza;
     stream.barrier_timeout = times.barrier_timeout;
     stream.backoff_min = times.reconnect_min;
     stream.backoff_max = times.reconnect_max;

@@ -98,6 +98,8 @@ settings! {
         ping_timeout: Duration = s(20), s(1)..=s(300);
         /// From the TCP connection to the end of the handshake.
         handshake_timeout: Duration = s(10), s(1)..=s(60);
+        /// From the first byte of a stanza to its last; a stream that takes longer is closed.
+        half_stanza: Duration = s(30), s(1)..=s(300);
         /// The first wait before a lost stream is opened again.
         reconnect_min: Duration = s(1), ms(100)..=s(60);
         /// The longest wait before a lost stream is opened again.
