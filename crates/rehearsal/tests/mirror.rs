@@ -3,6 +3,8 @@
 //! The SIP domain of one is the XMPP domain of the other: users of a.example and b.example speak XMPP, each on its own side, and
 //! between the gateways there is SIP; or the other way round.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests")]
+
 use base::{Time, Tokens};
 use proptest::prelude::*;
 use rehearsal::scene::Settings;
@@ -11,6 +13,7 @@ use sip::agent::{Flow, SendTo, Target, Transport};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use stox::network::Network;
 use stox::config::{Link, Peer};
 use stox::gateway::{Gateway, Input, Output};
 use xml::Element;
@@ -40,7 +43,7 @@ fn gateway(own: &str, other: &str, at: usize, next_hop: usize) -> Gateway {
     let config = &mut settings.config;
     config.xmpp_domains = vec![own.into()];
     config.links = vec![Link { domain: other.into(), allow_from: Vec::new() }];
-    config.peers = vec![Peer { network: [192, 0, 2, 0].into(), prefix: 24, domains: vec![other.into()] }];
+    config.peers = vec![Peer { source: Network { address: [192, 0, 2, 0].into(), prefix: 24 }, domains: vec![other.into()] }];
     config.message.max_request = 60_000;
     if let Some(proxy) = &mut config.proxy {
         proxy.target = Target { transport: Transport::Tcp, remote: PLACES[next_hop].into() };
@@ -314,7 +317,7 @@ fn line() -> impl Strategy<Value = String> {
 
 fn lines() -> impl Strategy<Value = String> {
     prop::collection::vec("[\\PC\t]{0,40}", 1..4).prop_map(|l| l.join("\n")).prop_filter("empty", |s| {
-        !s.is_empty() && s.chars().all(|c| xml::is_xml_char(c))
+        !s.is_empty() && s.chars().all(xml::is_xml_char)
     })
 }
 

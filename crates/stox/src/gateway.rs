@@ -90,6 +90,8 @@ pub enum Note {
         refusal: &'static str,
         /// The side that sent what was refused.
         towards: Side,
+        /// Whether it was a message, of which a [`Note::Received`] told.
+        message: bool,
     },
     /// A stanza that may not be answered was dropped.
     Ignored {
@@ -119,7 +121,9 @@ impl Gateway {
     pub fn new(config: Arc<Config>, sip: agent::Config, mut tokens: Tokens) -> Gateway {
         let shard = sip.shard;
         let key = HashKey::new(tokens.u64(), tokens.u64());
-        let links = Links::new(&config, key, u64::from(shard) << 56 | 1);
+        // A gateway that takes another one's place must not take that one's outcomes for its own.
+        let first_token = u64::from(shard) << 56 | key.fingerprint(&[b"stanza tokens"]).bits() as u64 >> 9;
+        let links = Links::new(&config, key, first_token);
         let messages = Messages::new(&config, key);
         let sip = Agent::new(sip, tokens.fork());
         let addresses = address_options(&config);
@@ -145,6 +149,7 @@ impl Gateway {
     /// [`Config::links`] needs a new gateway.
     pub fn reconfigure(&mut self, config: Arc<Config>) {
         self.messages.reconfigure(&config);
+        self.sip.set_retry_after(config.limits.retry_after);
         self.addresses = address_options(&config);
         self.config = config;
     }
@@ -152,6 +157,14 @@ impl Gateway {
     /// From now on nothing new is begun: it is refused as in overload. What is under way goes on.
     pub fn drain(&mut self) {
         self.draining = true;
+    }
+
+    /// Gives up what is under way and tells each sender: a SIP sender 503, an XMPP sender that no answer came. For an end that cannot
+    /// wait any longer.
+    pub fn abandon(&mut self, now: Time) {
+        self.now = now;
+        self.act(Messages::abandon);
+        self.settle();
     }
 
     /// Handles one input.
@@ -251,6 +264,7 @@ impl Gateway {
         if !self.messages.claims_request(&request) {
             return self.unclaimed_request(id, &request);
         }
+        self.out.push_back(Output::Note(Note::Received { from: Side::Sip }));
         match self.accepting().and_then(|()| self.check_request(&request, flow)) {
             Ok((from, to, link)) => {
                 let incoming = Incoming { id, request, from, to, link };
@@ -273,7 +287,10 @@ impl Gateway {
                     Method::Subscribe | Method::Publish => Refusal::BadEvent,
                     _ => Refusal::MethodNotAllowed { allow: self.sip.allow() },
                 };
-                self.act(|_, stage| stage.refuse_request(id, &refusal));
+                self.act(|_, stage| {
+                    stage.note_refused(&refusal, Side::Sip, false);
+                    stage.sip.respond(stage.now, id, refusal.response());
+                });
             }
         }
     }
@@ -298,7 +315,7 @@ impl Gateway {
             return Err(Refusal::SpoofedDomain);
         }
         let source = flow.remote.ip();
-        let allowed = self.config.peers.iter().any(|p| p.holds(source) && p.domains.iter().any(|d| d == from.domain()));
+        let allowed = self.config.peers.iter().any(|p| p.source.contains(source) && p.domains.iter().any(|d| d == from.domain()));
         let link = self.config.links.iter().position(|l| l.domain == from.domain());
         let (true, Some(link)) = (allowed, link) else { return Err(Refusal::SenderNotAllowed) };
         if from.local().is_none() {
@@ -321,6 +338,9 @@ impl Gateway {
     fn stanza(&mut self, link: LinkId, stanza: Stanza) {
         if stanza.is_error() {
             return self.error_stanza(&stanza);
+        }
+        if self.messages.claims_stanza(&stanza) {
+            self.out.push_back(Output::Note(Note::Received { from: Side::Xmpp }));
         }
         if let Err(refusal) = self.check_stanza(link, &stanza) {
             return self.act(|_, stage| stage.refuse_stanza(link, &stanza, &refusal));

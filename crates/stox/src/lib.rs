@@ -8,4 +8,5 @@ pub mod gateway;
 pub mod links;
 pub mod mapping;
 pub mod message;
+pub mod network;
 pub mod route;

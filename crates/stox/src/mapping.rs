@@ -10,7 +10,7 @@ use sip::{Request, Response};
 use std::collections::VecDeque;
 use xmpp::error::StanzaError;
 use xmpp::jid::Jid;
-use xmpp::stanza::Stanza;
+use xmpp::stanza::{Kind, Stanza};
 
 /// A SIP request that passed the gateway's checks: who speaks may speak, and whom it is for is served here.
 #[derive(Debug)]
@@ -102,16 +102,21 @@ impl Stage<'_> {
 
     /// Refuses a stanza, unless it is one that may not be answered.
     pub fn refuse_stanza(&mut self, link: LinkId, stanza: &Stanza, refusal: &Refusal) {
-        self.note(Note::Refused { refusal: refusal.name(), towards: Side::Xmpp });
+        self.note_refused(refusal, Side::Xmpp, stanza.kind == Kind::Message);
         if let Some(error) = stanza.error(&refusal.stanza_error()) {
             self.answer(link, &error);
         }
     }
 
-    /// Refuses a request.
+    /// Refuses a message that came as a request.
     pub fn refuse_request(&mut self, id: ServerId, refusal: &Refusal) {
-        self.note(Note::Refused { refusal: refusal.name(), towards: Side::Sip });
+        self.note_refused(refusal, Side::Sip, true);
         self.sip.respond(self.now, id, refusal.response());
+    }
+
+    /// Tells the shell of a refusal, of a message or of something else.
+    pub(crate) fn note_refused(&mut self, refusal: &Refusal, towards: Side, message: bool) {
+        self.note(Note::Refused { refusal: refusal.name(), towards, message });
     }
 
     /// Tells the shell of something worth counting.

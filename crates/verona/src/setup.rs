@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use stox::config as gateway;
+use stox::network::Network;
 
 /// What the gateway says of itself.
 pub(crate) const VERSION: &str = concat!("Verona ", env!("CARGO_PKG_VERSION"));
@@ -36,15 +37,12 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
         .entries
         .iter()
         .map(|p| gateway::Peer {
-            network: p.source.address,
-            prefix: p.source.prefix,
+            source: p.source,
             domains: p.domains.iter().map(Str::from).collect(),
         })
         .collect();
     if let (true, Some(proxy)) = (config.sip.peers.proxy_by_name, &proxy) {
-        let network = proxy.target.remote.ip().to_canonical();
-        let prefix = if network.is_ipv4() { 32 } else { 128 };
-        peers.push(gateway::Peer { network, prefix, domains });
+        peers.push(gateway::Peer { source: Network::of(proxy.target.remote.ip()), domains });
     }
     let limits = &config.limits;
     let share = |n: usize| n.div_ceil(shards).max(1);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use stox::config::{Config, Limits, Link, Peer, Proxy};
 use stox::gateway::Gateway;
 use stox::message;
+use stox::network::Network;
 
 /// The gateway's own address.
 pub const GATEWAY: ([u8; 4], u16) = ([192, 0, 2, 1], 5060);
@@ -35,7 +36,7 @@ impl Default for Settings {
         let config = Config {
             xmpp_domains: vec!["example.com".into(), "xmpp.example".into()],
             links: sip_domains().into_iter().map(|domain| Link { domain, allow_from: Vec::new() }).collect(),
-            peers: vec![Peer { network: IpAddr::from([192, 0, 2, 0]), prefix: 24, domains: sip_domains() }],
+            peers: vec![Peer { source: Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 }, domains: sip_domains() }],
             proxy: Some(Proxy { target: Target { transport: Transport::Udp, remote: PROXY.into() }, route: None }),
             phone_domain: None,
             message: message::Options::default(),

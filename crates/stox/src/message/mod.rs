@@ -38,6 +38,9 @@ use xmpp::stanza::{Kind, Stanza};
 
 pub use content::ACCEPT;
 
+/// Why a message that is in order goes nowhere: the other side has no word for it, or nobody wants to know.
+const NOTHING: &str = "nothing to translate";
+
 /// How single messages are translated.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -110,6 +113,20 @@ impl Messages {
     /// Messages held and messages in flight or waiting.
     pub fn under_way(&self) -> usize {
         self.held.len() + self.queue.len()
+    }
+
+    /// Gives up all that is under way, and tells each sender.
+    pub(crate) fn abandon(&mut self, stage: &mut Stage<'_>) {
+        let tokens: Vec<StanzaToken> = self.patience.drain(..).map(|(_, token)| token).collect();
+        for token in tokens {
+            if let Some(held) = self.release(token) {
+                let refusal = Refusal::LinkDown { retry_after: stage.config.limits.retry_after };
+                stage.refuse_request(held.id, &refusal);
+            }
+        }
+        for (pair, job) in self.queue.land_all() {
+            self.unanswered(stage, pair, &job, &Refusal::SipTimeout);
+        }
     }
 
     /// The name of a stanza as an error to it will name it: RFC 6120 §8.3.1 swaps from and to and keeps the id. The server may
@@ -199,15 +216,17 @@ impl Messages {
                 (x2s::chat_state(stanza, state)?, Purpose::Notice)
             }
             x2s::Departing::Receipt { id, disposition } => {
-                let Some(wanted) = self.receipts.answer(&id, from, to, disposition) else { return Ok(()) };
+                let Some(wanted) = self.receipts.answer(&id, from, to, disposition) else {
+                    stage.note(Note::Ignored { why: NOTHING });
+                    return Ok(());
+                };
                 (x2s::receipt(stanza, &wanted, disposition, stage.wall(), stage.tokens)?, Purpose::Notice)
             }
             x2s::Departing::State(_) | x2s::Departing::Nothing => {
-                stage.note(Note::Ignored { why: "nothing to translate" });
+                stage.note(Note::Ignored { why: NOTHING });
                 return Ok(());
             }
         };
-        stage.note(Note::Received { from: Side::Xmpp });
         let pair = self.pair(from, to);
         let job =
             Job { link, envelope: queue::envelope(stanza), draft, purpose, since: stage.now, plain: peer.plain_only };
@@ -256,7 +275,7 @@ impl Messages {
             job.plain |= knows.plain_only;
             match self.launch(stage, pair, job) {
                 Ok(()) => return,
-                Err((job, refusal)) => self.fail(stage, &job, &refusal.stanza_error(), Side::Xmpp, 0),
+                Err((job, refusal)) => Self::refuse(stage, &job, &refusal),
             }
         }
     }
@@ -268,6 +287,14 @@ impl Messages {
             if let Some(answer) = job.envelope.error(error) {
                 stage.answer(job.link, &answer);
             }
+        }
+    }
+
+    /// The same for what does not even go out.
+    fn refuse(stage: &mut Stage<'_>, job: &Job, refusal: &Refusal) {
+        match job.purpose {
+            Purpose::Message { .. } => stage.refuse_stanza(job.link, &job.envelope, refusal),
+            Purpose::Notice => stage.note_refused(refusal, Side::Xmpp, true),
         }
     }
 
@@ -292,7 +319,7 @@ impl Messages {
                 job.plain = true;
                 match self.launch(stage, pair, job) {
                     Ok(()) => return,
-                    Err((job, refusal)) => self.fail(stage, &job, &refusal.stanza_error(), Side::Xmpp, 0),
+                    Err((job, refusal)) => Self::refuse(stage, &job, &refusal),
                 }
             }
             code => {
@@ -325,7 +352,6 @@ impl Mapping for Messages {
     }
 
     fn request(&mut self, stage: &mut Stage<'_>, incoming: Incoming) {
-        stage.note(Note::Received { from: Side::Sip });
         match self.arrive(stage, &incoming) {
             Ok(Some((token, key))) => {
                 let Incoming { id, to, .. } = incoming;
@@ -333,7 +359,10 @@ impl Mapping for Messages {
                 self.patience.push_back((stage.now + stage.config.limits.held_for, token));
                 self.held.insert(token, Held { id, key, full: !to.is_bare(), since: stage.now });
             }
-            Ok(None) => stage.sip.respond(stage.now, incoming.id, Response::new(200, "")),
+            Ok(None) => {
+                stage.note(Note::Ignored { why: NOTHING });
+                stage.sip.respond(stage.now, incoming.id, Response::new(200, ""));
+            }
             Err(refusal) => stage.refuse_request(incoming.id, &refusal),
         }
     }

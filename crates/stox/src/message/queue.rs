@@ -98,6 +98,11 @@ impl Queue {
         self.flying.remove(&client)
     }
 
+    /// All that is in flight, which is then no more; what waits behind it is still to be asked for with [`Queue::next`].
+    pub(super) fn land_all(&mut self) -> Vec<(Fingerprint, Job)> {
+        self.flying.take_sorted().into_iter().map(|(_, flight)| flight).collect()
+    }
+
     /// The next job of `pair`; nothing and the pair is idle.
     pub(super) fn next(&mut self, pair: &Fingerprint) -> Option<Job> {
         let job = self.waiting.get_mut(pair).and_then(VecDeque::pop_front);

@@ -21,7 +21,8 @@ mod value;
 pub use mistake::{Mistake, Place, Severity};
 pub use reload::{ReloadPlan, reload};
 pub use settings::{Limits, Message, SipTimes, XmppTimes};
-pub use value::{Domains, Host, HostPort, Listen, Network, ProxyUri, Secret, Store, Transport};
+pub use stox::network::Network;
+pub use value::{Domains, Host, HostPort, Listen, ProxyUri, Secret, Store, Transport};
 
 use std::fmt;
 use std::net::SocketAddr;

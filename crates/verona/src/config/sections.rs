@@ -2,7 +2,8 @@
 
 use super::mistake::Wrong;
 use super::read::{Item, Reader};
-use super::value::{self, Domains, HostPort, Listen, Network, ProxyUri, Secret, Store, Transport};
+use super::Network;
+use super::value::{self, Domains, HostPort, Listen, ProxyUri, Secret, Store, Transport};
 use super::{
     Admin, Component, Config, Limits, Log, LogFormat, Message, Peer, Peers, Security, Sip, SipTimes, StoreConfig, Xmpp,
     XmppTimes, check,

@@ -2,6 +2,7 @@
 
 use super::mistake::Wrong;
 use std::fmt;
+use stox::network::Network;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -101,46 +102,6 @@ pub struct Listen {
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.transport.name(), self.address)
-    }
-}
-
-/// A network in CIDR notation; a single address is a network of one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Network {
-    /// The network's address; the bits beyond the prefix are zero.
-    pub address: IpAddr,
-    /// How many bits count: 0 to 32, or to 128.
-    pub prefix: u8,
-}
-
-impl Network {
-    /// A network of one address.
-    pub fn of(address: IpAddr) -> Network {
-        let address = address.to_canonical();
-        Network { address, prefix: width(address) }
-    }
-
-    /// Whether the address lies in the network. An IPv4 address mapped into IPv6 is an IPv4 address.
-    pub fn contains(&self, address: IpAddr) -> bool {
-        let address = address.to_canonical();
-        width(address) == width(self.address) && masked(address, self.prefix) == self.address
-    }
-}
-
-impl fmt::Display for Network {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.address, self.prefix)
-    }
-}
-
-fn width(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
-}
-
-fn masked(address: IpAddr, prefix: u8) -> IpAddr {
-    match address {
-        IpAddr::V4(a) => IpAddr::V4((a.to_bits() & u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0)).into()),
-        IpAddr::V6(a) => IpAddr::V6((a.to_bits() & u128::MAX.checked_shl(128 - u32::from(prefix)).unwrap_or(0)).into()),
     }
 }
 
@@ -312,15 +273,14 @@ pub(crate) fn network(text: &str) -> Result<Network, Wrong> {
     };
     let Ok(address) = address.parse::<IpAddr>() else { return Err(Wrong::new("not an IP address", ALLOWED)) };
     let Some(prefix) = prefix else { return Ok(Network::of(address)) };
-    let prefix = match prefix.parse::<u8>() {
-        Ok(prefix) if prefix <= width(address) => prefix,
-        _ => return Err(Wrong::new(format!("the prefix is not a number from 0 to {}", width(address)), ALLOWED)),
+    let Some(network) = prefix.parse().ok().and_then(|prefix| Network::new(address, prefix)) else {
+        let widest = if address.is_ipv4() { 32 } else { 128 };
+        return Err(Wrong::new(format!("the prefix is not a number from 0 to {widest}"), ALLOWED));
     };
-    let start = masked(address, prefix);
-    if start != address {
-        return Err(Wrong::new(format!("has bits beyond its prefix; the network is {start}/{prefix}"), ALLOWED));
+    if network.address != address {
+        return Err(Wrong::new(format!("has bits beyond its prefix; the network is {network}"), ALLOWED));
     }
-    Ok(Network { address, prefix })
+    Ok(network)
 }
 
 /// The URI of the outbound proxy: RFC 3261 §19.1.1, without a user part.
