@@ -107,9 +107,7 @@ impl Ladder {
 
     /// The ladder's head: who is where.
     pub fn head() -> String {
-        let mut out = String::new();
-        let _ = writeln!(out, "{:>8}  {:<COLUMN$} {:^8} {}", "seconds", "XMPP", "gateway", "SIP");
-        out
+        format!("{:>8}  {:<COLUMN$} {:^8} SIP\n", "seconds", "XMPP", "gateway")
     }
 
     /// The ladder as text.
@@ -152,16 +150,20 @@ fn wrap(line: &str) -> Vec<String> {
     if characters.is_empty() {
         return vec![String::new()];
     }
-    let mut lines = Vec::new();
+    // What goes on stands a little further in than what began.
+    let indent = characters.iter().take_while(|c| **c == ' ').count().min(COLUMN / 4) + 4;
+    let mut lines: Vec<String> = Vec::new();
     let mut rest = &characters[..];
-    while rest.len() > COLUMN - 1 {
+    while !rest.is_empty() {
+        let margin = if lines.is_empty() { 0 } else { indent };
+        let room = COLUMN - 1 - margin;
         // Between words where there is a place, else in the middle of one.
-        let space = rest[..COLUMN - 1].iter().rposition(|c| *c == ' ').filter(|i| *i > COLUMN / 3);
-        let (taken, after) = rest.split_at(space.unwrap_or(COLUMN - 1));
-        lines.push(taken.iter().collect());
-        rest = after;
+        let space = rest.iter().take(room + 1).rposition(|c| *c == ' ').filter(|i| *i > COLUMN / 4);
+        let end = if rest.len() <= room { rest.len() } else { space.unwrap_or(room) };
+        lines.push(" ".repeat(margin) + &rest[..end].iter().collect::<String>());
+        rest = &rest[end..];
+        rest = rest.strip_prefix(&[' ']).unwrap_or(rest);
     }
-    lines.push(rest.iter().collect());
     lines
 }
 

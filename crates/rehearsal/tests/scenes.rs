@@ -1,5 +1,7 @@
 //! Plays every scene of the mappings. The examples of the RFCs have a test of their own each, so that `rfc/*.toml` can name it.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,7 @@
 //! RFC 7572 §6, RFC 3428 §8: a MESSAGE has 1300 bytes at the most, and that many may be used.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests")]
+
 use rehearsal::scene::{Player, Settings};
 
 /// Sends a body of `length` bytes and gives back the size of the request, or nothing if it was refused.

@@ -1,6 +1,8 @@
 //! RFC 7247 tables 2 and 3, every row, as a user on the other side sees it. The tables are written down here a second time, from
 //! the RFC: this is not the code's own table.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests")]
+
 use rehearsal::scene::{Player, Settings};
 
 /// Condition, code for a bare address, code for a full one. Two rows are not the RFC's 408 and 491: RFC 4320 §4.2 forbids 408 to

@@ -272,10 +272,8 @@ impl Player {
             }
         }
         let mut message = SipText { start, headers: own, body };
-        if let Some(length) = message.header("Content-Length") {
-            if length != message.body.len().to_string() {
-                return Err(format!("the scene says Content-Length: {length}, its body has {}", message.body.len()));
-            }
+        if let Some(length) = message.header("Content-Length").filter(|l| *l != message.body.len().to_string()) {
+            return Err(format!("the scene says Content-Length: {length}, its body has {}", message.body.len()));
         }
         if message.status().is_some() {
             message = self.complete_response(actor, message)?;
@@ -303,10 +301,9 @@ impl Player {
         let (method, uri) = message.request().ok_or_else(|| format!("no request: {}", message.start))?;
         let (method, uri) = (method.to_owned(), uri.to_owned());
         let n = self.mint();
-        if let Some((_, from)) = message.headers.iter_mut().find(|(name, _)| name.eq_ignore_ascii_case("From")) {
-            if parameter(from, "tag").is_none() {
-                from.push_str(&format!(";tag=from{n}"));
-            }
+        let mut from = message.headers.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case("From"));
+        if let Some((_, from)) = from.find(|(_, value)| parameter(value, "tag").is_none()) {
+            from.push_str(&format!(";tag=from{n}"));
         }
         let typed = message.body.is_empty() || message.header("Content-Type").is_some();
         if !typed && !without.contains(&"content-type".to_owned()) {

@@ -1,8 +1,8 @@
 //! A phone: it sends MESSAGE requests and answers those that come, over UDP and TCP on one port.
 
 use crate::ladder::Ladder;
-use crate::wire::SipText;
-use std::collections::BTreeMap;
+use crate::wire::{SipText, parameter};
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,11 +33,28 @@ struct Inner {
     ladder: Ladder,
     /// Who waits for the final response to the request with this branch.
     waiting: Mutex<BTreeMap<String, mpsc::UnboundedSender<SipText>>>,
-    /// The answers that were given, by branch and method, and their order.
-    answered: Mutex<(BTreeMap<String, Vec<u8>>, std::collections::VecDeque<String>)>,
+    answered: Mutex<Answered>,
     arrived: mpsc::UnboundedSender<SipText>,
     minted: Mutex<u64>,
     salt: u64,
+}
+
+/// The answers that were given, by branch and method, oldest first.
+#[derive(Default)]
+struct Answered {
+    answers: BTreeMap<String, Vec<u8>>,
+    order: VecDeque<String>,
+}
+
+impl Answered {
+    fn insert(&mut self, key: String, answer: Vec<u8>) {
+        self.order.push_back(key.clone());
+        self.answers.insert(key, answer);
+        while self.order.len() > REMEMBERED {
+            let oldest = self.order.pop_front();
+            oldest.and_then(|key| self.answers.remove(&key));
+        }
+    }
 }
 
 /// A phone on real sockets. It stops when it is dropped.
@@ -177,10 +194,9 @@ impl Phone {
                 request.headers.insert(0, (name.to_owned(), value));
             }
         }
-        if let Some((_, from)) = request.headers.iter_mut().find(|(name, _)| name == "From") {
-            if !from.contains("tag=") {
-                from.push_str(&format!(";tag={salt:x}.{n}"));
-            }
+        let mut from = request.headers.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case("From"));
+        if let Some((_, from)) = from.find(|(_, value)| parameter(value, "tag").is_none()) {
+            from.push_str(&format!(";tag={salt:x}.{n}"));
         }
         let branch = request.branch().unwrap_or_default().to_owned();
         let (tell, responses) = mpsc::unbounded_channel();
@@ -285,8 +301,7 @@ impl Inner {
         }
         let key = format!("{branch} {}", message.request()?.0);
         let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        let (answers, order) = &mut *answered;
-        if let Some(answer) = answers.get(&key) {
+        if let Some(answer) = answered.answers.get(&key) {
             return Some(answer.clone());
         }
         self.ladder.sip(false, &message);
@@ -294,13 +309,7 @@ impl Inner {
         let answer = message.response(code, &reason, &format!("{:x}", self.salt));
         self.ladder.sip(true, &answer);
         let bytes = answer.to_bytes();
-        answers.insert(key.clone(), bytes.clone());
-        order.push_back(key);
-        if order.len() > REMEMBERED {
-            if let Some(oldest) = order.pop_front() {
-                answers.remove(&oldest);
-            }
-        }
+        answered.insert(key, bytes.clone());
         let _ = self.arrived.send(message);
         Some(bytes)
     }

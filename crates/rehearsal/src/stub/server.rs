@@ -191,11 +191,13 @@ impl End {
             return machine.send(&stanza);
         }
         self.ladder.stanza(false, &stanza.to_element());
-        if let Verdict::Refused(error) = (self.policy)(&stanza) {
-            if let Some(answer) = stanza.error(&error) {
-                self.ladder.stanza(true, &answer.to_element());
-                machine.send(&answer);
-            }
+        let answer = match (self.policy)(&stanza) {
+            Verdict::Delivered => None,
+            Verdict::Refused(error) => stanza.error(&error),
+        };
+        if let Some(answer) = answer {
+            self.ladder.stanza(true, &answer.to_element());
+            machine.send(&answer);
         }
         let _ = self.arrived.send(stanza);
     }

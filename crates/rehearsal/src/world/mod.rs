@@ -296,7 +296,7 @@ impl World {
             Event::ToGateway(bytes) => self.datagram(&bytes),
             Event::ToPhones(bytes) => {
                 if let Some(answer) = self.phones.received(&bytes, &mut self.letters) {
-                    self.to_gateway(answer);
+                    self.phones_say(answer);
                 }
             }
             Event::ToServer(generation, bytes) => {
@@ -330,7 +330,7 @@ impl World {
             }
             Event::XmppWrites { letter, from, to } => {
                 if let Some((generation, bytes)) = self.server.write(letter, &from, &to, &mut self.letters) {
-                    self.to_component(generation, bytes);
+                    self.server_sends(generation, &bytes);
                 }
             }
         }
@@ -345,13 +345,13 @@ impl World {
 
     fn server_works(&mut self) {
         for (generation, bytes) in self.server.work(DOMAIN, &mut self.letters) {
-            self.to_component(generation, bytes);
+            self.server_sends(generation, &bytes);
         }
     }
 
     /// Bytes of the server on their way, in pieces as a network makes them, in order.
-    fn to_component(&mut self, generation: u64, bytes: Vec<u8>) {
-        let mut rest = &bytes[..];
+    fn server_sends(&mut self, generation: u64, bytes: &[u8]) {
+        let mut rest = bytes;
         while !rest.is_empty() {
             let n = 1 + self.chance.below(rest.len().min(1400) as u64) as usize;
             let (piece, after) = rest.split_at(n);
@@ -367,10 +367,10 @@ impl World {
             let after = Duration::from_micros(self.chance.below(5_000_000));
             self.datagram_event(after, Event::ToGateway(bytes.clone().into()));
         }
-        self.to_gateway(bytes);
+        self.phones_say(bytes);
     }
 
-    fn to_gateway(&mut self, bytes: Vec<u8>) {
+    fn phones_say(&mut self, bytes: Vec<u8>) {
         if !self.phones.gone {
             let bytes = Bytes::from(bytes);
             self.through_the_weather(|bytes| Event::ToGateway(bytes.clone()), &bytes);
