@@ -30,6 +30,8 @@ const MAY: &[(&str, &[&str])] = &[
             "verona-rehearsal",
         ],
     ),
+    // What measures the others stands on none of them.
+    ("verona-load", &[]),
     ("xtask", &[]),
 ];
 

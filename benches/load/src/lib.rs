@@ -1,0 +1,15 @@
+//! What the load generator and the do-nothing gateway are made of.
+//!
+//! The generator plays both sides of a gateway: SIP user agents, and the XMPP server that the gateway is a component of (XEP-0114). It
+//! stands on none of the project's own crates: what measures them must not share their faults.
+
+pub mod bytes;
+pub mod component;
+pub mod ledger;
+pub mod options;
+pub mod process;
+pub mod report;
+pub mod run;
+mod send;
+mod sip;
+mod xmpp;

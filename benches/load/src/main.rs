@@ -1,0 +1,28 @@
+//! The load generator's program.
+
+use std::io::Write;
+use std::process::ExitCode;
+use verona_load::options::{HELP, Options};
+use verona_load::{report, run};
+
+fn main() -> ExitCode {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.iter().any(|w| w == "--help" || w == "-h") {
+        let _ = writeln!(std::io::stdout(), "{HELP}");
+        return ExitCode::SUCCESS;
+    }
+    let complain = |what: String| {
+        let _ = writeln!(std::io::stderr(), "verona-load: {what}");
+        ExitCode::FAILURE
+    };
+    match Options::parse(words.into_iter()) {
+        Err(what) => complain(what),
+        Ok(options) => match run::run(options) {
+            Err(e) => complain(e.to_string()),
+            Ok((shared, measured)) => {
+                let _ = writeln!(std::io::stdout(), "{}", report::report(&shared, &measured));
+                ExitCode::SUCCESS
+            }
+        },
+    }
+}

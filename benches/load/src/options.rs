@@ -1,0 +1,156 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// What `--help` says.
+pub const HELP: &str = "verona-load: messages through a gateway between SIP and XMPP, and what became of each
+
+It plays the SIP side (127.0.0.1:5080) and the XMPP server that the gateway is a component of (127.0.0.1:5347, domain example.net,
+secret \"secret\"). One line of JSON comes out.
+
+  --way s2x|x2s|both   which way the messages go               s2x
+  --count N            how many, each way                      10000
+  --rate R             so many a second, whatever comes back;  0
+                       0: as many as --window lets
+  --window W           so many under way at once               64
+  --users N            on each side                            100
+  --body N             bytes of a message's text               64
+  --tcp                SIP over TCP                            UDP
+  --gateway A:P        where the gateway listens for SIP       127.0.0.1:5060
+  --listen A:P         where it sends to                       127.0.0.1:5080
+  --server A:P         where it finds its XMPP server          127.0.0.1:5347
+  --secret S           its secret                              secret
+  --sip-domain D       the component's domain                  example.net
+  --xmpp-domain D      the XMPP users' domain                  example.com
+  --patience S         how long nothing may happen             35
+  --watch PID          report this process's CPU and memory";
+
+/// Which way messages go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// From SIP to XMPP.
+    SipToXmpp,
+    /// From XMPP to SIP.
+    XmppToSip,
+}
+
+/// What the command line says.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The ways in use.
+    pub ways: Vec<Way>,
+    /// Messages each way.
+    pub count: usize,
+    /// Messages a second each way; 0 for a closed loop.
+    pub rate: f64,
+    /// Messages under way at once in a closed loop.
+    pub window: u64,
+    /// Users on each side.
+    pub users: usize,
+    /// Bytes of a text.
+    pub body: usize,
+    /// Whether SIP goes over TCP.
+    pub tcp: bool,
+    /// The gateway's SIP address.
+    pub gateway: SocketAddr,
+    /// Ours.
+    pub listen: SocketAddr,
+    /// Where the gateway finds its XMPP server.
+    pub server: SocketAddr,
+    /// Its secret there.
+    pub secret: String,
+    /// The domain of the SIP users.
+    pub sip_domain: String,
+    /// The domain of the XMPP users.
+    pub xmpp_domain: String,
+    /// How long nothing may happen until the rest is given up.
+    pub patience: Duration,
+    /// A process to watch.
+    pub watch: Option<u32>,
+}
+
+impl Options {
+    /// Reads the command line.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(mut words: impl Iterator<Item = String>) -> Result<Options, String> {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let mut options = Options {
+            ways: vec![Way::SipToXmpp],
+            count: 10_000,
+            rate: 0.0,
+            window: 64,
+            users: 100,
+            body: 64,
+            tcp: false,
+            gateway: local(5060),
+            listen: local(5080),
+            server: local(5347),
+            secret: "secret".to_owned(),
+            sip_domain: "example.net".to_owned(),
+            xmpp_domain: "example.com".to_owned(),
+            patience: Duration::from_secs(35),
+            watch: None,
+        };
+        while let Some(word) = words.next() {
+            if word == "--tcp" {
+                options.tcp = true;
+                continue;
+            }
+            let value = words.next().ok_or_else(|| format!("{word} needs a value, or is unknown"))?;
+            match word.as_str() {
+                "--way" => {
+                    options.ways = match value.as_str() {
+                        "s2x" => vec![Way::SipToXmpp],
+                        "x2s" => vec![Way::XmppToSip],
+                        "both" => vec![Way::SipToXmpp, Way::XmppToSip],
+                        _ => return Err(format!("--way {value}: s2x, x2s or both")),
+                    }
+                }
+                "--count" => options.count = number(&word, &value)?,
+                "--rate" => options.rate = number(&word, &value)?,
+                "--window" => options.window = number::<u64>(&word, &value)?.max(1),
+                "--users" => options.users = number::<usize>(&word, &value)?.max(1),
+                "--body" => options.body = number(&word, &value)?,
+                "--gateway" => options.gateway = number(&word, &value)?,
+                "--listen" => options.listen = number(&word, &value)?,
+                "--server" => options.server = number(&word, &value)?,
+                "--secret" => options.secret = value,
+                "--sip-domain" => options.sip_domain = value,
+                "--xmpp-domain" => options.xmpp_domain = value,
+                "--patience" => options.patience = Duration::from_secs(number(&word, &value)?),
+                "--watch" => options.watch = Some(number(&word, &value)?),
+                _ => return Err(format!("{word} is unknown")),
+            }
+        }
+        if [options.gateway, options.listen, options.server].iter().any(|a| !a.ip().is_loopback()) {
+            return Err("loopback addresses only: this is no tool to be pointed at others".to_owned());
+        }
+        Ok(options)
+    }
+}
+
+fn number<T: std::str::FromStr>(word: &str, value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| format!("{word} {value}: not what it takes"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Options, String> {
+        Options::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn the_command_line() {
+        let options = parse("--way both --rate 100.5 --tcp --watch 7").unwrap();
+        assert_eq!((options.ways.len(), options.rate, options.tcp, options.watch), (2, 100.5, true, Some(7)));
+        assert!(parse("--way up").is_err());
+        assert!(parse("--count").is_err());
+        assert!(parse("--count x").is_err());
+        assert!(parse("--gateway 192.0.2.1:5060").is_err());
+    }
+}

@@ -1,0 +1,119 @@
+//! Sending: by the clock, or as much as the window lets.
+
+use crate::bytes::escape;
+use crate::ledger::Ledger;
+use crate::options::Way;
+use crate::run::{Shared, lock};
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::thread;
+use std::time::Duration;
+
+/// How many messages go into one write where the transport is a stream.
+const BATCH: usize = 64;
+
+/// Sends all messages of one way.
+pub(crate) fn send(shared: &Arc<Shared>, way: Way) {
+    let ledger = shared.ledger(way);
+    let (rate, start) = (shared.options.rate, shared.now());
+    ledger.progress.store(start, SeqCst);
+    if rate <= 0.0 {
+        ledger.wakes(Some(thread::current()));
+    }
+    let total = ledger.marks.len();
+    let mut next = 0;
+    let mut buffer = Vec::with_capacity(1 << 16);
+    while next < total && !shared.over.load(SeqCst) {
+        let due = |n: usize| start + (n as f64 * 1e9 / rate) as u64;
+        let until = if rate > 0.0 {
+            ((shared.now() - start) as f64 / 1e9 * rate) as usize + 1
+        } else {
+            ledger.settled.load(SeqCst) + usize::try_from(shared.options.window).unwrap_or(usize::MAX)
+        };
+        let until = until.min(total).min(next + BATCH);
+        if until <= next {
+            if rate > 0.0 {
+                let wait = due(next).saturating_sub(shared.now()).clamp(50_000, 1_000_000);
+                thread::sleep(Duration::from_nanos(wait));
+            } else {
+                thread::park_timeout(Duration::from_millis(50));
+            }
+            continue;
+        }
+        let now = shared.now();
+        for message in next..until {
+            ledger.due[message].store(if rate > 0.0 { due(message) } else { now }, SeqCst);
+        }
+        // Before the bytes leave: an answer may be faster than the next line.
+        ledger.sent.store(until, SeqCst);
+        if write(shared, way, ledger, next..until, &mut buffer).is_err() {
+            break;
+        }
+        next = until;
+    }
+    ledger.all_sent.store(true, SeqCst);
+}
+
+fn write(
+    shared: &Shared,
+    way: Way,
+    ledger: &Ledger,
+    messages: std::ops::Range<usize>,
+    buffer: &mut Vec<u8>,
+) -> std::io::Result<()> {
+    buffer.clear();
+    match (way, &shared.udp, &shared.tcp) {
+        (Way::XmppToSip, ..) => {
+            messages.for_each(|m| stanza(shared, m, buffer));
+            shared.send_xmpp(buffer)
+        }
+        (Way::SipToXmpp, Some(udp), _) => {
+            for message in messages {
+                if shared.options.rate <= 0.0 {
+                    ledger.due[message].store(shared.now(), SeqCst);
+                }
+                buffer.clear();
+                request(shared, message, buffer);
+                // A full buffer is a lost datagram: SIP sends it again.
+                let _ = udp.send_to(buffer, shared.options.gateway);
+            }
+            Ok(())
+        }
+        (Way::SipToXmpp, None, Some(tcp)) => {
+            messages.for_each(|m| request(shared, m, buffer));
+            lock(tcp).write_all(buffer)
+        }
+        (Way::SipToXmpp, None, None) => Ok(()),
+    }
+}
+
+/// The SIP request of a message.
+pub(crate) fn request(shared: &Shared, message: usize, out: &mut Vec<u8>) {
+    let (sip, xmpp) = shared.addresses(message);
+    let (text, name, listen) = (shared.text(message), &shared.name, shared.options.listen);
+    let transport = if shared.options.tcp { "TCP" } else { "UDP" };
+    // Writing to a vector cannot fail.
+    let _ = write!(
+        out,
+        "MESSAGE sip:{xmpp} SIP/2.0\r\n\
+         Via: SIP/2.0/{transport} {listen};branch=z9hG4bK{name}.{message};rport\r\n\
+         Max-Forwards: 70\r\n\
+         From: <sip:{sip}>;tag={message}\r\n\
+         To: <sip:{xmpp}>\r\n\
+         Call-ID: {name}-{message}@load\r\n\
+         CSeq: 1 MESSAGE\r\n\
+         Content-Type: text/plain;charset=UTF-8\r\n\
+         Content-Length: {}\r\n\r\n{text}",
+        text.len()
+    );
+}
+
+/// The stanza of a message.
+fn stanza(shared: &Shared, message: usize, out: &mut Vec<u8>) {
+    let (sip, xmpp) = shared.addresses(message);
+    let name = &shared.name;
+    let _ = write!(out, "<message from='{xmpp}/r' to='{sip}' type='chat' id='{name}.{message}'><body>");
+    escape(shared.text(message).as_bytes(), out);
+    out.extend_from_slice(b"</body></message>");
+}
