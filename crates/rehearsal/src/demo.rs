@@ -168,7 +168,10 @@ impl Stage {
     }
 
     async fn to_sip(&self, user: &str, text: &str) -> io::Result<()> {
-        let (from, to) = (format!("juliet@{}/yn0cl4bnw0yr3vym", self.settings.xmpp_domain), format!("{user}@{}", self.settings.sip_domain));
+        let (from, to) = (
+            format!("juliet@{}/yn0cl4bnw0yr3vym", self.settings.xmpp_domain),
+            format!("{user}@{}", self.settings.sip_domain),
+        );
         let jid = |j: &str| Jid::parse(j).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e.to_string()));
         let body = Element::new("body", ns::CLIENT).with_text(text);
         let stanza = Stanza::message().with_from(jid(&from)?).with_to(jid(&to)?).with_id(format!("to-{user}"));
@@ -182,7 +185,8 @@ impl Stage {
     }
 
     async fn message(&self, user: &str, headers: &[(&str, &str)], text: &str) -> io::Result<SipText> {
-        let (from, to) = (format!("sip:romeo@{}", self.settings.sip_domain), format!("sip:{user}@{}", self.settings.xmpp_domain));
+        let (from, to) =
+            (format!("sip:romeo@{}", self.settings.sip_domain), format!("sip:{user}@{}", self.settings.xmpp_domain));
         self.phone.message(self.settings.gateway, &from, &to, headers, text).await
     }
 

@@ -11,9 +11,8 @@ const COLUMN: usize = 58;
 /// The most lines of a body that are shown.
 const BODY_LINES: usize = 14;
 /// The headers of a SIP message that are worth reading.
-const HEADERS: &[&str] = &[
-    "From", "To", "Call-ID", "Subject", "Content-Language", "Content-Type", "Contact", "Retry-After", "Accept",
-];
+const HEADERS: &[&str] =
+    &["From", "To", "Call-ID", "Subject", "Content-Language", "Content-Type", "Contact", "Retry-After", "Accept"];
 
 /// A side of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -213,11 +212,16 @@ mod tests {
     fn both_sides_are_shown() {
         let ladder = Ladder::new();
         let body = Element::new("body", "jabber:client").with_text("Art thou not\u{1B}[31m Romeo?");
-        ladder.stanza(true, &Element::new("message", "jabber:client").with_attr("to", "romeo@example.net").with_child(body));
+        ladder.stanza(
+            true,
+            &Element::new("message", "jabber:client").with_attr("to", "romeo@example.net").with_child(body),
+        );
         let sip = b"MESSAGE sip:romeo@example.net SIP/2.0\r\nVia: x\r\nFrom: <sip:juliet@example.com>\r\n\r\nArt thou not Romeo?";
         ladder.sip(false, &SipText::parse(sip).unwrap());
         let text = ladder.text();
-        for part in ["<message to='romeo@example.net'>", "MESSAGE sip:romeo@example.net SIP/2.0", "not\u{FFFD}[31m Romeo?"] {
+        for part in
+            ["<message to='romeo@example.net'>", "MESSAGE sip:romeo@example.net SIP/2.0", "not\u{FFFD}[31m Romeo?"]
+        {
             assert!(text.contains(part), "{part} in\n{text}");
         }
         assert!(!text.contains("Via:"), "what is not worth reading is left out");

@@ -38,8 +38,12 @@ async fn shell(udp: UdpSocket, phone: SocketAddr, server: SocketAddr) {
             while let Some(output) = gateway.poll() {
                 idle = false;
                 match output {
-                    Output::Sip { to: SendTo::Flow { flow, .. }, bytes, .. } => drop(udp.send_to(&bytes, flow.remote).await),
-                    Output::Sip { to: SendTo::Target(target), bytes, .. } => drop(udp.send_to(&bytes, target.remote).await),
+                    Output::Sip { to: SendTo::Flow { flow, .. }, bytes, .. } => {
+                        drop(udp.send_to(&bytes, flow.remote).await)
+                    }
+                    Output::Sip { to: SendTo::Target(target), bytes, .. } => {
+                        drop(udp.send_to(&bytes, target.remote).await)
+                    }
                     Output::Stanza { bytes, token, .. } => component.send(now(), &bytes, Some(token)).unwrap(),
                     Output::Note(_) => {}
                 }

@@ -42,7 +42,12 @@ fn afterwards(mut world: World, seed: u64) -> Report {
     world.weather(Weather::FAIR);
     world.run(secs(150));
     let before = world.report();
-    println!("seed {seed}: {before:?}, SIP users got {:?}, XMPP users {} errors, {:?}", world.codes(), world.errors(), world.peaks);
+    println!(
+        "seed {seed}: {before:?}, SIP users got {:?}, XMPP users {} errors, {:?}",
+        world.codes(),
+        world.errors(),
+        world.peaks
+    );
     assert_eq!(before.wrong, [], "seed {seed}: {before:?}");
     assert_eq!(world.kept(), [0; 5], "seed {seed}: nothing is kept");
     traffic(&mut world, 2, secs(5));
@@ -107,7 +112,10 @@ fn the_xmpp_server_restarts_in_traffic() {
         let codes = world.codes().clone();
         let report = afterwards(world, seed);
         assert!(report.failed > 0 && report.delivered > 200, "seed {seed}: {report:?}");
-        assert!(codes.keys().all(|c| matches!(c, 200 | 503)), "seed {seed}: the SIP users are told to try again: {codes:?}");
+        assert!(
+            codes.keys().all(|c| matches!(c, 200 | 503)),
+            "seed {seed}: the SIP users are told to try again: {codes:?}"
+        );
     }
 }
 

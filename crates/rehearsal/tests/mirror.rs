@@ -13,9 +13,9 @@ use sip::agent::{Flow, SendTo, Target, Transport};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use stox::network::Network;
 use stox::config::{Link, Peer};
 use stox::gateway::{Gateway, Input, Output};
+use stox::network::Network;
 use xml::Element;
 use xmpp::jid::Jid;
 use xmpp::ns;
@@ -43,7 +43,8 @@ fn gateway(own: &str, other: &str, at: usize, next_hop: usize) -> Gateway {
     let config = &mut settings.config;
     config.xmpp_domains = vec![own.into()];
     config.links = vec![Link { domain: other.into(), allow_from: Vec::new() }];
-    config.peers = vec![Peer { source: Network { address: [192, 0, 2, 0].into(), prefix: 24 }, domains: vec![other.into()] }];
+    config.peers =
+        vec![Peer { source: Network { address: [192, 0, 2, 0].into(), prefix: 24 }, domains: vec![other.into()] }];
     config.message.max_request = 60_000;
     if let Some(proxy) = &mut config.proxy {
         proxy.target = Target { transport: Transport::Tcp, remote: PLACES[next_hop].into() };
@@ -113,7 +114,8 @@ impl Mirror {
                 }
             }
             Output::Stanza { bytes, token, .. } => {
-                let text = format!("<stream xmlns='{}'>{}</stream>", ns::COMPONENT_ACCEPT, String::from_utf8(bytes).unwrap());
+                let text =
+                    format!("<stream xmlns='{}'>{}</stream>", ns::COMPONENT_ACCEPT, String::from_utf8(bytes).unwrap());
                 let limits = xml::Limits { stanza_bytes: 1 << 20, ..xml::Limits::default() };
                 let stream = Element::parse(text.as_bytes(), &limits).unwrap();
                 let element = stream.elements().next().unwrap().clone();
@@ -249,7 +251,8 @@ fn receipts_go_round() {
     let receipt = mirror.stanzas[0].pop().unwrap();
     assert_eq!(receipt.child("received", RECEIPTS).unwrap().attr("id"), Some("m1"));
     // Gateway 1 sends CPIM, so gateway 0 asks in its way, and the receipt is the one of the other user's program.
-    let cpim = "From: <sip:romeo@b.example>\r\nTo: <sip:juliet@a.example>\r\n\r\nContent-Type: text/plain\r\n\r\nI take thee";
+    let cpim =
+        "From: <sip:romeo@b.example>\r\nTo: <sip:juliet@a.example>\r\n\r\nContent-Type: text/plain\r\n\r\nI take thee";
     let teach = format!(
         "MESSAGE sip:juliet@a.example SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.3;branch=z9hG4bKteach\r\nMax-Forwards: 70\r\n\
          From: <sip:romeo@b.example>;tag=1\r\nTo: <sip:juliet@a.example>\r\nCall-ID: teach\r\nCSeq: 1 MESSAGE\r\n\
@@ -312,13 +315,18 @@ fn sip_comes_through_xmpp() {
 
 /// Text that XML can hold, without CR (whose line ends are made alike) and not blank at its ends (header values are trimmed).
 fn line() -> impl Strategy<Value = String> {
-    "[\\PC]{1,30}".prop_filter("blank ends", |s| s.trim() == s && !s.chars().any(|c| c.is_control() || ('\u{FDD0}'..='\u{FDEF}').contains(&c) || (c as u32) & 0xFFFE == 0xFFFE))
+    "[\\PC]{1,30}".prop_filter("blank ends", |s| {
+        s.trim() == s
+            && !s
+                .chars()
+                .any(|c| c.is_control() || ('\u{FDD0}'..='\u{FDEF}').contains(&c) || (c as u32) & 0xFFFE == 0xFFFE)
+    })
 }
 
 fn lines() -> impl Strategy<Value = String> {
-    prop::collection::vec("[\\PC\t]{0,40}", 1..4).prop_map(|l| l.join("\n")).prop_filter("empty", |s| {
-        !s.is_empty() && s.chars().all(xml::is_xml_char)
-    })
+    prop::collection::vec("[\\PC\t]{0,40}", 1..4)
+        .prop_map(|l| l.join("\n"))
+        .prop_filter("empty", |s| !s.is_empty() && s.chars().all(xml::is_xml_char))
 }
 
 fn lang() -> impl Strategy<Value = String> {
@@ -327,7 +335,11 @@ fn lang() -> impl Strategy<Value = String> {
 
 /// An address that RFC 7622 allows and that SIP can carry.
 fn jid(domain: &'static str) -> impl Strategy<Value = String> {
-    let local = prop_oneof!["[a-z0-9._~!$*()+,;=?{|}^`#%-]{1,12}", "[a-zà-öø-ÿα-ω一-十]{1,8}", "[a-z]{1,4}\\\\(20|22|26|27|2f|3a|3c|3e|40|5c20)[a-z]{1,4}"];
+    let local = prop_oneof![
+        "[a-z0-9._~!$*()+,;=?{|}^`#%-]{1,12}",
+        "[a-zà-öø-ÿα-ω一-十]{1,8}",
+        "[a-z]{1,4}\\\\(20|22|26|27|2f|3a|3c|3e|40|5c20)[a-z]{1,4}"
+    ];
     let resource = prop::option::of("[\\PC]{1,20}");
     (local, resource).prop_filter_map("no address", move |(local, resource)| {
         let text = match resource {
@@ -346,7 +358,12 @@ fn fields() -> impl Strategy<Value = Fields> {
     // An id that takes more than 64 bytes in a branch is not carried: a MESSAGE has room for 1300.
     let id = prop_oneof!["[\\PC]{1,5}", "[ -~]{1,21}", "[0-9a-f]{8}-[0-9a-f]{27}"];
     let names = (prop::option::of(id), line(), prop::option::of(line()));
-    let texts = (prop::option::of(lang()), lines(), prop::collection::btree_map(lang(), lines(), 0..3), prop::option::of(line()));
+    let texts = (
+        prop::option::of(lang()),
+        lines(),
+        prop::collection::btree_map(lang(), lines(), 0..3),
+        prop::option::of(line()),
+    );
     (addresses, names, texts).prop_map(|((from, to), (id, thread, subject), (lang, body, more, rich))| {
         let mut bodies: BTreeMap<_, _> = more.into_iter().map(|(l, b)| (Some(l), b)).collect();
         bodies.insert(lang.clone(), body);

@@ -9,7 +9,8 @@ fn request_bytes(length: usize, transport: &str) -> Option<usize> {
     let mut player = Player::new(Settings::default());
     player.part(&format!("set transport {transport}")).unwrap();
     let body = "x".repeat(length);
-    let stanza = format!("<message from='juliet@example.com/b' to='romeo@example.net' id='m1'><body>{body}</body></message>");
+    let stanza =
+        format!("<message from='juliet@example.com/b' to='romeo@example.net' id='m1'><body>{body}</body></message>");
     player.xmpp_sends("juliet", &stanza, false).unwrap();
     let got = player.sip_gets("romeo", "MESSAGE sip:romeo@example.net SIP/2.0", false);
     match got {

@@ -98,9 +98,10 @@ fn play(failures: &mut Vec<String>, name: &str, scene: &str) {
 fn table_2_every_condition_bare_and_full() {
     let mut failures = Vec::new();
     for &(condition, bare, full) in TABLE_2 {
-        for (uri, jid, code) in
-            [("juliet@example.com", "juliet@example.com", bare), ("juliet@example.com;gr=b", "juliet@example.com/b", full)]
-        {
+        for (uri, jid, code) in [
+            ("juliet@example.com", "juliet@example.com", bare),
+            ("juliet@example.com;gr=b", "juliet@example.com/b", full),
+        ] {
             let scene = format!(
                 "romeo sends
     MESSAGE sip:{uri} SIP/2.0
@@ -128,8 +129,14 @@ romeo gets
 fn statuses_bring_what_belongs_to_them() {
     let mut failures = Vec::new();
     for (condition, header) in [
-        ("<redirect xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>xmpp:nurse@example.com</redirect>", "Contact: <sip:nurse@example.com>"),
-        ("<gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>xmpp:nurse@example.com</gone>", "Contact: <sip:nurse@example.com>"),
+        (
+            "<redirect xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>xmpp:nurse@example.com</redirect>",
+            "Contact: <sip:nurse@example.com>",
+        ),
+        (
+            "<gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>xmpp:nurse@example.com</gone>",
+            "Contact: <sip:nurse@example.com>",
+        ),
         ("<feature-not-implemented xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>", "Allow: *MESSAGE*"),
     ] {
         let scene = format!(

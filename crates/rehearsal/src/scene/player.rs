@@ -154,7 +154,9 @@ impl Player {
 
     fn step(&mut self, action: &Action) -> Check {
         match action {
-            Action::Sends { actor, block, escaped } if block.starts_with('<') => self.xmpp_sends(actor, block, *escaped),
+            Action::Sends { actor, block, escaped } if block.starts_with('<') => {
+                self.xmpp_sends(actor, block, *escaped)
+            }
             Action::Sends { actor, block, escaped } => self.sip_sends(actor, block, *escaped),
             Action::SendsAgain { actor } => self.sends_again(actor),
             Action::Gets { actor, block, .. } if block.starts_with('<') => self.xmpp_gets(actor, block),
@@ -217,7 +219,8 @@ impl Player {
     }
 
     fn sip_arrives(&mut self, to: &SendTo, bytes: &Bytes) {
-        let broken = || SipText { start: "what the gateway sent is no SIP".into(), headers: vec![], body: bytes.to_vec() };
+        let broken =
+            || SipText { start: "what the gateway sent is no SIP".into(), headers: vec![], body: bytes.to_vec() };
         let mut message = SipText::parse(bytes).unwrap_or_else(broken);
         let expected = match to {
             SendTo::Target(t) => self.settings.config.proxy.as_ref().is_some_and(|p| p.target == *t),
@@ -266,7 +269,8 @@ impl Player {
             match name.strip_prefix('!') {
                 Some(name) => without.push(name.to_ascii_lowercase()),
                 None => {
-                    let value = fill(value.trim(), &self.captures).map_err(|n| format!("nothing was captured as ${n}"))?;
+                    let value =
+                        fill(value.trim(), &self.captures).map_err(|n| format!("nothing was captured as ${n}"))?;
                     own.push((name.trim().to_owned(), value));
                 }
             }
@@ -349,7 +353,8 @@ impl Player {
             return Err("a stanza has no escapes".to_owned());
         }
         let mut element = stanza::read_template(block)?;
-        stanza::fill_element(&mut element, &self.captures).map_err(|name| format!("nothing was captured as ${name}"))?;
+        stanza::fill_element(&mut element, &self.captures)
+            .map_err(|name| format!("nothing was captured as ${name}"))?;
         self.sent.insert(actor.to_owned(), Sent::Xmpp(element.clone()));
         self.stanza(element)
     }
@@ -515,7 +520,11 @@ fn shows(head: &[String], body: Option<&[u8]>, actual: &SipText, captures: &mut 
                 Ok(text) => fits(text, &actual.text(), false, captures),
                 Err(_) => wanted == actual.body,
             };
-            if same { Ok(()) } else { Err(format!("the body is {:?}, not {:?}", actual.text(), String::from_utf8_lossy(wanted))) }
+            if same {
+                Ok(())
+            } else {
+                Err(format!("the body is {:?}, not {:?}", actual.text(), String::from_utf8_lossy(wanted)))
+            }
         }
     }
 }
@@ -532,7 +541,8 @@ mod tests {
 
     #[test]
     fn a_scene_that_is_right_passes() {
-        let rest = "juliet gets\n    <message><body>hi</body></message>\njuliet takes\nromeo gets\n    SIP/2.0 200 OK\n";
+        let rest =
+            "juliet gets\n    <message><body>hi</body></message>\njuliet takes\nromeo gets\n    SIP/2.0 200 OK\n";
         assert_eq!(play(&format!("{ASK}{rest}")), Ok(()));
     }
 
@@ -544,8 +554,16 @@ mod tests {
             ("juliet gets\n    <message><body>ho</body></message>\n", 5, "another text"),
             ("juliet gets\n    <message/>\n", 0, "an answer that nobody got"),
             ("juliet gets\n    <message/>\njuliet takes\nromeo gets\n    SIP/2.0 202 *\n", 8, "another status"),
-            ("juliet gets\n    <message/>\njuliet takes\nromeo gets\n    SIP/2.0 200 OK\n    Subject: x\n", 8, "no such header"),
-            ("juliet gets\n    <message/>\njuliet takes\nromeo gets\n    SIP/2.0 200 OK\n    !CSeq:\n", 8, "a header too many"),
+            (
+                "juliet gets\n    <message/>\njuliet takes\nromeo gets\n    SIP/2.0 200 OK\n    Subject: x\n",
+                8,
+                "no such header",
+            ),
+            (
+                "juliet gets\n    <message/>\njuliet takes\nromeo gets\n    SIP/2.0 200 OK\n    !CSeq:\n",
+                8,
+                "a header too many",
+            ),
             ("tybalt gets\n    <message/>\n", 5, "not for him"),
             ("romeo sends\n    SIP/2.0 200 OK\n", 5, "nothing to answer"),
             ("set nothing 1\n", 5, "no such setting"),

@@ -101,7 +101,8 @@ fn action(line: &str, block: Option<&str>) -> Result<Action, String> {
         words.remove(0);
     }
     let no_block = |action| if block.is_none() { Ok(action) } else { Err("no block belongs here".to_owned()) };
-    let need_block = || block.map(str::to_owned).ok_or_else(|| "a block must follow, indented by four spaces".to_owned());
+    let need_block =
+        || block.map(str::to_owned).ok_or_else(|| "a block must follow, indented by four spaces".to_owned());
     match words[..] {
         ["silence"] => no_block(Action::Silence),
         ["wait", d] => no_block(Action::Wait(duration(d).ok_or("wait takes a time such as 500ms, 31s, 1h")?)),
@@ -118,7 +119,9 @@ fn action(line: &str, block: Option<&str>) -> Result<Action, String> {
             no_block(Action::GetsAgain { actor: actor.to_owned(), times })
         }
         [actor, "sends"] => Ok(Action::Sends { actor: actor.to_owned(), block: need_block()?, escaped: false }),
-        [actor, "sends", "escaped"] => Ok(Action::Sends { actor: actor.to_owned(), block: need_block()?, escaped: true }),
+        [actor, "sends", "escaped"] => {
+            Ok(Action::Sends { actor: actor.to_owned(), block: need_block()?, escaped: true })
+        }
         [actor, "gets"] => Ok(Action::Gets { actor: actor.to_owned(), block: need_block()?, escaped: false }),
         [actor, "gets", "escaped"] => Ok(Action::Gets { actor: actor.to_owned(), block: need_block()?, escaped: true }),
         _ => Err(format!("not understood: {line}")),

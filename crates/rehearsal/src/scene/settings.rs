@@ -36,7 +36,10 @@ impl Default for Settings {
         let config = Config {
             xmpp_domains: vec!["example.com".into(), "xmpp.example".into()],
             links: sip_domains().into_iter().map(|domain| Link { domain, allow_from: Vec::new() }).collect(),
-            peers: vec![Peer { source: Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 }, domains: sip_domains() }],
+            peers: vec![Peer {
+                source: Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 },
+                domains: sip_domains(),
+            }],
             proxy: Some(Proxy { target: Target { transport: Transport::Udp, remote: PROXY.into() }, route: None }),
             phone_domain: None,
             message: message::Options::default(),
@@ -46,7 +49,11 @@ impl Default for Settings {
         };
         let host = Host::V4(GATEWAY.0.into());
         let sent_by = [Transport::Udp, Transport::Tcp].map(|t| (t, host.clone(), Some(GATEWAY.1)));
-        let sip = agent::Config { sent_by: sent_by.into(), schemes: vec!["im".into(), "tel".into()], ..agent::Config::default() };
+        let sip = agent::Config {
+            sent_by: sent_by.into(),
+            schemes: vec!["im".into(), "tel".into()],
+            ..agent::Config::default()
+        };
         Settings { config, sip, source: PROXY.into(), transport: Transport::Udp }
     }
 }

@@ -93,7 +93,8 @@ impl Phone {
         let tcp = TcpListener::bind(address).await?;
         let (arrived, arrivals) = mpsc::unbounded_channel();
         // The branches of two runs must differ: the gateway remembers what it answered.
-        let salt = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+        let salt =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
         let inner = Arc::new(Inner {
             udp,
             address,

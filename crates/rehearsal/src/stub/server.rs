@@ -160,7 +160,11 @@ impl End {
                     ServerOutput::Bytes(bytes) => stream.write_all(&bytes).await?,
                     ServerOutput::Up => {
                         self.up.send_replace(true);
-                        self.ladder.note(Side::Xmpp, false, &format!("(component {} is here)", self.settings.component));
+                        self.ladder.note(
+                            Side::Xmpp,
+                            false,
+                            &format!("(component {} is here)", self.settings.component),
+                        );
                     }
                     ServerOutput::Stanza(stanza) => self.stanza(&mut machine, stanza),
                     ServerOutput::Close(_) => return stream.shutdown().await,

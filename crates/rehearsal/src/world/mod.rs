@@ -430,8 +430,12 @@ impl World {
             while let Some(output) = self.shards[shard].poll() {
                 acted = true;
                 match output {
-                    Output::Sip { bytes, .. } => self.through_the_weather(|bytes| Event::ToPhones(bytes.clone()), &bytes),
-                    Output::Stanza { bytes, token, .. } if self.queue.len() < QUEUE => self.queue.push_back((bytes, token)),
+                    Output::Sip { bytes, .. } => {
+                        self.through_the_weather(|bytes| Event::ToPhones(bytes.clone()), &bytes)
+                    }
+                    Output::Stanza { bytes, token, .. } if self.queue.len() < QUEUE => {
+                        self.queue.push_back((bytes, token))
+                    }
                     Output::Stanza { token, .. } => self.tell(token, Input::Lost(token)),
                     Output::Note(_) => {}
                 }

@@ -37,7 +37,14 @@ pub(super) struct XmppSide {
 
 impl XmppSide {
     /// The gateway connects. Whether somebody listens.
-    pub(super) fn accept(&mut self, generation: u64, domain: &str, secret: &str, tokens: &mut Tokens, now: Time) -> bool {
+    pub(super) fn accept(
+        &mut self,
+        generation: u64,
+        domain: &str,
+        secret: &str,
+        tokens: &mut Tokens,
+        now: Time,
+    ) -> bool {
         if !self.gone {
             let machine = Server::new(domain, Secret::new(secret), Limits::default(), tokens, now);
             self.connections.push(Connection { generation, machine, inbox: Vec::new(), alive: true, up: false });
