@@ -431,7 +431,7 @@ impl World {
                 acted = true;
                 match output {
                     Output::Sip { bytes, .. } => {
-                        self.through_the_weather(|bytes| Event::ToPhones(bytes.clone()), &bytes)
+                        self.through_the_weather(|bytes| Event::ToPhones(bytes.clone()), &bytes);
                     }
                     Output::Stanza { bytes, token, .. } if self.queue.len() < QUEUE => {
                         self.queue.push_back((bytes, token))
