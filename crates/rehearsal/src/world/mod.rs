@@ -434,7 +434,7 @@ impl World {
                         self.through_the_weather(|bytes| Event::ToPhones(bytes.clone()), &bytes);
                     }
                     Output::Stanza { bytes, token, .. } if self.queue.len() < QUEUE => {
-                        self.queue.push_back((bytes, token))
+                        self.queue.push_back((bytes, token));
                     }
                     Output::Stanza { token, .. } => self.tell(token, Input::Lost(token)),
                     Output::Note(_) => {}
