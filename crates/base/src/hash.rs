@@ -115,6 +115,16 @@ impl<K: Eq + Hash, V> Table<K, V> {
         value
     }
 
+    /// Takes everything out, in the order of the keys.
+    pub fn take_sorted(&mut self) -> Vec<(K, V)>
+    where
+        K: Ord,
+    {
+        let mut all: Vec<(K, V)> = self.map.drain().collect();
+        all.sort_by(|(a, _), (b, _)| a.cmp(b));
+        all
+    }
+
     /// How many keys have a value.
     pub fn len(&self) -> usize {
         self.map.len()
@@ -143,6 +153,16 @@ mod tests {
         assert_ne!(k.fingerprint(&[b"ab", b"c"]), k.fingerprint(&[b"a", b"bc"]));
         assert_ne!(k.fingerprint(&[b"ab"]), HashKey::new(1, 3).fingerprint(&[b"ab"]));
         assert_eq!(format!("{k:?}"), "HashKey(secret)");
+    }
+
+    #[test]
+    fn all_of_a_table_comes_in_order() {
+        let mut t = Table::new(HashKey::new(1, 2));
+        for i in [3, 1, 2] {
+            t.insert(i, i * 10);
+        }
+        assert_eq!(t.take_sorted(), [(1, 10), (2, 20), (3, 30)]);
+        assert!(t.is_empty());
     }
 
     #[test]

@@ -175,12 +175,13 @@ impl Daemon {
     }
 
     /// Ends: nothing new is begun, what is under way has `limits.drain` to end, then the streams are closed. Returns how many
-    /// messages were still under way.
+    /// messages were still under way; their senders were told.
     pub async fn stop(mut self) -> usize {
-        self.state.start_draining();
         for shard in &self.shards {
             let _ = shard.send(Order::Drain).await;
         }
+        // Told when it is true.
+        self.state.start_draining();
         let until = tokio::time::Instant::now() + self.config.limits.drain;
         let left = loop {
             let mut left = 0;
@@ -192,6 +193,13 @@ impl Daemon {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         };
+        if left > 0 {
+            for shard in &self.shards {
+                let (done, is_done) = oneshot::channel();
+                let _ = shard.send(Order::Abandon(done)).await;
+                let _ = is_done.await;
+            }
+        }
         let _ = self.stop_links.send(true);
         let closed = async { while self.links.join_next().await.is_some() {} };
         let _ = tokio::time::timeout(Duration::from_secs(3), closed).await;

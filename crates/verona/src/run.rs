@@ -41,13 +41,6 @@ pub fn run(options: &Options) -> Exit {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let _pid_file = match options.pid_file.as_deref().map(PidFile::create).transpose() {
-        Ok(file) => file,
-        Err(e) => {
-            tracing::error!(error = %e, "the pid file cannot be written");
-            return Exit::Failed;
-        }
-    };
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -85,6 +78,11 @@ async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(
         tokio::spawn(admin.serve(async move { drop(stopped.wait_for(|stop| *stop).await) }));
     }
     let mut daemon = Daemon::start(&config, Arc::clone(&state), Arc::clone(&meters)).await.map_err(|e| e.to_string())?;
+    // Only now, so that a second gateway by mistake, which gets no sockets, leaves the first one's file alone.
+    let _pid_file = match options.pid_file.as_deref().map(PidFile::create).transpose() {
+        Ok(file) => file,
+        Err(e) => return Err(format!("the pid file cannot be written: {e}")),
+    };
     tokio::spawn(notify::watch(Arc::clone(&state)));
     notify::ready();
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "running");
@@ -92,14 +90,11 @@ async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(
         tokio::select! {
             _ = hangup.recv() => {
                 notify::reloading();
-                if let Some(new) = reload(options, &config, &meters) {
-                    match daemon.reconfigure(&new).await {
-                        Ok(()) => {
-                            log.set_level(&new.log);
-                            config = new;
-                        }
-                        Err(e) => tracing::error!(error = %e, "reload refused"),
-                    }
+                let new = reload(options, &config, &mut daemon).await;
+                meters.reloaded(new.is_some());
+                if let Some(new) = new {
+                    log.set_level(&new.log);
+                    config = Arc::new(new);
                 }
                 notify::ready();
             }
@@ -115,25 +110,28 @@ async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(
     Ok(())
 }
 
-/// Reads the configuration again. `None`, and a log that says why, where it is not to be used.
-fn reload(options: &Options, old: &Config, meters: &Meters) -> Option<Arc<Config>> {
-    let plan = config::reload(old, &options.config);
-    let applied = plan.as_ref().is_ok_and(config::ReloadPlan::applicable);
-    meters.reloaded(applied);
-    match plan {
+/// Reads the configuration again, for the gateway to go over to. `None`, and a log that says why, where it stays with the old one.
+async fn reload(options: &Options, old: &Config, daemon: &mut Daemon) -> Option<Config> {
+    match config::reload(old, &options.config) {
         Err(mistakes) => {
             for mistake in mistakes.0 {
                 tracing::error!("reload refused: {mistake}");
             }
             None
         }
-        Ok(plan) if !applied => {
+        Ok(plan) if !plan.applicable() => {
             tracing::error!(keys = plan.restart.join(", "), "reload refused: these keys need a restart");
             None
         }
-        Ok(plan) => {
-            tracing::info!(changed = plan.live.join(", "), "reloaded");
-            Some(Arc::new(plan.config))
-        }
+        Ok(plan) => match daemon.reconfigure(&plan.config).await {
+            Ok(()) => {
+                tracing::info!(changed = plan.live.join(", "), "reloaded");
+                Some(plan.config)
+            }
+            Err(e) => {
+                tracing::error!(error = %e, "reload refused");
+                None
+            }
+        },
     }
 }

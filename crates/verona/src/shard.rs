@@ -27,6 +27,8 @@ pub(crate) enum Order {
     Drain,
     /// Say how many messages are under way: also the proof that the shard lives.
     UnderWay(oneshot::Sender<usize>),
+    /// Give up what is under way, tell each sender, and say when that is done.
+    Abandon(oneshot::Sender<()>),
 }
 
 /// A shard's way out.
@@ -43,17 +45,21 @@ pub(crate) struct Maker {
     tokens: Tokens,
     state: Arc<State>,
     meters: Arc<Meters>,
+    draining: bool,
 }
 
 impl Maker {
     pub(crate) fn new(config: Arc<Config>, agent: agent::Config, tokens: Tokens, state: Arc<State>, meters: Arc<Meters>) -> Maker {
-        Maker { config, agent, tokens, state, meters }
+        Maker { config, agent, tokens, state, meters, draining: false }
     }
 
     fn make(&mut self, clock: Clock) -> Gateway {
         let mut gateway = Gateway::new(Arc::clone(&self.config), self.agent.clone(), self.tokens.fork());
         for link in (0..self.config.links.len()).filter(|link| self.state.links().get(*link).is_some_and(crate::state::Link::is_up)) {
             gateway.handle(clock.now(), Input::LinkUp(link));
+        }
+        if self.draining {
+            gateway.drain();
         }
         gateway
     }
@@ -86,18 +92,9 @@ impl Shard {
             let deadline = self.gateway.deadline().map(|at| self.clock.instant(at));
             tokio::select! {
                 biased;
-                Some(order) = orders.recv() => match order {
-                    Order::Reconfigure(config) => {
-                        self.maker.config = Arc::clone(&config);
-                        self.gateway.reconfigure(config);
-                    }
-                    Order::Drain => self.gateway.drain(),
-                    Order::UnderWay(answer) => {
-                        let _ = answer.send(self.gateway.under_way());
-                    }
-                },
+                Some(order) = orders.recv() => self.order(order),
                 batch = inputs.recv() => match batch {
-                    Some(batch) => self.guarded(|shard| shard.batch(batch)),
+                    Some(batch) => self.batch(batch),
                     None => return,
                 },
                 () = sleep(deadline), if deadline.is_some() => self.guarded(|shard| shard.gateway.timeout(shard.clock.now())),
@@ -107,30 +104,64 @@ impl Shard {
         }
     }
 
-    /// Runs a step. A panic is a fault of ours: it is counted, and the shard begins anew without what was under way. SIP senders
-    /// of that get no answer, which is an error to them; the other shards do not notice.
-    fn guarded(&mut self, step: impl FnOnce(&mut Shard)) {
-        if catch_unwind(AssertUnwindSafe(|| step(self))).is_err() {
-            let lost = self.gateway.under_way();
-            self.maker.meters.panicked();
-            tracing::error!(lost, "a shard panicked and begins anew");
-            self.gateway = self.maker.make(self.clock);
+    fn order(&mut self, order: Order) {
+        match order {
+            Order::Reconfigure(config) => {
+                self.maker.config = Arc::clone(&config);
+                self.guarded(|shard| shard.gateway.reconfigure(config));
+            }
+            Order::Drain => {
+                self.maker.draining = true;
+                self.gateway.drain();
+            }
+            Order::UnderWay(answer) => {
+                let _ = answer.send(self.gateway.under_way());
+            }
+            Order::Abandon(done) => {
+                self.guarded(|shard| shard.gateway.abandon(shard.clock.now()));
+                self.guarded(Shard::drain);
+                let _ = done.send(());
+            }
         }
+    }
+
+    /// Runs a step. A panic is a fault of ours: it is counted, the senders of what was under way are told as far as that still
+    /// works, and the shard begins anew. The rest of the batch and the other shards do not notice.
+    fn guarded(&mut self, step: impl FnOnce(&mut Shard)) {
+        if catch_unwind(AssertUnwindSafe(|| step(self))).is_ok() {
+            return;
+        }
+        let lost = self.gateway.under_way();
+        let tell = AssertUnwindSafe(|| {
+            self.gateway.abandon(self.clock.now());
+            self.drain();
+        });
+        let told = catch_unwind(tell).is_ok();
+        self.maker.meters.panicked();
+        tracing::error!(lost, told, "a shard panicked and begins anew");
+        self.gateway = self.maker.make(self.clock);
     }
 
     fn batch(&mut self, batch: Batch) {
         for input in batch.inputs {
-            let now = self.clock.now();
-            // Under load the timers would starve behind the traffic.
-            if self.gateway.deadline().is_some_and(|at| at <= now) {
-                self.gateway.timeout(now);
-            }
-            if trace::on() {
-                trace::input(&input);
-            }
-            self.gateway.handle(now, input);
-            self.drain();
+            self.guarded(|shard| shard.input(input));
         }
+    }
+
+    fn input(&mut self, input: Input) {
+        let now = self.clock.now();
+        // Under load the timers would starve behind the traffic.
+        if self.gateway.deadline().is_some_and(|at| at <= now) {
+            self.gateway.timeout(now);
+        }
+        if trace::on() {
+            trace::input(&input);
+        }
+        if matches!(input, Input::SipRejected(..)) {
+            self.maker.meters.sip_rejected.increment(1);
+        }
+        self.gateway.handle(now, input);
+        self.drain();
     }
 
     /// Does what the gateway asks for, until it asks for nothing.
@@ -184,7 +215,7 @@ fn note_to(meters: &Meters, note: Note) {
         Note::Delivered { to, micros } => meters.delivered(towards(to), Duration::from_micros(micros)),
         Note::Failed { by, code } => meters.failed(towards(by), code),
         // Who is refused is who sent.
-        Note::Refused { refusal, towards: sender } => meters.refused(away_from(sender), refusal),
+        Note::Refused { refusal, towards: sender, message } => meters.refused(away_from(sender), refusal, message),
         Note::Ignored { why } => meters.ignored(why),
         Note::AnswerDropped => meters.answer_dropped(),
     }

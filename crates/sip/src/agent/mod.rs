@@ -358,6 +358,11 @@ impl Agent {
         }
     }
 
+    /// What Retry-After says from now on, in seconds.
+    pub fn set_retry_after(&mut self, seconds: u32) {
+        self.config.retry_after = seconds;
+    }
+
     /// A message came. Its headers are validated here: what is wrong in a request is answered 400, what is wrong in a response drops it.
     pub fn received(&mut self, now: Time, message: Message, flow: Flow) {
         self.memory.forget(now);

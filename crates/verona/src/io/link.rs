@@ -14,7 +14,7 @@ use stox::gateway::{Gateway, Input};
 use tokio::net::TcpStream;
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use xmpp::stream::component::{Component, Output};
+use xmpp::stream::component::{Component, DownReason, Output};
 
 /// Stanzas that may wait for the stream; beyond, they are lost at once and their senders told.
 pub(crate) const QUEUE: usize = 16_384;
@@ -163,7 +163,13 @@ impl Link {
                     }
                     self.state.link_down(self.id, &why.to_string());
                     self.meters.up.set(0.0);
-                    tracing::warn!(domain = %self.domain, server = %self.server, reason = %why, "component stream is down");
+                    // The server's own words may name people.
+                    let reason = match &why {
+                        DownReason::ServerError(error) => format!("the server says {}", error.condition),
+                        _ => why.to_string(),
+                    };
+                    tracing::warn!(domain = %self.domain, server = %self.server, reason, "component stream is down");
+                    tracing::debug!(domain = %self.domain, reason = %why, "component stream is down");
                     for (inputs, _) in &mut stanzas {
                         inputs.push(Input::LinkDown(self.id));
                     }
@@ -182,6 +188,7 @@ impl Link {
                 Output::Fault(fault) => tracing::warn!(domain = %self.domain, %fault, "component stream"),
             }
         }
+        self.meters.barrier_timeouts.absolute(self.component.counts().taken_by_wait);
         for (shard, (inputs, bytes)) in stanzas.into_iter().enumerate().filter(|(_, (inputs, _))| !inputs.is_empty()) {
             self.inbound.push_back((shard, inputs, bytes));
         }

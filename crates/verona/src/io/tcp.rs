@@ -127,7 +127,7 @@ impl Connections {
             }
             self.add(&mut tables, remote, sender)
         };
-        tokio::spawn(self.clone().serve(stream, remote, id, receiver));
+        tokio::spawn(self.clone().serve(stream, remote, id, receiver, true));
     }
 
     /// Whether the connection `id` is there.
@@ -175,30 +175,38 @@ impl Connections {
 
     async fn connect(self, remote: SocketAddr, id: u64, mut queue: mpsc::Receiver<Packet>) {
         match timeout(CONNECT, TcpStream::connect(remote)).await {
-            Ok(Ok(stream)) => self.serve(stream, remote, id, queue).await,
+            Ok(Ok(stream)) => self.serve(stream, remote, id, queue, false).await,
             Ok(Err(_)) | Err(_) => self.end(id, remote, &mut queue, Vec::new()),
         }
     }
 
-    async fn serve(self, stream: TcpStream, remote: SocketAddr, id: u64, mut queue: mpsc::Receiver<Packet>) {
+    async fn serve(
+        self,
+        stream: TcpStream,
+        remote: SocketAddr,
+        id: u64,
+        mut queue: mpsc::Receiver<Packet>,
+        accepted: bool,
+    ) {
         let _ = stream.set_nodelay(true);
         let mut unsent = Vec::new();
         if let Ok(local) = stream.local_addr() {
             let flow = Flow { transport: Transport::Tcp, local, remote, connection: Some(id) };
             let (reader, writer) = stream.into_split();
             tokio::select! {
-                () = self.read(reader, flow) => {}
+                () = self.read(reader, flow, accepted) => {}
                 () = write(writer, &mut queue, &mut unsent) => {}
             }
         }
         self.end(id, remote, &mut queue, unsent);
     }
 
-    /// Reads until the stream ends, breaks its framing or stays silent for too long.
-    async fn read(&self, mut reader: OwnedReadHalf, flow: Flow) {
+    /// Reads until the stream ends, breaks its framing or stays silent for too long. Who has connected has something to say soon; where we
+    /// did, the first to come is an answer, and that takes as long as it takes.
+    async fn read(&self, mut reader: OwnedReadHalf, flow: Flow, accepted: bool) {
         let mut decoder = StreamDecoder::new(self.inner.limits);
         let mut buffer = BytesMut::with_capacity(16 * 1024);
-        let mut begun: Option<tokio::time::Instant> = Some(tokio::time::Instant::now());
+        let mut begun = accepted.then(tokio::time::Instant::now);
         loop {
             buffer.clear();
             buffer.reserve(16 * 1024);

@@ -6,7 +6,7 @@
 //! | `verona_message_seconds` | `direction` | histogram: from a message's arrival to the other side's taking it |
 //! | `verona_failures_total` | `by`, `code` | refusals of the other side, by SIP status |
 //! | `verona_refusals_total` | `towards`, `refusal` | refusals of the gateway's own |
-//! | `verona_ignored_total` | `why` | stanzas that may not be answered, dropped |
+//! | `verona_ignored_total` | `why` | what goes nowhere without a refusal: presence, errors to nothing of ours, messages with nothing to translate |
 //! | `verona_answers_dropped_total` | | answers dropped because a stream was down too long |
 //! | `verona_sip_transactions` | `side`, `shard` | open SIP transactions |
 //! | `verona_messages_waiting` | `shard` | messages under way |
@@ -15,7 +15,7 @@
 //! | `verona_sip_rejected_total` | | bytes that came as a SIP message and are none |
 //! | `verona_xmpp_link_up` | `domain` | 1 while the component stream is authenticated |
 //! | `verona_xmpp_connects_total`, `verona_xmpp_losses_total` | `domain` | streams opened, streams lost |
-//! | `verona_xmpp_barrier_timeouts_total` | `domain` | batches that counted as taken because no answer came in time |
+//! | `verona_xmpp_barrier_timeouts_total` | `domain` | stanzas that counted as taken because the server answers no barriers |
 //! | `verona_panics_total` | | inputs whose handling broke an invariant; the shard that it hit began anew |
 //! | `verona_reloads_total` | `result` | SIGHUP: applied, refused |
 //! | `verona_build_info` | `version` | always 1 |
@@ -84,7 +84,7 @@ pub struct LinkMeters {
     pub connects: Counter,
     /// Streams that ended after that.
     pub losses: Counter,
-    /// Batches that counted as taken because the server's answer did not come in time.
+    /// Stanzas that counted as taken because the server answers no barriers.
     pub barrier_timeouts: Counter,
 }
 
@@ -152,7 +152,7 @@ impl Meters {
         );
         describe_counter("verona_failures_total", "Refusals of the other side by SIP status");
         describe_counter("verona_refusals_total", "Refusals of the gateway itself");
-        describe_counter("verona_ignored_total", "Stanzas that may not be answered, dropped");
+        describe_counter("verona_ignored_total", "What goes nowhere without a refusal");
         describe_counter("verona_answers_dropped_total", "Answers dropped because a stream was down too long");
         describe_gauge("verona_sip_transactions", "Open SIP transactions");
         describe_gauge("verona_messages_waiting", "Messages under way");
@@ -162,7 +162,7 @@ impl Meters {
         describe_gauge("verona_xmpp_link_up", "1 while the component stream is authenticated");
         describe_counter("verona_xmpp_connects_total", "Component streams opened");
         describe_counter("verona_xmpp_losses_total", "Component streams lost");
-        describe_counter("verona_xmpp_barrier_timeouts_total", "Batches that counted as taken without an answer");
+        describe_counter("verona_xmpp_barrier_timeouts_total", "Stanzas that counted as taken because the server answers no barriers");
         describe_counter("verona_panics_total", "Inputs whose handling broke an invariant");
         describe_counter("verona_reloads_total", "Reloads of the configuration");
         describe_gauge("verona_build_info", "The version that runs");
@@ -217,9 +217,11 @@ impl Meters {
         self.recorder.register_counter(&key, &METADATA).increment(1);
     }
 
-    /// The gateway itself refused a message. `refusal` is one of a closed list.
-    pub fn refused(&self, direction: Direction, refusal: &'static str) {
-        self.way(direction).refused.increment(1);
+    /// The gateway itself refused something, mostly a `message`. `refusal` is one of a closed list.
+    pub fn refused(&self, direction: Direction, refusal: &'static str, message: bool) {
+        if message {
+            self.way(direction).refused.increment(1);
+        }
         let labels = [("towards", direction.sides().0), ("refusal", refusal)];
         counter(&self.recorder, "verona_refusals_total", labels).increment(1);
     }
@@ -330,7 +332,8 @@ mod tests {
         meters.delivered(Direction::SipToXmpp, Duration::from_millis(4));
         meters.failed(Direction::XmppToSip, 404);
         meters.failed(Direction::XmppToSip, 7);
-        meters.refused(Direction::SipToXmpp, "not-allowed");
+        meters.refused(Direction::SipToXmpp, "not-allowed", true);
+        meters.refused(Direction::SipToXmpp, "bad-event", false);
         meters.ignored("presence");
         meters.answer_dropped();
         meters.reloaded(false);
@@ -349,6 +352,7 @@ mod tests {
             "verona_failures_total{by=\"sip\",code=\"404\"} 1",
             "verona_failures_total{by=\"sip\",code=\"other\"} 1",
             "verona_refusals_total{towards=\"sip\",refusal=\"not-allowed\"} 1",
+            "verona_refusals_total{towards=\"sip\",refusal=\"bad-event\"} 1",
             "verona_ignored_total{why=\"presence\"} 1",
             "verona_answers_dropped_total 1",
             "verona_reloads_total{result=\"refused\"} 1",
