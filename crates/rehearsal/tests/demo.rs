@@ -39,10 +39,10 @@ async fn shell(udp: UdpSocket, phone: SocketAddr, server: SocketAddr) {
                 idle = false;
                 match output {
                     Output::Sip { to: SendTo::Flow { flow, .. }, bytes, .. } => {
-                        drop(udp.send_to(&bytes, flow.remote).await)
+                        drop(udp.send_to(&bytes, flow.remote).await);
                     }
                     Output::Sip { to: SendTo::Target(target), bytes, .. } => {
-                        drop(udp.send_to(&bytes, target.remote).await)
+                        drop(udp.send_to(&bytes, target.remote).await);
                     }
                     Output::Stanza { bytes, token, .. } => component.send(now(), &bytes, Some(token)).unwrap(),
                     Output::Note(_) => {}
