@@ -21,7 +21,7 @@ const TIMER_F: Duration = Duration::from_secs(32);
 /// How many answers are kept for requests that come again.
 const REMEMBERED: usize = 10_000;
 
-/// What a phone says to a request: the status and its words.
+/// What a phone says to a request: the status and its words. Status 0: nothing, as if the request had not come.
 pub type PhoneAnswer = (u16, String);
 
 type Policy = Box<dyn Fn(&SipText) -> PhoneAnswer + Send + Sync>;
@@ -305,8 +305,11 @@ impl Inner {
         if let Some(answer) = answered.answers.get(&key) {
             return Some(answer.clone());
         }
-        self.ladder.sip(false, &message);
         let (code, reason) = (self.policy)(&message);
+        if code == 0 {
+            return None;
+        }
+        self.ladder.sip(false, &message);
         let answer = message.response(code, &reason, &format!("{:x}", self.salt));
         self.ladder.sip(true, &answer);
         let bytes = answer.to_bytes();

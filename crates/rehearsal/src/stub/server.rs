@@ -2,6 +2,7 @@
 
 use crate::ladder::{Ladder, Side};
 use base::{Time, Tokens};
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use xml::Limits;
 use xmpp::error::StanzaError;
-use xmpp::stanza::Stanza;
+use xmpp::stanza::{Kind, Stanza};
 use xmpp::stream::component::{self, Secret, ServerOutput};
 
 /// What becomes of a stanza of the component.
@@ -44,6 +45,8 @@ pub struct Server {
     send: mpsc::UnboundedSender<Order>,
     arrivals: mpsc::UnboundedReceiver<Stanza>,
     up: watch::Receiver<bool>,
+    hold: watch::Sender<bool>,
+    held: watch::Receiver<usize>,
     task: JoinHandle<()>,
 }
 
@@ -81,9 +84,13 @@ impl Server {
         let (send, orders) = mpsc::unbounded_channel();
         let (arrived, arrivals) = mpsc::unbounded_channel();
         let (tell_up, up) = watch::channel(false);
-        let end = End { settings, ladder, policy: Arc::new(policy), arrived, up: tell_up, start: Instant::now() };
+        let (tell_held, held) = watch::channel(0);
+        let (hold, holds) = watch::channel(false);
+        let start = Instant::now();
+        let end =
+            End { settings, ladder, policy: Arc::new(policy), arrived, up: tell_up, hold: holds, held: tell_held, start };
         let task = tokio::spawn(end.run(listener, orders));
-        Ok(Server { address, send, arrivals, up, task })
+        Ok(Server { address, send, arrivals, up, hold, held, task })
     }
 
     /// Where it listens.
@@ -106,6 +113,17 @@ impl Server {
         let _ = self.send.send(Order::Cut);
     }
 
+    /// From now on the server reads what the component sends and does nothing with it, until it is told to go on; then it does it all,
+    /// in order. What it has not done when the connection ends is never done.
+    pub fn hold(&self, hold: bool) {
+        self.hold.send_replace(hold);
+    }
+
+    /// Waits until so many messages of the component are held; `false` if it is not so within `patience`.
+    pub async fn wait_held(&mut self, messages: usize, patience: Duration) -> bool {
+        timeout(patience, self.held.wait_for(|held| *held >= messages)).await.is_ok_and(|r| r.is_ok())
+    }
+
     /// The next stanza of the component for somebody else than itself, refused ones too. Nothing within `patience`: `None`.
     pub async fn next(&mut self, patience: Duration) -> Option<Stanza> {
         timeout(patience, self.arrivals.recv()).await.ok().flatten()
@@ -118,11 +136,13 @@ struct End {
     policy: Policy,
     arrived: mpsc::UnboundedSender<Stanza>,
     up: watch::Sender<bool>,
+    hold: watch::Receiver<bool>,
+    held: watch::Sender<usize>,
     start: Instant,
 }
 
 impl End {
-    async fn run(self, listener: TcpListener, mut orders: mpsc::UnboundedReceiver<Order>) {
+    async fn run(mut self, listener: TcpListener, mut orders: mpsc::UnboundedReceiver<Order>) {
         let mut tokens = Tokens::seeded(std::process::id().into());
         loop {
             let Ok((stream, _)) = listener.accept().await else {
@@ -135,6 +155,7 @@ impl End {
             let now = self.now();
             let machine = component::Server::new(&self.settings.component, secret, Limits::default(), &mut tokens, now);
             let _ = self.connection(stream, machine, &mut orders).await;
+            self.held.send_replace(0);
             if self.up.send_replace(false) {
                 self.ladder.note(Side::Xmpp, true, &format!("(component {} is gone)", self.settings.component));
             }
@@ -147,14 +168,19 @@ impl End {
 
     /// One connection, to its end.
     async fn connection(
-        &self,
+        &mut self,
         mut stream: TcpStream,
         mut machine: component::Server,
         orders: &mut mpsc::UnboundedReceiver<Order>,
     ) -> io::Result<()> {
         let _ = stream.set_nodelay(true);
         let mut buffer = vec![0; 65_536];
+        let mut waiting = VecDeque::new();
         loop {
+            let hold = *self.hold.borrow_and_update();
+            while let Some(stanza) = waiting.pop_front_if(|_| !hold) {
+                self.stanza(&mut machine, stanza);
+            }
             while let Some(output) = machine.poll() {
                 match output {
                     ServerOutput::Bytes(bytes) => stream.write_all(&bytes).await?,
@@ -166,10 +192,12 @@ impl End {
                             &format!("(component {} is here)", self.settings.component),
                         );
                     }
+                    ServerOutput::Stanza(stanza) if hold => waiting.push_back(stanza),
                     ServerOutput::Stanza(stanza) => self.stanza(&mut machine, stanza),
                     ServerOutput::Close(_) => return stream.shutdown().await,
                 }
             }
+            self.held.send_replace(waiting.iter().filter(|s| s.kind == Kind::Message).count());
             let left = machine.deadline().map_or(Duration::from_secs(3600), |at| at.since(self.now()));
             tokio::select! {
                 read = stream.read(&mut buffer) => match read? {
@@ -184,6 +212,7 @@ impl End {
                     Some(Order::Cut) => return Ok(()),
                     None => return stream.shutdown().await,
                 },
+                _ = self.hold.changed() => {}
                 () = tokio::time::sleep(left) => machine.timeout(self.now()),
             }
         }
