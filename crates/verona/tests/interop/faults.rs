@@ -1,7 +1,7 @@
 //! Programs that die under traffic. "No loss" means: every message is delivered once, or its sender got an error.
 
 use crate::world::{SOON, World};
-use rehearsal::peers::{SipPhone, XmppMessage, json};
+use rehearsal::peers::{SipPhone, XmppMessage, json, until};
 use std::collections::BTreeMap;
 use std::thread::sleep;
 use std::time::Duration;
@@ -152,34 +152,43 @@ fn the_sip_side_is_gone_and_comes_back() {
     }
 }
 
-/// Fault 2, without a store: what was answered 200 is there; what was not, the sender's own timer ends. It is up again at once.
+/// Fault 2, without a store: what was answered 200 is there; what was not, its sender sends again or is told. It is up again at once.
 #[test]
 fn the_gateway_is_killed_under_traffic_and_comes_back() {
     let (mut world, mut romeo) = World::new("killed");
     let mut juliet = world.client("juliet", "balcony");
     let mut traffic = Traffic { sent: BTreeMap::new() };
+    let mut arrived = BTreeMap::new();
     traffic.send(&world, &mut romeo, 50);
     world.gateway.kill();
-    let id = juliet.send(json!({"to": "romeo@example.net", "body": "anybody?"}));
-    assert_eq!(juliet.error(SOON, &id).condition(), "remote-server-timeout", "Prosody's word for it");
+    // What Prosody writes before it has seen the end of the stream is lost in it; after that it says so.
+    until("Prosody says that nobody is there", SOON, || {
+        juliet.send(json!({"to": "romeo@example.net", "body": "anybody?"}));
+        sleep(Duration::from_millis(200));
+        let came = juliet.messages();
+        let told = came.iter().any(|m| m.condition() == "remote-server-timeout");
+        tally(&mut arrived, came);
+        told
+    });
     traffic.send(&world, &mut romeo, 20);
     world.gateway.restart(&world.place);
     traffic.send(&world, &mut romeo, 50);
-    // Requests that found nobody are sent again by their transaction (timer E) and find the new one.
-    for (text, token) in &traffic.sent {
-        assert_eq!(romeo.response(Duration::from_secs(35), *token).code, 200, "{text}");
-    }
+    // Requests that found nobody are sent again by their transaction (timer E) and find the new one, perhaps before it
+    // has reached the XMPP server: 503.
+    let answers: BTreeMap<_, _> =
+        traffic.sent.iter().map(|(text, token)| (text, romeo.response(Duration::from_secs(35), *token).code)).collect();
     assert_eq!(world.say(&mut romeo, "the end"), 200);
     juliet.message(SOON, |m| m.body.as_deref() == Some("the end"));
-    let mut arrived = BTreeMap::new();
     tally(&mut arrived, juliet.messages());
-    for text in traffic.sent.keys() {
-        // Twice only where it died between handing over and answering: the sender asked again, rightly.
+    for (text, code) in answers {
         let times = arrived.get(text).copied().unwrap_or_default();
-        assert!(times >= 1, "{text} was answered 200 and is not there");
+        assert!(matches!(code, 200 | 503), "{text} was answered {code}");
+        // Twice only where it died between handing over and answering: the sender asked again, rightly.
+        assert!(times >= usize::from(code == 200), "{text} was answered {code} and came {times} times");
     }
     let twice = arrived.values().filter(|n| **n > 1).count();
     assert!(twice <= 10, "{twice} came twice");
+    assert!(arrived.len() >= 100, "{} of 120 came", arrived.len());
 }
 
 /// SIGTERM: what is under way ends first, and the exit status says that all went well.

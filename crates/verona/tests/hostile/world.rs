@@ -1,0 +1,301 @@
+//! What these tests stand on: a gateway in this process, an XMPP server's end that says and hears anything, and a phone. All on
+//! real sockets, on addresses and ports of their own, so that any number of these worlds may be there at once.
+
+use rehearsal::ladder::Ladder;
+use rehearsal::stub::Phone;
+use rehearsal::wire::SipText;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
+use verona::config::{Environment, Transport};
+use verona::daemon::Daemon;
+use verona::metrics::Meters;
+use verona::state::State;
+use xml::{Element, Event, Limits, Reader};
+
+/// Longer than anything here takes on the slowest machine; reached only when something is broken.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+
+pub(crate) const SIP_DOMAIN: &str = "sip.example.net";
+pub(crate) const XMPP_DOMAIN: &str = "xmpp.example.com";
+
+/// A loopback address that nobody else has.
+pub(crate) fn loopback() -> IpAddr {
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let [a, b] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    let process = u8::try_from(std::process::id() % 190).expect("less than 190");
+    IpAddr::V4(Ipv4Addr::new(127, 64 + process, a, b))
+}
+
+/// A socket address of the system's choice.
+pub(crate) fn anywhere() -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::LOCALHOST.into(), 0)
+}
+
+/// What the gateway says to the XMPP server.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Heard {
+    Up,
+    Stanza(Element),
+    /// A stream error with this condition.
+    Error(String),
+    Closed,
+}
+
+/// How the XMPP server's end treats a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// As XEP-0114 wants it; what the component sends to itself comes back to it.
+    Polite,
+    /// The same, but barriers are swallowed.
+    NoBarriers,
+    /// Not a word of its own.
+    Mute,
+}
+
+/// The XMPP server's listening end.
+pub(crate) struct XmppEnd {
+    listener: TcpListener,
+}
+
+/// One connection of the component.
+pub(crate) struct Link {
+    heard: mpsc::UnboundedReceiver<Heard>,
+    say: mpsc::UnboundedSender<Vec<u8>>,
+}
+
+impl XmppEnd {
+    pub(crate) async fn start() -> XmppEnd {
+        XmppEnd { listener: TcpListener::bind(anywhere()).await.unwrap() }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.listener.local_addr().unwrap()
+    }
+
+    /// The next connection as it is.
+    pub(crate) async fn stream(&self) -> TcpStream {
+        tokio::time::timeout(PATIENCE, self.listener.accept()).await.expect("the gateway connects").unwrap().0
+    }
+
+    pub(crate) async fn accept(&self, manner: Manner) -> Link {
+        Link::on(self.stream().await, manner)
+    }
+
+    /// The next connection, once the component is authenticated.
+    pub(crate) async fn up(&self) -> Link {
+        let mut link = self.accept(Manner::Polite).await;
+        assert_eq!(link.next().await, Heard::Up);
+        link
+    }
+}
+
+impl Link {
+    fn on(stream: TcpStream, manner: Manner) -> Link {
+        let (read, mut write) = stream.into_split();
+        let (tell, heard) = mpsc::unbounded_channel();
+        let (say, mut queue) = mpsc::unbounded_channel::<Vec<u8>>();
+        tokio::spawn(listen(read, tell, say.downgrade(), manner));
+        tokio::spawn(async move {
+            while let Some(bytes) = queue.recv().await {
+                if write.write_all(&bytes).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Link { heard, say }
+    }
+
+    pub(crate) fn say(&self, bytes: impl Into<Vec<u8>>) {
+        let _ = self.say.send(bytes.into());
+    }
+
+    pub(crate) async fn next(&mut self) -> Heard {
+        let heard = tokio::time::timeout(PATIENCE, self.heard.recv()).await.expect("the gateway says something");
+        heard.unwrap_or(Heard::Closed)
+    }
+
+    /// What has been said already.
+    pub(crate) fn said(&mut self) -> Vec<Heard> {
+        std::iter::from_fn(|| self.heard.try_recv().ok()).collect()
+    }
+}
+
+async fn listen(
+    mut read: tokio::net::tcp::OwnedReadHalf,
+    tell: mpsc::UnboundedSender<Heard>,
+    say: mpsc::WeakUnboundedSender<Vec<u8>>,
+    manner: Manner,
+) {
+    let limits = Limits { stanza_bytes: 1 << 22, ..Limits::default() };
+    let mut reader = Reader::new(limits);
+    let mut buffer = vec![0; 65_536];
+    loop {
+        let n = match read.read(&mut buffer).await {
+            Ok(n) if n > 0 => n,
+            _ => break,
+        };
+        reader.push(&buffer[..n]);
+        while let Some(event) = reader.next().expect("the gateway writes well-formed XML") {
+            // The test has let the connection go.
+            let Some(say) = say.upgrade() else { return };
+            let answer = |bytes: String| drop(say.send(bytes.into_bytes()));
+            match event {
+                Event::Open(_) if manner == Manner::Mute => {}
+                Event::Open(_) => answer(format!(
+                    "<?xml version='1.0'?><stream:stream xmlns='jabber:component:accept' \
+                     xmlns:stream='http://etherx.jabber.org/streams' from='{SIP_DOMAIN}' id='3BF96D32'>"
+                )),
+                Event::Stanza(e) if e.name == "handshake" => {
+                    answer("<handshake/>".to_owned());
+                    let _ = tell.send(Heard::Up);
+                }
+                Event::Stanza(e) if e.is("error", "http://etherx.jabber.org/streams") => {
+                    let condition = e.elements().next().map(|c| c.name.to_string()).unwrap_or_default();
+                    let _ = tell.send(Heard::Error(condition));
+                }
+                Event::Stanza(e) if e.name == "iq" && e.attr("to") == Some(SIP_DOMAIN) => {
+                    if manner == Manner::Polite {
+                        let mut bytes = Vec::new();
+                        xml::write(&e, "jabber:component:accept", &mut bytes);
+                        let _ = say.send(bytes);
+                    }
+                }
+                Event::Stanza(e) => drop(tell.send(Heard::Stanza(e))),
+                Event::Skipped { why, .. } => drop(tell.send(Heard::Error(format!("skipped: {why}")))),
+                Event::Close => {}
+            }
+        }
+    }
+    let _ = tell.send(Heard::Closed);
+}
+
+/// A gateway in this process.
+pub(crate) struct Gateway {
+    _daemon: Daemon,
+    pub(crate) state: Arc<State>,
+    pub(crate) meters: Arc<Meters>,
+    pub(crate) udp: SocketAddr,
+    pub(crate) tcp: SocketAddr,
+}
+
+/// A configuration; `more` is TOML for its end.
+pub(crate) fn config(server: SocketAddr, sip: SocketAddr, proxy: &str, xmpp_domain: &str, more: &str) -> String {
+    format!(
+        "[[xmpp.component]]\ndomain = \"{SIP_DOMAIN}\"\nserver = \"{server}\"\nsecret = \"s3cret\"\n\
+         [xmpp]\nreconnect_min = \"100ms\"\nreconnect_max = \"1s\"\nhandshake_timeout = \"1s\"\nhalf_stanza = \"1s\"\n\
+         ping_timeout = \"1s\"\nbarrier_timeout = \"300ms\"\n\
+         [sip]\ndomains = [\"{xmpp_domain}\"]\nlisten = [\"udp:{sip}\", \"tcp:{sip}\"]\n\
+         outbound_proxy = \"sip:{proxy};lr\"\n\
+         [[sip.peer]]\nsource = \"127.0.0.0/8\"\ndomains = [\"{SIP_DOMAIN}\"]\n{more}"
+    )
+}
+
+impl Gateway {
+    pub(crate) async fn start(server: SocketAddr, proxy: &str, xmpp_domain: &str, more: &str) -> Gateway {
+        let text = config(server, anywhere(), proxy, xmpp_domain, more);
+        let config = verona::config::parse("test.toml", &text, Environment::of([])).unwrap().config;
+        let domains: Vec<String> = config.xmpp.components.iter().map(|c| c.domain.clone()).collect();
+        let sockets: Vec<String> = config.sip.listen.iter().map(ToString::to_string).collect();
+        let state = Arc::new(State::new(&domains, &sockets));
+        let meters = Arc::new(Meters::new());
+        let daemon = Daemon::start(&config, Arc::clone(&state), Arc::clone(&meters)).await.unwrap();
+        let (udp, tcp) = (daemon.listening(Transport::Udp)[0], daemon.listening(Transport::Tcp)[0]);
+        Gateway { _daemon: daemon, state, meters, udp, tcp }
+    }
+
+    /// A number of the metrics; 0 if it is not there. `name` with its labels.
+    pub(crate) fn metric(&self, name: &str) -> f64 {
+        let text = self.meters.render();
+        let line = text.lines().find_map(|l| l.strip_prefix(name)?.trim().parse().ok());
+        line.unwrap_or(0.0)
+    }
+}
+
+/// A gateway between an XMPP server's end and a phone that accepts everything.
+pub(crate) struct World {
+    pub(crate) gateway: Gateway,
+    pub(crate) xmpp: XmppEnd,
+    pub(crate) link: Link,
+    pub(crate) phone: Phone,
+    xmpp_domain: &'static str,
+    baselines: u32,
+}
+
+impl World {
+    /// A world whose stream is up. One shard, so that what comes first is done first.
+    pub(crate) async fn start(xmpp_domain: &'static str, limits: &str) -> World {
+        let xmpp = XmppEnd::start().await;
+        let phone = Phone::start(anywhere(), Ladder::new(), |_| (200, "OK".to_owned())).await.unwrap();
+        let proxy = phone.address().to_string();
+        let limits = format!("[limits]\nshards = 1\n{limits}");
+        let gateway = Gateway::start(xmpp.address(), &proxy, xmpp_domain, &limits).await;
+        let link = xmpp.up().await;
+        World { gateway, xmpp, link, phone, xmpp_domain, baselines: 0 }
+    }
+
+    fn next_baseline(&mut self) -> String {
+        self.baselines += 1;
+        format!("baseline {}", self.baselines)
+    }
+
+    /// A good message from SIP on a transaction, and if `tcp` a connection, of its own is delivered and answered 200. Gives back
+    /// the stanzas that the gateway sent before it.
+    pub(crate) async fn baseline_from_sip(&mut self, tcp: bool) -> Vec<Element> {
+        let text = self.next_baseline();
+        let request = message("romeo", &format!("sip:nurse@{}", self.xmpp_domain), &[], &text);
+        let response = match tcp {
+            true => self.phone.request_tcp(self.gateway.tcp, request).await.unwrap(),
+            false => self.phone.request(self.gateway.udp, request).await.unwrap(),
+        };
+        assert_eq!(response.status(), Some(200), "the baseline: {response}");
+        let mut before = Vec::new();
+        loop {
+            match self.link.next().await {
+                Heard::Stanza(e) if body_of(&e).as_deref() == Some(&text) => return before,
+                Heard::Stanza(e) => before.push(e),
+                heard => unreachable!("{heard:?} before the baseline"),
+            }
+        }
+    }
+
+    /// The stanza of a good message from XMPP, and its text.
+    pub(crate) fn stanza_baseline(&mut self) -> (String, String) {
+        let text = self.next_baseline();
+        let from = self.xmpp_domain;
+        (format!("<message from='nurse@{from}/b' to='peter@{SIP_DOMAIN}'><body>{text}</body></message>"), text)
+    }
+
+    /// A good message from XMPP reaches the phone. Gives back the requests that came before it.
+    pub(crate) async fn baseline_from_xmpp(&mut self) -> Vec<SipText> {
+        let (stanza, text) = self.stanza_baseline();
+        self.link.say(stanza);
+        let mut before = Vec::new();
+        loop {
+            let request = self.phone.next(PATIENCE).await.expect("the baseline reaches the phone");
+            match request.text() == text {
+                true => return before,
+                false => before.push(request),
+            }
+        }
+    }
+}
+
+/// A MESSAGE with a text to `to`; the phone adds what is missing.
+pub(crate) fn message(from: &str, to: &str, headers: &[(&str, &str)], body: &str) -> SipText {
+    let mut all = vec![("From".to_owned(), format!("<sip:{from}@{SIP_DOMAIN}>")), ("To".to_owned(), format!("<{to}>"))];
+    all.extend(headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())));
+    if !headers.iter().any(|(n, _)| *n == "Content-Type") {
+        all.push(("Content-Type".to_owned(), "text/plain;charset=UTF-8".to_owned()));
+    }
+    SipText { start: format!("MESSAGE {to} SIP/2.0"), headers: all, body: body.as_bytes().to_vec() }
+}
+
+/// The first body of a message stanza.
+pub(crate) fn body_of(stanza: &Element) -> Option<String> {
+    Some(stanza.child("body", "jabber:component:accept")?.text().into_owned())
+}

@@ -1,0 +1,12 @@
+//! The real program between a stub server and stub phones, on real sockets, as its operator sees it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+
+mod crash;
+mod demo;
+mod lifecycle;
+mod logs;
+mod metrics;
+mod order;
+mod reload;
+mod rig;
+mod tcp;
