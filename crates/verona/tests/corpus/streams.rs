@@ -74,7 +74,7 @@ async fn play_stanza(world: &mut World, case: &Case) -> Played {
         }
     }
     if played.closed.is_some() {
-        world.link = world.xmpp.up().await;
+        world.reconnected().await;
     }
     // What the gateway has to say of the case it says before this.
     let before = world.baseline_from_sip(false).await;
@@ -93,11 +93,19 @@ async fn play_raw(world: &mut World, case: &Case) -> Played {
     // The raw cases were written for a server's stream; as a component's they are about the same.
     let bytes = match case.name.as_str() {
         "enc-utf16" | "open-client-ns" => case.bytes.clone(),
+        "open-then-stanza-unauth" => {
+            // Without an id it would not be the stanza that ends the stream.
+            replace(
+                &replace(&case.bytes, b"'jabber:server'", b"'jabber:component:accept'"),
+                b" version='1.0'>",
+                b" id='1'>",
+            )
+        }
         _ => replace(&case.bytes, b"'jabber:server'", b"'jabber:component:accept'"),
     };
     link.say(bytes);
     played.to_its_end(&mut link).await;
-    world.link = world.xmpp.up().await;
+    world.reconnected().await;
     let before = world.baseline_from_sip(false).await;
     before.into_iter().for_each(|e| played.heard(Heard::Stanza(e)));
     played.to_sip = world.baseline_from_xmpp().await;
@@ -112,7 +120,14 @@ fn replace(bytes: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {
 }
 
 /// Where the gateway does otherwise than the table says, and why: what was seen in the words of [`verdict`].
-const KNOWN: &[(&str, &str, &str)] = &[];
+const KNOWN: &[(&str, &str, &str)] = &[
+    (
+        "top-nested-stream",
+        "connection-timeout; ; 0",
+        "an element that is not finished like any other: half_stanza ends the stream, and what is behind it is inside it",
+    ),
+    ("muc-history-flood", "open; remote-server-not-found; 0", "no room of ours: another domain than the stream's"),
+];
 
 /// What was seen, in one line: `open` or the stream error, the stanza errors, the number of messages to SIP.
 fn verdict(played: &Played) -> String {
@@ -129,7 +144,8 @@ fn disagreements(case: &Case, played: &Played) -> Vec<String> {
     let row = &case.row;
     let mut problems = Vec::new();
     let allows = |column: &str, seen: &str| row.get(column).split('|').any(|w| w == seen);
-    let (verdict, hang) = (row.get("verdict"), row.get("ctx").ends_with("hang"));
+    let verdict = row.get("verdict");
+    let hang = row.get("ctx").ends_with("hang") || verdict.contains("hang");
     match &played.closed {
         None => {
             if verdict == "fatal" || verdict == "close" {
@@ -137,7 +153,8 @@ fn disagreements(case: &Case, played: &Played) -> Vec<String> {
             }
         }
         Some(condition) => {
-            let may_close = verdict.contains("fatal") || ["close", "either"].contains(&verdict) || verdict.contains("hang");
+            let may_close =
+                verdict.contains("fatal") || ["close", "either"].contains(&verdict) || verdict.contains("hang");
             if !may_close {
                 problems.push("the stream was closed".to_owned());
             }
@@ -177,7 +194,10 @@ fn particulars(case: &Case, played: &Played) -> Vec<String> {
         }
     };
     check(request.all("Via").count() == 1, "one Via");
-    check(request.header("Evil").is_none() && request.header("Route").is_none_or(|r| r.contains("127.")), "no header of theirs");
+    check(
+        request.header("Evil").is_none() && request.header("Route").is_none_or(|r| r.contains("127.")),
+        "no header of theirs",
+    );
     check(request.header("Content-Length") == Some(&request.body.len().to_string()), "the right length");
     check(request.header("To").is_some_and(|t| !t.contains(";tag=")), "outside any dialog");
     let text = request.text();
@@ -190,27 +210,25 @@ fn particulars(case: &Case, played: &Played) -> Vec<String> {
         "inj-body-sip" => check(text == "x\r\n\r\nINVITE sip:boss@sip.example.net SIP/2.0\r\n", "the text"),
         "inj-xhtml" => check(!text.contains("script") && !text.contains("javascript"), "nothing active"),
         "rx-xinclude" => check(!text.contains("root:"), "nothing included"),
-        "addr-percent" => check(request.start.contains("a%252f%2500b@") || request.start.contains("a%252f%2500b"), "escaped"),
-        "addr-question" => check(request.start.starts_with("MESSAGE sip:romeo%3FRoute=x@sip.example.net") || request.start.starts_with("MESSAGE sip:romeo?Route=x@sip.example.net"), "one user"),
+        "addr-percent" => check(request.start == "MESSAGE sip:a%252f%2500b@sip.example.net SIP/2.0", "escaped"),
+        "addr-question" => check(request.start == "MESSAGE sip:romeo?route=x@sip.example.net SIP/2.0", "one user"),
         _ => {}
     }
     problems
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn stanzas_and_streams_if_the_corpus_is_there() {
-    let Some(corpus) = corpus() else { return };
+/// Plays cases one after the other.
+async fn play(cases: Vec<Case>) -> Vec<String> {
     let mut problems = Vec::new();
     let mut world = World::start(DOMAIN, "").await;
-    let cases = cases(&corpus.join("xmpp"));
     for case in &cases {
         let raw = case.row.get("ctx").starts_with("raw");
         let played = if raw { play_raw(&mut world, case).await } else { play_stanza(&mut world, case).await };
         let found: Vec<String> = disagreements(case, &played).into_iter().chain(particulars(case, &played)).collect();
         let known = KNOWN.iter().find(|(name, ..)| *name == case.name);
         if found.is_empty() == known.is_some() || known.is_some_and(|(_, seen, _)| *seen != verdict(&played)) {
-            let reason = case.row.get("reason");
-            problems.push(format!("{} ({reason}): {}; {}", case.name, found.join("; "), verdict(&played)));
+            let (reason, why) = (case.row.get("reason"), known.map_or("", |(.., why)| why));
+            problems.push(format!("{} ({reason}): {}; {}; {why}", case.name, found.join("; "), verdict(&played)));
         }
         let bodies: Vec<_> = played.stanzas.iter().filter_map(body_of).collect();
         if !bodies.is_empty() {
@@ -221,6 +239,24 @@ async fn stanzas_and_streams_if_the_corpus_is_there() {
             world = World::start(DOMAIN, "").await;
         }
     }
-    assert!(problems.is_empty(), "{} of {}:\n{}", problems.len(), cases.len(), problems.join("\n"));
+    problems
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stanzas_and_streams_if_the_corpus_is_there() {
+    let Some(corpus) = corpus() else { return };
+    let cases = cases(&corpus.join("xmpp"));
     assert!(cases.len() > 90, "the corpus is whole");
+    // Most of the time is spent waiting for streams to end and to come back.
+    let mut hands: Vec<Vec<Case>> = (0..6).map(|_| Vec::new()).collect();
+    cases.into_iter().enumerate().for_each(|(i, case)| hands[i % 6].push(case));
+    let mut tasks = tokio::task::JoinSet::new();
+    for hand in hands {
+        tasks.spawn(play(hand));
+    }
+    let mut problems = Vec::new();
+    while let Some(found) = tasks.join_next().await {
+        problems.extend(found.unwrap());
+    }
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
 }

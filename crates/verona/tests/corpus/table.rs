@@ -38,7 +38,8 @@ pub(crate) fn table(path: &Path) -> Vec<Row> {
     let text = std::fs::read_to_string(path).unwrap();
     let mut lines = text.lines();
     let columns: Vec<&str> = lines.next().unwrap().split('\t').collect();
-    let row = |line: &str| Row(columns.iter().map(|c| (*c).to_owned()).zip(line.split('\t').map(str::to_owned)).collect());
+    let row =
+        |line: &str| Row(columns.iter().map(|c| (*c).to_owned()).zip(line.split('\t').map(str::to_owned)).collect());
     lines.filter(|line| !line.is_empty()).map(row).collect()
 }
 
@@ -88,7 +89,9 @@ impl Outcome {
             ("200-to-source", outcome) => outcome == Outcome::Code(200),
             (word, outcome) if word.starts_with("accept") => matches!(outcome, Outcome::Code(200..=299)),
             (word, outcome) if word.ends_with("close") => outcome == Outcome::Closed,
-            (word, outcome) => outcome == Outcome::Code(word.parse().unwrap_or_else(|_| panic!("unknown verdict {word}"))),
+            (word, outcome) => {
+                outcome == Outcome::Code(word.parse().unwrap_or_else(|_| panic!("unknown verdict {word}")))
+            }
         })
     }
 }

@@ -230,12 +230,36 @@ impl World {
     /// A world whose stream is up. One shard, so that what comes first is done first.
     pub(crate) async fn start(xmpp_domain: &'static str, limits: &str) -> World {
         let xmpp = XmppEnd::start().await;
-        let phone = Phone::start(anywhere(), Ladder::new(), |_| (200, "OK".to_owned())).await.unwrap();
+        let phone =
+            Phone::start(SocketAddr::new(loopback(), 0), Ladder::new(), |_| (200, "OK".to_owned())).await.unwrap();
         let proxy = phone.address().to_string();
         let limits = format!("[limits]\nshards = 1\n{limits}");
         let gateway = Gateway::start(xmpp.address(), &proxy, xmpp_domain, &limits).await;
         let link = xmpp.up().await;
-        World { gateway, xmpp, link, phone, xmpp_domain, baselines: 0 }
+        let mut world = World { gateway, xmpp, link, phone, xmpp_domain, baselines: 0 };
+        world.settle().await;
+        world
+    }
+
+    /// The gateway has made a new stream.
+    pub(crate) async fn reconnected(&mut self) {
+        self.link = self.xmpp.up().await;
+        self.settle().await;
+    }
+
+    /// Waits until the shard knows of the stream: what it answers on it, it answers after that.
+    async fn settle(&mut self) {
+        let from = self.xmpp_domain;
+        self.link.say(format!(
+            "<iq type='get' id='settle' from='nurse@{from}/b' to='{SIP_DOMAIN}'><ping xmlns='urn:xmpp:ping'/></iq>"
+        ));
+        loop {
+            match self.link.next().await {
+                Heard::Stanza(e) if e.attr("id") == Some("settle") => return,
+                Heard::Stanza(_) => {}
+                heard => unreachable!("{heard:?} before the answer to a ping"),
+            }
+        }
     }
 
     fn next_baseline(&mut self) -> String {
