@@ -70,6 +70,8 @@ pub struct Limits {
     pub queue_per_pair: usize,
     /// All messages that wait so in one shard; beyond: `<resource-constraint/>`.
     pub queued: usize,
+    /// The bytes of those and of the messages in flight in one shard; beyond: `<resource-constraint/>`.
+    pub queued_bytes: usize,
     /// Bytes of stanzas that wait for a component stream to come back, for each stream; beyond: the oldest are dropped.
     pub parked_bytes: usize,
     /// Messages per second that one bare address may send, 0 for no bound; beyond: 503 or `<resource-constraint/>`.
@@ -87,6 +89,7 @@ impl Default for Limits {
             held_for: Duration::from_secs(25),
             queue_per_pair: 64,
             queued: 8192,
+            queued_bytes: 16 << 20,
             parked_bytes: 1 << 20,
             rate: 0,
             burst: 50,

@@ -68,6 +68,7 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             held_for: limits.held_for,
             queue_per_pair: limits.queue_per_pair,
             queued: share(limits.queued),
+            queued_bytes: share(gateway::Limits::default().queued_bytes),
             parked_bytes: share(limits.write_bytes),
             rate: u32::try_from(limits.rate_per_sender).unwrap_or(u32::MAX),
             burst: u32::try_from(limits.burst_per_sender).unwrap_or(u32::MAX),

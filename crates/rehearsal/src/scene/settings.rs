@@ -75,6 +75,7 @@ impl Settings {
             "held_for" => config.limits.held_for = Duration::from_secs(number()? as u64),
             "queue_per_pair" => config.limits.queue_per_pair = number()?,
             "queued" => config.limits.queued = number()?,
+            "queued_bytes" => config.limits.queued_bytes = number()?,
             "parked_bytes" => config.limits.parked_bytes = number()?,
             "rate" => config.limits.rate = small()?,
             "burst" => config.limits.burst = small()?,

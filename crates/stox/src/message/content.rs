@@ -54,6 +54,13 @@ pub struct Text {
     pub cpim: bool,
 }
 
+impl Text {
+    /// Whether there is anything to read in it.
+    pub(super) fn has_words(&self) -> bool {
+        self.bodies.iter().any(|(_, body)| !body.is_empty())
+    }
+}
+
 /// Reads a body of this type.
 ///
 /// # Errors
@@ -82,6 +89,10 @@ fn part(part: &Part, depth: usize) -> Result<Arrived, Refusal> {
         ("text", "html", _) => {
             let source = part.text().map_err(refusal)?;
             let html = Html::parse(&source).map_err(refusal)?;
+            if html.is_empty() && !source.trim().is_empty() {
+                // A picture, say: nothing of it can be shown, so nothing of it would arrive.
+                return Err(Refusal::UnsupportedContent { accept: ACCEPT });
+            }
             let text = vec![(lang(part), html.to_text())];
             let html = (!html.is_empty()).then(|| html.to_xhtml_im());
             Ok(Arrived::Text(Text { bodies: text, html, ..Text::default() }))
@@ -172,19 +183,22 @@ fn alternative(parts: &[Part], depth: usize) -> Result<Arrived, Refusal> {
             Err(refusal) => failure = Some(refusal),
         }
     }
-    if all.bodies.is_empty() {
+    if !all.has_words() {
         all.bodies = from_html.unwrap_or_default();
     }
     match failure {
-        Some(refusal) if all.bodies.is_empty() => Err(refusal),
+        // An empty text is another way of saying nothing, not of saying what cannot be read.
+        Some(refusal) if !all.has_words() => Err(refusal),
         _ if all.bodies.is_empty() => Ok(Arrived::Nothing),
         _ => Ok(Arrived::Text(all)),
     }
 }
 
-/// Several things together: all of them must arrive, or none (a part that its sender calls optional may be left out).
+/// Several things together: all of them must arrive, or none (a part that its sender calls optional may be left out). What a
+/// program says beside a text, a state or a report, does not keep the text back: a person wrote that.
 fn mixed(parts: &[Part], depth: usize) -> Result<Arrived, Refusal> {
     let mut all: Option<Text> = None;
+    let mut notice = None;
     for p in parts {
         match part(p, depth)? {
             Arrived::Text(text) => match &mut all {
@@ -199,10 +213,14 @@ fn mixed(parts: &[Part], depth: usize) -> Result<Arrived, Refusal> {
                 }
             },
             Arrived::Nothing => {}
-            other => return Ok(other),
+            other @ (Arrived::State(_) | Arrived::Report { .. }) => notice = notice.or(Some(other)),
         }
     }
-    Ok(all.map_or(Arrived::Nothing, Arrived::Text))
+    Ok(match (all, notice) {
+        (Some(text), notice) if text.has_words() || notice.is_none() => Arrived::Text(text),
+        (_, Some(notice)) => notice,
+        (_, None) => Arrived::Nothing,
+    })
 }
 
 fn add(bodies: &mut Vec<(Option<Str>, String)>, more: Vec<(Option<Str>, String)>) {
@@ -218,6 +236,7 @@ fn lang(part: &Part) -> Option<Str> {
     part.language.as_deref().and_then(|l| language(l.split(',').next().unwrap_or(l)))
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the signature of map_err")]
 fn refusal(error: Error) -> Refusal {
     match error {
         Error::Malformed(why) => Refusal::BadBody(why),

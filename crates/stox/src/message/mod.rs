@@ -147,9 +147,13 @@ impl Messages {
         if self.held_by_stanza.get(&held.key) == Some(&token) {
             self.held_by_stanza.remove(&held.key);
         }
-        // What is released early leaves its place in the line; those at the front go now, so that the line stays short.
+        // What is released early leaves its place in the line; those at the front go now, so that the line stays short, and the
+        // others when they are most of it: one that waits must not keep all that came behind it.
         while self.patience.front().is_some_and(|(_, t)| !self.held.contains(t)) {
             self.patience.pop_front();
+        }
+        if self.patience.len() > 2 * self.held.len() + 64 {
+            self.patience.retain(|(_, t)| self.held.contains(t));
         }
         Some(held)
     }
@@ -183,10 +187,10 @@ impl Messages {
         }
         let key = self.stanza_key(&id, from, to);
         let Some(stanza) = s2x::stanza(&incoming.request, &arrived, from, to, &id) else { return Ok(None) };
-        if let Arrived::Text(text) = &arrived {
-            if let Some(wanted) = &text.receipt {
-                self.receipts.want(&id, to, from, wanted.clone());
-            }
+        if let Arrived::Text(text) = &arrived
+            && let Some(wanted) = &text.receipt
+        {
+            self.receipts.want(&id, to, from, wanted.clone());
         }
         let token =
             stage.deliver(incoming.link, &stanza).ok_or(Refusal::LinkDown { retry_after: limits.retry_after })?;
@@ -230,13 +234,22 @@ impl Messages {
         let pair = self.pair(from, to);
         let job =
             Job { link, envelope: queue::envelope(stanza), draft, purpose, since: stage.now, plain: peer.plain_only };
-        if self.queue.is_busy(&pair) {
-            return self
-                .queue
+        let refused = if !self.queue.has_room(&job, limits.queued_bytes) {
+            Err(Refusal::Overload { retry_after: limits.retry_after })
+        } else if self.queue.is_busy(&pair) {
+            self.queue
                 .wait(pair, job, limits.queue_per_pair, limits.queued)
-                .map_err(|_| Refusal::Overload { retry_after: limits.retry_after });
+                .map_err(|_| Refusal::Overload { retry_after: limits.retry_after })
+        } else {
+            self.launch(stage, pair, job).map_err(|(_, refusal)| refusal)
+        };
+        match (refused, purpose) {
+            (Err(refusal), Purpose::Notice) => {
+                stage.note_refused(&refusal, Side::Xmpp, true);
+                Ok(())
+            }
+            (result, _) => result,
         }
-        self.launch(stage, pair, job).map_err(|(_, refusal)| refusal)
     }
 
     fn pair(&self, from: &Jid, to: &Jid) -> Fingerprint {
@@ -249,11 +262,15 @@ impl Messages {
     }
 
     /// Sends a job's request. What is refused comes back with the reason.
-    fn launch(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, job: Job) -> Result<(), (Box<Job>, Refusal)> {
+    fn launch(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, mut job: Job) -> Result<(), (Box<Job>, Refusal)> {
         let Some(proxy) = &stage.config.proxy else { return Err((Box::new(job), Refusal::NoRoute)) };
         let via = stage.sip.via_length(proxy.target, job.draft.branch_suffix.as_deref());
         let request = match job.draft.request(job.plain, proxy, via, &self.options, stage.tokens) {
-            Ok(request) => request,
+            Ok((request, plain)) => {
+                // What goes out is what a 415 refuses, and what asks for a notification or does not.
+                job.plain = plain;
+                request
+            }
             Err(refusal) => return Err((Box::new(job), refusal)),
         };
         match stage.sip.request(stage.now, request, proxy.target, job.draft.branch_suffix.as_deref()) {
@@ -283,10 +300,10 @@ impl Messages {
     /// Tells the sender of a message that it did not arrive. Notices fail in silence: nobody wrote them.
     fn fail(&mut self, stage: &mut Stage<'_>, job: &Job, error: &StanzaError, by: Side, code: u16) {
         stage.note(Note::Failed { by, code });
-        if !matches!(job.purpose, Purpose::Notice) {
-            if let Some(answer) = job.envelope.error(error) {
-                stage.answer(job.link, &answer);
-            }
+        if !matches!(job.purpose, Purpose::Notice)
+            && let Some(answer) = job.envelope.error(error)
+        {
+            stage.answer(job.link, &answer);
         }
     }
 
@@ -306,10 +323,12 @@ impl Messages {
                 stage.note(Note::Delivered { to: Side::Sip, micros: stage.now.since(job.since).as_micros() as u64 });
                 // RFC 3428 §7: 202 means that somebody keeps it, not that somebody has it.
                 let receipt = matches!(job.purpose, Purpose::Message { receipt: true }) && response.code == 200;
-                if receipt && self.options.receipts && !job.draft.asks_for_imdn(job.plain) {
-                    if let Some(received) = receipts::received(&job.envelope) {
-                        stage.answer(job.link, &received);
-                    }
+                if receipt
+                    && self.options.receipts
+                    && !job.draft.asks_for_imdn(job.plain)
+                    && let Some(received) = receipts::received(&job.envelope)
+                {
+                    stage.answer(job.link, &received);
                 }
             }
             415 if !job.plain && job.draft.is_rich() => {
@@ -374,7 +393,10 @@ impl Mapping for Messages {
     }
 
     fn error(&mut self, stage: &mut Stage<'_>, stanza: &Stanza, error: &StanzaError) -> bool {
-        let (Some(id), Some(from), Some(to)) = (&stanza.id, &stanza.from, &stanza.to) else { return false };
+        let (Kind::Message, Some(id), Some(from), Some(to)) = (stanza.kind, &stanza.id, &stanza.from, &stanza.to)
+        else {
+            return false;
+        };
         let Some(&token) = self.held_by_stanza.get(&self.stanza_key(id, to, from)) else { return false };
         let Some(held) = self.release(token) else { return false };
         let mut response = error::to_response(error, held.full);

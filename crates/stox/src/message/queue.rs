@@ -2,7 +2,7 @@
 
 use super::x2s::Draft;
 use crate::config::LinkId;
-use base::{Fingerprint, HashKey, Table, Time};
+use base::{Fingerprint, HashKey, Str, Table, Time};
 use sip::agent::ClientId;
 use std::collections::VecDeque;
 use xmpp::stanza::Stanza;
@@ -32,6 +32,15 @@ pub(super) struct Job {
     pub(super) plain: bool,
 }
 
+impl Job {
+    /// The bytes that it takes.
+    fn weight(&self) -> usize {
+        let e = &self.envelope;
+        let texts = [&e.id, &e.type_, &e.lang].into_iter().flatten().map(Str::len).sum::<usize>();
+        size_of::<Job>() + self.draft.weight() + texts
+    }
+}
+
 /// A stanza without its content: what an answer to it needs.
 pub(super) fn envelope(stanza: &Stanza) -> Stanza {
     Stanza {
@@ -53,6 +62,8 @@ pub(super) struct Queue {
     /// A pair with a message in flight, and what waits behind it.
     waiting: Table<Fingerprint, VecDeque<Job>>,
     waiting_total: usize,
+    /// What all of them weigh, those in flight too.
+    bytes: usize,
 }
 
 /// The queue of a pair, or of all, is full.
@@ -61,12 +72,17 @@ pub(super) struct Full;
 
 impl Queue {
     pub(super) fn new(key: HashKey) -> Queue {
-        Queue { flying: Table::new(key), waiting: Table::new(key), waiting_total: 0 }
+        Queue { flying: Table::new(key), waiting: Table::new(key), waiting_total: 0, bytes: 0 }
     }
 
     /// How many messages are in flight or wait.
     pub(super) fn len(&self) -> usize {
         self.flying.len() + self.waiting_total
+    }
+
+    /// Whether `job` finds room among `most` bytes.
+    pub(super) fn has_room(&self, job: &Job, most: usize) -> bool {
+        self.bytes + job.weight() <= most
     }
 
     pub(super) fn is_busy(&self, pair: &Fingerprint) -> bool {
@@ -82,6 +98,7 @@ impl Queue {
         if line.len() >= per_pair {
             return Err(Full);
         }
+        self.bytes += job.weight();
         line.push_back(job);
         self.waiting_total += 1;
         Ok(())
@@ -90,24 +107,32 @@ impl Queue {
     /// `job` is in flight under the name `client`.
     pub(super) fn fly(&mut self, client: ClientId, pair: Fingerprint, job: Job) {
         self.waiting.or_insert_with(pair, VecDeque::new);
+        self.bytes += job.weight();
         self.flying.insert(client, (pair, job));
     }
 
     /// The transaction `client` has ended. The pair stays busy until [`Queue::next`] finds nothing.
     pub(super) fn land(&mut self, client: ClientId) -> Option<(Fingerprint, Job)> {
-        self.flying.remove(&client)
+        let flight = self.flying.remove(&client);
+        self.bytes -= flight.as_ref().map_or(0, |(_, job)| job.weight());
+        flight
     }
 
     /// All that is in flight, which is then no more; what waits behind it is still to be asked for with [`Queue::next`].
     pub(super) fn land_all(&mut self) -> Vec<(Fingerprint, Job)> {
-        self.flying.take_sorted().into_iter().map(|(_, flight)| flight).collect()
+        let all: Vec<_> = self.flying.take_sorted().into_iter().map(|(_, flight)| flight).collect();
+        self.bytes -= all.iter().map(|(_, job)| job.weight()).sum::<usize>();
+        all
     }
 
     /// The next job of `pair`; nothing and the pair is idle.
     pub(super) fn next(&mut self, pair: &Fingerprint) -> Option<Job> {
         let job = self.waiting.get_mut(pair).and_then(VecDeque::pop_front);
-        match job {
-            Some(_) => self.waiting_total -= 1,
+        match &job {
+            Some(job) => {
+                self.waiting_total -= 1;
+                self.bytes -= job.weight();
+            }
             None => drop(self.waiting.remove(pair)),
         }
         job

@@ -82,18 +82,26 @@ pub fn stanza(request: &Request, arrived: &Arrived, from: &Jid, to: &Jid, id: &s
 fn fill(stanza: &mut Stanza, request: &Request, text: &Text) -> Option<()> {
     let header_subject = request.headers.get(Name::Subject).map(str::trim).filter(|s| !s.is_empty());
     let subject = header_subject.or(text.subject.as_deref());
-    let empty = text.bodies.iter().all(|(_, body)| body.is_empty());
-    if empty && subject.is_none() {
+    if !text.has_words() && subject.is_none() {
         return None;
     }
-    stanza.lang = text.bodies.first().and_then(|(lang, _)| lang.clone()).or_else(|| {
+    // A body without a language has that of the stanza, which may then not be another one's.
+    let tagged = text.bodies.iter().all(|(lang, _)| lang.is_some());
+    stanza.lang = text.bodies.first().filter(|_| tagged).and_then(|(lang, _)| lang.clone()).or_else(|| {
         let header = request.headers.get(Name::ContentLanguage)?;
         language(header.split(',').next().unwrap_or(header))
     });
     if let Some(subject) = subject {
         stanza.push(Element::new("subject", ns::CLIENT).with_text(subject));
     }
+    let mut said = Vec::with_capacity(text.bodies.len());
     for (lang, body) in text.bodies.iter().filter(|(_, body)| !body.is_empty()) {
+        // RFC 6121 §5.2.3: no two bodies in one language.
+        let speaks = lang.as_ref().or(stanza.lang.as_ref()).cloned();
+        if said.contains(&speaks) {
+            continue;
+        }
+        said.push(speaks);
         let element = Element::new("body", ns::CLIENT).with_text(body);
         stanza.push(match lang {
             Some(lang) if stanza.lang.as_ref() != Some(lang) => element.with_lang(lang.clone()),

@@ -60,17 +60,19 @@ pub fn read(stanza: &Stanza) -> Departing {
         return Departing::Nothing;
     }
     let mut text = Text::default();
+    let own = stanza.lang.as_deref().and_then(language);
+    let mut subjects = Vec::new();
     let mut state = None;
     let mut receipt = None;
     for e in stanza.elements() {
         if e.is("body", ns::CLIENT) {
-            let lang = e.lang().and_then(language).or_else(|| stanza.lang.clone());
+            let lang = e.lang().and_then(language).or_else(|| own.clone());
             // RFC 6121 §5.2.3: one body for each language; of two in one language the first counts.
             if text.bodies.iter().all(|(l, _)| *l != lang) && !e.text().is_empty() {
                 text.bodies.push((lang, text::to_crlf(&e.text()).into_owned()));
             }
-        } else if e.is("subject", ns::CLIENT) && text.subject.is_none() {
-            text.subject = Some(e.text().into_owned()).filter(|s| !s.is_empty());
+        } else if e.is("subject", ns::CLIENT) && !e.text().is_empty() {
+            subjects.push((e.lang().and_then(language).or_else(|| own.clone()), e.text().into_owned()));
         } else if e.is("html", ns::XHTML_IM) {
             text.html = Some(e.clone());
         } else if let Some(r) = receipts::Receipt::parse(e) {
@@ -84,10 +86,20 @@ pub fn read(stanza: &Stanza) -> Departing {
             state = Some(s);
         }
     }
+    if let (true, Some(html)) = (text.bodies.is_empty(), &text.html) {
+        // XEP-0071 §8 wants a body beside it, but what was written is to be read in any case.
+        let words = html::Html::from_xhtml_im(html).map(|html| html.to_text()).unwrap_or_default();
+        if !words.is_empty() {
+            text.bodies.push((own.clone(), text::to_crlf(&words).into_owned()));
+        }
+    }
     // The sender's own language first, if there is a body in it.
-    if let Some(own) = text.bodies.iter().position(|(l, _)| *l == stanza.lang) {
+    if let Some(own) = text.bodies.iter().position(|(l, _)| *l == own) {
         text.bodies.swap(0, own);
     }
+    let speaks = text.bodies.first().map_or(&own, |(lang, _)| lang);
+    let subject = subjects.iter().position(|(lang, _)| lang == speaks).unwrap_or(0);
+    text.subject = subjects.into_iter().nth(subject).map(|(_, subject)| subject);
     match (text.bodies.is_empty() && text.subject.is_none(), receipt, state) {
         (false, _, _) => Departing::Message(text),
         (true, Some((id, disposition)), _) => Departing::Receipt { id, disposition },
@@ -138,12 +150,13 @@ pub(super) fn message(
     tokens: &mut Tokens,
 ) -> Result<Draft, Refusal> {
     let (lang, body) = text.bodies.first().map_or((None, ""), |(l, b)| (l.clone(), b.as_str()));
-    if body.len() > options.max_request {
+    // What can never fit must not even wait.
+    if body.len() + text.subject.as_ref().map_or(0, String::len) > options.max_request {
         return Err(Refusal::TooLong { limit: options.max_request });
     }
     let plain = Payload {
         content_type: text_plain(body),
-        language: lang.or_else(|| stanza.lang.clone()),
+        language: lang.or_else(|| stanza.lang.as_deref().and_then(language)),
         body: body.as_bytes().to_vec(),
     };
     let mut draft = draft(stanza, plain)?;
@@ -294,7 +307,20 @@ impl Draft {
         })
     }
 
-    /// The request, all but its Via: the rich form if it is wanted and fits, else the plain one.
+    /// The bytes that it takes while it waits.
+    pub(super) fn weight(&self) -> usize {
+        let payload = |p: &Payload| p.body.len() + p.content_type.len();
+        let address = |uri: &SipUri| uri.user.as_ref().map_or(0, Str::len) + uri.gr().map_or(0, str::len);
+        size_of::<Draft>()
+            + payload(&self.plain)
+            + self.rich.as_ref().map_or(0, |rich| payload(&rich.payload))
+            + self.subject.as_ref().map_or(0, String::len)
+            + self.call_id.as_ref().map_or(0, Str::len)
+            + address(&self.from)
+            + address(&self.to)
+    }
+
+    /// The request, all but its Via, and whether it is the plain form: the rich one if it is wanted and fits, else that.
     ///
     /// # Errors
     /// [`Refusal::TooLong`] if even the plain form is longer than `options.max_request` bytes (RFC 7572 §6).
@@ -305,12 +331,12 @@ impl Draft {
         via: usize,
         options: &Options,
         tokens: &mut Tokens,
-    ) -> Result<Request, Refusal> {
-        let rich = self.rich.as_ref().filter(|_| !plain).map(|r| &r.payload);
-        for payload in rich.into_iter().chain([&self.plain]) {
+    ) -> Result<(Request, bool), Refusal> {
+        let rich = self.rich.as_ref().filter(|_| !plain).map(|r| (&r.payload, false));
+        for (payload, plain) in rich.into_iter().chain([(&self.plain, true)]) {
             let request = self.build(payload, proxy, tokens);
             if request.to_bytes().len() + via <= options.max_request {
-                return Ok(request);
+                return Ok((request, plain));
             }
         }
         Err(Refusal::TooLong { limit: options.max_request })
