@@ -2,9 +2,12 @@
 //!
 //! The shard of a pair is chosen by the two bare addresses in canonical form, without order, so it is the same whichever
 //! side speaks. What answers our own messages carries a token that names the shard that minted it.
+//!
+//! Only the local parts count. A telephone number has a domain by configuration alone, which may change while messages are
+//! under way, and an error must find the shard that waits for it.
 
 use crate::address;
-use base::HashKey;
+use base::{HashKey, Str};
 use sip::{Message, Request, Response, Uri};
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
@@ -49,7 +52,8 @@ impl Router {
     }
 
     fn request(&self, request: &Request) -> usize {
-        let options = address::Options::default();
+        // Any domain for telephone numbers will do.
+        let options = address::Options { phone_domain: Some(Str::const_new("phone.invalid")) };
         let jid = |uri: &Uri| address::to_jid(uri, &options).ok();
         let from = request.headers.from().ok().and_then(|f| jid(&f.uri));
         match (from, jid(&request.uri)) {
@@ -63,10 +67,38 @@ impl Router {
     }
 
     fn pair(&self, a: &Jid, b: &Jid) -> usize {
-        let (a, b) = ((a.local().unwrap_or(""), a.domain()), (b.local().unwrap_or(""), b.domain()));
+        let (a, b) = (a.local().unwrap_or(""), b.local().unwrap_or(""));
         let (a, b) = if a <= b { (a, b) } else { (b, a) };
-        let parts = [a.0.as_bytes(), a.1.as_bytes(), b.0.as_bytes(), b.1.as_bytes()];
-        let bits = self.key.fingerprint(&parts).bits() as u64;
+        let bits = self.key.fingerprint(&[a.as_bytes(), b.as_bytes()]).bits() as u64;
         usize::try_from(bits % self.shards as u64).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever the From is written like, an error to its message comes to the shard that holds the request.
+    #[test]
+    fn both_sides_of_a_pair_go_to_one_shard() {
+        let router = Router::new(16, HashKey::new(1, 2));
+        let mut used = std::collections::BTreeSet::new();
+        for n in 0..64 {
+            for (from, jid) in [
+                (format!("tel:+358-555-{n:04}"), format!("+358555{n:04}@example.net")),
+                (format!("sip:Romeo{n}@EXAMPLE.net;gr=x"), format!("romeo{n}@example.net/y")),
+                (format!("im:o'malley{n}@example.net"), format!("o\\27malley{n}@example.net")),
+            ] {
+                let mut request = Request::new(sip::Method::Message, Uri::parse("sip:juliet@example.com").unwrap());
+                request.headers.push(sip::Name::From, format!("<{from}>;tag=1"));
+                let mut error = Stanza::message().with_type("error");
+                error.from = Some(Jid::parse("juliet@example.com/balcony").unwrap());
+                error.to = Some(Jid::parse(&jid).unwrap());
+                let shard = router.sip(&Message::Request(request));
+                assert_eq!(shard, router.stanza(&error), "{from}");
+                used.insert(shard);
+            }
+        }
+        assert_eq!(used.len(), 16);
     }
 }
