@@ -9,7 +9,7 @@ use stox::config as gateway;
 use stox::network::Network;
 
 /// What the gateway says of itself.
-pub(crate) const VERSION: &str = concat!("Verona ", env!("CARGO_PKG_VERSION"));
+pub(crate) const VERSION: &str = concat!("Verona/", env!("CARGO_PKG_VERSION"));
 
 /// A token source with a seed from the operating system.
 ///

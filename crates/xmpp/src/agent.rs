@@ -23,10 +23,19 @@ pub struct Identity<'a> {
 /// What the gateway itself can do.
 const OF_THE_GATEWAY: [&str; 4] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::PING];
 
-/// What can be said of any SIP user: what is translated. Nothing that only the user's own program could tell: whether it is
-/// there (ping), or what it is (version).
-const OF_A_USER: [&str; 6] =
-    [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::CHAT_STATES, ns::RECEIPTS, ns::MARKERS, ns::XHTML_IM];
+/// What can be said of any SIP user: what is translated, and what the gateway answers in its place. A ping finds the gateway
+/// (whether a phone is there, only a message tells), and the version is that of the gateway's software: for XMPP, that is the
+/// program that the user uses.
+const OF_A_USER: [&str; 8] = [
+    ns::DISCO_INFO,
+    ns::DISCO_ITEMS,
+    ns::VERSION,
+    ns::PING,
+    ns::CHAT_STATES,
+    ns::RECEIPTS,
+    ns::MARKERS,
+    ns::XHTML_IM,
+];
 
 /// Whom a request is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,13 +104,13 @@ fn get(identity: &Identity<'_>, asked: Asked, payload: &Element) -> Result<Optio
             Some(_) => Err(Condition::ItemNotFound),
         };
     }
-    if asked == Asked::Gateway && Version::is_query(payload) {
+    if Version::is_query(payload) {
         let (name, version) = identity.version.split_once('/').unwrap_or(("Verona", identity.version));
         // XEP-0092 §6: the operating system is nobody's business.
         let answer = Version { name: name.to_owned(), version: version.to_owned(), os: None };
         return Ok(Some(answer.to_element()));
     }
-    if asked == Asked::Gateway && Ping::parse(payload).is_some() {
+    if Ping::parse(payload).is_some() {
         return Ok(None);
     }
     Err(Condition::ServiceUnavailable)
@@ -183,12 +192,13 @@ mod tests {
                 get(user, INFO),
                 "'result'><query xmlns='http://jabber.org/protocol/disco#info'><identity category='client' type='phone'/>\
                  <feature var='http://jabber.org/protocol/disco#info'/><feature var='http://jabber.org/protocol/disco#items'/>\
+                 <feature var='jabber:iq:version'/><feature var='urn:xmpp:ping'/>\
                  <feature var='http://jabber.org/protocol/chatstates'/><feature var='urn:xmpp:receipts'/>\
                  <feature var='urn:xmpp:chat-markers:0'/><feature var='http://jabber.org/protocol/xhtml-im'/></query></iq>"
             );
             assert_eq!(get(user, ITEMS), "'result'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>");
-            assert_eq!(get(user, VERSION), refused("service-unavailable"));
-            assert_eq!(get(user, PING), refused("service-unavailable"));
+            assert_eq!(get(user, VERSION), get(GATEWAY, VERSION));
+            assert_eq!(get(user, PING), "'result'/>");
         }
         assert_eq!(get("sip.example.net/nobody", INFO), refused("service-unavailable"));
         assert_eq!(get("sip.example.net/nobody", PING), refused("service-unavailable"));
