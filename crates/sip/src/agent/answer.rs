@@ -119,6 +119,11 @@ impl Echo {
         })
     }
 
+    /// The bytes that it holds. Vias and Call-IDs may be long, and each request brings its own.
+    pub(super) fn weight(&self) -> usize {
+        self.block.len() + self.timestamp.as_ref().map_or(0, Str::len)
+    }
+
     /// The name under which the ACK for a 2xx is looked for: it is a transaction of its own, with a branch of its own, but in the dialog
     /// that the 2xx made and with the number of the INVITE (RFC 3261 §13.2.2.4).
     pub(super) fn dialog(request: &Request, our_tag: &str, secrets: &Secrets) -> Option<u128> {

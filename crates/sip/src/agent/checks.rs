@@ -19,8 +19,8 @@ pub(super) fn check(config: &Config, request: &Request) -> Result<(), Refusal> {
     let known = |m: &[Method]| m.contains(&request.method);
     if !known(&config.allow) && !known(&config.surfaced) {
         // RFC 3261 §21.5.2, §8.2.1: a method that we know by name but do not allow, and one that we do not know.
-        let code = if matches!(request.method, Method::Other(_)) { 501 } else { 405 };
-        return Err((code, header("Allow", &allow(config))));
+        let (code, allow) = not_allowed(config);
+        return Err((if matches!(request.method, Method::Other(_)) { 501 } else { code }, allow));
     }
     let scheme = request.uri.scheme();
     if request.uri.sip().is_none() && !config.schemes.iter().any(|s| s.eq_ignore_ascii_case(scheme)) {
@@ -35,6 +35,11 @@ pub(super) fn check(config: &Config, request: &Request) -> Result<(), Refusal> {
         return Err((481, Vec::new()));
     }
     Ok(())
+}
+
+/// RFC 3261 §8.2.1: a method that is not served, and those that are.
+pub(super) fn not_allowed(config: &Config) -> Refusal {
+    (405, header("Allow", &allow(config)))
 }
 
 /// RFC 3261 §8.2.2.3: what Require names and we do not have.

@@ -133,6 +133,8 @@ pub struct Config {
     /// Methods that come up although Allow does not list them, because the layer above has an answer of its own to them. All others
     /// are refused here: 405, or 501 if not even the name is known.
     pub surfaced: Vec<Method>,
+    /// Whether the layer above takes INVITEs. If not, one that has nothing else against it is refused here: 405.
+    pub invites: bool,
     /// The option tags that Supported lists; a request that requires another one is refused: 420.
     pub supported: Vec<Str>,
     /// The schemes of Request-URIs that are understood besides `sip` and `sips`; others are refused: 416.
@@ -145,6 +147,8 @@ pub struct Config {
     pub max_client: usize,
     /// How many requests may wait for our final answer at once.
     pub max_server: usize,
+    /// How many bytes those may have that their answers repeat (Via, From, To, Call-ID).
+    pub max_server_bytes: usize,
     /// How many answers are remembered for timer J. When they are that many, new requests get 503.
     pub max_remembered: usize,
     /// How many of these may keep all their bytes, because they have a body or headers that are rare.
@@ -161,12 +165,14 @@ impl Default for Config {
             sent_by: Vec::new(),
             allow: vec![Method::Message, Method::Options],
             surfaced: vec![Method::Invite, Method::Subscribe, Method::Publish],
+            invites: false,
             supported: Vec::new(),
             schemes: Vec::new(),
             dialogs: false,
             retry_after: 5,
             max_client: 8192,
             max_server: 4096,
+            max_server_bytes: 8 << 20,
             max_remembered: 1_500_000,
             max_stored: 8192,
             max_stored_bytes: 4 << 20,
@@ -315,6 +321,7 @@ pub struct Agent {
     /// Those by a reliable transport, by the way that breaks.
     by_target: BTreeSet<(Target, ClientId)>,
     servers: Table<ServerId, server::Transaction>,
+    server_bytes: usize,
     /// By the request's name, then by that under which ACK and CANCEL look, then by that of the ACK for a 2xx.
     open: Table<u128, ServerId>,
     invites: Table<u128, ServerId>,
@@ -345,6 +352,7 @@ impl Agent {
             clients: Table::new(table),
             by_target: BTreeSet::new(),
             servers: Table::new(table),
+            server_bytes: 0,
             open: Table::new(table),
             invites: Table::new(table),
             accepted: Table::new(table),

@@ -131,17 +131,22 @@ impl Agent {
         }
         if checks::looped(&self.config, &request) {
             self.counts.looped += 1;
-            return self.refuse(now, &request, flow, echo, &(482, Vec::new()));
+            return self.refuse(now, &echo, &(482, Vec::new()));
         }
         if let Err(refusal) = checks::check(&self.config, &request) {
             self.counts.refused += 1;
-            return self.refuse(now, &request, flow, echo, &refusal);
+            return self.refuse(now, &echo, &refusal);
         }
-        if self.servers.len() >= self.config.max_server {
+        if request.method == Method::Invite && !self.config.invites {
+            self.counts.refused += 1;
+            return self.refuse(now, &echo, &checks::not_allowed(&self.config));
+        }
+        if self.servers.len() >= self.config.max_server
+            || self.server_bytes + echo.weight() > self.config.max_server_bytes
+        {
             self.counts.overload += 1;
             let refusal = self.full();
-            self.remember(now, &echo, &checks::answer(&refusal));
-            return;
+            return self.refuse(now, &echo, &refusal);
         }
         let id = self.open(now, &request, flow, echo);
         self.out.push_back(Output::Request { id, request, flow });
@@ -220,20 +225,16 @@ impl Agent {
         if let Some(at) = due.unqueued() {
             self.timers.set(at, Waiting::Server(id));
         }
+        self.server_bytes += echo.weight();
         self.servers.insert(id, Transaction { machine, reliable, echo, last: None, dialog, due });
         id
     }
 
-    /// Refuses a request that the user never sees. A refusal of an INVITE is sent until it is acknowledged, so that is a transaction; all
-    /// else is a memory.
-    fn refuse(&mut self, now: Time, request: &Request, flow: Flow, echo: Echo, refusal: &checks::Refusal) {
-        let answer = checks::answer(refusal);
-        if request.method == Method::Invite && self.servers.len() < self.config.max_server {
-            let id = self.open(now, request, flow, echo);
-            self.answer(now, id, &answer);
-        } else {
-            self.remember(now, &echo, &answer);
-        }
+    /// Refuses a request that the user never sees: without a transaction, by memory alone. RFC 3261 §8.2.7 allows that for an INVITE too: its
+    /// refusal is sent again when the INVITE comes again, not until an ACK comes. Anybody can send an INVITE in anybody's name, which
+    /// would have us send ten times what we got and keep a place for 32 s.
+    fn refuse(&mut self, now: Time, echo: &Echo, refusal: &checks::Refusal) {
+        self.remember(now, echo, &checks::answer(refusal));
     }
 
     /// Sends a final answer and keeps it in the memory, which stands for the machine's state Completed: that does nothing but send the
@@ -351,6 +352,7 @@ impl Agent {
     /// Ends a transaction. One that ends without an answer in the memory leaves a silence there, so that a late duplicate from the network
     /// does not come up as a new request.
     fn close(&mut self, now: Time, t: &Transaction) {
+        self.server_bytes -= t.echo.weight();
         self.open.remove(&t.echo.key.request);
         if let Machine::Invite(_) = t.machine {
             self.invites.remove(&t.echo.invite);

@@ -30,7 +30,7 @@ pub(super) fn flow(transport: Transport, remote: &str) -> Flow {
 pub(super) fn config() -> Config {
     let host = Host::parse("gw.example.com").expect("a host");
     let sent_by = [Transport::Udp, Transport::Tcp].map(|t| (t, host.clone(), None));
-    Config { sent_by: sent_by.to_vec(), ..Config::default() }
+    Config { sent_by: sent_by.to_vec(), invites: true, ..Config::default() }
 }
 
 impl Desk {

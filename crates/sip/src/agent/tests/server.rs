@@ -339,6 +339,23 @@ fn more_than_can_wait_is_refused_and_remembered() {
     assert_eq!((desk.agent.counts().overload, desk.agent.counts().server_open), (1, 2));
 }
 
+/// Those that wait hold what their answers repeat, which a sender can make long.
+#[test]
+fn more_bytes_than_can_wait_are_refused() {
+    let long = |n| numbered(n).replace("a.example.net;", &format!("a.example.net;x={};", "x".repeat(3000)));
+    let mut desk = Desk::with(Config { max_server_bytes: 4000, ..config() });
+    let first = desk.surfaced(&long(0));
+    assert_eq!(told(&desk.receive(&long(1))), "to 192.0.2.1:5070: SIP/2.0 503 Service Unavailable\n");
+    let short = desk.surfaced(&numbered(2));
+    desk.answer(short, 200);
+    desk.answer(first, 200);
+    let third = desk.surfaced(&long(3));
+    // One that nobody answers gives its room back as well.
+    desk.wait(60_000);
+    assert_eq!(told(&desk.answer(third, 200)), "");
+    desk.surfaced(&long(4));
+}
+
 #[test]
 fn more_than_can_be_remembered_is_refused() {
     let mut desk = Desk::with(Config { max_remembered: 3, ..config() });
