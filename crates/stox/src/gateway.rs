@@ -184,7 +184,7 @@ impl Gateway {
                 }
             }
             Input::Lost(token) => {
-                if self.links.lost(token, &mut self.out) {
+                if self.links.lost(now, token, &mut self.out) {
                     self.act(|messages, stage| messages.stanza_outcome(stage, token, false));
                 }
             }
@@ -196,7 +196,8 @@ impl Gateway {
     pub fn timeout(&mut self, now: Time) {
         self.now = now;
         self.sip.timeout(now);
-        self.act(|messages, stage| messages.timeout(stage));
+        self.links.timeout(now, &mut self.out);
+        self.act(Mapping::timeout);
         self.settle();
     }
 
@@ -207,7 +208,7 @@ impl Gateway {
 
     /// When [`Gateway::timeout`] wants to be called.
     pub fn deadline(&self) -> Option<Time> {
-        [self.sip.deadline(), self.messages.deadline()].into_iter().flatten().min()
+        [self.sip.deadline(), self.links.deadline(), self.messages.deadline()].into_iter().flatten().min()
     }
 
     /// The SIP side's counts, for metrics.

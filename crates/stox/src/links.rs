@@ -2,8 +2,9 @@
 
 use crate::config::{Config, LinkId};
 use crate::gateway::{Note, Output};
-use base::{HashKey, Table};
+use base::{HashKey, Table, Time};
 use std::collections::VecDeque;
+use std::time::Duration;
 use xmpp::ns;
 use xmpp::stanza::Stanza;
 
@@ -15,8 +16,9 @@ pub type StanzaToken = u64;
 enum Owed {
     /// A mapping waits for the outcome.
     Outcome,
-    /// Nobody waits, but it has to arrive: an answer that the stream lost is sent again.
-    Arrival { link: LinkId, bytes: Vec<u8> },
+    /// Nobody waits, but it has to arrive: an answer that the stream lost is sent again. Without its bytes where too many are kept already:
+    /// then it is sent once.
+    Arrival { link: LinkId, bytes: Option<Vec<u8>> },
 }
 
 #[derive(Debug, Default)]
@@ -24,7 +26,13 @@ struct Link {
     up: bool,
     parked: VecDeque<Vec<u8>>,
     parked_bytes: usize,
+    /// When the parked are tried again, on a stream that is up but had no room.
+    retry: Option<Time>,
 }
+
+/// How long an answer waits for room on a stream that is up. What fills the stream may be another shard's, so that nothing else would say
+/// when there is room again.
+const RETRY: Duration = Duration::from_secs(1);
 
 /// The component streams of this gateway.
 #[derive(Debug)]
@@ -33,6 +41,8 @@ pub(crate) struct Links {
     owed: Table<StanzaToken, Owed>,
     next: StanzaToken,
     parked_limit: usize,
+    /// The bytes kept of answers on their way; bounded like those that are parked.
+    kept: usize,
 }
 
 impl Links {
@@ -42,6 +52,7 @@ impl Links {
             owed: Table::new(key),
             next: first_token,
             parked_limit: config.limits.parked_bytes,
+            kept: 0,
         }
     }
 
@@ -74,9 +85,11 @@ impl Links {
     pub(crate) fn taken(&mut self, token: StanzaToken, out: &mut VecDeque<Output>) -> bool {
         match self.owed.remove(&token) {
             Some(Owed::Outcome) => true,
-            Some(Owed::Arrival { link, .. }) => {
+            Some(Owed::Arrival { link, bytes }) => {
+                self.kept -= bytes.map_or(0, |b| b.len());
                 // What did not fit into the stream before may fit now.
-                if let Some(bytes) = self.unpark(link) {
+                for _ in 0..2 {
+                    let Some(bytes) = self.unpark(link) else { break };
                     self.send(link, bytes, out);
                 }
                 false
@@ -86,11 +99,19 @@ impl Links {
     }
 
     /// The stream ended before the server took the stanza. Returns whether a mapping waits for it.
-    pub(crate) fn lost(&mut self, token: StanzaToken, out: &mut VecDeque<Output>) -> bool {
+    pub(crate) fn lost(&mut self, now: Time, token: StanzaToken, out: &mut VecDeque<Output>) -> bool {
         match self.owed.remove(&token) {
             Some(Owed::Outcome) => true,
-            Some(Owed::Arrival { link, bytes }) => {
+            Some(Owed::Arrival { link, bytes: Some(bytes) }) => {
+                self.kept -= bytes.len();
                 self.park(link, bytes, out);
+                if let Some(l) = self.links.get_mut(link).filter(|l| l.up) {
+                    l.retry = l.retry.or(Some(now + RETRY));
+                }
+                false
+            }
+            Some(Owed::Arrival { bytes: None, .. }) => {
+                out.push_back(Output::Note(Note::AnswerDropped));
                 false
             }
             None => false,
@@ -99,8 +120,25 @@ impl Links {
 
     pub(crate) fn down(&mut self, link: LinkId) {
         if let Some(l) = self.links.get_mut(link) {
-            l.up = false;
+            (l.up, l.retry) = (false, None);
         }
+    }
+
+    /// Tries the parked again that are due.
+    pub(crate) fn timeout(&mut self, now: Time, out: &mut VecDeque<Output>) {
+        for link in 0..self.links.len() {
+            if self.links[link].retry.is_some_and(|at| at <= now) {
+                self.links[link].retry = None;
+                while let Some(bytes) = self.unpark(link) {
+                    self.send(link, bytes, out);
+                }
+            }
+        }
+    }
+
+    /// When [`Links::timeout`] wants to be called.
+    pub(crate) fn deadline(&self) -> Option<Time> {
+        self.links.iter().filter_map(|l| l.retry).min()
     }
 
     pub(crate) fn up(&mut self, link: LinkId, out: &mut VecDeque<Output>) {
@@ -126,7 +164,9 @@ impl Links {
     }
 
     fn send(&mut self, link: LinkId, bytes: Vec<u8>, out: &mut VecDeque<Output>) {
-        let token = self.mint(Owed::Arrival { link, bytes: bytes.clone() });
+        let keep = self.kept + bytes.len() <= self.parked_limit;
+        self.kept += if keep { bytes.len() } else { 0 };
+        let token = self.mint(Owed::Arrival { link, bytes: keep.then(|| bytes.clone()) });
         out.push_back(Output::Stanza { link, bytes, token });
     }
 
@@ -141,5 +181,53 @@ impl Links {
             l.parked_bytes -= dropped.len();
             out.push_back(Output::Note(Note::AnswerDropped));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(out: &mut VecDeque<Output>) -> Vec<StanzaToken> {
+        out.drain(..).filter_map(|o| if let Output::Stanza { token, .. } = o { Some(token) } else { None }).collect()
+    }
+
+    /// A stream that is up and full, with nothing of this shard on it: the answer goes out when there is room, though nobody says so.
+    #[test]
+    fn an_answer_waits_for_room() {
+        let config = Config {
+            xmpp_domains: Vec::new(),
+            links: vec![crate::config::Link { domain: "example.net".into(), allow_from: Vec::new() }],
+            peers: Vec::new(),
+            proxy: None,
+            phone_domain: None,
+            message: crate::message::Options::default(),
+            limits: crate::config::Limits::default(),
+            epoch: 0,
+            version: "test".into(),
+        };
+        let mut links = Links::new(&config, HashKey::new(1, 2), 1);
+        let mut out = VecDeque::new();
+        let t = Time::from_secs(100);
+        links.up(0, &mut out);
+        links.answer(0, &Stanza::message().with_id("a"), &mut out);
+        links.answer(0, &Stanza::message().with_id("b"), &mut out);
+        for token in sent(&mut out) {
+            assert!(!links.lost(t, token, &mut out));
+        }
+        assert_eq!((sent(&mut out), links.deadline()), (vec![], Some(t + RETRY)));
+        links.timeout(t, &mut out);
+        assert_eq!(sent(&mut out), []);
+        links.timeout(t + RETRY, &mut out);
+        let again = sent(&mut out);
+        assert_eq!((again.len(), links.deadline()), (2, None));
+        // Still no room: it is tried again, and once the stream is down it waits for that alone.
+        links.lost(t + RETRY, again[0], &mut out);
+        assert_eq!(links.deadline(), Some(t + RETRY * 2));
+        links.down(0);
+        links.lost(t + RETRY, again[1], &mut out);
+        assert_eq!(links.deadline(), None);
+        links.up(0, &mut out);
+        assert_eq!(sent(&mut out).len(), 2);
     }
 }
