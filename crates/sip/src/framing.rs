@@ -35,8 +35,8 @@ enum State {
     Between { line_ends: usize },
     /// In a head, whose end is not in the first `scanned` bytes; `started` once its first word is seen to be SIP's.
     Head { scanned: usize, started: bool },
-    /// The head was taken off the buffer; its body is awaited.
-    Body { head: Box<Sound>, length: usize },
+    /// The head of `size` bytes was taken off the buffer; its body is awaited.
+    Body { head: Box<Sound>, size: usize, length: usize },
     /// Framing is lost.
     Closed,
 }
@@ -67,7 +67,8 @@ impl StreamDecoder {
 
     /// How many bytes of a message that is not whole yet are held.
     pub fn buffered(&self) -> usize {
-        self.buffer.len()
+        let head = if let State::Body { size, .. } = &self.state { *size } else { 0 };
+        head + self.buffer.len()
     }
 
     /// Whether a message has begun and is not whole: the shell gives it a bounded time.
@@ -91,7 +92,13 @@ impl StreamDecoder {
             match std::mem::replace(&mut self.state, State::Closed) {
                 State::Closed => return Ok(None),
                 State::Between { line_ends } => match self.buffer.as_ref() {
-                    [] | [b'\r'] => {
+                    [] => {
+                        // A silent connection holds nothing.
+                        self.buffer = BytesMut::new();
+                        self.state = State::Between { line_ends };
+                        return Ok(None);
+                    }
+                    [b'\r'] => {
                         self.state = State::Between { line_ends };
                         return Ok(None);
                     }
@@ -108,9 +115,9 @@ impl StreamDecoder {
                         return Ok(None);
                     }
                 }
-                State::Body { head, length } => {
+                State::Body { head, size, length } => {
                     if self.buffer.len() < length {
-                        self.state = State::Body { head, length };
+                        self.state = State::Body { head, size, length };
                         return Ok(None);
                     }
                     let body = self.buffer.split_to(length).freeze();
@@ -143,7 +150,7 @@ impl StreamDecoder {
         if length > self.limits.message_bytes.saturating_sub(size) {
             return Err(head.reject(TOO_LARGE));
         }
-        self.state = State::Body { head: Box::new(head), length };
+        self.state = State::Body { head: Box::new(head), size, length };
         Ok(true)
     }
 

@@ -31,6 +31,7 @@ pub struct Daemon {
     stop_links: watch::Sender<bool>,
     tasks: JoinSet<()>,
     links: JoinSet<()>,
+    connections: Connections,
     state: Arc<State>,
     listens: Vec<Listen>,
 }
@@ -152,7 +153,7 @@ impl Daemon {
             Box::pin(async move { under_way(&shard?).await })
         });
         let (config, listens) = (config.clone(), bound.listens);
-        Ok(Daemon { config, epoch, shards: orders, stop_shards, stop_links, tasks, links, state, listens })
+        Ok(Daemon { config, epoch, shards: orders, stop_shards, stop_links, tasks, links, connections, state, listens })
     }
 
     /// The addresses that the gateway listens on, with the ports that the system chose.
@@ -205,6 +206,7 @@ impl Daemon {
         let _ = tokio::time::timeout(Duration::from_secs(3), closed).await;
         let _ = self.stop_shards.send(true);
         self.tasks.shutdown().await;
+        self.connections.finish().await;
         left
     }
 }

@@ -101,6 +101,10 @@ impl Shard {
                 _ = stop.wait_for(|stop| *stop) => return,
             }
             self.guarded(Shard::drain);
+            if !inputs.is_empty() {
+                // What was queued for connections and streams is written before more is.
+                tokio::task::yield_now().await;
+            }
         }
     }
 
@@ -157,8 +161,10 @@ impl Shard {
         if trace::on() {
             trace::input(&input);
         }
-        if matches!(input, Input::SipRejected(..)) {
-            self.maker.meters.sip_rejected.increment(1);
+        match &input {
+            Input::SipRejected(..) => self.maker.meters.sip_rejected.increment(1),
+            Input::SipConnectionLost(target) => self.ways.connections.told(self.number, target.remote),
+            _ => {}
         }
         self.gateway.handle(now, input);
         self.drain();

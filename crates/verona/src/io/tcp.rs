@@ -1,25 +1,25 @@
 //! SIP over TCP: connections that others opened and connections that we open.
+//!
+//! What waits here is bounded in three ways: in connections, for all and for each address; in bytes for each connection; and in bytes
+//! for all of them, where the more is taken already the less each may take ([`may_hold`]).
 
 use crate::dispatch::Dispatch;
 use crate::metrics::Meters;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use sip::agent::{ClientId, Flow, Target, Transport};
 use sip::{Frame, Limits, StreamDecoder};
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use stox::gateway::Input;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
-
-/// Messages that may wait for one connection to take them; beyond, it is closed: its other end does not read.
-const QUEUE: usize = 512;
+use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -30,11 +30,28 @@ const STUCK: Duration = Duration::from_secs(20);
 /// How long accepting rests when the process has no more descriptors.
 const REST: Duration = Duration::from_millis(200);
 
+/// Bytes that may wait to be written to all connections, and the same again of messages that have not come whole.
+const ALL: usize = 8 << 20;
+
+/// What each connection may hold of them even when all are taken.
+const FLOOR: usize = 4 << 10;
+
+/// What a message takes in a queue besides its bytes.
+const PACKET: usize = 128;
+
+/// How much is read or written at once.
+const CHUNK: usize = 16 << 10;
+
+/// How long connections may take at the end to write what waits.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 /// The bounds on connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
     pub(crate) connections: usize,
     pub(crate) per_address: usize,
+    /// Bytes that may wait to be written to one of them.
+    pub(crate) write_bytes: usize,
     /// How long a peer may take to send its first whole message, or to finish one it has begun.
     pub(crate) unfinished: Duration,
     /// How long a connection may be silent. RFC 5626 §4.4.1 has peers ping at most every two minutes.
@@ -50,6 +67,7 @@ impl Bounds {
         Bounds {
             connections: limits.connections,
             per_address: limits.connections_per_address,
+            write_bytes: limits.write_bytes,
             unfinished: limits.half_message,
             silent: limits.idle_connection,
         }
@@ -61,13 +79,25 @@ struct Packet {
     client: Option<Client>,
 }
 
+/// The way to a connection's writer.
+struct Queue {
+    packets: mpsc::UnboundedSender<Packet>,
+    /// Bytes that wait in it.
+    waiting: Arc<AtomicUsize>,
+    /// Whether the other end has connected.
+    accepted: bool,
+}
+
 #[derive(Default)]
 struct Tables {
-    queues: HashMap<u64, mpsc::Sender<Packet>>,
+    queues: HashMap<u64, Queue>,
     /// The connections that we opened: requests go over these, and only these, so that nobody gets others' requests by
     /// connecting from their address.
     ours: HashMap<SocketAddr, u64>,
     per_address: HashMap<IpAddr, usize>,
+    /// Shards that have not dealt with the loss of a connection of ours yet. Were they to send over the next one before, they would take
+    /// that request for lost, too.
+    untold: HashMap<(usize, SocketAddr), usize>,
 }
 
 struct Inner {
@@ -75,6 +105,10 @@ struct Inner {
     tables: Mutex<Tables>,
     bounds: Bounds,
     limits: Limits,
+    /// Bytes that wait to be written, in all.
+    waiting: AtomicUsize,
+    /// Bytes of messages that have not come whole, in all.
+    begun: AtomicUsize,
     dispatch: Dispatch,
     meters: Arc<Meters>,
 }
@@ -83,6 +117,12 @@ struct Inner {
 #[derive(Clone)]
 pub(crate) struct Connections {
     inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connections").finish_non_exhaustive()
+    }
 }
 
 /// Binds a listener.
@@ -98,9 +138,38 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
+/// Whether one connection may hold `own` bytes when all of them hold `all`: a quarter of what is left. So a few can never take
+/// everything, and however many try, the others have the floor.
+fn may_hold(own: usize, all: usize) -> bool {
+    own <= FLOOR.max(ALL.saturating_sub(all) / 4)
+}
+
+/// What counts as one address: one IPv4 address, or one IPv6 network of those that are given to one customer.
+fn block(ip: IpAddr) -> IpAddr {
+    match ip.to_canonical() {
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
+        v4 => v4,
+    }
+}
+
+/// Whether an error of accept says that the process or the system has no room, rather than that one connection came to nothing.
+fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    Errno::from_io_error(error).is_some_and(|e| matches!(e, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
+}
+
 impl Connections {
     pub(crate) fn new(bounds: Bounds, limits: Limits, dispatch: Dispatch, meters: Arc<Meters>) -> Connections {
-        let inner = Inner { next: AtomicU64::new(1), tables: Mutex::default(), bounds, limits, dispatch, meters };
+        let inner = Inner {
+            next: AtomicU64::new(1),
+            tables: Mutex::default(),
+            bounds,
+            limits,
+            waiting: AtomicUsize::new(0),
+            begun: AtomicUsize::new(0),
+            dispatch,
+            meters,
+        };
         Connections { inner: Arc::new(inner) }
     }
 
@@ -109,25 +178,29 @@ impl Connections {
         loop {
             match listener.accept().await {
                 Ok((stream, remote)) => self.accepted(stream, remote),
-                // No descriptors left: those that are open go on, and some will close.
-                Err(_) => tokio::time::sleep(REST).await,
+                // Those that are open go on, and some will close.
+                Err(error) if is_exhausted(&error) => tokio::time::sleep(REST).await,
+                Err(_) => tokio::task::yield_now().await,
             }
         }
     }
 
     fn accepted(&self, stream: TcpStream, remote: SocketAddr) {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        let id = {
+        let serving = {
             let mut tables = self.tables();
-            let bounds = self.inner.bounds;
-            let address = tables.per_address.get(&remote.ip()).copied().unwrap_or(0);
-            if tables.queues.len() >= bounds.connections || address >= bounds.per_address {
+            if !self.has_place(&tables, remote) {
                 self.inner.meters.sip_connections_refused.increment(1);
                 return;
             }
-            self.add(&mut tables, remote, sender)
+            self.add(&mut tables, remote, true)
         };
-        tokio::spawn(self.clone().serve(stream, remote, id, receiver, true));
+        tokio::spawn(serving.run(stream));
+    }
+
+    fn has_place(&self, tables: &Tables, remote: SocketAddr) -> bool {
+        let bounds = self.inner.bounds;
+        let address = tables.per_address.get(&block(remote.ip())).copied().unwrap_or(0);
+        tables.queues.len() < bounds.connections && address < bounds.per_address
     }
 
     /// Whether the connection `id` is there.
@@ -137,147 +210,86 @@ impl Connections {
 
     /// Sends over the connection `id`. False if it has gone, or does not take any more.
     pub(crate) fn send(&self, id: u64, bytes: Bytes, client: Option<Client>) -> bool {
-        let mut tables = self.tables();
-        let Some(queue) = tables.queues.get(&id) else { return false };
-        let sent = queue.try_send(Packet { bytes, client }).is_ok();
-        if !sent {
-            // Who does not read is not served: dropping the queue ends the connection.
-            tables.queues.remove(&id);
-        }
-        sent
+        self.enqueue(&mut self.tables(), id, Packet { bytes, client })
     }
 
-    /// Sends to `remote` over a connection of ours, which is made if there is none. False if that cannot even be begun.
-    pub(crate) fn send_to(&self, remote: SocketAddr, bytes: Bytes, client: Option<Client>) -> bool {
-        let known = self.tables().ours.get(&remote).copied();
-        if let Some(id) = known {
-            return self.send(id, bytes, client);
+    fn enqueue(&self, tables: &mut Tables, id: u64, packet: Packet) -> bool {
+        let Some(queue) = tables.queues.get(&id) else { return false };
+        let (len, own) = (packet.bytes.len() + PACKET, queue.waiting.load(Ordering::Relaxed));
+        let all = self.inner.waiting.load(Ordering::Relaxed);
+        let fits = own == 0 || own + len <= self.inner.bounds.write_bytes;
+        if fits && may_hold(own + len, all) {
+            // Before the writer can take it off again.
+            queue.waiting.fetch_add(len, Ordering::Relaxed);
+            self.inner.waiting.fetch_add(len, Ordering::Relaxed);
+            if queue.packets.send(packet).is_ok() {
+                return true;
+            }
+            self.taken(&queue.waiting, len);
+        } else if queue.accepted {
+            // Who does not read is not served: dropping the queue ends the connection. One of ours has others' requests under way; it is
+            // left to its writer to find out whether it is stuck.
+            tables.queues.remove(&id);
         }
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        let queued = sender.try_send(Packet { bytes, client }).is_ok();
-        let id = {
-            let mut tables = self.tables();
-            let id = self.add(&mut tables, remote, sender);
-            tables.ours.insert(remote, id);
-            id
-        };
-        tokio::spawn(self.clone().connect(remote, id, receiver));
+        false
+    }
+
+    fn taken(&self, waiting: &AtomicUsize, len: usize) {
+        waiting.fetch_sub(len, Ordering::Relaxed);
+        self.inner.waiting.fetch_sub(len, Ordering::Relaxed);
+    }
+
+    /// Sends to `remote` over a connection of ours, which is made if there is none. False if that cannot even be begun. A response may
+    /// ask for a connection only where its receiver could open one: whoever writes a Via decides where it goes to.
+    pub(crate) fn send_to(&self, remote: SocketAddr, bytes: Bytes, client: Option<Client>) -> bool {
+        let mut tables = self.tables();
+        if client.is_some_and(|(shard, _)| tables.untold.contains_key(&(shard, remote))) {
+            return false;
+        }
+        if let Some(&id) = tables.ours.get(&remote) {
+            return self.enqueue(&mut tables, id, Packet { bytes, client });
+        }
+        if client.is_none() && !self.has_place(&tables, remote) {
+            return false;
+        }
+        let serving = self.add(&mut tables, remote, false);
+        tables.ours.insert(remote, serving.id);
+        let queued = self.enqueue(&mut tables, serving.id, Packet { bytes, client });
+        drop(tables);
+        tokio::spawn(serving.connect());
         queued
     }
 
-    fn add(&self, tables: &mut Tables, remote: SocketAddr, sender: mpsc::Sender<Packet>) -> u64 {
+    /// `shard` deals with the loss of a connection of ours to `remote` now.
+    pub(crate) fn told(&self, shard: usize, remote: SocketAddr) {
+        let mut tables = self.tables();
+        if let Some(count) = tables.untold.get_mut(&(shard, remote)) {
+            *count -= 1;
+            if *count == 0 {
+                tables.untold.remove(&(shard, remote));
+            }
+        }
+    }
+
+    /// Lets what waits be written, for a bounded time, and closes all connections. Nothing is to be sent any more.
+    pub(crate) async fn finish(&self) {
+        self.tables().queues.clear();
+        let closed = async {
+            while !self.tables().per_address.is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = timeout(FAREWELL, closed).await;
+    }
+
+    fn add(&self, tables: &mut Tables, remote: SocketAddr, accepted: bool) -> Serving {
         let id = self.inner.next.fetch_add(1, Ordering::Relaxed);
-        tables.queues.insert(id, sender);
+        let (sender, packets) = mpsc::unbounded_channel();
+        let waiting = Arc::new(AtomicUsize::new(0));
+        tables.queues.insert(id, Queue { packets: sender, waiting: Arc::clone(&waiting), accepted });
         self.inner.meters.sip_connections.increment(1.0);
-        *tables.per_address.entry(remote.ip()).or_default() += 1;
-        id
-    }
-
-    async fn connect(self, remote: SocketAddr, id: u64, mut queue: mpsc::Receiver<Packet>) {
-        match timeout(CONNECT, TcpStream::connect(remote)).await {
-            Ok(Ok(stream)) => self.serve(stream, remote, id, queue, false).await,
-            Ok(Err(_)) | Err(_) => self.end(id, remote, &mut queue, Vec::new()),
-        }
-    }
-
-    async fn serve(
-        self,
-        stream: TcpStream,
-        remote: SocketAddr,
-        id: u64,
-        mut queue: mpsc::Receiver<Packet>,
-        accepted: bool,
-    ) {
-        let _ = stream.set_nodelay(true);
-        let mut unsent = Vec::new();
-        if let Ok(local) = stream.local_addr() {
-            let flow = Flow { transport: Transport::Tcp, local, remote, connection: Some(id) };
-            let (reader, writer) = stream.into_split();
-            tokio::select! {
-                () = self.read(reader, flow, accepted) => {}
-                () = write(writer, &mut queue, &mut unsent) => {}
-            }
-        }
-        self.end(id, remote, &mut queue, unsent);
-    }
-
-    /// Reads until the stream ends, breaks its framing or stays silent for too long. Who has connected has something to say soon; where we
-    /// did, the first to come is an answer, and that takes as long as it takes.
-    async fn read(&self, mut reader: OwnedReadHalf, flow: Flow, accepted: bool) {
-        let mut decoder = StreamDecoder::new(self.inner.limits);
-        let mut buffer = BytesMut::with_capacity(16 * 1024);
-        let mut begun = accepted.then(tokio::time::Instant::now);
-        loop {
-            buffer.clear();
-            buffer.reserve(16 * 1024);
-            let silent = tokio::time::Instant::now() + self.inner.bounds.silent;
-            let until = begun.map_or(silent, |b| silent.min(b + self.inner.bounds.unfinished));
-            match tokio::time::timeout_at(until, reader.read_buf(&mut buffer)).await {
-                Ok(Ok(n)) if n > 0 => decoder.push(&buffer),
-                _ => return,
-            }
-            let dispatch = &self.inner.dispatch;
-            let mut batches: Vec<(Vec<Input>, usize)> = (0..dispatch.shards()).map(|_| (Vec::new(), 0)).collect();
-            let end = loop {
-                match decoder.next() {
-                    Ok(Some(Frame::Message(message))) => {
-                        let (inputs, bytes) = &mut batches[dispatch.router.sip(&message)];
-                        *bytes += message.body().len() + 1024;
-                        inputs.push(Input::Sip(message, flow));
-                        begun = None;
-                    }
-                    Ok(Some(Frame::Ping)) => {
-                        if let Some(id) = flow.connection {
-                            self.send(id, Bytes::from_static(b"\r\n"), None);
-                        }
-                    }
-                    Ok(Some(Frame::Pong)) => {}
-                    Ok(None) => break false,
-                    Err(rejected) => {
-                        batches[0].0.push(Input::SipRejected(rejected, flow));
-                        break true;
-                    }
-                }
-            };
-            for (shard, (inputs, bytes)) in batches.into_iter().enumerate().filter(|(_, (inputs, _))| !inputs.is_empty()) {
-                dispatch.send(shard, inputs, bytes).await;
-            }
-            if end {
-                // The answer that says why is on its way; who goes on sending is not read.
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                return;
-            }
-            begun = decoder.is_inside_message().then(|| begun.unwrap_or_else(tokio::time::Instant::now));
-        }
-    }
-
-    fn end(&self, id: u64, remote: SocketAddr, queue: &mut mpsc::Receiver<Packet>, unsent: Vec<Client>) {
-        let ours;
-        {
-            let mut tables = self.tables();
-            tables.queues.remove(&id);
-            self.inner.meters.sip_connections.decrement(1.0);
-            ours = tables.ours.get(&remote) == Some(&id);
-            if ours {
-                tables.ours.remove(&remote);
-            }
-            if let Some(count) = tables.per_address.get_mut(&remote.ip()) {
-                *count -= 1;
-                if *count == 0 {
-                    tables.per_address.remove(&remote.ip());
-                }
-            }
-        }
-        queue.close();
-        let waiting = std::iter::from_fn(|| queue.try_recv().ok()).filter_map(|p| p.client);
-        for (shard, client) in unsent.into_iter().chain(waiting) {
-            self.inner.dispatch.post(shard, Input::SipSendFailed(client));
-        }
-        if ours {
-            for shard in 0..self.inner.dispatch.shards() {
-                self.inner.dispatch.post(shard, Input::SipConnectionLost(Target { transport: Transport::Tcp, remote }));
-            }
-        }
+        *tables.per_address.entry(block(remote.ip())).or_default() += 1;
+        Serving { connections: self.clone(), id, remote, accepted, packets, waiting, unsent: Vec::new(), begun: 0 }
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -285,27 +297,189 @@ impl Connections {
     }
 }
 
-/// Writes what is queued until the queue or the stream ends; `unsent` then names the requests that did not go out whole.
-async fn write(mut writer: OwnedWriteHalf, queue: &mut mpsc::Receiver<Packet>, unsent: &mut Vec<Client>) {
-    let mut packets = Vec::with_capacity(64);
-    let mut buffer = Vec::new();
+/// One connection. However it ends, its place is free again and those whose requests did not go out are told.
+struct Serving {
+    connections: Connections,
+    id: u64,
+    remote: SocketAddr,
+    accepted: bool,
+    packets: mpsc::UnboundedReceiver<Packet>,
+    waiting: Arc<AtomicUsize>,
+    /// The requests that are being written.
+    unsent: Vec<Client>,
+    /// Bytes of a message that has not come whole.
+    begun: usize,
+}
+
+impl Serving {
+    async fn connect(self) {
+        if let Ok(Ok(stream)) = timeout(CONNECT, TcpStream::connect(self.remote)).await {
+            self.run(stream).await;
+        }
+    }
+
+    async fn run(mut self, stream: TcpStream) {
+        let _ = stream.set_nodelay(true);
+        let Ok(local) = stream.local_addr() else { return };
+        let flow = Flow { transport: Transport::Tcp, local, remote: self.remote, connection: Some(self.id) };
+        let (reader, writer) = stream.into_split();
+        let Serving { connections, id, accepted, packets, waiting, unsent, begun, .. } = &mut self;
+        tokio::select! {
+            () = read(connections, *id, &reader, flow, *accepted, begun) => {}
+            () = write(connections, writer, packets, waiting, unsent) => {}
+        }
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let inner = &self.connections.inner;
+        if std::thread::panicking() {
+            inner.meters.panicked();
+        }
+        let ours;
+        {
+            let mut tables = self.connections.tables();
+            tables.queues.remove(&self.id);
+            inner.meters.sip_connections.decrement(1.0);
+            ours = tables.ours.get(&self.remote) == Some(&self.id);
+            if ours {
+                tables.ours.remove(&self.remote);
+                for shard in 0..inner.dispatch.shards() {
+                    *tables.untold.entry((shard, self.remote)).or_default() += 1;
+                }
+            }
+            let block = block(self.remote.ip());
+            if let Some(count) = tables.per_address.get_mut(&block) {
+                *count -= 1;
+                if *count == 0 {
+                    tables.per_address.remove(&block);
+                }
+            }
+        }
+        inner.begun.fetch_sub(self.begun, Ordering::Relaxed);
+        self.packets.close();
+        let mut unsent = std::mem::take(&mut self.unsent);
+        unsent.extend(std::iter::from_fn(|| self.packets.try_recv().ok()).filter_map(|p| p.client));
+        self.connections.taken(&self.waiting, self.waiting.load(Ordering::Relaxed));
+        for (shard, client) in unsent {
+            inner.dispatch.post(shard, Input::SipSendFailed(client));
+        }
+        if ours {
+            for shard in 0..inner.dispatch.shards() {
+                let target = Target { transport: Transport::Tcp, remote: self.remote };
+                inner.dispatch.post(shard, Input::SipConnectionLost(target));
+            }
+        }
+    }
+}
+
+/// Reads until the stream ends, breaks its framing, holds too much or stays silent for too long. Who has connected has something to say
+/// soon; where we did, the first to come is an answer, and that takes as long as it takes.
+async fn read(
+    connections: &Connections,
+    id: u64,
+    reader: &OwnedReadHalf,
+    flow: Flow,
+    accepted: bool,
+    begun: &mut usize,
+) {
+    let Inner { bounds, limits, dispatch, begun: all_begun, .. } = &*connections.inner;
+    let mut decoder = StreamDecoder::new(*limits);
+    // Keep-alives do not count: a connection that nothing ever comes by is one that others could have.
+    let mut unfinished = accepted.then(Instant::now);
     loop {
-        packets.clear();
-        if queue.recv_many(&mut packets, 64).await == 0 {
+        let silent = Instant::now() + bounds.silent;
+        let until = unfinished.map_or(silent, |since| silent.min(since + bounds.unfinished));
+        if !matches!(timeout_at(until, reader.readable()).await, Ok(Ok(()))) {
             return;
         }
-        buffer.clear();
-        unsent.clear();
-        for packet in &packets {
+        match read_some(reader, &mut decoder) {
+            Ok(0) => return,
+            Ok(_) => {}
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(_) => return,
+        }
+        let mut batches: Vec<(Vec<Input>, usize)> = (0..dispatch.shards()).map(|_| (Vec::new(), 0)).collect();
+        let mut pings = 0;
+        let end = loop {
+            match decoder.next() {
+                Ok(Some(Frame::Message(message))) => {
+                    let (inputs, bytes) = &mut batches[dispatch.router.sip(&message)];
+                    *bytes += message.body().len() + 1024;
+                    inputs.push(Input::Sip(message, flow));
+                    unfinished = None;
+                }
+                Ok(Some(Frame::Ping)) => pings += 1,
+                Ok(Some(Frame::Pong)) => {}
+                Ok(None) => break false,
+                Err(rejected) => {
+                    batches[0].0.push(Input::SipRejected(rejected, flow));
+                    break true;
+                }
+            }
+        };
+        if pings > 0 {
+            connections.send(id, Bytes::from(b"\r\n".repeat(pings)), None);
+        }
+        let before = std::mem::replace(begun, decoder.buffered());
+        all_begun.fetch_add(*begun, Ordering::Relaxed);
+        let all = all_begun.fetch_sub(before, Ordering::Relaxed) - before;
+        for (shard, (inputs, bytes)) in batches.into_iter().enumerate().filter(|(_, (inputs, _))| !inputs.is_empty()) {
+            dispatch.send(shard, inputs, bytes).await;
+        }
+        if end {
+            // The answer that says why is on its way; who goes on sending is not read.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            return;
+        }
+        if !may_hold(*begun, all - *begun) {
+            return;
+        }
+        let is_awaited = decoder.is_inside_message() || (unfinished.is_some() && accepted);
+        unfinished = is_awaited.then(|| unfinished.unwrap_or_else(Instant::now));
+        // Who sends nothing but keep-alives would otherwise never let others have their turn.
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+/// Reads what there is. The buffer lives no longer than that, so that thousands of silent connections take no memory for it.
+fn read_some(reader: &OwnedReadHalf, decoder: &mut StreamDecoder) -> io::Result<usize> {
+    let mut buffer = [0; CHUNK];
+    let n = reader.try_read(&mut buffer)?;
+    decoder.push(&buffer[..n]);
+    Ok(n)
+}
+
+/// Writes what is queued until the queue or the stream ends; `unsent` then names the requests that did not go out whole.
+async fn write(
+    connections: &Connections,
+    mut writer: OwnedWriteHalf,
+    packets: &mut mpsc::UnboundedReceiver<Packet>,
+    waiting: &AtomicUsize,
+    unsent: &mut Vec<Client>,
+) {
+    let mut buffer = Vec::new();
+    while let Some(first) = packets.recv().await {
+        let mut len = 0;
+        let mut next = Some(first);
+        while let Some(packet) = next {
             buffer.extend_from_slice(&packet.bytes);
             unsent.extend(packet.client);
+            len += packet.bytes.len() + PACKET;
+            next = if buffer.len() < CHUNK { packets.try_recv().ok() } else { None };
         }
         match timeout(STUCK, writer.write_all(&buffer)).await {
             Ok(Ok(())) => unsent.clear(),
             Ok(Err(_)) | Err(_) => return,
         }
-        if buffer.capacity() > 1 << 18 {
+        connections.taken(waiting, len);
+        buffer.clear();
+        if packets.is_empty() {
             buffer = Vec::new();
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,220 @@
+//! Connections without a gateway: what the shards are told, and what a connection may cost.
+
+use super::*;
+use crate::dispatch::Batch;
+use base::HashKey;
+use stox::route::Router;
+use tokio::io::AsyncReadExt;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+const BOUNDS: Bounds = Bounds {
+    connections: 100,
+    per_address: 100,
+    write_bytes: 1 << 20,
+    unfinished: Duration::from_millis(200),
+    silent: Duration::from_secs(60),
+};
+
+/// Connections of two shards, which do nothing but take what comes.
+fn connections(bounds: Bounds) -> (Connections, Vec<mpsc::Receiver<Batch>>) {
+    let (dispatch, inboxes) = Dispatch::new(Router::new(2, HashKey::new(1, 2)));
+    (Connections::new(bounds, Limits::default(), dispatch, Arc::new(Meters::new())), inboxes)
+}
+
+/// Connections that take what comes to an address.
+async fn listening(bounds: Bounds) -> (Connections, Vec<mpsc::Receiver<Batch>>, SocketAddr) {
+    let (connections, inboxes) = connections(bounds);
+    let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(connections.clone().accept(listener));
+    (connections, inboxes, address)
+}
+
+/// The names of requests, which only an agent can mint.
+fn clients(count: usize) -> Vec<ClientId> {
+    let via = sip::Host::parse("127.0.0.1").unwrap();
+    let config = sip::agent::Config { sent_by: vec![(Transport::Tcp, via, None)], ..Default::default() };
+    let mut agent = sip::agent::Agent::new(config, base::Tokens::seeded(1));
+    let target = Target { transport: Transport::Tcp, remote: "127.0.0.1:1".parse().unwrap() };
+    let request = || sip::Request::new(sip::Method::Message, sip::Uri::parse("sip:a@b").unwrap());
+    (0..count).map(|_| agent.request(base::Time::ZERO, request(), target, None).unwrap()).collect()
+}
+
+async fn next(inbox: &mut mpsc::Receiver<Batch>) -> Input {
+    let mut batch = timeout(PATIENCE, inbox.recv()).await.expect("the shard is told").unwrap();
+    assert_eq!(batch.inputs.len(), 1);
+    batch.inputs.remove(0)
+}
+
+async fn ends(stream: &mut TcpStream) -> Duration {
+    let begun = Instant::now();
+    let mut rest = Vec::new();
+    let _ = timeout(PATIENCE, stream.read_to_end(&mut rest)).await.expect("the connection ends");
+    begun.elapsed()
+}
+
+fn bytes(len: usize) -> Bytes {
+    Bytes::from(vec![b'x'; len])
+}
+
+#[tokio::test]
+async fn one_connection_serves_all_shards_and_its_end_is_told_before_the_next() {
+    let (connections, mut inboxes) = connections(BOUNDS);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let remote = listener.local_addr().unwrap();
+    let ids = clients(4);
+    assert!(connections.send_to(remote, bytes(1), Some((0, ids[0]))));
+    assert!(connections.send_to(remote, bytes(1), Some((1, ids[1]))));
+    let (stream, _) = listener.accept().await.unwrap();
+    assert_eq!(connections.tables().queues.len(), 1);
+    drop(stream);
+    // The first shard deals with it; the second one has not yet, and would take a request over the next connection for lost.
+    assert!(matches!(next(&mut inboxes[0]).await, Input::SipConnectionLost(t) if t.remote == remote));
+    connections.told(0, remote);
+    assert!(!connections.send_to(remote, bytes(1), Some((1, ids[2]))), "neither sent nor lost later: refused");
+    assert!(connections.send_to(remote, bytes(1), Some((0, ids[2]))));
+    assert!(matches!(next(&mut inboxes[1]).await, Input::SipConnectionLost(t) if t.remote == remote));
+    connections.told(1, remote);
+    assert!(connections.send_to(remote, bytes(1), Some((1, ids[3]))));
+    assert!(connections.tables().untold.is_empty());
+}
+
+#[tokio::test]
+async fn what_finds_nobody_is_told_and_leaves_nothing_behind() {
+    let (connections, mut inboxes) = connections(BOUNDS);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let remote = listener.local_addr().unwrap();
+    drop(listener);
+    let ids = clients(1);
+    assert!(connections.send_to(remote, bytes(1), Some((1, ids[0]))));
+    assert!(matches!(next(&mut inboxes[1]).await, Input::SipSendFailed(id) if id == ids[0]));
+    let tables = connections.tables();
+    assert!(tables.queues.is_empty() && tables.ours.is_empty() && tables.per_address.is_empty());
+    assert_eq!(connections.inner.waiting.load(Ordering::Relaxed), 0);
+}
+
+#[tokio::test]
+async fn answers_do_not_open_connections_without_end() {
+    let (connections, _inboxes) = connections(Bounds { per_address: 2, ..BOUNDS });
+    let remote = |port| SocketAddr::from(([127, 0, 0, 1], port));
+    let sent = (1..=5).filter(|port| connections.send_to(remote(*port), bytes(1), None)).count();
+    assert_eq!(sent, 2);
+    assert!(
+        connections.send_to(remote(6), bytes(1), Some((0, clients(1)[0]))),
+        "a request goes where the operator said"
+    );
+}
+
+#[tokio::test]
+async fn who_does_not_read_is_closed_and_a_proxy_is_waited_for() {
+    let (connections, _inboxes) = connections(BOUNDS);
+    let add = |accepted| connections.add(&mut connections.tables(), "127.0.0.1:9".parse().unwrap(), accepted);
+    for accepted in [true, false] {
+        let serving = add(accepted);
+        let sent = (0..100).filter(|_| connections.send(serving.id, bytes(60_000), None)).count();
+        assert_eq!(sent, BOUNDS.write_bytes / (60_000 + PACKET));
+        assert_eq!(connections.is_open(serving.id), !accepted);
+        drop(serving);
+        assert_eq!(connections.inner.waiting.load(Ordering::Relaxed), 0);
+    }
+    // However many there are, they get no more than all may have, and each its floor.
+    let many: Vec<Serving> = (0..60).map(|_| add(false)).collect();
+    for serving in many.iter().cycle().take(60 * 100) {
+        connections.send(serving.id, bytes(20_000), None);
+    }
+    let all = connections.inner.waiting.load(Ordering::Relaxed);
+    assert!(all > ALL * 3 / 4 && all <= ALL + many.len() * FLOOR, "{all}");
+    let one_more = add(false);
+    assert!(connections.send(one_more.id, bytes(FLOOR - PACKET), None));
+}
+
+#[tokio::test]
+async fn a_connection_that_nothing_comes_by_is_closed_whatever_keeps_it_alive() {
+    let (connections, _inboxes, address) = listening(BOUNDS).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let begun = Instant::now();
+    let (mut read, mut write) = stream.split();
+    let pings = async {
+        while write.write_all(b"\r\n\r\n").await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let pongs = async {
+        let mut buffer = [0; 64];
+        while let Ok(1..) = read.read(&mut buffer).await {}
+    };
+    timeout(PATIENCE, async {
+        tokio::select! { () = pings => {}, () = pongs => {} }
+    })
+    .await
+    .expect("it ends");
+    assert!(begun.elapsed() >= BOUNDS.unfinished, "{:?}", begun.elapsed());
+    // Where we connected, the first to come is an answer.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    assert!(connections.send_to(listener.local_addr().unwrap(), bytes(1), Some((0, clients(1)[0]))));
+    let (stream, _) = listener.accept().await.unwrap();
+    let mut other = TcpStream::connect(address).await.unwrap();
+    ends(&mut other).await;
+    let mut buffer = [0; 2];
+    assert_eq!(stream.try_read(&mut buffer).map_err(|e| e.kind()).unwrap_or(1), 1, "one byte and no end");
+    assert!(stream.try_read(&mut buffer).is_err_and(|e| e.kind() == io::ErrorKind::WouldBlock));
+}
+
+#[tokio::test]
+async fn messages_that_never_end_are_bounded_in_all() {
+    let bounds = Bounds { unfinished: PATIENCE, connections: 1000, per_address: 1000, ..BOUNDS };
+    let (connections, _inboxes, address) = listening(bounds).await;
+    let head = "MESSAGE sip:a@b SIP/2.0\r\nContent-Length: 60000\r\n\r\n";
+    let mut streams = Vec::new();
+    for _ in 0..300 {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        // Some are closed before they have said all.
+        let _ = stream.write_all(format!("{head}{}", "x".repeat(50_000)).as_bytes()).await;
+        streams.push(stream);
+    }
+    let mut small = TcpStream::connect(address).await.unwrap();
+    small.write_all(head.as_bytes()).await.unwrap();
+    let begun = || connections.inner.begun.load(Ordering::Relaxed);
+    timeout(PATIENCE, async {
+        while begun() < ALL / 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("much has begun");
+    assert!(begun() <= ALL + 300 * FLOOR, "{}", begun());
+    assert!(timeout(Duration::from_millis(1), small.read_u8()).await.is_err(), "a small one goes on");
+    drop((streams, small));
+    timeout(PATIENCE, async {
+        while begun() > 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .expect("all is given back");
+}
+
+#[tokio::test]
+async fn what_waits_is_written_before_the_end() {
+    let (connections, _inboxes) = connections(BOUNDS);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let remote = listener.local_addr().unwrap();
+    assert!(connections.send_to(remote, bytes(500_000), None));
+    let (finished, read) = tokio::join!(connections.finish(), async {
+        let mut stream = listener.accept().await.unwrap().0;
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).await.map(|_| all.len())
+    });
+    assert_eq!((finished, read.unwrap()), ((), 500_000));
+    assert!(connections.tables().per_address.is_empty());
+}
+
+#[test]
+fn an_ipv6_network_is_one_address() {
+    let of = |text: &str| block(text.parse().unwrap());
+    assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1:2:3"));
+    assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+    assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+    assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+}
