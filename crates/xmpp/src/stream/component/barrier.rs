@@ -32,6 +32,8 @@ pub(super) struct Barriers {
     open: Batch,
     /// The server has answered one on this stream.
     answered: bool,
+    /// It did on the stream before, and so is expected to on this one.
+    expected: bool,
     stanzas: usize,
     bytes: usize,
 }
@@ -44,6 +46,7 @@ impl Barriers {
             under_way: VecDeque::new(),
             open: Batch::default(),
             answered: false,
+            expected: false,
             stanzas: 0,
             bytes: 0,
         }
@@ -54,9 +57,14 @@ impl Barriers {
         (self.stanzas, self.bytes)
     }
 
-    /// Whether the server has answered one on this stream.
+    /// Whether the server is known to answer them: it has on this stream, or on the one before.
     pub(super) fn answered(&self) -> bool {
-        self.answered
+        self.answered || self.expected
+    }
+
+    /// A whole stream was given up because none was answered. If none was on it at all, the next one expects nothing.
+    pub(super) fn unanswered(&mut self) {
+        self.expected = false;
     }
 
     /// Whether there is nothing to wait for.
@@ -110,7 +118,7 @@ impl Barriers {
     pub(super) fn end(&mut self) -> Vec<u64> {
         let mut tokens = self.settle(|_| true);
         tokens.append(&mut std::mem::take(&mut self.open).tokens);
-        self.answered = false;
+        self.expected |= std::mem::take(&mut self.answered);
         (self.stanzas, self.bytes) = (0, 0);
         tokens
     }
@@ -152,8 +160,11 @@ mod tests {
         assert_eq!(b.raise(Time::from_secs(3)), "p-2");
         b.sent(5, Some(4));
         assert_eq!(b.end(), [3, 4]);
-        assert!(b.is_settled() && !b.answered());
+        assert!(b.is_settled() && b.answered(), "what it did once it is expected to do again");
         assert_eq!(b.unsettled(), (0, 0));
+        b.unanswered();
+        b.end();
+        assert!(!b.answered(), "but not for ever");
     }
 
     #[test]

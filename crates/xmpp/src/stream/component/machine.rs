@@ -362,7 +362,16 @@ impl Component {
             return self.taken(tokens);
         }
         match Stanza::from_element(e, NS) {
-            Ok(stanza) if stanza.from.is_some() && stanza.to.is_some() => self.out.push_back(Output::Stanza(stanza)),
+            Ok(stanza) if stanza.from.is_some() && stanza.to.is_some() => {
+                let draining = matches!(self.state, State::Draining { .. });
+                if draining && !stanza.is_error() && stanza.kind != Kind::Presence {
+                    // Those above could no longer answer it, and nobody else would.
+                    let error =
+                        StanzaError::new(Condition::ResourceConstraint).with_text("The gateway is shutting down");
+                    return self.refuse_stanza(stanza, &error);
+                }
+                self.out.push_back(Output::Stanza(stanza));
+            }
             Ok(stanza) => {
                 self.out.push_back(Output::Fault(Fault::Unaddressed));
                 self.refuse_stanza(stanza, &StanzaError::new(Condition::BadRequest));
@@ -422,7 +431,7 @@ impl Component {
         self.out.extend(tokens.into_iter().map(Output::Taken));
     }
 
-    /// Barriers that are not answered where none was ever answered on this stream.
+    /// Barriers that are not answered where none was answered on this stream or the one before.
     fn expire_barriers(&mut self, now: Time) {
         if self.barriers.answered() || self.barriers.oldest().is_none_or(|at| at + self.config.barrier_timeout > now) {
             return;
@@ -460,6 +469,7 @@ impl Component {
             return self.fail(now, StreamCondition::ConnectionTimeout, "half a stanza");
         }
         if self.is_dead(now) {
+            self.barriers.unanswered();
             return self.fail(now, StreamCondition::ConnectionTimeout, "no answer to a ping");
         }
         self.expire_barriers(now);

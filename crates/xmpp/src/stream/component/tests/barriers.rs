@@ -71,6 +71,35 @@ fn where_barriers_are_not_answered_a_wait_stands_in() {
     assert_eq!(lab.c.counts().taken_by_wait, 2);
 }
 
+/// A server that comes back and hangs is not one that answers no barriers: nothing is taken on trust.
+#[test]
+fn what_the_server_did_before_it_is_expected_to_do_again() {
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    let reopened = |lab: &mut Lab| {
+        lab.c.disconnected(lab.now);
+        while lab.c.deadline().is_some() {
+            lab.now = lab.c.deadline().expect("a deadline");
+            lab.c.timeout(lab.now);
+        }
+        while lab.c.poll().is_some_and(|o| o != Output::Connect) {}
+        lab.c.connected(lab.now);
+        lab.receive(HEADER);
+        lab.receive(b"<handshake/>");
+        assert!(matches!(lab.outputs()[..], [Output::Bytes(_), Output::Up, Output::Bytes(_)]));
+    };
+    reopened(&mut lab);
+    assert_eq!(lab.send(1), Ok(()));
+    let outputs = lab.wait(19.9);
+    assert!(matches!(outputs[..], [Output::Bytes(_)]), "{outputs:?}");
+    let outputs = lab.wait(0.2);
+    assert!(matches!(outputs[..], [Output::Bytes(_), Output::Close, Output::Lost(1), Output::Down(_)]), "{outputs:?}");
+    // That was a whole stream without an answer: its server may be another one now.
+    reopened(&mut lab);
+    assert_eq!(lab.send(2), Ok(()));
+    let outputs = lab.wait(2.0);
+    assert!(outputs.contains(&Output::Taken(2)), "{outputs:?}");
+}
+
 #[test]
 fn what_a_lost_link_loses() {
     let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);

@@ -303,9 +303,17 @@ fn a_shutdown_settles_first() {
     assert_eq!(lab.outputs(), [bytes(format!("<message id='1'/>{}", lab.ping(1)))]);
     assert_eq!(lab.send(2), Err(SendError::Down));
     lab.receive(MESSAGE.as_bytes());
-    assert_eq!(lab.wait(1.0), [Output::Stanza(stanza_of(MESSAGE))]);
+    // Nobody could answer a message any more, so its sender is told here; an error may still decide what became of a message of ours.
+    let refusal = "<message from='romeo@sip.example.net' to='juliet@example.com/b' id='m' type='error'><error type='wait'>\
+        <resource-constraint xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
+        <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas' xml:lang='en'>The gateway is shutting down</text></error></message>";
+    assert_eq!(lab.wait(1.0), [bytes(format!("{refusal}{}", lab.ping(2)))]);
+    let error = "<message from='x@example.com' to='romeo@sip.example.net' id='1' type='error'/>";
+    lab.receive(error.as_bytes());
     lab.answer(1);
-    assert_eq!(lab.outputs(), [Output::Taken(1), bytes("</stream:stream>")]);
+    assert_eq!(lab.outputs(), [Output::Stanza(stanza_of(error)), Output::Taken(1)]);
+    lab.answer(2);
+    assert_eq!(lab.outputs(), [bytes("</stream:stream>")]);
     lab.receive(b"</stream:stream>");
     assert_eq!(lab.outputs(), [Output::Close, Output::Down(DownReason::Shutdown)]);
     lab.c.disconnected(lab.now);
