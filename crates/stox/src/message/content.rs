@@ -134,7 +134,8 @@ fn wanted(message: &cpim::Message) -> Option<Wanted> {
     let message_id = imdn::message_id(message)?;
     (asked.positive_delivery || asked.display).then(|| Wanted {
         message_id: Str::from(message_id),
-        date_time: message.header(Namespace::Core, "DateTime").map(Str::from),
+        // It is kept until the notification: RFC 3339 has nothing longer to say.
+        date_time: message.header(Namespace::Core, "DateTime").filter(|d| d.len() <= 64).map(Str::from),
         delivery: asked.positive_delivery,
         display: asked.display,
     })

@@ -130,13 +130,12 @@ impl Messages {
     }
 
     /// The name of a stanza as an error to it will name it: RFC 6120 §8.3.1 swaps from and to and keeps the id. The server may
-    /// answer for a full JID from the bare one.
+    /// answer for a full JID from the bare one, and to the bare one or to a resource as it spells it.
     fn stanza_key(&self, id: &str, sender: &Jid, recipient: &Jid) -> Fingerprint {
         self.key.fingerprint(&[
             id.as_bytes(),
             sender.local().unwrap_or("").as_bytes(),
             sender.domain().as_bytes(),
-            sender.resource().unwrap_or("").as_bytes(),
             recipient.local().unwrap_or("").as_bytes(),
             recipient.domain().as_bytes(),
         ])
