@@ -401,10 +401,14 @@ impl Component {
         self.refuse_stanza(stanza, error);
     }
 
-    /// RFC 6120 §8.3.1 rule 2: where the stanza's own `to` cannot be used, the answer is from the domain.
+    /// RFC 6120 §8.3.1 rule 2: where the stanza's own `to` cannot be used, the answer is from the domain. What was for another domain is
+    /// not answered: servers end the stream of a component that speaks for others.
     fn refuse_stanza(&mut self, mut stanza: Stanza, error: &StanzaError) {
         self.counts.refused += 1;
         stanza.to = stanza.to.or_else(|| self.own.clone());
+        if stanza.to.as_ref().is_some_and(|to| to.domain() != self.config.domain) {
+            return;
+        }
         let Some(reply) = stanza.error(error).filter(|r| r.to.is_some()) else { return };
         let bytes = reply.to_bytes(NS);
         let (stanzas, held) = self.barriers.unsettled();

@@ -251,6 +251,17 @@ fn a_bad_stanza_is_refused_and_the_stream_goes_on() {
 }
 
 #[test]
+fn what_is_for_another_domain_is_not_answered() {
+    let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
+    assert_eq!(lab.send(1), Ok(()));
+    lab.c.shutdown(lab.now);
+    lab.outputs();
+    lab.receive(MESSAGE.replace("sip.example.net", "venice.example").as_bytes());
+    assert_eq!(lab.outputs(), []);
+    assert_eq!(lab.c.counts().refused, 1);
+}
+
+#[test]
 fn a_giant_is_refused_and_the_stream_goes_on() {
     let giant = format!(
         "<message from='a@b/c' to='romeo@sip.example.net' id='1'><body>{}</body></message>",
