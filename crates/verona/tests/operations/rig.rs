@@ -128,7 +128,9 @@ impl Program {
     pub(crate) fn wait_for(&self, state: &str) {
         let mut buffer = [0; 4096];
         loop {
-            let n = self.manager.recv(&mut buffer).unwrap_or_else(|e| panic_with(&format!("{state}: {e}; {}", self.log())));
+            let n = self.manager.recv(&mut buffer);
+            assert!(n.is_ok(), "{state}: {n:?}\n{}", self.log());
+            let n = n.unwrap();
             if String::from_utf8_lossy(&buffer[..n]).lines().any(|line| line == state) {
                 return;
             }
@@ -189,7 +191,7 @@ impl Program {
     }
 
     /// No word, no chance: SIGKILL.
-    pub(crate) fn kill(mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -199,10 +201,6 @@ impl Program {
 pub(crate) fn metric(page: &str, name: &str) -> f64 {
     let line = page.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map_or(0.0, |value| value.parse().unwrap())
-}
-
-fn panic_with(text: &str) -> ! {
-    std::panic::panic_any(text.to_owned())
 }
 
 /// A program between a server and a phone.
@@ -322,7 +320,14 @@ pub(crate) fn condition(stanza: &Stanza) -> Option<Condition> {
     StanzaError::from_stanza(stanza).map(|error| error.condition)
 }
 
-fn write(place: &Place, settings: &Settings, sip: SocketAddr, admin: SocketAddr, server: SocketAddr, phone: SocketAddr) {
+fn write(
+    place: &Place,
+    settings: &Settings,
+    sip: SocketAddr,
+    admin: SocketAddr,
+    server: SocketAddr,
+    phone: SocketAddr,
+) {
     let Settings { keys, domains, transport, end } = settings;
     let text = format!(
         "admin.listen = \"{admin}\"\nxmpp.reconnect_min = \"100ms\"\n{keys}\n\
