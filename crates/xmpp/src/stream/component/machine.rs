@@ -342,7 +342,9 @@ impl Component {
 
     fn stream_element(&mut self, now: Time, e: &Element) {
         if let Some(error) = StreamError::parse(e) {
-            self.bytes(CLOSE);
+            if !matches!(self.state, State::Closing { .. }) {
+                self.bytes(CLOSE);
+            }
             return self.end(now, DownReason::ServerError(error));
         }
         // Some servers offer features on every stream; there is none that a component could use.

@@ -8,7 +8,7 @@
 //! it has dealt with everything before it, and error stanzas for any of that have come. What was sent with a token gets
 //! one answer: [`Output::Taken`] behind a barrier, [`Output::Lost`] when the stream ended before. Where a server answers
 //! no barrier at all, [`Config::barrier_timeout`] after the batch stands in for the answer; a server that has answered
-//! one on this stream is waited for, since its silence means that it is busy or gone.
+//! one on this stream or the one before is waited for, since its silence means that it is busy or gone.
 
 mod backoff;
 mod barrier;
@@ -81,8 +81,8 @@ impl Config {
             backoff_min: Duration::from_secs(1),
             backoff_max: Duration::from_secs(30),
             max_barriers: 8,
-            max_unacknowledged: 4096,
-            max_unacknowledged_bytes: 8 << 20,
+            max_unacknowledged: 65_536,
+            max_unacknowledged_bytes: 32 << 20,
         }
     }
 }
