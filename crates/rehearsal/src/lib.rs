@@ -2,6 +2,7 @@
 //! phone and stub XMPP server that use real sockets.
 
 pub mod demo;
+pub mod fuzz;
 pub mod ladder;
 pub mod scene;
 pub mod stub;
