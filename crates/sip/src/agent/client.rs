@@ -203,7 +203,7 @@ impl Agent {
         if reliable {
             self.by_target.insert((t.target, id));
         }
-        self.clients.insert(id, t);
+        self.clients.insert(id, Box::new(t));
     }
 
     fn send_request(&mut self, id: ClientId, t: &Transaction) {

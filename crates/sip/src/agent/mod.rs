@@ -317,10 +317,11 @@ pub struct Agent {
     config: Config,
     secrets: Secrets,
     tokens: Tokens,
-    clients: Table<ClientId, client::Transaction>,
+    /// Boxed, as a table has room for more than it holds.
+    clients: Table<ClientId, Box<client::Transaction>>,
     /// Those by a reliable transport, by the way that breaks.
     by_target: BTreeSet<(Target, ClientId)>,
-    servers: Table<ServerId, server::Transaction>,
+    servers: Table<ServerId, Box<server::Transaction>>,
     server_bytes: usize,
     /// By the request's name, then by that under which ACK and CANCEL look, then by that of the ACK for a 2xx.
     open: Table<u128, ServerId>,

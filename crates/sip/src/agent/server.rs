@@ -226,7 +226,8 @@ impl Agent {
             self.timers.set(at, Waiting::Server(id));
         }
         self.server_bytes += echo.weight();
-        self.servers.insert(id, Transaction { machine, reliable, echo, last: None, dialog, due });
+        let transaction = Transaction { machine, reliable, echo, last: None, dialog, due };
+        self.servers.insert(id, Box::new(transaction));
         id
     }
 

@@ -55,12 +55,12 @@ pub(super) fn envelope(stanza: &Stanza) -> Stanza {
     }
 }
 
-/// All messages on their way to SIP.
+/// All messages on their way to SIP. Jobs are boxed: tables and lines have room for more than they hold, and a job takes over a kilobyte.
 #[derive(Debug)]
 pub(super) struct Queue {
-    flying: Table<ClientId, (Fingerprint, Job)>,
+    flying: Table<ClientId, (Fingerprint, Box<Job>)>,
     /// A pair with a message in flight, and what waits behind it.
-    waiting: Table<Fingerprint, VecDeque<Job>>,
+    waiting: Table<Fingerprint, VecDeque<Box<Job>>>,
     waiting_total: usize,
     /// What all of them weigh, those in flight too.
     bytes: usize,
@@ -99,7 +99,7 @@ impl Queue {
             return Err(Full);
         }
         self.bytes += job.weight();
-        line.push_back(job);
+        line.push_back(Box::new(job));
         self.waiting_total += 1;
         Ok(())
     }
@@ -108,19 +108,19 @@ impl Queue {
     pub(super) fn fly(&mut self, client: ClientId, pair: Fingerprint, job: Job) {
         self.waiting.or_insert_with(pair, VecDeque::new);
         self.bytes += job.weight();
-        self.flying.insert(client, (pair, job));
+        self.flying.insert(client, (pair, Box::new(job)));
     }
 
     /// The transaction `client` has ended. The pair stays busy until [`Queue::next`] finds nothing.
     pub(super) fn land(&mut self, client: ClientId) -> Option<(Fingerprint, Job)> {
-        let flight = self.flying.remove(&client);
-        self.bytes -= flight.as_ref().map_or(0, |(_, job)| job.weight());
-        flight
+        let (pair, job) = self.flying.remove(&client)?;
+        self.bytes -= job.weight();
+        Some((pair, *job))
     }
 
     /// All that is in flight, which is then no more; what waits behind it is still to be asked for with [`Queue::next`].
     pub(super) fn land_all(&mut self) -> Vec<(Fingerprint, Job)> {
-        let all: Vec<_> = self.flying.take_sorted().into_iter().map(|(_, flight)| flight).collect();
+        let all: Vec<_> = self.flying.take_sorted().into_iter().map(|(_, (pair, job))| (pair, *job)).collect();
         self.bytes -= all.iter().map(|(_, job)| job.weight()).sum::<usize>();
         all
     }
@@ -135,6 +135,6 @@ impl Queue {
             }
             None => drop(self.waiting.remove(pair)),
         }
-        job
+        job.map(|job| *job)
     }
 }
