@@ -111,7 +111,7 @@ impl Daemon {
         let connections =
             Connections::new(Bounds::of(&config.limits), limits, dispatch.clone(), Arc::clone(&meters));
         let sockets = Sockets::new(bound.udp.clone());
-        let (queues, outboxes): (Vec<_>, Vec<_>) = gateway.links.iter().map(|_| mpsc::channel(link::QUEUE)).unzip();
+        let (queues, outboxes): (Vec<_>, Vec<_>) = gateway.links.iter().map(|_| link::outbox(config.limits.write_bytes)).unzip();
 
         let (stop_shards, stopped_shards) = watch::channel(false);
         let (stop_links, stopped_links) = watch::channel(false);

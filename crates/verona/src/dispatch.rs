@@ -8,11 +8,15 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 /// The most inputs in one batch.
 pub(crate) const BATCH: usize = 64;
 
-/// Batches that may wait for one shard; beyond, whoever reads from a socket stops reading.
-const BATCHES: usize = 128;
+/// Batches that may wait for one shard; beyond, whoever reads from a socket stops reading. A tenth of a second of work: what waits longer
+/// is better kept by the kernel, or dropped there, before anything was spent on it.
+const BATCHES: usize = 32;
 
 /// KiB of messages that may wait for all shards together.
-const BUDGET_KIB: usize = 16 * 1024;
+const BUDGET_KIB: usize = 4 * 1024;
+
+/// What a message takes besides its bytes, read as it is.
+pub(crate) const READ_OVERHEAD: usize = 1024;
 
 /// Inputs for one shard.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use crate::dispatch::Batch;
 use crate::io::clock::Clock;
-use crate::io::link::Outgoing;
+use crate::io::link::{Outbox, Outgoing};
 use crate::io::tcp::Connections;
 use crate::io::udp::Sockets;
 use crate::metrics::{Direction, Meters, ShardMeters};
@@ -35,7 +35,7 @@ pub(crate) enum Order {
 pub(crate) struct Ways {
     pub(crate) sockets: Sockets,
     pub(crate) connections: Connections,
-    pub(crate) links: Vec<mpsc::Sender<Outgoing>>,
+    pub(crate) links: Vec<Outbox>,
 }
 
 /// Makes a shard's gateway: at the start, and again should it ever panic.
@@ -198,7 +198,7 @@ impl Shard {
                     }
                 }
                 Output::Stanza { link, bytes, token } => {
-                    let sent = self.ways.links.get(link).is_some_and(|l| l.try_send(Outgoing { bytes, token }).is_ok());
+                    let sent = self.ways.links.get(link).is_some_and(|l| l.send(Outgoing { bytes, token }));
                     if !sent {
                         self.gateway.handle(self.clock.now(), Input::Lost(token));
                     }

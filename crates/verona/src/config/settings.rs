@@ -141,7 +141,7 @@ settings! {
         /// SIP connections from one address; beyond: new ones are closed.
         connections_per_address: usize = 256, 1..=1_000_000;
         /// Open SIP transactions, for each side; beyond: 503, or resource-constraint.
-        transactions: usize = 16_384, 16..=1_000_000;
+        transactions: usize = 8_192, 16..=1_000_000;
         /// SIP requests whose answer is remembered for retransmissions, about 20 bytes each; beyond: 503.
         answers: usize = 1_500_000, 1_024..=100_000_000;
         /// SIP requests that wait until the XMPP server took their stanza; beyond: 503 with Retry-After.
@@ -151,7 +151,7 @@ settings! {
         /// Messages from one XMPP user to one SIP user that wait for those before them; beyond: resource-constraint.
         queue_per_pair: usize = 64, 1..=65_536;
         /// All messages that wait so; beyond: resource-constraint.
-        queued: usize = 16_384, 1..=1_000_000;
+        queued: usize = 8_192, 1..=1_000_000;
         /// Bytes that wait to be written to one XMPP server or SIP connection; beyond: 503, or the connection is closed.
         write_bytes: usize = 1_048_576, 65_536..=67_108_864;
         /// Messages that one bare address may send in a second; beyond: 503, or resource-constraint. 0: no bound.

@@ -1,13 +1,14 @@
 //! A component stream on its socket: the machine of `xmpp::stream::component` with a clock and a connection.
 
+use crate::config;
+use crate::dispatch::{Dispatch, READ_OVERHEAD};
+use crate::io::clock::Clock;
 use crate::metrics::LinkMeters;
 use crate::state::State;
-use crate::config;
-use crate::dispatch::Dispatch;
-use crate::io::clock::Clock;
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 use stox::config::LinkId;
 use stox::gateway::{Gateway, Input};
@@ -17,10 +18,16 @@ use tokio::time::timeout;
 use xmpp::stream::component::{Component, DownReason, Output};
 
 /// Stanzas that may wait for the stream; beyond, they are lost at once and their senders told.
-pub(crate) const QUEUE: usize = 16_384;
+const QUEUE: usize = 16_384;
 
 /// Bytes that may wait for the socket before the stream takes no more from the shards.
 const UNWRITTEN: usize = 1 << 20;
+
+/// Bytes that wait to be written beyond which nothing more is read.
+const JAMMED: usize = UNWRITTEN / 4;
+
+/// How long nothing is read for that reason.
+const JAM: Duration = Duration::from_secs(1);
 
 /// How much is read at once.
 const READ: usize = 64 * 1024;
@@ -33,6 +40,49 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub(crate) struct Outgoing {
     pub(crate) bytes: Vec<u8>,
     pub(crate) token: u64,
+}
+
+/// The shards' way to a stream: bounded in stanzas and in bytes. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Outbox {
+    queue: mpsc::Sender<Outgoing>,
+    bytes: Arc<AtomicUsize>,
+    most: usize,
+}
+
+/// A stream's end of an [`Outbox`].
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    queue: mpsc::Receiver<Outgoing>,
+    bytes: Arc<AtomicUsize>,
+}
+
+/// A way for stanzas of `most` bytes together.
+pub(crate) fn outbox(most: usize) -> (Outbox, Waiting) {
+    let (sender, receiver) = mpsc::channel(QUEUE);
+    let bytes = Arc::new(AtomicUsize::new(0));
+    (Outbox { queue: sender, bytes: Arc::clone(&bytes), most }, Waiting { queue: receiver, bytes })
+}
+
+#[cfg(test)]
+impl Waiting {
+    /// What waits longest.
+    pub(crate) fn next(&mut self) -> Option<Outgoing> {
+        self.queue.try_recv().ok()
+    }
+}
+
+impl Outbox {
+    /// Sends a stanza if there is room. One finds room in an empty outbox whatever its size.
+    pub(crate) fn send(&self, outgoing: Outgoing) -> bool {
+        let len = outgoing.bytes.len();
+        let before = self.bytes.fetch_add(len, Relaxed);
+        let sent = (before == 0 || before + len <= self.most) && self.queue.try_send(outgoing).is_ok();
+        if !sent {
+            self.bytes.fetch_sub(len, Relaxed);
+        }
+        sent
+    }
 }
 
 /// One component stream.
@@ -51,6 +101,10 @@ pub(crate) struct Link {
     /// What the shards have not had room for. While something waits here, nothing is read from the socket.
     inbound: VecDeque<(usize, Vec<Input>, usize)>,
     closing: bool,
+    /// Bytes read since the last batch.
+    read: usize,
+    /// Since when nothing is read because too much waits to be written.
+    jammed: Option<tokio::time::Instant>,
 }
 
 impl Link {
@@ -78,11 +132,13 @@ impl Link {
             written: 0,
             inbound: VecDeque::new(),
             closing: false,
+            read: 0,
+            jammed: None,
         }
     }
 
     /// Runs until `stop` becomes true and the stream is closed.
-    pub(crate) async fn run(mut self, mut queue: mpsc::Receiver<Outgoing>, mut stop: watch::Receiver<bool>) {
+    pub(crate) async fn run(mut self, mut waiting: Waiting, mut stop: watch::Receiver<bool>) {
         let mut batch = Vec::with_capacity(256);
         let mut buffer = vec![0; READ];
         let mut stopping = false;
@@ -91,8 +147,10 @@ impl Link {
             if stopping && self.stream.is_none() {
                 return;
             }
+            let jammed = self.is_jammed(&waiting);
+            let may_read = self.inbound.is_empty() && !self.closing && !jammed;
             let deadline = self.component.deadline().map(|at| self.clock.instant(at));
-            let may_read = self.inbound.is_empty() && !self.closing;
+            let deadline = deadline.into_iter().chain(self.jammed.filter(|_| jammed).map(|since| since + JAM)).min();
             let may_take = self.unwritten.len() - self.written < UNWRITTEN;
             tokio::select! {
                 biased;
@@ -111,18 +169,18 @@ impl Link {
                     if ready.is_err() || self.read(&mut buffer).is_err() {
                         self.lost();
                     }
-                }
-                n = queue.recv_many(&mut batch, 256), if may_take => {
-                    let now = self.clock.now();
-                    for Outgoing { bytes, token } in batch.drain(..) {
-                        if self.component.send(now, &bytes, Some(token)).is_err() {
-                            self.inbound_one(token, Input::Lost(token));
-                        }
+                    // Much to read must not keep back what is to be sent.
+                    if may_take {
+                        batch.extend(std::iter::from_fn(|| waiting.queue.try_recv().ok()).take(256));
+                        self.send(&mut batch, &waiting);
                     }
+                }
+                n = waiting.queue.recv_many(&mut batch, 256), if may_take => {
+                    self.send(&mut batch, &waiting);
                     if n == 0 {
                         // All shards have ended.
                         stopping = true;
-                        self.component.shutdown(now);
+                        self.component.shutdown(self.clock.now());
                     }
                 }
                 () = sleep(deadline), if deadline.is_some() => self.component.timeout(self.clock.now()),
@@ -134,6 +192,27 @@ impl Link {
         }
     }
 
+    fn send(&mut self, batch: &mut Vec<Outgoing>, waiting: &Waiting) {
+        let now = self.clock.now();
+        for Outgoing { bytes, token } in batch.drain(..) {
+            waiting.bytes.fetch_sub(bytes.len(), Relaxed);
+            if self.component.send(now, &bytes, Some(token)).is_err() {
+                self.inbound_one(token, Input::Lost(token));
+            }
+        }
+    }
+
+    /// Whether so much waits to be written that nothing more should be read: what is read has answers. A server that does not read until
+    /// we do gets its way after [`JAM`].
+    fn is_jammed(&mut self, waiting: &Waiting) -> bool {
+        let unsent = self.unwritten.len() - self.written + waiting.bytes.load(Relaxed);
+        if unsent < JAMMED || self.stream.is_none() {
+            self.jammed = None;
+            return false;
+        }
+        self.jammed.get_or_insert_with(tokio::time::Instant::now).elapsed() < JAM
+    }
+
     /// Does what the machine asks for, until it asks for nothing.
     async fn drain(&mut self) {
         self.component.flushed(self.clock.now());
@@ -143,7 +222,7 @@ impl Link {
                 Output::Bytes(bytes) => self.unwritten.extend_from_slice(&bytes),
                 Output::Stanza(stanza) => {
                     let (inputs, bytes) = &mut stanzas[self.dispatch.router.stanza(&stanza)];
-                    *bytes += 1024;
+                    *bytes += READ_OVERHEAD;
                     inputs.push(Input::Stanza(self.id, stanza));
                 }
                 Output::Taken(token) => stanzas[shard_of(token, self.dispatch.shards())].0.push(Input::Taken(token)),
@@ -189,8 +268,10 @@ impl Link {
             }
         }
         self.meters.barrier_timeouts.absolute(self.component.counts().taken_by_wait);
+        // Stanzas of many bytes are few: what was read is counted with the first.
+        let mut read = std::mem::take(&mut self.read);
         for (shard, (inputs, bytes)) in stanzas.into_iter().enumerate().filter(|(_, (inputs, _))| !inputs.is_empty()) {
-            self.inbound.push_back((shard, inputs, bytes));
+            self.inbound.push_back((shard, inputs, bytes + std::mem::take(&mut read)));
         }
         // Most often the socket takes all at once, and no wake-up is needed.
         if self.written < self.unwritten.len() && self.write().is_err() {
@@ -210,6 +291,7 @@ impl Link {
         match stream.try_read(buffer) {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(n) => {
+                self.read += n;
                 self.component.received(self.clock.now(), &buffer[..n]);
                 Ok(())
             }

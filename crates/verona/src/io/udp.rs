@@ -1,18 +1,18 @@
 //! SIP over UDP.
 
-use crate::dispatch::{BATCH, Dispatch};
+use crate::dispatch::{BATCH, Dispatch, READ_OVERHEAD};
 use bytes::Bytes;
-use sip::agent::{Flow, Transport};
 use sip::Limits;
+use sip::agent::{Flow, Transport};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use stox::gateway::Input;
 use tokio::net::UdpSocket;
 
-/// What the kernel may keep for us, in bytes: a quarter of a second of traffic at 30,000 messages a second. The kernel gives what
-/// it allows.
-const KERNEL_BUFFER: usize = 8 << 20;
+/// What the kernel may keep for us, in bytes: some 5,000 messages, a tenth or two of a second. What waits longer than T1 is sent again, and
+/// then there is even more to do. The kernel gives what it allows.
+const KERNEL_BUFFER: usize = 4 << 20;
 
 /// The largest datagram.
 const LARGEST: usize = 65_535;
@@ -60,7 +60,7 @@ pub(crate) async fn read(socket: Arc<UdpSocket>, limits: Limits, dispatch: Dispa
             };
             let (inputs, bytes) = &mut batches[shard];
             inputs.push(input);
-            *bytes += len;
+            *bytes += len + READ_OVERHEAD;
         }
         for (shard, (inputs, bytes)) in batches.iter_mut().enumerate().filter(|(_, (inputs, _))| !inputs.is_empty()) {
             dispatch.send(shard, std::mem::take(inputs), std::mem::take(bytes)).await;
@@ -91,4 +91,3 @@ impl Sockets {
         }
     }
 }
-
