@@ -1,5 +1,6 @@
-//! The house's chores: `cargo xtask tidy` checks what the compiler does not.
+//! The house's chores: `cargo xtask tidy` checks what the compiler does not, `cargo xtask bench` measures.
 
+mod bench;
 mod tidy;
 
 use std::io::Write as _;
@@ -11,8 +12,9 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let done = match words.as_slice() {
         ["tidy"] => tidy::run(&root()),
+        ["bench", words @ ..] => bench::run(&root(), words),
         _ => {
-            say("usage: cargo xtask tidy");
+            say("usage: cargo xtask tidy | bench [--quick]");
             return ExitCode::from(2);
         }
     };
