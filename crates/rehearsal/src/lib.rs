@@ -4,9 +4,9 @@
 pub mod demo;
 pub mod fuzz;
 pub mod ladder;
+#[cfg(feature = "peers")]
+pub mod peers;
 pub mod scene;
 pub mod stub;
 pub mod wire;
 pub mod world;
-#[cfg(feature = "peers")]
-pub mod peers;

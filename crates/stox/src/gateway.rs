@@ -316,7 +316,8 @@ impl Gateway {
             return Err(Refusal::SpoofedDomain);
         }
         let source = flow.remote.ip();
-        let allowed = self.config.peers.iter().any(|p| p.source.contains(source) && p.domains.iter().any(|d| d == from.domain()));
+        let allowed =
+            self.config.peers.iter().any(|p| p.source.contains(source) && p.domains.iter().any(|d| d == from.domain()));
         let link = self.config.links.iter().position(|l| l.domain == from.domain());
         let (true, Some(link)) = (allowed, link) else { return Err(Refusal::SenderNotAllowed) };
         if from.local().is_none() {

@@ -108,10 +108,10 @@ impl Daemon {
         let router = Router::new(shards, HashKey::new(tokens.u64(), tokens.u64()));
         let (dispatch, inboxes) = Dispatch::new(router);
         let limits = setup::message_limits(config);
-        let connections =
-            Connections::new(Bounds::of(&config.limits), limits, dispatch.clone(), Arc::clone(&meters));
+        let connections = Connections::new(Bounds::of(&config.limits), limits, dispatch.clone(), Arc::clone(&meters));
         let sockets = Sockets::new(bound.udp.clone());
-        let (queues, outboxes): (Vec<_>, Vec<_>) = gateway.links.iter().map(|_| link::outbox(config.limits.write_bytes)).unzip();
+        let (queues, outboxes): (Vec<_>, Vec<_>) =
+            gateway.links.iter().map(|_| link::outbox(config.limits.write_bytes)).unzip();
 
         let (stop_shards, stopped_shards) = watch::channel(false);
         let (stop_links, stopped_links) = watch::channel(false);
@@ -120,8 +120,7 @@ impl Daemon {
         for (number, inbox) in inboxes.into_iter().enumerate() {
             let agent = setup::agent_config(config, &bound.listens, number, shards);
             let ways = Ways { sockets: sockets.clone(), connections: connections.clone(), links: queues.clone() };
-            let maker =
-                Maker::new(Arc::clone(&gateway), agent, tokens.fork(), Arc::clone(&state), Arc::clone(&meters));
+            let maker = Maker::new(Arc::clone(&gateway), agent, tokens.fork(), Arc::clone(&state), Arc::clone(&meters));
             let (sender, receiver) = mpsc::channel(16);
             orders.push(sender);
             tasks.spawn(Shard::new(maker, number, clock, ways).run(inbox, receiver, stopped_shards.clone()));

@@ -33,7 +33,16 @@ impl Handle {
 pub fn init(log: &Log) -> Result<Handle, String> {
     let (subscriber, handle) = subscriber(log, io::stderr);
     subscriber.try_init().map_err(|e| e.to_string())?;
+    std::panic::set_hook(Box::new(panicked));
     Ok(handle)
+}
+
+/// A panic is an event like any other, on a line of its own. Its words may quote what a peer sent (that of a string cut in the wrong place
+/// does), so only those stay that stand in the program.
+fn panicked(panic: &std::panic::PanicHookInfo<'_>) {
+    let place = panic.location().map(tracing::field::display);
+    let words = panic.payload().downcast_ref::<&'static str>();
+    tracing::error!(place, words, "a panic");
 }
 
 fn subscriber<W>(log: &Log, writer: W) -> (impl tracing::Subscriber + Send + Sync + 'static, Handle)
@@ -211,6 +220,21 @@ mod tests {
         assert_eq!(event["message"], "refused");
         assert_eq!(event["level"], "INFO");
         assert_eq!(event["target"], module_path!());
+    }
+
+    #[test]
+    fn a_panic_is_a_line_without_what_it_quotes() {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(panicked));
+        let text = Capture::during(&log("info", LogFormat::Json), |_| {
+            let body = "B\u{f6}dyword".to_owned();
+            let cut = body.len() - "dyword".len() - 1;
+            assert!(std::panic::catch_unwind(|| body[cut..].len()).is_err());
+        });
+        std::panic::set_hook(usual);
+        let event: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(event["place"].as_str().is_some_and(|place| place.contains("log.rs")), "{text}");
+        assert!(event["message"] == "a panic" && !text.contains("dyword"), "{text}");
     }
 
     #[test]

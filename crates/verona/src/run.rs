@@ -77,7 +77,8 @@ async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(
         let mut stopped = stopped.clone();
         tokio::spawn(admin.serve(async move { drop(stopped.wait_for(|stop| *stop).await) }));
     }
-    let mut daemon = Daemon::start(&config, Arc::clone(&state), Arc::clone(&meters)).await.map_err(|e| e.to_string())?;
+    let mut daemon =
+        Daemon::start(&config, Arc::clone(&state), Arc::clone(&meters)).await.map_err(|e| e.to_string())?;
     // Only now, so that a second gateway by mistake, which gets no sockets, leaves the first one's file alone.
     let _pid_file = match options.pid_file.as_deref().map(PidFile::create).transpose() {
         Ok(file) => file,

@@ -36,10 +36,7 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
         .peers
         .entries
         .iter()
-        .map(|p| gateway::Peer {
-            source: p.source,
-            domains: p.domains.iter().map(Str::from).collect(),
-        })
+        .map(|p| gateway::Peer { source: p.source, domains: p.domains.iter().map(Str::from).collect() })
         .collect();
     if let (true, Some(proxy)) = (config.sip.peers.proxy_by_name, &proxy) {
         peers.push(gateway::Peer { source: Network::of(proxy.target.remote.ip()), domains });
@@ -52,7 +49,10 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             .xmpp
             .components
             .iter()
-            .map(|c| gateway::Link { domain: Str::from(&c.domain), allow_from: c.allow_from.list().iter().map(Str::from).collect() })
+            .map(|c| gateway::Link {
+                domain: Str::from(&c.domain),
+                allow_from: c.allow_from.list().iter().map(Str::from).collect(),
+            })
             .collect(),
         peers,
         proxy,
@@ -87,9 +87,10 @@ fn retry_after(d: Duration) -> u32 {
 async fn resolve(proxy: &ProxyUri) -> io::Result<gateway::Proxy> {
     let remote = match &proxy.host {
         Host::Address(ip) => SocketAddr::new(*ip, proxy.port),
-        Host::Name(name) => tokio::net::lookup_host((name.as_str(), proxy.port)).await?.next().ok_or_else(|| {
-            io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address"))
-        })?,
+        Host::Name(name) => tokio::net::lookup_host((name.as_str(), proxy.port))
+            .await?
+            .next()
+            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address")))?,
     };
     let transport = match proxy.transport {
         Transport::Udp => sip::agent::Transport::Udp,

@@ -12,8 +12,8 @@ use base::Tokens;
 use sip::agent::{self, SendTo, Transport};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use stox::config::Config;
 use std::time::Duration;
+use stox::config::Config;
 use stox::gateway::{Gateway, Input, Note, Output};
 use stox::mapping::Side;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -49,13 +49,21 @@ pub(crate) struct Maker {
 }
 
 impl Maker {
-    pub(crate) fn new(config: Arc<Config>, agent: agent::Config, tokens: Tokens, state: Arc<State>, meters: Arc<Meters>) -> Maker {
+    pub(crate) fn new(
+        config: Arc<Config>,
+        agent: agent::Config,
+        tokens: Tokens,
+        state: Arc<State>,
+        meters: Arc<Meters>,
+    ) -> Maker {
         Maker { config, agent, tokens, state, meters, draining: false }
     }
 
     fn make(&mut self, clock: Clock) -> Gateway {
         let mut gateway = Gateway::new(Arc::clone(&self.config), self.agent.clone(), self.tokens.fork());
-        for link in (0..self.config.links.len()).filter(|link| self.state.links().get(*link).is_some_and(crate::state::Link::is_up)) {
+        for link in (0..self.config.links.len())
+            .filter(|link| self.state.links().get(*link).is_some_and(crate::state::Link::is_up))
+        {
             gateway.handle(clock.now(), Input::LinkUp(link));
         }
         if self.draining {
@@ -231,5 +239,141 @@ async fn sleep(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Environment};
+    use crate::dispatch::Dispatch;
+    use crate::io::link::{self, Waiting};
+    use crate::io::tcp::Bounds;
+    use crate::setup;
+    use base::HashKey;
+    use bytes::Bytes;
+    use sip::agent::Flow;
+    use std::net::SocketAddr;
+    use stox::route::Router;
+    use tokio::net::UdpSocket;
+    use xmpp::jid::Jid;
+    use xmpp::stanza::Stanza;
+
+    /// A shard whose phone and whose stream the test holds.
+    struct Bench {
+        shard: Shard,
+        dispatch: Dispatch,
+        inbox: mpsc::Receiver<Batch>,
+        phone: UdpSocket,
+        link: Waiting,
+        meters: Arc<Meters>,
+        local: SocketAddr,
+    }
+
+    impl Bench {
+        async fn new() -> Bench {
+            let phone = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+            let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+            let local = socket.local_addr().unwrap();
+            let text = format!(
+                "[[xmpp.component]]\ndomain = \"example.net\"\nserver = \"127.0.0.1:1\"\nsecret = \"s\"\n[sip]\n\
+                 domains = [\"example.com\"]\nlisten = [\"udp:{local}\"]\noutbound_proxy = \"sip:{};lr\"\n",
+                phone.local_addr().unwrap()
+            );
+            let config = config::parse("a test", &text, Environment::default()).unwrap().config;
+            let gateway = Arc::new(setup::gateway_config(&config, 1, 0).await.unwrap());
+            let agent = setup::agent_config(&config, &config.sip.listen, 0, 1);
+            let state = Arc::new(State::new(&["example.net".to_owned()], &[]));
+            state.link_up(0);
+            let meters = Arc::new(Meters::new());
+            let (dispatch, mut inboxes) = Dispatch::new(Router::new(1, HashKey::new(1, 2)));
+            let limits = setup::message_limits(&config);
+            let bounds = Bounds::of(&config.limits);
+            let connections = Connections::new(bounds, limits, dispatch.clone(), Arc::clone(&meters));
+            let (queue, link) = link::outbox(1 << 20);
+            let ways = Ways { sockets: Sockets::new(vec![(local, socket)]), connections, links: vec![queue] };
+            let maker = Maker::new(gateway, agent, Tokens::seeded(7), state, Arc::clone(&meters));
+            let shard = Shard::new(maker, 0, Clock::start(), ways);
+            Bench { shard, dispatch, inbox: inboxes.remove(0), phone, link, meters, local }
+        }
+
+        fn request(&self, name: &str) -> Input {
+            let remote = self.phone.local_addr().unwrap();
+            let text = format!(
+                "MESSAGE sip:juliet@example.com SIP/2.0\r\nVia: SIP/2.0/UDP {remote};branch=z9hG4bK{name}\r\nMax-Forwards: 70\r\n\
+                 From: <sip:romeo@example.net>;tag={name}\r\nTo: <sip:juliet@example.com>\r\nCall-ID: {name}\r\n\
+                 CSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi"
+            );
+            let message = sip::parse_datagram(&Bytes::from(text), &sip::Limits::default()).unwrap();
+            Input::Sip(message, Flow { transport: Transport::Udp, local: self.local, remote, connection: None })
+        }
+
+        async fn batch(&mut self, inputs: Vec<Input>) {
+            self.dispatch.send(0, inputs, 0).await;
+            let batch = self.inbox.recv().await.unwrap();
+            self.shard.batch(batch);
+        }
+
+        /// A fault of ours, as far as the shard can tell. The panic hook has nothing to say about it.
+        fn fault(&mut self) {
+            self.shard.guarded(|_| std::panic::resume_unwind(Box::new("a fault")));
+            self.shard.guarded(Shard::drain);
+        }
+
+        /// Start line and Call-ID of the next message at the phone.
+        async fn at_phone(&self) -> (String, String) {
+            let mut buffer = [0; 4096];
+            let n = self.phone.recv(&mut buffer).await.unwrap();
+            let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
+            let call_id = text.lines().find_map(|l| l.strip_prefix("Call-ID: ")).unwrap_or_default();
+            (text.lines().next().unwrap().to_owned(), call_id.to_owned())
+        }
+
+        fn at_link(&mut self) -> (String, u64) {
+            let Outgoing { bytes, token } = self.link.next().unwrap();
+            (String::from_utf8(bytes).unwrap(), token)
+        }
+    }
+
+    #[tokio::test]
+    async fn after_a_panic_the_senders_are_told_and_the_shard_begins_anew() {
+        let mut bench = Bench::new().await;
+        // One held, one in flight, and one that waits behind it.
+        bench.batch(vec![bench.request("before")]).await;
+        let (stanza, before) = bench.at_link();
+        assert!(stanza.contains("<body>hi</body>"), "{stanza}");
+        let jid = |jid| Jid::parse(jid).unwrap();
+        let stanza = Stanza::message().with_from(jid("juliet@example.com/b")).with_to(jid("romeo@example.net"));
+        let body = || xml::Element::new("body", xmpp::ns::CLIENT).with_text("ho");
+        let messages = ["one", "two"].map(|id| Input::Stanza(0, stanza.clone().with_id(id).with_child(body())));
+        bench.batch(messages.into()).await;
+        assert_eq!(bench.at_phone().await.0, "MESSAGE sip:romeo@example.net SIP/2.0");
+
+        bench.fault();
+        assert_eq!(bench.at_phone().await, ("SIP/2.0 503 Service Unavailable".to_owned(), "before".to_owned()));
+        for id in ["one", "two"] {
+            let (error, _) = bench.at_link();
+            assert!(error.contains(&format!("id='{id}'")) && error.contains("<remote-server-timeout"), "{error}");
+        }
+        assert!(bench.meters.render().contains("\nverona_panics_total 1\n"));
+        assert_eq!(bench.shard.gateway.under_way(), 0);
+
+        // The new one knows that its stream is up, and does not take an outcome of the old one for its own.
+        bench.batch(vec![bench.request("after")]).await;
+        let (_, after) = bench.at_link();
+        assert_ne!(before, after);
+        bench.batch(vec![Input::Taken(before), Input::Lost(before), bench.request("third"), Input::Taken(after)]).await;
+        assert_eq!(bench.at_phone().await, ("SIP/2.0 200 OK".to_owned(), "after".to_owned()));
+        assert_eq!(bench.shard.gateway.under_way(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_shard_that_was_to_begin_nothing_new_still_does_not_after_a_panic() {
+        let mut bench = Bench::new().await;
+        bench.shard.order(Order::Drain);
+        bench.fault();
+        bench.batch(vec![bench.request("late")]).await;
+        assert_eq!(bench.at_phone().await.0, "SIP/2.0 503 Service Unavailable");
+        assert!(bench.link.next().is_none());
     }
 }

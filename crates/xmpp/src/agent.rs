@@ -26,16 +26,8 @@ const OF_THE_GATEWAY: [&str; 4] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION,
 /// What can be said of any SIP user: what is translated, and what the gateway answers in its place. A ping finds the gateway
 /// (whether a phone is there, only a message tells), and the version is that of the gateway's software: for XMPP, that is the
 /// program that the user uses.
-const OF_A_USER: [&str; 8] = [
-    ns::DISCO_INFO,
-    ns::DISCO_ITEMS,
-    ns::VERSION,
-    ns::PING,
-    ns::CHAT_STATES,
-    ns::RECEIPTS,
-    ns::MARKERS,
-    ns::XHTML_IM,
-];
+const OF_A_USER: [&str; 8] =
+    [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::PING, ns::CHAT_STATES, ns::RECEIPTS, ns::MARKERS, ns::XHTML_IM];
 
 /// Whom a request is for.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -54,7 +54,17 @@ fn measure(root: &Path, quick: bool) -> Result<(), String> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let (programs, scratch) = (target.join("release"), target.join("bench"));
     std::fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
-    let kamailio = kamailio::find(&scratch);
+    let mut kamailio = kamailio::find(&scratch);
+    if kamailio.is_ok() {
+        // One look at whether it works here at all, so that it does not end the run in the middle.
+        let gateway = Gateway {
+            kind: Kind::Kamailio,
+            programs: programs.clone(),
+            scratch: scratch.clone(),
+            null: programs.join("nullgw"),
+        };
+        kamailio = gateway.run(&Generator::own(&programs), &Offer { count: 100, ..Offer::of("s2x") }).map(drop);
+    }
     if let Err(why) = &kamailio {
         say(&format!("without Kamailio: {why}"));
     }

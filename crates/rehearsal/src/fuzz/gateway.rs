@@ -90,7 +90,7 @@ fn read_stanza(bytes: &[u8]) -> Stanza {
     let wrapped = Element::parse(&wrapped, &limits).expect("every stanza is well-formed");
     assert_eq!(wrapped.children.len(), 1, "one stanza");
     let e = wrapped.elements().next().cloned().expect("a stanza");
-    Stanza::from_element(e, ns::COMPONENT_ACCEPT).ok().expect("a stanza with addresses that are some")
+    Stanza::from_element(e, ns::COMPONENT_ACCEPT).expect("a stanza with addresses that are some")
 }
 
 fn from_sip(gateway: &mut stox::gateway::Gateway, input: Input, settings: &Settings) {

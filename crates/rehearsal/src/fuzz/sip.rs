@@ -84,12 +84,12 @@ pub fn uri(data: &[u8]) {
         assert_eq!(Uri::parse(&printed).as_ref(), Ok(&uri), "{printed}");
         assert!(uri.equivalent(&uri), "{printed}");
         assert!(!printed.contains(|c: char| c.is_ascii_control() || c == ' ' || c == '<' || c == '>'), "{printed:?}");
-        if let Some(sip) = uri.sip() {
-            if let Some(octets) = sip.user_octets() {
-                let same = sip.clone().with_user(&octets);
-                assert_eq!(same.user_octets().as_ref(), Some(&octets), "{printed}");
-                assert!(sip.equivalent(&sip::SipUri::parse(&printed).expect("it was a SIP URI")), "{printed}");
-            }
+        if let Some(sip) = uri.sip()
+            && let Some(octets) = sip.user_octets()
+        {
+            let same = sip.clone().with_user(&octets);
+            assert_eq!(same.user_octets().as_ref(), Some(&octets), "{printed}");
+            assert!(sip.equivalent(&sip::SipUri::parse(&printed).expect("it was a SIP URI")), "{printed}");
         }
     }
 }

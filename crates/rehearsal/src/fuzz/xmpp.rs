@@ -187,7 +187,7 @@ impl Streams {
                     assert!(stanza.from.is_some() && stanza.to.is_some(), "a stanza without addresses");
                 }
                 Output::Taken(token) | Output::Lost(token) => {
-                    assert!(self.open.remove(&token), "two answers for one stanza")
+                    assert!(self.open.remove(&token), "two answers for one stanza");
                 }
                 Output::Fault(_) => {}
             }

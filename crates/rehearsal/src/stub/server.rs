@@ -87,8 +87,16 @@ impl Server {
         let (tell_held, held) = watch::channel(0);
         let (hold, holds) = watch::channel(false);
         let start = Instant::now();
-        let end =
-            End { settings, ladder, policy: Arc::new(policy), arrived, up: tell_up, hold: holds, held: tell_held, start };
+        let end = End {
+            settings,
+            ladder,
+            policy: Arc::new(policy),
+            arrived,
+            up: tell_up,
+            hold: holds,
+            held: tell_held,
+            start,
+        };
         let task = tokio::spawn(end.run(listener, orders));
         Ok(Server { address, send, arrivals, up, hold, held, task })
     }

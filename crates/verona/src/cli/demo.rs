@@ -11,6 +11,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines, Stdin};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Shows the gateway at work; then ends, or waits for more.
 pub(super) fn demo(once: bool) -> Exit {
@@ -59,10 +60,12 @@ async fn show(once: bool) -> io::Result<()> {
 /// Waits for lines of standard input, and for Ctrl-C.
 async fn more(stage: &mut Stage) -> io::Result<()> {
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
+    // Asked for once, so that none is missed while somebody speaks.
+    let mut interrupt = signal(SignalKind::interrupt())?;
     loop {
         tokio::select! {
             () = stage.listen() => {}
-            end = tokio::signal::ctrl_c() => return end,
+            _ = interrupt.recv() => return Ok(()),
             line = next(&mut lines) => {
                 let done = match line?.split_once(':').map(|(who, text)| (who.trim().to_lowercase(), text.trim().to_owned())) {
                     Some((who, text)) if who == "juliet" => stage.juliet_says("romeo", &text).await,

@@ -1,8 +1,8 @@
 //! The sections of the file, each read by one function. A mistake does not end the reading.
 
+use super::Network;
 use super::mistake::Wrong;
 use super::read::{Item, Reader};
-use super::Network;
 use super::value::{self, Domains, HostPort, Listen, ProxyUri, Secret, Store, Transport};
 use super::{
     Admin, Component, Config, Limits, Log, LogFormat, Message, Peer, Peers, Security, Sip, SipTimes, StoreConfig, Xmpp,

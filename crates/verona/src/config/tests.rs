@@ -284,8 +284,10 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
     (
         "server = \"127.0.0.1:5347\"",
         "server = \"\\u001b[31m\\u202e:1\"",
-        &["v.toml:4:10: xmpp.component[0].server = \"\\u{1b}[31m\\u{202e}:1\": not a host: it has a character that names of \
-             hosts do not have; allowed: \"HOST:PORT\", such as \"127.0.0.1:5347\""],
+        &[
+            "v.toml:4:10: xmpp.component[0].server = \"\\u{1b}[31m\\u{202e}:1\": not a host: it has a character that names of \
+             hosts do not have; allowed: \"HOST:PORT\", such as \"127.0.0.1:5347\"",
+        ],
     ),
 ];
 

@@ -2,10 +2,10 @@
 
 use super::mistake::Wrong;
 use std::fmt;
-use stox::network::Network;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+use stox::network::Network;
 
 /// A shared secret. It has no way to be printed: `Debug` shows that there is one.
 #[derive(Clone, PartialEq, Eq)]

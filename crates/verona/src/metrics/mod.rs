@@ -162,7 +162,10 @@ impl Meters {
         describe_gauge("verona_xmpp_link_up", "1 while the component stream is authenticated");
         describe_counter("verona_xmpp_connects_total", "Component streams opened");
         describe_counter("verona_xmpp_losses_total", "Component streams lost");
-        describe_counter("verona_xmpp_barrier_timeouts_total", "Stanzas that counted as taken because the server answers no barriers");
+        describe_counter(
+            "verona_xmpp_barrier_timeouts_total",
+            "Stanzas that counted as taken because the server answers no barriers",
+        );
         describe_counter("verona_panics_total", "Inputs whose handling broke an invariant");
         describe_counter("verona_reloads_total", "Reloads of the configuration");
         describe_gauge("verona_build_info", "The version that runs");

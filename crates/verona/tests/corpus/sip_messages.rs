@@ -182,10 +182,8 @@ fn particulars(case: &Case, played: &Played, problems: &mut Vec<String>) {
             }
         }
         // THREATS: an unverified source gets no more bytes than it sent, but for what RFC 3261 and RFC 3581 add.
-        "via-maddr-victim" | "via-sentby-victim" => {
-            if played.answered_bytes > case.bytes.len() + 64 {
-                problems.push(format!("{}: {} bytes for {}", case.name, played.answered_bytes, case.bytes.len()));
-            }
+        "via-maddr-victim" | "via-sentby-victim" if played.answered_bytes > case.bytes.len() + 64 => {
+            problems.push(format!("{}: {} bytes for {}", case.name, played.answered_bytes, case.bytes.len()));
         }
         _ => {}
     }

@@ -36,7 +36,7 @@ impl Played {
     }
 
     /// Until the connection is closed.
-    async fn to_its_end(&mut self, link: &mut Link) {
+    async fn play_out(&mut self, link: &mut Link) {
         loop {
             let heard = link.next().await;
             self.heard(heard.clone());
@@ -104,7 +104,7 @@ async fn play_raw(world: &mut World, case: &Case) -> Played {
         _ => replace(&case.bytes, b"'jabber:server'", b"'jabber:component:accept'"),
     };
     link.say(bytes);
-    played.to_its_end(&mut link).await;
+    played.play_out(&mut link).await;
     world.reconnected().await;
     let before = world.baseline_from_sip(false).await;
     before.into_iter().for_each(|e| played.heard(Heard::Stanza(e)));
@@ -160,7 +160,8 @@ fn disagreements(case: &Case, played: &Played) -> Vec<String> {
             }
             let condition = condition.as_deref().unwrap_or("-");
             // After a half, the timer's word is as good as the table's.
-            if !allows("stream_error", condition) && !(hang && condition == "connection-timeout") {
+            let timed_out = hang && condition == "connection-timeout";
+            if !allows("stream_error", condition) && !timed_out {
                 problems.push(format!("stream error {condition}"));
             }
         }

@@ -381,7 +381,9 @@ fn nothing_secret_is_printed() {
 /// RFC 6120 §4.9.1.1: an end tag is written once, an error of the server's behind our own end too.
 #[test]
 fn our_end_of_a_stream_is_closed_once() {
-    for last in ["<s:error xmlns:s='http://etherx.jabber.org/streams'><conflict/></s:error>", "</stream:stream>", "<nonsense/>"] {
+    for last in
+        ["<s:error xmlns:s='http://etherx.jabber.org/streams'><conflict/></s:error>", "</stream:stream>", "<nonsense/>"]
+    {
         let mut lab = Lab::up(Config::new("sip.example.net", "s3cr3t"), true);
         lab.c.shutdown(lab.now);
         assert_eq!(lab.outputs(), [bytes("</stream:stream>")]);
