@@ -1,19 +1,34 @@
 //! The operator's HTTP interface: `/health` says whether the process is alive, `/ready` whether messages get through,
-//! `/metrics` what was counted. There is no password: it belongs on loopback.
+//! `/metrics` what was counted. There is no password: it belongs on loopback. Each connection is for one request and ends within
+//! [`VISIT`], and no more than [`VISITS`] are there at once: who connects and says nothing takes no descriptors from the traffic.
 
 use crate::metrics::Meters;
 use crate::state::State;
 use axum::Router;
 use axum::extract::State as Shared;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::Listener;
 use serde_json::json;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
-use tokio::net::TcpListener;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep};
+
+/// Connections at once; the next ones wait in the kernel.
+const VISITS: usize = 32;
+
+/// How long one of them may take in all.
+const VISIT: Duration = Duration::from_secs(10);
 
 /// What the answers are made of.
 #[derive(Debug, Clone)]
@@ -46,8 +61,76 @@ impl Admin {
             .route("/health", get(health))
             .route("/ready", get(ready))
             .route("/metrics", get(metrics))
+            .layer(map_response(last))
             .with_state(self.about);
-        axum::serve(self.listener, router).with_graceful_shutdown(stop).await
+        let door = Door { listener: self.listener, places: Arc::new(Semaphore::new(VISITS)) };
+        axum::serve(door, router).with_graceful_shutdown(stop).await
+    }
+}
+
+/// Says that the connection ends behind the answer.
+async fn last(mut answer: Response) -> Response {
+    answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    answer
+}
+
+/// The listener with its bounds.
+struct Door {
+    listener: TcpListener,
+    places: Arc<Semaphore>,
+}
+
+impl Listener for Door {
+    type Io = Visit;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Visit, SocketAddr) {
+        let place = Arc::clone(&self.places).acquire_owned().await.ok();
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        let end = Box::pin(tokio::time::sleep_until(Instant::now() + VISIT));
+        (Visit { stream, end, _place: place }, address)
+    }
+
+    fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection that ends.
+struct Visit {
+    stream: TcpStream,
+    end: Pin<Box<Sleep>>,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl Visit {
+    /// The stream, while there is time.
+    fn stream(self: Pin<&mut Self>, cx: &mut Context<'_>) -> io::Result<Pin<&mut TcpStream>> {
+        let visit = self.get_mut();
+        match visit.end.as_mut().poll(cx) {
+            Poll::Ready(()) => Err(io::ErrorKind::TimedOut.into()),
+            Poll::Pending => Ok(Pin::new(&mut visit.stream)),
+        }
+    }
+}
+
+impl AsyncRead for Visit {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.stream(cx)?.poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Visit {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream(cx)?.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream(cx)?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream(cx)?.poll_shutdown(cx)
     }
 }
 
@@ -153,6 +236,38 @@ mod tests {
         stop.send(()).unwrap();
         served.await.unwrap().unwrap();
         assert!(TcpStream::connect(address).await.is_err(), "the socket is closed");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_says_nothing_is_shown_out() {
+        let state = Arc::new(State::new(&[], &[]));
+        let admin = Admin::bind("127.0.0.1:0".parse().unwrap(), state, Arc::new(Meters::new())).await.unwrap();
+        let address = admin.address().unwrap();
+        tokio::spawn(admin.serve(std::future::pending()));
+        let begun = Instant::now();
+        let mut silent = Vec::new();
+        for i in 0..VISITS {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            // Half a request is no more than none.
+            stream.write_all(&b"GET /health HTT"[..i % 15]).await.unwrap();
+            silent.push(stream);
+        }
+        assert_eq!(ask(address, "GET /health HTTP/1.1").await.0, 200);
+        assert!(begun.elapsed() >= VISIT, "as soon as there is a place");
+        for mut stream in silent {
+            let mut rest = Vec::new();
+            let _ = stream.read_to_end(&mut rest).await;
+        }
+        // One request for each connection.
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream
+            .write_all(b"GET /ready HTTP/1.1\r\nHost: x\r\n\r\nGET /ready HTTP/1.1\r\nHost: x\r\n\r\n")
+            .await
+            .unwrap();
+        let mut answers = String::new();
+        stream.read_to_string(&mut answers).await.unwrap();
+        assert_eq!(answers.matches("HTTP/1.1 ").count(), 1, "{answers}");
+        assert!(answers.contains("connection: close"), "{answers}");
     }
 
     #[tokio::test(start_paused = true)]
