@@ -30,6 +30,9 @@ const STUCK: Duration = Duration::from_secs(20);
 /// How long accepting rests when the process has no more descriptors.
 const REST: Duration = Duration::from_millis(200);
 
+/// Descriptors that connections leave to the rest: sockets, streams, the admin interface, the store, names to look up.
+const RESERVED: usize = 128;
+
 /// Bytes that may wait to be written to all connections, and the same again of messages that have not come whole.
 const ALL: usize = 8 << 20;
 
@@ -62,10 +65,18 @@ pub(crate) struct Bounds {
 pub(crate) type Client = (usize, ClientId);
 
 impl Bounds {
-    /// The bounds that the operator set.
+    /// The bounds that the operator set, less what there are no descriptors for.
     pub(crate) fn of(limits: &crate::config::Limits) -> Bounds {
+        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        let most = descriptors
+            .map_or(usize::MAX, |d| usize::try_from(d).unwrap_or(usize::MAX))
+            .saturating_sub(RESERVED)
+            .max(1);
+        if limits.connections > most {
+            tracing::warn!(limit = limits.connections, most, "fewer descriptors than limits.connections needs");
+        }
         Bounds {
-            connections: limits.connections,
+            connections: limits.connections.min(most),
             per_address: limits.connections_per_address,
             write_bytes: limits.write_bytes,
             unfinished: limits.half_message,
