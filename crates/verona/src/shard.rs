@@ -8,7 +8,7 @@ use crate::io::udp::Sockets;
 use crate::metrics::{Direction, Meters, ShardMeters};
 use crate::state::State;
 use crate::trace;
-use base::Tokens;
+use base::{Time, Tokens};
 use sip::agent::{self, SendTo, Transport};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -17,6 +17,12 @@ use stox::config::Config;
 use stox::gateway::{Gateway, Input, Note, Output};
 use stox::mapping::Side;
 use tokio::sync::{mpsc, oneshot, watch};
+
+/// A timer that comes so late came while the process, or the machine, stood still.
+const STANDSTILL: Duration = Duration::from_secs(1);
+
+/// How long timers then wait for what came meanwhile: what they wait for may be there already.
+const GRACE: Duration = Duration::from_millis(200);
 
 /// What the shell wants of a shard besides the traffic.
 #[derive(Debug)]
@@ -81,12 +87,14 @@ pub(crate) struct Shard {
     clock: Clock,
     ways: Ways,
     meters: ShardMeters,
+    /// Until when timers wait after a standstill.
+    grace: Option<Time>,
 }
 
 impl Shard {
     pub(crate) fn new(mut maker: Maker, number: usize, clock: Clock, ways: Ways) -> Shard {
         let meters = maker.meters.shard(number);
-        Shard { gateway: maker.make(clock), maker, number, clock, ways, meters }
+        Shard { gateway: maker.make(clock), maker, number, clock, ways, meters, grace: None }
     }
 
     /// Runs until `stop` becomes true.
@@ -97,7 +105,7 @@ impl Shard {
         mut stop: watch::Receiver<bool>,
     ) {
         loop {
-            let deadline = self.gateway.deadline().map(|at| self.clock.instant(at));
+            let deadline = self.gateway.deadline().map(|at| self.clock.instant(self.grace.map_or(at, |grace| at.max(grace))));
             tokio::select! {
                 biased;
                 Some(order) = orders.recv() => self.order(order),
@@ -105,7 +113,7 @@ impl Shard {
                     Some(batch) => self.batch(batch),
                     None => return,
                 },
-                () = sleep(deadline), if deadline.is_some() => self.guarded(|shard| shard.gateway.timeout(shard.clock.now())),
+                () = sleep(deadline), if deadline.is_some() => self.guarded(|shard| shard.let_pass(shard.clock.now())),
                 _ = stop.wait_for(|stop| *stop) => return,
             }
             self.guarded(Shard::drain);
@@ -163,9 +171,7 @@ impl Shard {
     fn input(&mut self, input: Input) {
         let now = self.clock.now();
         // Under load the timers would starve behind the traffic.
-        if self.gateway.deadline().is_some_and(|at| at <= now) {
-            self.gateway.timeout(now);
-        }
+        self.let_pass(now);
         if trace::on() {
             trace::input(&input);
         }
@@ -176,6 +182,21 @@ impl Shard {
         }
         self.gateway.handle(now, input);
         self.drain();
+    }
+
+    /// Lets pass what is due. After a standstill, what came meanwhile goes first (fault 15).
+    fn let_pass(&mut self, now: Time) {
+        let Some(due) = self.gateway.deadline().filter(|due| *due <= now) else { return };
+        match self.grace {
+            Some(until) if now < until => return,
+            Some(_) => self.grace = None,
+            None if now - due > STANDSTILL => {
+                self.grace = Some(now + GRACE);
+                return;
+            }
+            None => {}
+        }
+        self.gateway.timeout(now);
     }
 
     /// Does what the gateway asks for, until it asks for nothing.
