@@ -18,7 +18,7 @@ use stox::gateway::Input;
 use tokio::io::AsyncWriteExt;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
 /// How long a connection may take to be made.
@@ -97,6 +97,8 @@ struct Queue {
     waiting: Arc<AtomicUsize>,
     /// Whether the other end has connected.
     accepted: bool,
+    /// Ends the connection at once. Dropped with the queue, it leaves the writer to write what waits.
+    cut: oneshot::Sender<()>,
 }
 
 #[derive(Default)]
@@ -238,9 +240,11 @@ impl Connections {
             }
             self.taken(&queue.waiting, len);
         } else if queue.accepted {
-            // Who does not read is not served: dropping the queue ends the connection. One of ours has others' requests under way; it is
-            // left to its writer to find out whether it is stuck.
-            tables.queues.remove(&id);
+            // Who does not read is not served, and not read either: the writer that is stuck would notice late. One of ours has others'
+            // requests under way; it is left to its writer to find out whether it is stuck.
+            if let Some(queue) = tables.queues.remove(&id) {
+                let _ = queue.cut.send(());
+            }
         }
         false
     }
@@ -297,10 +301,12 @@ impl Connections {
         let id = self.inner.next.fetch_add(1, Ordering::Relaxed);
         let (sender, packets) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        tables.queues.insert(id, Queue { packets: sender, waiting: Arc::clone(&waiting), accepted });
+        let (cut, is_cut) = oneshot::channel();
+        tables.queues.insert(id, Queue { packets: sender, waiting: Arc::clone(&waiting), accepted, cut });
         self.inner.meters.sip_connections.increment(1.0);
         *tables.per_address.entry(block(remote.ip())).or_default() += 1;
-        Serving { connections: self.clone(), id, remote, accepted, packets, waiting, unsent: Vec::new(), begun: 0 }
+        let connections = self.clone();
+        Serving { connections, id, remote, accepted, packets, waiting, is_cut, unsent: Vec::new(), begun: 0 }
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -316,6 +322,7 @@ struct Serving {
     accepted: bool,
     packets: mpsc::UnboundedReceiver<Packet>,
     waiting: Arc<AtomicUsize>,
+    is_cut: oneshot::Receiver<()>,
     /// The requests that are being written.
     unsent: Vec<Client>,
     /// Bytes of a message that has not come whole.
@@ -334,10 +341,11 @@ impl Serving {
         let Ok(local) = stream.local_addr() else { return };
         let flow = Flow { transport: Transport::Tcp, local, remote: self.remote, connection: Some(self.id) };
         let (reader, writer) = stream.into_split();
-        let Serving { connections, id, accepted, packets, waiting, unsent, begun, .. } = &mut self;
+        let Serving { connections, id, accepted, packets, waiting, is_cut, unsent, begun, .. } = &mut self;
         tokio::select! {
             () = read(connections, *id, &reader, flow, *accepted, begun) => {}
             () = write(connections, writer, packets, waiting, unsent) => {}
+            Ok(()) = is_cut => {}
         }
     }
 }
