@@ -214,7 +214,7 @@ async fn play(folder: &str, known: &[Deviation]) {
         problems.push(format!("{} is no case", stale.case));
     }
     assert!(problems.is_empty(), "{} of {}:\n{}", problems.len(), cases.len(), problems.join("\n"));
-    assert_eq!(world.gateway.metric("verona_shard_panics_total"), 0.0);
+    assert_eq!(world.gateway.metric("verona_panics_total"), 0.0);
     assert!(cases.len() > 60, "the corpus is whole");
 }
 

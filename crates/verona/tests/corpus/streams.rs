@@ -120,14 +120,11 @@ fn replace(bytes: &[u8], what: &[u8], with: &[u8]) -> Vec<u8> {
 }
 
 /// Where the gateway does otherwise than the table says, and why: what was seen in the words of [`verdict`].
-const KNOWN: &[(&str, &str, &str)] = &[
-    (
-        "top-nested-stream",
-        "connection-timeout; ; 0",
-        "an element that is not finished like any other: half_stanza ends the stream, and what is behind it is inside it",
-    ),
-    ("muc-history-flood", "open; remote-server-not-found; 0", "no room of ours: another domain than the stream's"),
-];
+const KNOWN: &[(&str, &str, &str)] = &[(
+    "top-nested-stream",
+    "connection-timeout; ; 0",
+    "an element that is not finished like any other: half_stanza ends the stream, and what is behind it is inside it",
+)];
 
 /// What was seen, in one line: `open` or the stream error, the stanza errors, the number of messages to SIP.
 fn verdict(played: &Played) -> String {

@@ -5,8 +5,10 @@ use rehearsal::ladder::Ladder;
 use rehearsal::stub::Phone;
 use rehearsal::wire::SipText;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -66,6 +68,7 @@ pub(crate) struct XmppEnd {
 pub(crate) struct Link {
     heard: mpsc::UnboundedReceiver<Heard>,
     say: mpsc::UnboundedSender<Vec<u8>>,
+    deaf: Arc<AtomicBool>,
 }
 
 impl XmppEnd {
@@ -99,7 +102,8 @@ impl Link {
         let (read, mut write) = stream.into_split();
         let (tell, heard) = mpsc::unbounded_channel();
         let (say, mut queue) = mpsc::unbounded_channel::<Vec<u8>>();
-        tokio::spawn(listen(read, tell, say.downgrade(), manner));
+        let deaf = Arc::new(AtomicBool::new(false));
+        tokio::spawn(listen(read, tell, say.downgrade(), manner, Arc::clone(&deaf)));
         tokio::spawn(async move {
             while let Some(bytes) = queue.recv().await {
                 if write.write_all(&bytes).await.is_err() {
@@ -107,11 +111,16 @@ impl Link {
                 }
             }
         });
-        Link { heard, say }
+        Link { heard, say, deaf }
     }
 
     pub(crate) fn say(&self, bytes: impl Into<Vec<u8>>) {
         let _ = self.say.send(bytes.into());
+    }
+
+    /// From now on nothing is read from the connection, and nothing answered.
+    pub(crate) fn stop_reading(&self) {
+        self.deaf.store(true, Ordering::Relaxed);
     }
 
     pub(crate) async fn next(&mut self) -> Heard {
@@ -130,6 +139,7 @@ async fn listen(
     tell: mpsc::UnboundedSender<Heard>,
     say: mpsc::WeakUnboundedSender<Vec<u8>>,
     manner: Manner,
+    deaf: Arc<AtomicBool>,
 ) {
     let limits = Limits { stanza_bytes: 1 << 22, ..Limits::default() };
     let mut reader = Reader::new(limits);
@@ -139,6 +149,10 @@ async fn listen(
             Ok(n) if n > 0 => n,
             _ => break,
         };
+        if deaf.load(Ordering::Relaxed) {
+            // The connection stays, as long as the test does.
+            return std::future::pending().await;
+        }
         reader.push(&buffer[..n]);
         while let Some(event) = reader.next().expect("the gateway writes well-formed XML") {
             // The test has let the connection go.
@@ -174,13 +188,27 @@ async fn listen(
     let _ = tell.send(Heard::Closed);
 }
 
-/// A gateway in this process.
+/// A gateway, in this process or in one of its own.
 pub(crate) struct Gateway {
-    _daemon: Daemon,
-    pub(crate) state: Arc<State>,
-    pub(crate) meters: Arc<Meters>,
+    process: Process,
     pub(crate) udp: SocketAddr,
     pub(crate) tcp: SocketAddr,
+}
+
+#[allow(clippy::large_enum_variant, reason = "one for each test")]
+enum Process {
+    This { _daemon: Daemon, meters: Arc<Meters> },
+    Own { child: Child, config: PathBuf },
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Process::Own { child, config } = &mut self.process {
+            let _ = child.kill();
+            let _ = child.wait();
+            let _ = std::fs::remove_file(config);
+        }
+    }
 }
 
 /// A configuration; `more` is TOML for its end.
@@ -197,22 +225,46 @@ pub(crate) fn config(server: SocketAddr, sip: SocketAddr, proxy: &str, xmpp_doma
 
 impl Gateway {
     pub(crate) async fn start(server: SocketAddr, proxy: &str, xmpp_domain: &str, more: &str) -> Gateway {
-        let text = config(server, anywhere(), proxy, xmpp_domain, more);
-        let config = verona::config::parse("test.toml", &text, Environment::of([])).unwrap().config;
+        Gateway::with(&config(server, anywhere(), proxy, xmpp_domain, more)).await
+    }
+
+    /// A gateway in this process with this configuration.
+    pub(crate) async fn with(text: &str) -> Gateway {
+        let config = verona::config::parse("test.toml", text, Environment::of([])).unwrap().config;
         let domains: Vec<String> = config.xmpp.components.iter().map(|c| c.domain.clone()).collect();
         let sockets: Vec<String> = config.sip.listen.iter().map(ToString::to_string).collect();
         let state = Arc::new(State::new(&domains, &sockets));
         let meters = Arc::new(Meters::new());
         let daemon = Daemon::start(&config, Arc::clone(&state), Arc::clone(&meters)).await.unwrap();
         let (udp, tcp) = (daemon.listening(Transport::Udp)[0], daemon.listening(Transport::Tcp)[0]);
-        Gateway { _daemon: daemon, state, meters, udp, tcp }
+        Gateway { process: Process::This { _daemon: daemon, meters }, udp, tcp }
     }
 
-    /// A number of the metrics; 0 if it is not there. `name` with its labels.
+    /// The program, in a process of its own.
+    pub(crate) fn spawn(server: SocketAddr, proxy: &str, xmpp_domain: &str, more: &str) -> Gateway {
+        // Nobody else has the address, so the port is free.
+        let sip = SocketAddr::new(loopback(), 5060);
+        let path = std::env::temp_dir().join(format!("verona-hostile-{}-{}.toml", std::process::id(), sip.ip()));
+        std::fs::write(&path, config(server, sip, proxy, xmpp_domain, more)).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_verona"));
+        let child = command.args([Path::new("run"), Path::new("-c"), &path]).stderr(Stdio::null()).spawn().unwrap();
+        Gateway { process: Process::Own { child, config: path }, udp: sip, tcp: sip }
+    }
+
+    /// The most memory that the process had at any time so far, in KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let Process::Own { child, .. } = &self.process else { panic!("not a process of its own") };
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).expect("Linux has it");
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// A number of the metrics. `name` with its labels.
     pub(crate) fn metric(&self, name: &str) -> f64 {
-        let text = self.meters.render();
+        let Process::This { meters, .. } = &self.process else { panic!("not in this process") };
+        let text = meters.render();
         let line = text.lines().find_map(|l| l.strip_prefix(name)?.trim().parse().ok());
-        line.unwrap_or(0.0)
+        line.unwrap_or_else(|| panic!("no {name} in {text}"))
     }
 }
 
@@ -229,12 +281,24 @@ pub(crate) struct World {
 impl World {
     /// A world whose stream is up. One shard, so that what comes first is done first.
     pub(crate) async fn start(xmpp_domain: &'static str, limits: &str) -> World {
+        World::between(xmpp_domain, limits, false).await
+    }
+
+    /// The same with the gateway in a process of its own.
+    pub(crate) async fn spawn(xmpp_domain: &'static str, limits: &str) -> World {
+        World::between(xmpp_domain, limits, true).await
+    }
+
+    async fn between(xmpp_domain: &'static str, limits: &str, own_process: bool) -> World {
         let xmpp = XmppEnd::start().await;
         let phone =
             Phone::start(SocketAddr::new(loopback(), 0), Ladder::new(), |_| (200, "OK".to_owned())).await.unwrap();
         let proxy = phone.address().to_string();
         let limits = format!("[limits]\nshards = 1\n{limits}");
-        let gateway = Gateway::start(xmpp.address(), &proxy, xmpp_domain, &limits).await;
+        let gateway = match own_process {
+            true => Gateway::spawn(xmpp.address(), &proxy, xmpp_domain, &limits),
+            false => Gateway::start(xmpp.address(), &proxy, xmpp_domain, &limits).await,
+        };
         let link = xmpp.up().await;
         let mut world = World { gateway, xmpp, link, phone, xmpp_domain, baselines: 0 };
         world.settle().await;
