@@ -296,6 +296,8 @@ mod tests {
             let phone = UdpSocket::bind("127.0.0.1:0").await.unwrap();
             let socket = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
             let local = socket.local_addr().unwrap();
+            // The runtime knows that only when it has asked; until then nothing goes out.
+            socket.writable().await.unwrap();
             let text = format!(
                 "[[xmpp.component]]\ndomain = \"example.net\"\nserver = \"127.0.0.1:1\"\nsecret = \"s\"\n[sip]\n\
                  domains = [\"example.com\"]\nlisten = [\"udp:{local}\"]\noutbound_proxy = \"sip:{};lr\"\n",
@@ -344,7 +346,8 @@ mod tests {
         /// Start line and Call-ID of the next message at the phone.
         async fn at_phone(&self) -> (String, String) {
             let mut buffer = [0; 4096];
-            let n = self.phone.recv(&mut buffer).await.unwrap();
+            let received = tokio::time::timeout(Duration::from_secs(30), self.phone.recv(&mut buffer));
+            let n = received.await.expect("a message for the phone").unwrap();
             let text = String::from_utf8_lossy(&buffer[..n]).into_owned();
             let call_id = text.lines().find_map(|l| l.strip_prefix("Call-ID: ")).unwrap_or_default();
             (text.lines().next().unwrap().to_owned(), call_id.to_owned())
