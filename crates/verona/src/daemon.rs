@@ -120,7 +120,7 @@ impl Daemon {
         for (number, inbox) in inboxes.into_iter().enumerate() {
             let agent = setup::agent_config(config, &bound.listens, number, shards);
             let ways = Ways { sockets: sockets.clone(), connections: connections.clone(), links: queues.clone() };
-            let maker = Maker::new(Arc::clone(&gateway), agent, tokens.fork(), Arc::clone(&state), Arc::clone(&meters));
+            let maker = Maker::new(Arc::clone(&gateway), agent, tokens.fork(), Arc::clone(&meters));
             let (sender, receiver) = mpsc::channel(16);
             orders.push(sender);
             tasks.spawn(Shard::new(maker, number, clock, ways).run(inbox, receiver, stopped_shards.clone()));

@@ -6,14 +6,14 @@ use crate::io::link::{Outbox, Outgoing};
 use crate::io::tcp::Connections;
 use crate::io::udp::Sockets;
 use crate::metrics::{Direction, Meters, ShardMeters};
-use crate::state::State;
 use crate::trace;
 use base::{Time, Tokens};
 use sip::agent::{self, SendTo, Transport};
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
-use stox::config::Config;
+use stox::config::{Config, LinkId};
 use stox::gateway::{Gateway, Input, Note, Output};
 use stox::mapping::Side;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -49,28 +49,21 @@ pub(crate) struct Maker {
     config: Arc<Config>,
     agent: agent::Config,
     tokens: Tokens,
-    state: Arc<State>,
     meters: Arc<Meters>,
+    /// The streams that are up, as far as the shard was told.
+    up: BTreeSet<LinkId>,
     draining: bool,
 }
 
 impl Maker {
-    pub(crate) fn new(
-        config: Arc<Config>,
-        agent: agent::Config,
-        tokens: Tokens,
-        state: Arc<State>,
-        meters: Arc<Meters>,
-    ) -> Maker {
-        Maker { config, agent, tokens, state, meters, draining: false }
+    pub(crate) fn new(config: Arc<Config>, agent: agent::Config, tokens: Tokens, meters: Arc<Meters>) -> Maker {
+        Maker { config, agent, tokens, meters, up: BTreeSet::new(), draining: false }
     }
 
     fn make(&mut self, clock: Clock) -> Gateway {
         let mut gateway = Gateway::new(Arc::clone(&self.config), self.agent.clone(), self.tokens.fork());
-        for link in (0..self.config.links.len())
-            .filter(|link| self.state.links().get(*link).is_some_and(crate::state::Link::is_up))
-        {
-            gateway.handle(clock.now(), Input::LinkUp(link));
+        for link in &self.up {
+            gateway.handle(clock.now(), Input::LinkUp(*link));
         }
         if self.draining {
             gateway.drain();
@@ -105,7 +98,8 @@ impl Shard {
         mut stop: watch::Receiver<bool>,
     ) {
         loop {
-            let deadline = self.gateway.deadline().map(|at| self.clock.instant(self.grace.map_or(at, |grace| at.max(grace))));
+            let deadline =
+                self.gateway.deadline().map(|at| self.clock.instant(self.grace.map_or(at, |grace| at.max(grace))));
             tokio::select! {
                 biased;
                 Some(order) = orders.recv() => self.order(order),
@@ -177,6 +171,8 @@ impl Shard {
         }
         match &input {
             Input::SipRejected(..) => self.maker.meters.sip_rejected.increment(1),
+            Input::LinkUp(link) => drop(self.maker.up.insert(*link)),
+            Input::LinkDown(link) => drop(self.maker.up.remove(link)),
             Input::SipConnectionLost(target) => self.ways.connections.told(self.number, target.remote),
             _ => {}
         }
@@ -306,8 +302,6 @@ mod tests {
             let config = config::parse("a test", &text, Environment::default()).unwrap().config;
             let gateway = Arc::new(setup::gateway_config(&config, 1, 0).await.unwrap());
             let agent = setup::agent_config(&config, &config.sip.listen, 0, 1);
-            let state = Arc::new(State::new(&["example.net".to_owned()], &[]));
-            state.link_up(0);
             let meters = Arc::new(Meters::new());
             let (dispatch, mut inboxes) = Dispatch::new(Router::new(1, HashKey::new(1, 2)));
             let limits = setup::message_limits(&config);
@@ -315,8 +309,9 @@ mod tests {
             let connections = Connections::new(bounds, limits, dispatch.clone(), Arc::clone(&meters));
             let (queue, link) = link::outbox(1 << 20);
             let ways = Ways { sockets: Sockets::new(vec![(local, socket)]), connections, links: vec![queue] };
-            let maker = Maker::new(gateway, agent, Tokens::seeded(7), state, Arc::clone(&meters));
-            let shard = Shard::new(maker, 0, Clock::start(), ways);
+            let maker = Maker::new(gateway, agent, Tokens::seeded(7), Arc::clone(&meters));
+            let mut shard = Shard::new(maker, 0, Clock::start(), ways);
+            shard.input(Input::LinkUp(0));
             Bench { shard, dispatch, inbox: inboxes.remove(0), phone, link, meters, local }
         }
 

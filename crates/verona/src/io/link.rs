@@ -101,6 +101,8 @@ pub(crate) struct Link {
     /// What the shards have not had room for. While something waits here, nothing is read from the socket.
     inbound: VecDeque<(usize, Vec<Input>, usize)>,
     closing: bool,
+    /// The stream is up, and nobody outside has been told.
+    untold: bool,
     /// Bytes read since the last batch.
     read: usize,
     /// Since when nothing is read because too much waits to be written.
@@ -132,6 +134,7 @@ impl Link {
             written: 0,
             inbound: VecDeque::new(),
             closing: false,
+            untold: false,
             read: 0,
             jammed: None,
         }
@@ -144,6 +147,12 @@ impl Link {
         let mut stopping = false;
         loop {
             self.drain().await;
+            if self.untold && self.inbound.is_empty() {
+                // Not before the shards have been told: whoever hears that the gateway is ready may use it at once.
+                self.untold = false;
+                self.state.link_up(self.id);
+                self.meters.up.set(1.0);
+            }
             if stopping && self.stream.is_none() {
                 return;
             }
@@ -228,8 +237,7 @@ impl Link {
                 Output::Taken(token) => stanzas[shard_of(token, self.dispatch.shards())].0.push(Input::Taken(token)),
                 Output::Lost(token) => stanzas[shard_of(token, self.dispatch.shards())].0.push(Input::Lost(token)),
                 Output::Up => {
-                    self.state.link_up(self.id);
-                    self.meters.up.set(1.0);
+                    self.untold = true;
                     self.meters.connects.increment(1);
                     tracing::info!(domain = %self.domain, server = %self.server, "component stream is up");
                     for (inputs, _) in &mut stanzas {
@@ -237,7 +245,7 @@ impl Link {
                     }
                 }
                 Output::Down(why) => {
-                    if self.state.links()[self.id].is_up() {
+                    if std::mem::take(&mut self.untold) || self.state.links()[self.id].is_up() {
                         self.meters.losses.increment(1);
                     }
                     self.state.link_down(self.id, &why.to_string());

@@ -38,8 +38,8 @@ impl Place {
         let folder = std::env::temp_dir().join(format!("verona-operations-{pid}-{name}"));
         std::fs::create_dir_all(&folder).unwrap();
         let at = |last: u8| {
-            // Sixteen tests of one process, and many processes.
-            let [.., high, low] = (pid % 3600 * 16 + number % 16 + 5000).to_be_bytes();
+            // Thirty-two tests of one process, and many processes.
+            let [.., high, low] = (pid % 1800 * 32 + number % 32 + 5000).to_be_bytes();
             Ipv4Addr::new(127, high, low, last)
         };
         Place { folder, gateway: at(11), server: at(22), phone: at(33) }
