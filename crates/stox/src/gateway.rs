@@ -221,6 +221,11 @@ impl Gateway {
         self.messages.under_way()
     }
 
+    /// The messages from XMPP under way: where they are many, it is better not to read any more than to refuse them.
+    pub fn under_way_to_sip(&self) -> usize {
+        self.messages.under_way_to_sip()
+    }
+
     /// Brings what the SIP agent has to say to whom it concerns, until nobody has anything left to say.
     fn settle(&mut self) {
         while let Some(output) = self.sip.poll() {

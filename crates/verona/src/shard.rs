@@ -82,12 +82,14 @@ pub(crate) struct Shard {
     meters: ShardMeters,
     /// Until when timers wait after a standstill.
     grace: Option<Time>,
+    /// The messages from XMPP under way, as the streams were told.
+    told: usize,
 }
 
 impl Shard {
     pub(crate) fn new(mut maker: Maker, number: usize, clock: Clock, ways: Ways) -> Shard {
         let meters = maker.meters.shard(number);
-        Shard { gateway: maker.make(clock), maker, number, clock, ways, meters, grace: None }
+        Shard { gateway: maker.make(clock), maker, number, clock, ways, meters, grace: None, told: 0 }
     }
 
     /// Runs until `stop` becomes true.
@@ -230,6 +232,13 @@ impl Shard {
                 }
                 Output::Note(note) => note_to(&self.maker.meters, note),
             }
+        }
+        let to_sip = self.gateway.under_way_to_sip();
+        if to_sip.abs_diff(self.told) >= 64 || to_sip == 0 && self.told > 0 {
+            for link in &self.ways.links {
+                link.tell_under_way(self.told, to_sip);
+            }
+            self.told = to_sip;
         }
         let counts = self.gateway.sip_counts();
         self.meters.client_transactions.set(counts.client_open as f64);

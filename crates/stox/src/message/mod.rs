@@ -115,6 +115,11 @@ impl Messages {
         self.held.len() + self.queue.len()
     }
 
+    /// Messages from XMPP in flight or waiting.
+    pub fn under_way_to_sip(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Gives up all that is under way, and tells each sender.
     pub(crate) fn abandon(&mut self, stage: &mut Stage<'_>) {
         let tokens: Vec<StanzaToken> = self.patience.drain(..).map(|(_, token)| token).collect();

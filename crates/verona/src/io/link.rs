@@ -26,8 +26,14 @@ const UNWRITTEN: usize = 1 << 20;
 /// Bytes that wait to be written beyond which nothing more is read.
 const JAMMED: usize = UNWRITTEN / 4;
 
-/// How long nothing is read for that reason.
+/// Messages on their way to SIP beyond which nothing more is read: who sends more than SIP takes is slowed down, not refused.
+const CROWDED: usize = 2_000;
+
+/// How long nothing is read for either reason. Then the limits decide who is refused: one dead phone must not hold up all others.
 const JAM: Duration = Duration::from_secs(1);
+
+/// How soon to look again whether SIP has taken enough.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// How much is read at once.
 const READ: usize = 64 * 1024;
@@ -47,6 +53,7 @@ pub(crate) struct Outgoing {
 pub(crate) struct Outbox {
     queue: mpsc::Sender<Outgoing>,
     bytes: Arc<AtomicUsize>,
+    under_way: Arc<AtomicUsize>,
     most: usize,
 }
 
@@ -55,13 +62,16 @@ pub(crate) struct Outbox {
 pub(crate) struct Waiting {
     queue: mpsc::Receiver<Outgoing>,
     bytes: Arc<AtomicUsize>,
+    /// Messages from XMPP that are on their way to SIP in all shards.
+    under_way: Arc<AtomicUsize>,
 }
 
 /// A way for stanzas of `most` bytes together.
 pub(crate) fn outbox(most: usize) -> (Outbox, Waiting) {
     let (sender, receiver) = mpsc::channel(QUEUE);
-    let bytes = Arc::new(AtomicUsize::new(0));
-    (Outbox { queue: sender, bytes: Arc::clone(&bytes), most }, Waiting { queue: receiver, bytes })
+    let (bytes, under_way) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let outbox = Outbox { queue: sender, bytes: Arc::clone(&bytes), under_way: Arc::clone(&under_way), most };
+    (outbox, Waiting { queue: receiver, bytes, under_way })
 }
 
 #[cfg(test)]
@@ -82,6 +92,12 @@ impl Outbox {
             self.bytes.fetch_sub(len, Relaxed);
         }
         sent
+    }
+
+    /// A shard had `before` messages on their way to SIP, and has `now`.
+    pub(crate) fn tell_under_way(&self, before: usize, now: usize) {
+        self.under_way.fetch_add(now, Relaxed);
+        self.under_way.fetch_sub(before, Relaxed);
     }
 }
 
@@ -159,7 +175,7 @@ impl Link {
             let jammed = self.is_jammed(&waiting);
             let may_read = self.inbound.is_empty() && !self.closing && !jammed;
             let deadline = self.component.deadline().map(|at| self.clock.instant(at));
-            let deadline = deadline.into_iter().chain(self.jammed.filter(|_| jammed).map(|since| since + JAM)).min();
+            let deadline = deadline.into_iter().chain(jammed.then(|| tokio::time::Instant::now() + LOOK_AGAIN)).min();
             let may_take = self.unwritten.len() - self.written < UNWRITTEN;
             tokio::select! {
                 biased;
@@ -211,11 +227,12 @@ impl Link {
         }
     }
 
-    /// Whether so much waits to be written that nothing more should be read: what is read has answers. A server that does not read until
+    /// Whether so much waits to be written, or is on its way to SIP, that nothing more should be read. A server that does not read until
     /// we do gets its way after [`JAM`].
     fn is_jammed(&mut self, waiting: &Waiting) -> bool {
         let unsent = self.unwritten.len() - self.written + waiting.bytes.load(Relaxed);
-        if unsent < JAMMED || self.stream.is_none() {
+        let crowded = waiting.under_way.load(Relaxed) > CROWDED;
+        if unsent < JAMMED && !crowded || self.stream.is_none() {
             self.jammed = None;
             return false;
         }
