@@ -88,9 +88,8 @@ impl Phone {
         ladder: Ladder,
         policy: impl Fn(&SipText) -> PhoneAnswer + Send + Sync + 'static,
     ) -> io::Result<Phone> {
-        let udp = UdpSocket::bind(address).await?;
+        let (udp, tcp) = bind(address).await?;
         let address = udp.local_addr()?;
-        let tcp = TcpListener::bind(address).await?;
         let (arrived, arrivals) = mpsc::unbounded_channel();
         // The branches of two runs must differ: the gateway remembers what it answered.
         let salt =
@@ -207,6 +206,20 @@ impl Phone {
 
     fn forget(&self, branch: &str) {
         self.inner.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(branch);
+    }
+}
+
+/// Both sockets. Where any port will do, one that is free for UDP may not be for TCP, and another one is tried.
+async fn bind(address: SocketAddr) -> io::Result<(UdpSocket, TcpListener)> {
+    const TRIES: usize = 32;
+    let mut left = if address.port() == 0 { TRIES } else { 1 };
+    loop {
+        let udp = UdpSocket::bind(address).await?;
+        left -= 1;
+        match TcpListener::bind(udp.local_addr()?).await {
+            Err(e) if e.kind() == io::ErrorKind::AddrInUse && left > 0 => {}
+            tcp => return Ok((udp, tcp?)),
+        }
     }
 }
 

@@ -381,14 +381,15 @@ impl Drop for Serving {
         let mut unsent = std::mem::take(&mut self.unsent);
         unsent.extend(std::iter::from_fn(|| self.packets.try_recv().ok()).filter_map(|p| p.client));
         self.connections.taken(&self.waiting, self.waiting.load(Ordering::Relaxed));
-        for (shard, client) in unsent {
-            inner.dispatch.post(shard, Input::SipSendFailed(client));
-        }
+        // The loss goes first: it says the same of each request, and whoever hears that one failed may send the next at once.
         if ours {
             for shard in 0..inner.dispatch.shards() {
                 let target = Target { transport: Transport::Tcp, remote: self.remote };
                 inner.dispatch.post(shard, Input::SipConnectionLost(target));
             }
+        }
+        for (shard, client) in unsent {
+            inner.dispatch.post(shard, Input::SipSendFailed(client));
         }
     }
 }

@@ -4,11 +4,12 @@ use rehearsal::ladder::Ladder;
 use rehearsal::stub::{Phone, PhoneAnswer, Server, ServerSettings, Verdict};
 use rehearsal::wire::SipText;
 use std::fs::File;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use xml::Element;
@@ -91,13 +92,13 @@ impl Drop for Program {
     }
 }
 
-/// A port that is free at this address for both transports.
-fn port(at: Ipv4Addr) -> u16 {
+/// Does it again while the address is taken: between the fork and the exec of another test's program, that holds what this one closed.
+async fn insist<T, F: Future<Output = std::io::Result<T>>>(mut bind: impl FnMut() -> F) -> T {
+    let until = Instant::now() + PATIENCE;
     loop {
-        let udp = UdpSocket::bind((at, 0)).unwrap();
-        let port = udp.local_addr().unwrap().port();
-        if TcpListener::bind((at, port)).is_ok() {
-            return port;
+        match bind().await {
+            Err(e) if e.kind() == ErrorKind::AddrInUse && Instant::now() < until => tokio::task::yield_now().await,
+            bound => return bound.unwrap(),
         }
     }
 }
@@ -243,10 +244,9 @@ impl World {
     ) -> World {
         let place = Place::new(name);
         let mut server = World::serve(SocketAddrV4::new(place.server, 0).into()).await;
-        let at = SocketAddrV4::new(place.phone, port(place.phone)).into();
-        let phone = Phone::start(at, Ladder::new(), policy).await.unwrap();
-        let sip = SocketAddrV4::new(place.gateway, port(place.gateway)).into();
-        let admin = SocketAddrV4::new(place.gateway, port(place.gateway)).into();
+        let phone = World::phone(SocketAddrV4::new(place.phone, 0).into(), policy).await;
+        let sip = SocketAddrV4::new(place.gateway, 5060).into();
+        let admin = SocketAddrV4::new(place.gateway, 8480).into();
         write(&place, settings, sip, admin, server.address(), phone.address());
         let program = Program::start(&place, admin, 0);
         assert!(server.wait_up(PATIENCE).await);
@@ -257,7 +257,20 @@ impl World {
     /// A server at this address.
     pub(crate) async fn serve(listen: SocketAddr) -> Server {
         let settings = ServerSettings { listen, component: "example.net".to_owned(), secret: "s3cret".to_owned() };
-        Server::start(settings, Ladder::new(), users).await.unwrap()
+        insist(|| Server::start(settings.clone(), Ladder::new(), users)).await
+    }
+
+    /// A phone at this address.
+    pub(crate) async fn phone(
+        address: SocketAddr,
+        policy: impl Fn(&SipText) -> PhoneAnswer + Send + Sync + 'static,
+    ) -> Phone {
+        let policy = Arc::new(policy);
+        let same = || {
+            let policy = Arc::clone(&policy);
+            move |request: &SipText| policy(request)
+        };
+        insist(|| Phone::start(address, Ladder::new(), same())).await
     }
 
     /// Writes another configuration.
@@ -280,8 +293,7 @@ impl World {
 
     /// Another phone, which only sends.
     pub(crate) async fn another_phone(&self) -> Phone {
-        let at = SocketAddrV4::new(self.place.phone, port(self.place.phone)).into();
-        Phone::start(at, Ladder::new(), phones).await.unwrap()
+        World::phone(SocketAddrV4::new(self.place.phone, 0).into(), phones).await
     }
 
     /// Romeo says something by UDP; the final response.

@@ -1,8 +1,6 @@
 //! SIP over TCP, both ways.
 
 use crate::rig::{PATIENCE, SILENCE, Settings, World, body, condition, phones};
-use rehearsal::ladder::Ladder;
-use rehearsal::stub::Phone;
 use rehearsal::wire::SipText;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -183,7 +181,7 @@ async fn a_next_hop_by_tcp_that_comes_and_goes() {
     world.juliet_says("romeo@example.net", "5", "5");
     let error = tokio::time::timeout(Duration::from_secs(10), world.at_juliet()).await.unwrap();
     assert_eq!((error.id.as_deref(), condition(&error)), (Some("5"), Some(Condition::RemoteServerTimeout)));
-    world.phone = Phone::start(address, Ladder::new(), phones).await.unwrap();
+    world.phone = World::phone(address, phones).await;
     world.juliet_says("romeo@example.net", "6", "6");
     assert_eq!(world.at_romeo().await.text(), "6");
     // The way back is there, too.
