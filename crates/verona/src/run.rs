@@ -105,9 +105,13 @@ async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(
     }
     tracing::info!("stopping");
     notify::stopping(config.limits.drain);
-    let left = daemon.stop().await;
+    tokio::select! {
+        left = daemon.stop() => tracing::info!(left, "stopped"),
+        // Once: what is under way may end. Twice: at once.
+        _ = terminate.recv() => tracing::warn!("stopped at once"),
+        _ = interrupt.recv() => tracing::warn!("stopped at once"),
+    }
     let _ = stop.send(true);
-    tracing::info!(left, "stopped");
     Ok(())
 }
 

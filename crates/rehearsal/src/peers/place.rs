@@ -16,6 +16,8 @@ pub struct Place {
     ip: Ipv4Addr,
     /// Bound as long as the place lives: whoever else draws the same address sees that it is taken.
     _claim: UdpSocket,
+    /// The ports that were given out.
+    given: RefCell<Vec<u16>>,
     logs: RefCell<Vec<PathBuf>>,
 }
 
@@ -28,7 +30,7 @@ impl Place {
         let (ip, claim, lot) = claim();
         let dir = std::env::temp_dir().join(format!("verona-{name}-{}-{lot:08x}", std::process::id()));
         fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("cannot make {}: {e}", dir.display()));
-        Place { dir, ip, _claim: claim, logs: RefCell::default() }
+        Place { dir, ip, _claim: claim, given: RefCell::default(), logs: RefCell::default() }
     }
 
     /// The address that every program of this test binds.
@@ -46,7 +48,9 @@ impl Place {
         for _ in 0..100 {
             let Ok(tcp) = TcpListener::bind((self.ip, 0)) else { continue };
             let Ok(address) = tcp.local_addr() else { continue };
-            if UdpSocket::bind(address).is_ok() {
+            // The system may give the same one twice before anybody has bound it.
+            if UdpSocket::bind(address).is_ok() && !self.given.borrow().contains(&address.port()) {
+                self.given.borrow_mut().push(address.port());
                 return address;
             }
         }
