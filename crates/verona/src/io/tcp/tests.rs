@@ -88,6 +88,7 @@ async fn what_finds_nobody_is_told_and_leaves_nothing_behind() {
     drop(listener);
     let ids = clients(1);
     assert!(connections.send_to(remote, bytes(1), Some((1, ids[0]))));
+    assert!(matches!(next(&mut inboxes[1]).await, Input::SipConnectionLost(t) if t.remote == remote));
     assert!(matches!(next(&mut inboxes[1]).await, Input::SipSendFailed(id) if id == ids[0]));
     let tables = connections.tables();
     assert!(tables.queues.is_empty() && tables.ours.is_empty() && tables.per_address.is_empty());
