@@ -101,7 +101,8 @@ impl Daemon {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
         let mut tokens = doing("random numbers", setup::tokens())?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let shards = if config.limits.shards == 0 { cores } else { config.limits.shards };
+        // A branch names its shard in one byte, and more than these help nobody.
+        let shards = if config.limits.shards == 0 { cores.min(64) } else { config.limits.shards };
         let gateway = Arc::new(doing("sip.outbound_proxy", setup::gateway_config(config, shards, epoch).await)?);
         let bound = bind(&config.sip.listen)?;
 
@@ -133,9 +134,9 @@ impl Daemon {
             links.spawn(link.run(outbox, stopped_links.clone()));
         }
         for (_, socket) in bound.udp {
-            let dispatch = dispatch.clone();
+            let (dispatch, meters) = (dispatch.clone(), Arc::clone(&meters));
             tasks.spawn(async move {
-                if let Err(error) = udp::read(socket, limits, dispatch).await {
+                if let Err(error) = udp::read(socket, limits, dispatch, meters).await {
                     tracing::error!(%error, "a UDP socket failed");
                 }
             });
@@ -168,17 +169,26 @@ impl Daemon {
         let gateway = setup::gateway_config(config, self.shards.len(), self.epoch).await;
         let gateway = Arc::new(doing("sip.outbound_proxy", gateway)?);
         for shard in &self.shards {
-            let _ = shard.send(Order::Reconfigure(Arc::clone(&gateway))).await;
+            patiently(shard.send(Order::Reconfigure(Arc::clone(&gateway)))).await;
         }
         self.config = config.clone();
         Ok(())
+    }
+
+    /// Returns when a task has ended that should live as long as the gateway: what it did nobody does any more.
+    pub async fn broken(&mut self) {
+        tokio::select! {
+            Some(_) = self.tasks.join_next() => {}
+            Some(_) = self.links.join_next() => {}
+            else => std::future::pending().await,
+        }
     }
 
     /// Ends: nothing new is begun, what is under way has `limits.drain` to end, then the streams are closed. Returns how many
     /// messages were still under way; their senders were told.
     pub async fn stop(mut self) -> usize {
         for shard in &self.shards {
-            let _ = shard.send(Order::Drain).await;
+            patiently(shard.send(Order::Drain)).await;
         }
         // Told when it is true.
         self.state.start_draining();
@@ -186,7 +196,7 @@ impl Daemon {
         let left = loop {
             let mut left = 0;
             for shard in &self.shards {
-                left += under_way(shard).await.unwrap_or(0);
+                left += patiently(under_way(shard)).await.flatten().unwrap_or(0);
             }
             if left == 0 || tokio::time::Instant::now() >= until {
                 break left;
@@ -196,8 +206,11 @@ impl Daemon {
         if left > 0 {
             for shard in &self.shards {
                 let (done, is_done) = oneshot::channel();
-                let _ = shard.send(Order::Abandon(done)).await;
-                let _ = is_done.await;
+                patiently(async {
+                    let _ = shard.send(Order::Abandon(done)).await;
+                    let _ = is_done.await;
+                })
+                .await;
             }
         }
         let _ = self.stop_links.send(true);
@@ -208,6 +221,11 @@ impl Daemon {
         self.connections.finish().await;
         left
     }
+}
+
+/// Waits for a shard, but not for one that hangs: that is the watchdog's business, and the end must come all the same.
+async fn patiently<T>(what: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(Duration::from_secs(1), what).await.ok()
 }
 
 /// Messages under way in a shard; `None` if it has ended.

@@ -18,9 +18,12 @@ pub fn reloading() {
     }
 }
 
-/// The gateway is ending, which may take as long as `limits.drain`.
+/// What it may take besides to tell senders, close streams and write what waits.
+const REST: Duration = Duration::from_secs(8);
+
+/// The gateway is ending, which may take as long as `limits.drain` and a little longer.
 pub fn stopping(drain: Duration) {
-    let most = u32::try_from(drain.as_micros()).unwrap_or(u32::MAX);
+    let most = u32::try_from((drain + REST).as_micros()).unwrap_or(u32::MAX);
     tell(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(most)]);
 }
 

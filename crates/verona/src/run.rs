@@ -10,6 +10,7 @@ use crate::state::State;
 use crate::{log, notify};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -41,6 +42,7 @@ pub fn run(options: &Options) -> Exit {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    raise_descriptors();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(e) => {
@@ -48,7 +50,10 @@ pub fn run(options: &Options) -> Exit {
             return Exit::Failed;
         }
     };
-    match runtime.block_on(serve(options, loaded.config, &log)) {
+    let end = runtime.block_on(serve(options, loaded.config, &log));
+    // A name that the system still looks up would be waited for without an end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    match end {
         Ok(()) => Exit::Good,
         Err(e) => {
             tracing::error!(error = %e, "the gateway cannot run");
@@ -101,6 +106,7 @@ async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = daemon.broken() => return Err("a part of it has ended by itself".to_owned()),
         }
     }
     tracing::info!("stopping");
@@ -113,6 +119,16 @@ async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(
     }
     let _ = stop.send(true);
     Ok(())
+}
+
+/// Takes as many descriptors as the system lets this process have: connections need them, and many systems begin with 1024.
+fn raise_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        // Refused in a sandbox; the connections are bounded by what there is.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    }
 }
 
 /// Reads the configuration again, for the gateway to go over to. `None`, and a log that says why, where it stays with the old one.

@@ -7,9 +7,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use stox::config as gateway;
 use stox::network::Network;
+use tokio::time::timeout;
 
 /// What the gateway says of itself.
 pub(crate) const VERSION: &str = concat!("Verona/", env!("CARGO_PKG_VERSION"));
+
+/// How long a name may take to become an address. Signals wait as long.
+const LOOKUP: Duration = Duration::from_secs(5);
 
 /// A token source with a seed from the operating system.
 ///
@@ -87,10 +91,12 @@ fn retry_after(d: Duration) -> u32 {
 async fn resolve(proxy: &ProxyUri) -> io::Result<gateway::Proxy> {
     let remote = match &proxy.host {
         Host::Address(ip) => SocketAddr::new(*ip, proxy.port),
-        Host::Name(name) => tokio::net::lookup_host((name.as_str(), proxy.port))
-            .await?
-            .next()
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address")))?,
+        Host::Name(name) => {
+            let found = timeout(LOOKUP, tokio::net::lookup_host((name.as_str(), proxy.port))).await;
+            let slow = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no address of {name} came in time"));
+            let none = || io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address"));
+            found.map_err(slow)??.next().ok_or_else(none)?
+        }
     };
     let transport = match proxy.transport {
         Transport::Udp => sip::agent::Transport::Udp,

@@ -1,7 +1,7 @@
 //! One shard: a task that owns one [`Gateway`] and does what it asks for.
 
 use crate::dispatch::Batch;
-use crate::io::clock::Clock;
+use crate::io::clock::{Clock, Grace};
 use crate::io::link::{Outbox, Outgoing};
 use crate::io::tcp::Connections;
 use crate::io::udp::Sockets;
@@ -17,12 +17,6 @@ use stox::config::{Config, LinkId};
 use stox::gateway::{Gateway, Input, Note, Output};
 use stox::mapping::Side;
 use tokio::sync::{mpsc, oneshot, watch};
-
-/// A timer that comes so late came while the process, or the machine, stood still.
-const STANDSTILL: Duration = Duration::from_secs(1);
-
-/// How long timers then wait for what came meanwhile: what they wait for may be there already.
-const GRACE: Duration = Duration::from_millis(200);
 
 /// What the shell wants of a shard besides the traffic.
 #[derive(Debug)]
@@ -80,8 +74,7 @@ pub(crate) struct Shard {
     clock: Clock,
     ways: Ways,
     meters: ShardMeters,
-    /// Until when timers wait after a standstill.
-    grace: Option<Time>,
+    grace: Grace,
     /// The messages from XMPP under way, as the streams were told.
     told: usize,
 }
@@ -89,7 +82,7 @@ pub(crate) struct Shard {
 impl Shard {
     pub(crate) fn new(mut maker: Maker, number: usize, clock: Clock, ways: Ways) -> Shard {
         let meters = maker.meters.shard(number);
-        Shard { gateway: maker.make(clock), maker, number, clock, ways, meters, grace: None, told: 0 }
+        Shard { gateway: maker.make(clock), maker, number, clock, ways, meters, grace: Grace::default(), told: 0 }
     }
 
     /// Runs until `stop` becomes true.
@@ -100,8 +93,7 @@ impl Shard {
         mut stop: watch::Receiver<bool>,
     ) {
         loop {
-            let deadline =
-                self.gateway.deadline().map(|at| self.clock.instant(self.grace.map_or(at, |grace| at.max(grace))));
+            let deadline = self.gateway.deadline().map(|at| self.clock.instant(self.grace.after(at)));
             tokio::select! {
                 biased;
                 Some(order) = orders.recv() => self.order(order),
@@ -182,19 +174,10 @@ impl Shard {
         self.drain();
     }
 
-    /// Lets pass what is due. After a standstill, what came meanwhile goes first (fault 15).
     fn let_pass(&mut self, now: Time) {
-        let Some(due) = self.gateway.deadline().filter(|due| *due <= now) else { return };
-        match self.grace {
-            Some(until) if now < until => return,
-            Some(_) => self.grace = None,
-            None if now - due > STANDSTILL => {
-                self.grace = Some(now + GRACE);
-                return;
-            }
-            None => {}
+        if self.gateway.deadline().is_some_and(|due| self.grace.is_over(now, due)) {
+            self.gateway.timeout(now);
         }
-        self.gateway.timeout(now);
     }
 
     /// Does what the gateway asks for, until it asks for nothing.

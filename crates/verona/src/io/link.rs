@@ -2,11 +2,12 @@
 
 use crate::config;
 use crate::dispatch::{Dispatch, READ_OVERHEAD};
-use crate::io::clock::Clock;
+use crate::io::clock::{Clock, Grace};
 use crate::metrics::LinkMeters;
 use crate::state::State;
 use std::collections::VecDeque;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
@@ -123,6 +124,7 @@ pub(crate) struct Link {
     read: usize,
     /// Since when nothing is read because too much waits to be written.
     jammed: Option<tokio::time::Instant>,
+    grace: Grace,
 }
 
 impl Link {
@@ -153,6 +155,7 @@ impl Link {
             untold: false,
             read: 0,
             jammed: None,
+            grace: Grace::default(),
         }
     }
 
@@ -170,11 +173,14 @@ impl Link {
                 self.meters.up.set(1.0);
             }
             if stopping && self.stream.is_none() {
+                for (shard, inputs, bytes) in self.inbound.drain(..) {
+                    self.dispatch.send(shard, inputs, bytes).await;
+                }
                 return;
             }
             let jammed = self.is_jammed(&waiting);
             let may_read = self.inbound.is_empty() && !self.closing && !jammed;
-            let deadline = self.component.deadline().map(|at| self.clock.instant(at));
+            let deadline = self.component.deadline().map(|at| self.clock.instant(self.grace.after(at)));
             let deadline = deadline.into_iter().chain(jammed.then(|| tokio::time::Instant::now() + LOOK_AGAIN)).min();
             let may_take = self.unwritten.len() - self.written < UNWRITTEN;
             tokio::select! {
@@ -194,7 +200,8 @@ impl Link {
                     if ready.is_err() || self.read(&mut buffer).is_err() {
                         self.lost();
                     }
-                    // Much to read must not keep back what is to be sent.
+                    // Much to read must not keep back the timers, nor what is to be sent.
+                    self.let_pass();
                     if may_take {
                         batch.extend(std::iter::from_fn(|| waiting.queue.try_recv().ok()).take(256));
                         self.send(&mut batch, &waiting);
@@ -208,12 +215,19 @@ impl Link {
                         self.component.shutdown(self.clock.now());
                     }
                 }
-                () = sleep(deadline), if deadline.is_some() => self.component.timeout(self.clock.now()),
+                () = sleep(deadline), if deadline.is_some() => self.let_pass(),
                 _ = stop.changed(), if !stopping => {
                     stopping = true;
                     self.component.shutdown(self.clock.now());
                 }
             }
+        }
+    }
+
+    fn let_pass(&mut self) {
+        let now = self.clock.now();
+        if self.component.deadline().is_some_and(|due| self.grace.is_over(now, due)) {
+            self.component.timeout(now);
         }
     }
 
@@ -242,6 +256,20 @@ impl Link {
     /// Does what the machine asks for, until it asks for nothing.
     async fn drain(&mut self) {
         self.component.flushed(self.clock.now());
+        loop {
+            self.outputs().await;
+            // Most often the socket takes all at once, and no wake-up is needed.
+            if self.written < self.unwritten.len() && self.write().is_err() {
+                self.lost();
+            } else if self.closing && self.written == self.unwritten.len() && self.stream.take().is_some() {
+                self.component.disconnected(self.clock.now());
+            } else {
+                return;
+            }
+        }
+    }
+
+    async fn outputs(&mut self) {
         let mut stanzas: Vec<(Vec<Input>, usize)> = (0..self.dispatch.shards()).map(|_| (Vec::new(), 0)).collect();
         while let Some(output) = self.component.poll() {
             match output {
@@ -293,17 +321,10 @@ impl Link {
             }
         }
         self.meters.barrier_timeouts.absolute(self.component.counts().taken_by_wait);
-        // Stanzas of many bytes are few: what was read is counted with the first.
-        let mut read = std::mem::take(&mut self.read);
+        // Stanzas of many bytes are few: what was read up to their end is counted with the first.
+        let mut read = if stanzas.iter().any(|(_, bytes)| *bytes > 0) { std::mem::take(&mut self.read) } else { 0 };
         for (shard, (inputs, bytes)) in stanzas.into_iter().enumerate().filter(|(_, (inputs, _))| !inputs.is_empty()) {
             self.inbound.push_back((shard, inputs, bytes + std::mem::take(&mut read)));
-        }
-        // Most often the socket takes all at once, and no wake-up is needed.
-        if self.written < self.unwritten.len() && self.write().is_err() {
-            self.lost();
-        }
-        if self.closing && self.written == self.unwritten.len() && self.stream.take().is_some() {
-            self.component.disconnected(self.clock.now());
         }
     }
 
@@ -317,8 +338,12 @@ impl Link {
             Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
             Ok(n) => {
                 self.read += n;
-                self.component.received(self.clock.now(), &buffer[..n]);
-                Ok(())
+                let (component, now) = (&mut self.component, self.clock.now());
+                // A panic is a fault of ours. The stream is lost with all that was under way on it, and is made again.
+                catch_unwind(AssertUnwindSafe(|| component.received(now, &buffer[..n]))).map_err(|_| {
+                    self.meters.panics.increment(1);
+                    io::Error::other("a panic")
+                })
             }
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(e) => Err(e),
@@ -334,7 +359,14 @@ impl Link {
         while self.written < self.unwritten.len() {
             match stream.try_write(&self.unwritten[self.written..]) {
                 Ok(n) => self.written += n,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    // A socket that is never quite empty would have what is written kept for ever.
+                    if self.written >= UNWRITTEN / 4 {
+                        self.unwritten.drain(..self.written);
+                        self.written = 0;
+                    }
+                    return Ok(());
+                }
                 Err(e) => return Err(e),
             }
         }
@@ -381,5 +413,76 @@ async fn sleep(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+    use crate::dispatch::Batch;
+    use crate::metrics::Meters;
+    use base::{HashKey, Tokens};
+    use std::net::Shutdown;
+    use stox::route::Router;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    /// A link on a connection, the other end, and the one shard.
+    async fn link() -> (Link, TcpStream, mpsc::Receiver<Batch>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        socket2::SockRef::from(&listener).set_recv_buffer_size(64 << 10).unwrap();
+        let text = format!(
+            "[[xmpp.component]]\ndomain = \"example.net\"\nserver = \"{}\"\nsecret = \"s\"\n[sip]\n\
+             domains = [\"example.com\"]\nlisten = [\"udp:127.0.0.1:5060\"]\n",
+            listener.local_addr().unwrap()
+        );
+        let config = config::parse("test.toml", &text, Environment::of([])).unwrap().config;
+        let (dispatch, mut inboxes) = Dispatch::new(Router::new(1, HashKey::new(1, 2)));
+        let (clock, settings) = (Clock::start(), &config.xmpp.components[0]);
+        let stream = crate::setup::component_config(&config, settings);
+        let component = Component::new(stream, Tokens::seeded(1), clock.now());
+        let state = Arc::new(State::new(&["example.net".to_owned()], &[]));
+        let meters = Meters::new().link("example.net");
+        let mut link = Link::new(0, settings, component, clock, dispatch, state, meters);
+        link.drain().await;
+        let other = listener.accept().await.unwrap().0;
+        (link, other, inboxes.remove(0))
+    }
+
+    #[tokio::test]
+    async fn what_is_written_is_not_kept() {
+        let (mut link, mut other, _inbox) = link().await;
+        // A slow network: there is always more to write than the socket takes.
+        socket2::SockRef::from(link.stream.as_ref().unwrap()).set_send_buffer_size(64 << 10).unwrap();
+        let mut buffer = vec![0; 16 << 10];
+        let mut passed = 0;
+        while passed < 16 << 20 {
+            while link.unwritten.len() - link.written < UNWRITTEN {
+                link.unwritten.extend_from_slice(&[b' '; 64 << 10]);
+            }
+            tokio::select! {
+                ready = writable(link.stream.as_ref()) => {
+                    ready.unwrap();
+                    link.write().unwrap();
+                }
+                n = other.read(&mut buffer) => passed += n.unwrap(),
+            }
+            assert!(link.unwritten.len() < 3 * UNWRITTEN, "{} after {passed}", link.unwritten.len());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stream_that_breaks_while_it_is_written_to_is_told_of_at_once() {
+        let (mut link, _other, _inbox) = link().await;
+        let stream = link.stream.take().unwrap().into_std().unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        link.stream = Some(TcpStream::from_std(stream).unwrap());
+        writable(link.stream.as_ref()).await.unwrap();
+        link.unwritten.extend_from_slice(b" ");
+        link.drain().await;
+        assert!(link.stream.is_none());
+        assert_eq!(link.state.links()[0].why(), "connection lost");
+        assert!(matches!(link.inbound.front(), Some((0, inputs, _)) if matches!(inputs[..], [Input::LinkDown(0)])));
     }
 }

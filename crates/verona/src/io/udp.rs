@@ -1,12 +1,15 @@
 //! SIP over UDP.
 
 use crate::dispatch::{BATCH, Dispatch, READ_OVERHEAD};
+use crate::metrics::Meters;
 use bytes::Bytes;
 use sip::Limits;
 use sip::agent::{Flow, Transport};
 use std::io;
 use std::net::SocketAddr;
+use std::panic::catch_unwind;
 use std::sync::Arc;
+use std::time::Duration;
 use stox::gateway::Input;
 use tokio::net::UdpSocket;
 
@@ -16,6 +19,9 @@ const KERNEL_BUFFER: usize = 4 << 20;
 
 /// The largest datagram.
 const LARGEST: usize = 65_535;
+
+/// How long a socket rests that gives nothing but errors.
+const REST: Duration = Duration::from_millis(100);
 
 /// Binds a socket.
 pub(crate) fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
@@ -34,29 +40,42 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
 }
 
 /// Reads from a socket for ever and brings what comes to the shards.
-pub(crate) async fn read(socket: Arc<UdpSocket>, limits: Limits, dispatch: Dispatch) -> io::Result<()> {
+pub(crate) async fn read(
+    socket: Arc<UdpSocket>,
+    limits: Limits,
+    dispatch: Dispatch,
+    meters: Arc<Meters>,
+) -> io::Result<()> {
     let local = socket.local_addr()?;
     let mut buffer = vec![0; LARGEST];
     let mut batches: Vec<(Vec<Input>, usize)> = (0..dispatch.shards()).map(|_| (Vec::new(), 0)).collect();
     loop {
         socket.readable().await?;
-        let mut count = 0;
-        while count < BATCH {
+        let mut errors = 0;
+        for _ in 0..BATCH {
             let (len, remote) = match socket.try_recv_from(&mut buffer) {
                 Ok(got) => got,
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => break,
                 // An ICMP error of something sent before; anybody can forge those, so they decide nothing.
-                Err(_) => continue,
+                Err(_) => {
+                    errors += 1;
+                    continue;
+                }
             };
-            count += 1;
             let flow = Flow { transport: Transport::Udp, local, remote, connection: None };
             // RFC 5626 §4.4.2, and what phones send to keep a NAT open: nothing but line ends.
             if buffer[..len].iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {
                 continue;
             }
-            let (shard, input) = match sip::parse_datagram(&Bytes::copy_from_slice(&buffer[..len]), &limits) {
+            let datagram = &buffer[..len];
+            let read = || match sip::parse_datagram(&Bytes::copy_from_slice(datagram), &limits) {
                 Ok(message) => (dispatch.router.sip(&message), Input::Sip(message, flow)),
                 Err(rejected) => (0, Input::SipRejected(rejected, flow)),
+            };
+            // A panic is a fault of ours, and no reason to be deaf to all that comes after.
+            let Ok((shard, input)) = catch_unwind(read) else {
+                meters.panicked();
+                continue;
             };
             let (inputs, bytes) = &mut batches[shard];
             inputs.push(input);
@@ -65,6 +84,11 @@ pub(crate) async fn read(socket: Arc<UdpSocket>, limits: Limits, dispatch: Dispa
         for (shard, (inputs, bytes)) in batches.iter_mut().enumerate().filter(|(_, (inputs, _))| !inputs.is_empty()) {
             dispatch.send(shard, std::mem::take(inputs), std::mem::take(bytes)).await;
         }
+        if errors == BATCH {
+            tokio::time::sleep(REST).await;
+        }
+        // Who sends nothing but line ends would otherwise never let others have their turn.
+        tokio::task::coop::consume_budget().await;
     }
 }
 

@@ -86,6 +86,8 @@ pub struct LinkMeters {
     pub losses: Counter,
     /// Stanzas that counted as taken because the server answers no barriers.
     pub barrier_timeouts: Counter,
+    /// Inputs whose handling broke an invariant.
+    pub panics: Counter,
 }
 
 /// All meters of a gateway.
@@ -275,6 +277,7 @@ impl Meters {
             connects: counter("verona_xmpp_connects_total"),
             losses: counter("verona_xmpp_losses_total"),
             barrier_timeouts: counter("verona_xmpp_barrier_timeouts_total"),
+            panics: self.panics.clone(),
         }
     }
 
