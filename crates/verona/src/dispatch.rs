@@ -8,11 +8,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 /// The most inputs in one batch.
 pub(crate) const BATCH: usize = 64;
 
-/// Batches that may wait for one shard; beyond, whoever reads from a socket stops reading. A tenth of a second of work: what waits longer
-/// is better kept by the kernel, or dropped there, before anything was spent on it.
-const BATCHES: usize = 32;
+/// Batches that may wait for one shard; beyond, whoever reads from a socket stops reading. So many that the budget is the bound: under load a
+/// batch may be small, and a reader that waits for one shard would leave the others without work.
+const BATCHES: usize = 512;
 
-/// KiB of messages that may wait for all shards together.
+/// KiB of messages that may wait for all shards together, less than a tenth of a second of work: what waits longer is better kept by the
+/// kernel, or dropped there, before anything was spent on it.
 const BUDGET_KIB: usize = 4 * 1024;
 
 /// What a message takes besides its bytes, read as it is.

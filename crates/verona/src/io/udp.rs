@@ -13,9 +13,12 @@ use std::time::Duration;
 use stox::gateway::Input;
 use tokio::net::UdpSocket;
 
-/// What the kernel may keep for us, in bytes: some 5,000 messages, a tenth or two of a second. What waits longer than T1 is sent again, and
-/// then there is even more to do. The kernel gives what it allows.
-const KERNEL_BUFFER: usize = 4 << 20;
+/// What the kernel may keep for us, in bytes: some 25,000 messages, about T1 (RFC 3261 §17) at full rate. What finds it full comes again after up to
+/// 4 s, in bursts with pauses between them, in which a smaller buffer would run empty. The kernel gives what it allows.
+const KERNEL_BUFFER: usize = 16 << 20;
+
+/// The same for what we send.
+const SEND_BUFFER: usize = 1 << 20;
 
 /// The largest datagram.
 const LARGEST: usize = 65_535;
@@ -34,7 +37,7 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<UdpSocket> {
     if rustix::net::sockopt::set_socket_recv_buffer_size_force(&socket, KERNEL_BUFFER).is_err() {
         let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
     }
-    let _ = socket.set_send_buffer_size(KERNEL_BUFFER / 4);
+    let _ = socket.set_send_buffer_size(SEND_BUFFER);
     socket.bind(&addr.into())?;
     UdpSocket::from_std(socket.into())
 }
