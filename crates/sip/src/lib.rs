@@ -4,6 +4,7 @@
 //! Bodies are octets here: this crate carries them and never reads them.
 
 pub mod agent;
+mod dialog;
 pub mod framing;
 pub mod header;
 mod lex;
@@ -11,10 +12,12 @@ mod limits;
 mod message;
 mod method;
 mod parse;
+pub mod subscription;
 pub mod transaction;
 pub mod uri;
 mod validate;
 
+pub use dialog::Dialog;
 pub use framing::{Frame, StreamDecoder};
 pub use header::{CSeq, HeaderError, HeaderName, Headers, Name, NameAddr, Params, Via};
 pub use lex::Syntax;

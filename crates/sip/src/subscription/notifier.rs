@@ -1,0 +1,405 @@
+//! The notifier: RFC 6665 §4.2.
+
+use super::usage::{Entry, MAX_UNANSWERED, Pace, Part as EntryPart, UsageState, Wish, seconds, stronger};
+use super::value::{Body, Cause, Change, Config, Event, Ground, Kind, Reason, State, UsageId};
+use super::{Subscriptions, destroys, name, name_of, respond, retry_after};
+use crate::agent::{Failure, Flow, Refused as NotSent, ServerId};
+use crate::dialog::{self, Dialog};
+use crate::header::{self, Name};
+use crate::message::{Request, Response};
+use crate::method::Method;
+use crate::uri::Uri;
+use base::{Str, Time, ToCompactString};
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// RFC 6665 §4.2.1.1: no interval of an hour or more is too brief.
+const NEVER_TOO_BRIEF: u32 = 3600;
+/// A NOTIFY that the transport lost is sent once more, after this and as much again by chance: a proxy that is started anew takes
+/// all connections with it, and should not take all watchers.
+const TRANSPORT_PAUSE: Duration = Duration::from_secs(2);
+
+/// What only a notifier's usage has.
+#[derive(Debug)]
+pub(super) struct Part {
+    pub(super) source: Option<IpAddr>,
+    /// What is to be told.
+    wants: Option<Change>,
+    pace: Pace,
+    /// The NOTIFY that is under way is the last one.
+    last: bool,
+    /// The transport lost the last NOTIFY.
+    lost: bool,
+}
+
+impl Part {
+    pub(super) fn new(source: Option<IpAddr>) -> Part {
+        Part { source, wants: None, pace: Pace::default(), last: false, lost: false }
+    }
+
+    /// From when on a NOTIFY may go out, if there is one to send.
+    pub(super) fn wants_from(&self, entry: &Entry, config: &Config) -> Option<Time> {
+        match (entry.state, self.wants?) {
+            (UsageState::Init | UsageState::Terminated, _) => None,
+            _ if entry.ending => Some(Time::ZERO),
+            (_, Change::State) => Some(entry.hold_until),
+            (_, Change::Content) => Some(entry.hold_until.max(self.pace.free_from(config))),
+        }
+    }
+}
+
+/// What a SUBSCRIBE in a dialog is refused with.
+enum Fault {
+    Stray,
+    OutOfOrder,
+    Shared,
+}
+
+impl Subscriptions {
+    /// A SUBSCRIBE: RFC 6665 §4.2.1.
+    pub(super) fn subscribe_came(
+        &mut self,
+        ground: &mut Ground<'_>,
+        server: ServerId,
+        request: Request,
+        flow: Flow,
+        contact: &Uri,
+    ) {
+        self.counts.subscribes_in += 1;
+        // RFC 6665 §4.2.3: neither PINT nor anything else is meant by a SUBSCRIBE without Event.
+        let event = request.headers.event().ok().flatten();
+        let Some((event, package)) = event.and_then(|event| self.package(&event.package).map(|p| (event, p))) else {
+            return self.refuse_event(ground, server);
+        };
+        let known = match request.headers.to_tag().map(|tag| self.known(&request, &event, tag)) {
+            None => None,
+            Some(Ok(id)) => Some(id),
+            Some(Err(Fault::Stray)) => return self.refuse_stray(ground, server),
+            Some(Err(Fault::OutOfOrder)) => {
+                self.counts.out_of_order += 1;
+                return respond(ground, server, Response::new(500, "CSeq Out Of Order"), &[]);
+            }
+            // RFC 6665 §4.5.2
+            Some(Err(Fault::Shared)) => {
+                return respond(ground, server, Response::new(403, "Dialog Sharing Not Supported"), &[]);
+            }
+        };
+        let asked = request.headers.expires().ok().flatten().unwrap_or(self.config.default_expires);
+        if asked > 0 && asked < self.config.min_expires && asked < NEVER_TOO_BRIEF {
+            self.counts.too_brief += 1;
+            let least = self.config.min_expires.min(NEVER_TOO_BRIEF).to_compact_string();
+            return respond(ground, server, Response::new(423, ""), &[(Name::MinExpires, &least)]);
+        }
+        let expires = asked.min(self.config.max_expires);
+        let target = match dialog::contact(&request.headers) {
+            Ok(target) => target,
+            Err(fault) => return respond(ground, server, Response::new(400, &fault.to_compact_string()), &[]),
+        };
+        let (id, kind) = match known {
+            Some(id) if expires == 0 => (id, Kind::End),
+            Some(id) => (id, Kind::Refresh),
+            None => {
+                let Some(id) = self.begin(ground, server, &request, flow, package, event.id(), contact) else { return };
+                (id, if expires == 0 { Kind::Fetch } else { Kind::New })
+            }
+        };
+        if self.usages.get(&id).is_some_and(|entry| entry.unanswered.len() >= MAX_UNANSWERED) {
+            return self.refuse_full(ground, server);
+        }
+        self.wait_for_answer(id, server, Wish::Watch { kind, expires, target });
+        self.events.push_back(Event::Watch { id, package, server, request: Box::new(request), flow, kind, expires });
+    }
+
+    /// The usage that a SUBSCRIBE in a dialog belongs to; its number is taken note of.
+    fn known(&mut self, request: &Request, event: &header::Event, to_tag: &str) -> Result<UsageId, Fault> {
+        let headers = &request.headers;
+        let call_id = headers.get(Name::CallId).unwrap_or_default();
+        let name = name_of(&self.key, call_id, to_tag, headers.from_tag().unwrap_or_default());
+        let id = *self.dialogs.get(&name).ok_or(Fault::Stray)?;
+        let entry = self.usages.get_mut(&id).ok_or(Fault::Stray)?;
+        if !headers.cseq().is_ok_and(|cseq| entry.dialog.take_cseq(cseq.number)) {
+            return Err(Fault::OutOfOrder);
+        }
+        match (&entry.part, entry.state) {
+            (EntryPart::Subscriber(_), _) => Err(Fault::Shared),
+            (EntryPart::Notifier(_), _) if !entry.is_about(event) => Err(Fault::Shared),
+            (EntryPart::Notifier(_), UsageState::Init | UsageState::Terminated) => Err(Fault::Stray),
+            (EntryPart::Notifier(_), _) if entry.ending => Err(Fault::Stray),
+            (EntryPart::Notifier(_), _) => Ok(id),
+        }
+    }
+
+    /// Makes a usage of a SUBSCRIBE outside of a dialog, or refuses it.
+    #[expect(clippy::too_many_arguments, reason = "each is a part of the one SUBSCRIBE")]
+    fn begin(
+        &mut self,
+        ground: &mut Ground<'_>,
+        server: ServerId,
+        request: &Request,
+        flow: Flow,
+        package: &'static str,
+        event_id: Option<&str>,
+        contact: &Uri,
+    ) -> Option<UsageId> {
+        let source = flow.remote.ip().to_canonical();
+        let same = self.sources.get(&source).copied().unwrap_or(0);
+        if self.usages.len() >= self.config.max_usages || same >= self.config.max_per_source {
+            self.refuse_full(ground, server);
+            return None;
+        }
+        let tag = Str::from(ground.agent.local_tag(server)?);
+        let dialog = match Dialog::as_uas(request, &tag, 0) {
+            Ok(dialog) => dialog,
+            Err(fault) => {
+                respond(ground, server, Response::new(400, &fault.to_compact_string()), &[]);
+                return None;
+            }
+        };
+        if self.dialogs.contains(&name(&self.key, &dialog)) {
+            // The tag follows from the request, so this one was here before.
+            respond(ground, server, Response::new(482, ""), &[]);
+            return None;
+        }
+        let part = EntryPart::Notifier(Part::new(Some(source)));
+        let contact = Str::new(contact.to_string());
+        Some(self.insert(Entry::new(package, event_id.map(Str::from), contact, dialog, part, &self.config)))
+    }
+
+    /// Accepts a SUBSCRIBE for `expires` seconds; more than it gets at most is cut. A NOTIFY is wanted at once (RFC 6665 §4.2.1.2). One
+    /// that belongs to nothing any more gets 481.
+    pub fn accept(&mut self, ground: &mut Ground<'_>, id: UsageId, server: ServerId, expires: u32) {
+        self.now = ground.now;
+        self.servers.remove(&server);
+        let wish = self.usages.get_mut(&id).and_then(|entry| entry.take(server).map(|wish| (entry, wish)));
+        let Some((entry, Wish::Watch { kind, expires: most, target })) = wish else {
+            return self.refuse_stray(ground, server);
+        };
+        if entry.ending || entry.state == UsageState::Terminated {
+            return self.refuse_stray(ground, server);
+        }
+        let granted = expires.min(most);
+        let mut response = Response::new(200, "");
+        let headers = &mut response.headers;
+        headers.push(Name::Expires, granted);
+        headers.push(Name::Contact, format_args!("<{}>", entry.contact));
+        match kind {
+            Kind::New | Kind::Fetch => {
+                // RFC 3261 §12.1.1
+                for route in &entry.dialog.route_set {
+                    headers.push(Name::RecordRoute, route);
+                }
+                entry.state = UsageState::RespWait;
+            }
+            Kind::Refresh | Kind::End => {
+                if let Some(target) = target {
+                    entry.dialog.refresh_target(target);
+                }
+            }
+        }
+        entry.expires = granted;
+        entry.ending = granted == 0;
+        entry.expires_at = (granted > 0).then(|| ground.now + seconds(granted));
+        let lives = granted > 0;
+        if let EntryPart::Notifier(part) = &mut entry.part {
+            part.wants = Some(Change::State);
+        }
+        ground.agent.respond(ground.now, server, response);
+        if lives {
+            self.save(id);
+        }
+        self.settle(id);
+        self.pump(ground);
+    }
+
+    /// Refuses a SUBSCRIBE. One that would have made a usage makes none; one within a usage leaves it as it was.
+    pub fn refuse(&mut self, ground: &mut Ground<'_>, id: UsageId, server: ServerId, response: Response) {
+        self.now = ground.now;
+        self.servers.remove(&server);
+        if let Some(entry) = self.usages.get_mut(&id)
+            && let Some(Wish::Watch { kind: Kind::New | Kind::Fetch, .. }) = entry.take(server)
+        {
+            self.remove(id);
+        }
+        ground.agent.respond(ground.now, server, response);
+        self.pump(ground);
+    }
+
+    /// Something changed: a NOTIFY is wanted, and [`Event::Wanted`] comes when it can go out.
+    pub fn touch(&mut self, id: UsageId, change: Change) {
+        if let Some(entry) = self.usages.get_mut(&id)
+            && let EntryPart::Notifier(part) = &mut entry.part
+        {
+            part.wants = stronger(part.wants, change);
+            self.settle(id);
+        }
+    }
+
+    /// There is room for a NOTIFY of this usage.
+    pub(super) fn offer(&mut self, id: UsageId) {
+        let Some(entry) = self.usages.get_mut(&id) else { return };
+        entry.holds = true;
+        self.outstanding += 1;
+        self.events.push_back(Event::Wanted { id, package: entry.package, last: entry.ending });
+    }
+
+    /// The answer to [`Event::Wanted`] where there is nothing to say after all. The last NOTIFY is never skipped but by the end of the
+    /// usage, which is then silent.
+    pub fn skip(&mut self, id: UsageId) {
+        let Some(entry) = self.usages.get_mut(&id).filter(|entry| entry.holds && entry.client.is_none()) else {
+            return;
+        };
+        let package = entry.package;
+        if entry.ending {
+            return self.end(id, Event::Ended { id, package });
+        }
+        if let EntryPart::Notifier(part) = &mut entry.part {
+            part.wants = None;
+        }
+        self.finish(id);
+        self.settle(id);
+    }
+
+    /// The answer to [`Event::Wanted`]: RFC 6665 §4.2.2. A state other than `terminated` where the usage has come to its end becomes
+    /// `terminated;reason=timeout`; `terminated` where it has not ends it. `false` if no NOTIFY was sent: none was wanted, or the agent is full, and
+    /// then it is wanted again.
+    pub fn notify(&mut self, ground: &mut Ground<'_>, id: UsageId, state: &State, body: Option<Body<'_>>) -> bool {
+        self.now = ground.now;
+        let Some(entry) = self.usages.get_mut(&id).filter(|entry| entry.holds && entry.client.is_none()) else {
+            return false;
+        };
+        let (event, left) = (entry.event(), entry.left(ground.now));
+        let EntryPart::Notifier(part) = &mut entry.part else { return false };
+        let timeout = State::terminated(Reason::Timeout);
+        let state = match state {
+            State::Terminated { .. } => state,
+            State::Pending | State::Active if entry.ending => &timeout,
+            State::Pending | State::Active => state,
+        };
+        let after = match state {
+            State::Pending => UsageState::Pending,
+            State::Active => UsageState::Active,
+            State::Terminated { .. } => UsageState::Terminated,
+        };
+        let changed = after != entry.state;
+        let last = after == UsageState::Terminated;
+        let target = Uri::parse(&entry.dialog.remote_target).ok();
+        let target = target.and_then(|uri| ground.hops.next_hop(&entry.dialog.route_set, &uri));
+        let sent = target.and_then(|target| {
+            let mut request = entry.dialog.request(Method::Notify)?;
+            let headers = &mut request.headers;
+            headers.push(Name::Contact, format_args!("<{}>", entry.contact));
+            headers.push(Name::Event, event);
+            headers.push(Name::SubscriptionState, state.with_left(left));
+            if let Some(body) = body {
+                headers.push(Name::ContentType, body.content_type);
+                if let Some(language) = body.language {
+                    headers.push(Name::ContentLanguage, language);
+                }
+                request.body = body.content;
+            }
+            match ground.agent.request(ground.now, request, target, None) {
+                Err(NotSent::NoTransport | NotSent::Method) => None,
+                sent => Some(sent),
+            }
+        });
+        match sent {
+            None => {
+                let package = entry.package;
+                self.counts.watchers_gone += 1;
+                self.end(id, Event::WatcherGone { id, package, cause: Cause::NoWay });
+                self.pump(ground);
+                false
+            }
+            Some(Err(_)) => {
+                part.wants = stronger(part.wants, if changed { Change::State } else { Change::Content });
+                self.finish(id);
+                self.stall(id, None);
+                false
+            }
+            Some(Ok(client)) => {
+                self.counts.notifies_out += 1;
+                part.wants = None;
+                part.last = last;
+                part.pace.count(ground.now, &self.config);
+                entry.client = Some(client);
+                entry.state = after;
+                entry.ending |= last;
+                if last {
+                    entry.expires_at = None;
+                }
+                self.clients.insert(client, id);
+                if changed && !last {
+                    self.save(id);
+                }
+                self.settle(id);
+                true
+            }
+        }
+    }
+
+    /// A final answer to a NOTIFY.
+    pub(super) fn notify_answered(&mut self, ground: &mut Ground<'_>, id: UsageId, response: &Response) {
+        let Some(entry) = self.usages.get_mut(&id) else { return };
+        let package = entry.package;
+        let EntryPart::Notifier(part) = &mut entry.part else { return };
+        if response.is_success() {
+            if part.last {
+                return self.end(id, Event::Ended { id, package });
+            }
+            part.lost = false;
+            // RFC 6665 §4.4.1: NOTIFY moves targets, so its 2xx does as well.
+            let moved = match dialog::contact(&response.headers) {
+                Ok(Some(target)) => entry.dialog.refresh_target(target),
+                Ok(None) | Err(_) => false,
+            };
+            if moved {
+                self.save(id);
+            }
+            return self.settle(id);
+        }
+        // RFC 6665 §4.2.2 with RFC 5057 §5.1: a refusal that says when to come again is about this one NOTIFY.
+        match retry_after(response).filter(|_| !part.last && !destroys(response.code) && response.code != 408) {
+            Some(pause) => {
+                entry.hold_until = ground.now + seconds(pause).max(self.config.notify_interval);
+                part.wants = Some(Change::State);
+                self.settle(id);
+            }
+            None => self.gone(id, Cause::Response(Box::new(response.clone()))),
+        }
+    }
+
+    /// A NOTIFY without an answer. The one that nobody answers is the last one (RFC 6665 §4.2.2), or we would go on shooting at whomever a
+    /// Contact names.
+    pub(super) fn notify_failed(&mut self, ground: &mut Ground<'_>, id: UsageId, why: Failure) {
+        let Some(entry) = self.usages.get_mut(&id) else { return };
+        let EntryPart::Notifier(part) = &mut entry.part else { return };
+        if why == Failure::Transport && !part.lost && !part.last {
+            let jitter = Duration::from_micros(ground.tokens.below(TRANSPORT_PAUSE.as_micros() as u64));
+            part.lost = true;
+            part.wants = Some(Change::State);
+            entry.hold_until = ground.now + TRANSPORT_PAUSE + jitter;
+            return self.settle(id);
+        }
+        self.gone(id, Cause::from(why));
+    }
+
+    fn gone(&mut self, id: UsageId, cause: Cause) {
+        let Some(entry) = self.usages.get(&id) else { return };
+        let package = entry.package;
+        self.counts.watchers_gone += 1;
+        self.end(id, Event::WatcherGone { id, package, cause });
+    }
+
+    /// RFC 6665 §4.2.1.4: what is not refreshed is told so, and ends.
+    pub(super) fn notifier_due(&mut self, id: UsageId) {
+        let now = self.now;
+        let Some(entry) = self.usages.get_mut(&id).filter(|e| e.expires_at.is_some_and(|at| at <= now)) else { return };
+        entry.expires_at = None;
+        entry.ending = true;
+        if let EntryPart::Notifier(part) = &mut entry.part {
+            part.wants = Some(Change::State);
+        }
+        self.counts.lapsed += 1;
+        self.events.push_back(Event::Lapsed { id, package: entry.package });
+    }
+}
