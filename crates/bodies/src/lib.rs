@@ -1,5 +1,5 @@
 //! What SIP and MSRP carry, read and written: MIME types, character sets, multipart, CPIM, is-composing, disposition
-//! notifications and HTML. Everything here is a function from bytes to values and back; a body is hostile until it is
+//! notifications, presence and HTML. Everything here is a function from bytes to values and back; a body is hostile until it is
 //! parsed, so each reader states its bounds and runs in time linear to its input.
 
 pub mod charset;
@@ -12,6 +12,8 @@ pub mod iscomposing;
 pub mod mime;
 pub mod multipart;
 mod part;
+pub mod pidf;
+pub mod rpid;
 pub mod text;
 pub mod timestamp;
 mod transfer;

@@ -1,5 +1,6 @@
-//! Text on its way between the two sides: the characters XML can hold, and the ends of lines.
+//! Text on its way between the two sides: the characters XML can hold, the ends of lines, and the language.
 
+use base::Str;
 use std::borrow::Cow;
 
 /// The same text with U+FFFD for each character that XML 1.0 cannot hold (§2.2: control characters but tab, line feed
@@ -30,6 +31,13 @@ pub fn to_crlf(text: &str) -> Cow<'_, str> {
     if lf.contains('\n') { Cow::Owned(lf.replace('\n', "\r\n")) } else { lf }
 }
 
+/// The language that a tag names, if it looks like one (BCP 47: letters, digits and hyphens, at most 35 as its §4.4.1 has it).
+pub fn language(tag: &str) -> Option<Str> {
+    let tag = tag.trim();
+    let fits = !tag.is_empty() && tag.len() <= 35 && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+    fits.then(|| Str::from(tag))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,6 +50,14 @@ mod tests {
             xml_safe("a\0b\u{8}c\u{1B}[31m\u{FFFE}\u{FFFF}\u{FFFD}"),
             "a\u{FFFD}b\u{FFFD}c\u{FFFD}[31m\u{FFFD}\u{FFFD}\u{FFFD}"
         );
+    }
+
+    #[test]
+    fn languages() {
+        assert_eq!(language(" de-CH-1996 ").as_deref(), Some("de-CH-1996"));
+        for bad in ["", " ", "en us", "en,de", "e\r\nn", "é", &"a".repeat(36)] {
+            assert_eq!(language(bad), None, "{bad:?}");
+        }
     }
 
     #[test]
