@@ -1,6 +1,5 @@
 //! The body of a SIP MESSAGE, read: RFC 7572 §7, and what phones send beyond it.
 
-use super::language;
 use super::receipts::{Disposition, Wanted};
 use crate::error::Refusal;
 use base::Str;
@@ -10,6 +9,7 @@ use bodies::html::Html;
 use bodies::imdn::{self, Imdn};
 use bodies::iscomposing::{self, IsComposing};
 use bodies::mime::ContentType;
+use bodies::text::language;
 use bodies::{Content, Error, Limits, Part, multipart, text};
 use xml::Element;
 use xmpp::ext::chatstates::ChatState;

@@ -22,7 +22,7 @@ use crate::error::{self, Refusal};
 use crate::gateway::Note;
 use crate::links::StanzaToken;
 use crate::mapping::{Incoming, Mapping, Outcome, Side, Stage};
-use base::{Fingerprint, HashKey, Str, Table, Time};
+use base::{Fingerprint, HashKey, Table, Time};
 use peers::Peers;
 use queue::{Job, Purpose, Queue};
 use rate::Rates;
@@ -445,11 +445,4 @@ impl Mapping for Messages {
     fn deadline(&self) -> Option<Time> {
         self.patience.front().map(|(at, _)| *at)
     }
-}
-
-/// The language of a stanza or a header, if it looks like one (BCP 47: letters, digits and hyphens).
-fn language(tag: &str) -> Option<Str> {
-    let tag = tag.trim();
-    let fits = !tag.is_empty() && tag.len() <= 35 && tag.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    fits.then(|| Str::from(tag))
 }

@@ -2,9 +2,10 @@
 
 pub use super::content::{Arrived, Text};
 use super::receipts::Disposition;
-use super::{content, identifiers, language, peers};
+use super::{content, identifiers, peers};
 use crate::error::Refusal;
 use base::Str;
+use bodies::text::language;
 use sip::Name;
 use sip::Request;
 use xml::Element;

@@ -1,7 +1,7 @@
 //! XMPP to SIP: RFC 7572 §4, Table 1.
 
 use super::receipts::{Disposition, Wanted};
-use super::{Options, identifiers, language, peers::Peer};
+use super::{Options, identifiers, peers::Peer};
 use crate::address::{self, Scheme};
 use crate::config::Proxy;
 use crate::error::Refusal;
@@ -9,6 +9,7 @@ use base::{Str, Tokens};
 use bodies::imdn::{self, Imdn};
 use bodies::iscomposing::{self, IsComposing};
 use bodies::mime::{ContentType, Disposition as ContentDisposition};
+use bodies::text::language;
 use bodies::{Content, Part, Timestamp, cpim, html, multipart, text};
 use sip::Method;
 use sip::Request;
