@@ -26,7 +26,8 @@ fn file(name: &str, content: &str) -> PathBuf {
 fn config(sip: u16, xmpp: u16) -> String {
     format!(
         "[[xmpp.component]]\ndomain = \"example.net\"\nserver = \"127.0.0.1:{xmpp}\"\nsecret = \"s3cret\"\n[sip]\n\
-         domains = [\"example.com\"]\nlisten = [\"udp:127.0.0.1:{sip}\"]\noutbound_proxy = \"sip:127.0.0.1:5080;lr\"\n"
+         domains = [\"example.com\"]\nlisten = [\"udp:127.0.0.1:{sip}\"]\noutbound_proxy = \"sip:127.0.0.1:5080;lr\"\n\
+         [store]\nurl = \"memory:\"\n"
     )
 }
 

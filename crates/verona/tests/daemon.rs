@@ -100,7 +100,7 @@ fn text(xmpp: &TcpListener, sip: u16, admin: u16, more: &str) -> String {
     format!(
         "[[xmpp.component]]\ndomain = \"example.net\"\nserver = \"{xmpp}\"\nsecret = \"s3cret\"\n[sip]\n\
          domains = [\"example.com\"]\nlisten = [\"udp:127.0.0.1:{sip}\"]\noutbound_proxy = \"sip:127.0.0.1:5080;lr\"\n\
-         [admin]\nlisten = \"127.0.0.1:{admin}\"\n{more}"
+         [admin]\nlisten = \"127.0.0.1:{admin}\"\n[store]\nurl = \"memory:\"\n{more}"
     )
 }
 

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 fn configuration(xmpp: SocketAddr, sip: SocketAddr, proxy: &str, more: &str) -> String {
     format!(
-        "[[xmpp.component]]\ndomain = \"example.net\"\nserver = \"{xmpp}\"\nsecret = \"s\"\n[sip]\n\
+        "[store]\nurl = \"memory:\"\n[[xmpp.component]]\ndomain = \"example.net\"\nserver = \"{xmpp}\"\nsecret = \"s\"\n[sip]\n\
          domains = [\"example.com\"]\nlisten = [\"udp:{sip}\", \"tcp:{sip}\"]\noutbound_proxy = \"sip:{proxy};lr\"\n{more}"
     )
 }

@@ -101,7 +101,7 @@ fn verona_config() -> String {
     format!(
         "[[xmpp.component]]\ndomain = \"example.net\"\nserver = \"{SERVER}\"\nsecret = \"secret\"\n\
          [sip]\ndomains = [\"example.com\"]\nlisten = [\"udp:{SIP}\"]\n\
-         outbound_proxy = \"sip:{PHONE};transport=udp;lr\"\n\
+         outbound_proxy = \"sip:{PHONE};transport=udp;lr\"\n[store]\nurl = \"memory:\"\n\
          [xmpp]\nreconnect_max = \"1s\"\n[security]\nallow_networks = [\"127.0.0.0/8\"]\n[log]\nlevel = \"error\"\n"
     )
 }

@@ -1,5 +1,7 @@
 //! The configuration: one TOML file, over which environment variables are laid.
 //!
+//! Relative paths in it start at its own folder, so that every command that is given the file means the same.
+//!
 //! A file is used only when all of it is right; every mistake is reported, with its line, the value and what is allowed.
 //!
 //! Any key can be given by an environment variable: `VERONA_`, then the key's path in capitals with two underscores for
@@ -20,9 +22,9 @@ mod value;
 
 pub use mistake::{Mistake, Place, Severity};
 pub use reload::{ReloadPlan, reload};
-pub use settings::{Limits, Message, SipTimes, XmppTimes};
+pub use settings::{Limits, Message, PresenceConfig, SipTimes, XmppTimes};
 pub use stox::network::Network;
-pub use value::{Domains, Host, HostPort, Listen, ProxyUri, Secret, Store, Transport};
+pub use value::{ContactHost, Domains, Host, HostPort, Listen, ProxyUri, Secret, Store, Transport};
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -41,6 +43,8 @@ pub struct Config {
     pub sip: Sip,
     /// How messages are translated.
     pub message: Message,
+    /// How presence is translated.
+    pub presence: PresenceConfig,
     /// Where addresses that a peer names may lead to.
     pub security: Security,
     /// What survives a restart.
@@ -88,6 +92,10 @@ pub struct Sip {
     pub peers: Peers,
     /// The SIP domain of telephone numbers.
     pub phone_domain: Option<String>,
+    /// What stands in Contact.
+    pub contact: ContactHost,
+    /// Whether XMPP users' presence is published to the outbound proxy (RFC 3903), too, in place of only being asked for.
+    pub publish: bool,
     /// The transactions' times.
     pub times: SipTimes,
 }
@@ -216,7 +224,7 @@ pub fn load(path: &Path, environment: Environment) -> Result<Loaded, AllMistakes
     }
 }
 
-/// Reads and checks a configuration's text. `name` is what mistakes call the file.
+/// Reads and checks a configuration's text. `name` is what mistakes call the file; relative paths start at its folder.
 pub fn parse(name: &str, text: &str, environment: Environment) -> Result<Loaded, AllMistakes> {
     read_text(name, text, environment, false)
 }
@@ -228,7 +236,8 @@ fn read_text(name: &str, text: &str, environment: Environment, world_readable: b
         mistakes.extend(tree.overlay(&variable, value).err().map(|m| *m));
     }
     let mut reader = read::Reader::new(&tree);
-    let config = sections::read(&mut reader, world_readable);
+    let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+    let config = sections::read(&mut reader, folder, world_readable);
     mistakes.extend(reader.finish());
     match config {
         Some(config) if mistakes.iter().all(|m| m.severity == Severity::Warning) => {

@@ -52,15 +52,16 @@ fn is_live(key: &str) -> bool {
         "limits.queue_per_pair",
         "limits.retry_after",
     ];
-    LIVE.contains(&key) || key.starts_with("message.") || key.ends_with(".allow_from")
+    let presence = key.starts_with("presence.") && key != "presence.enabled";
+    LIVE.contains(&key) || key.starts_with("message.") || presence || key.ends_with(".allow_from")
 }
 
 /// Every key with a text that is the same exactly where the value is. The secrets are among them: it stays in here.
 fn leaves(config: &Config) -> BTreeMap<String, String> {
     // Taken apart without `..`, so that a new key cannot be forgotten.
-    let Config { xmpp, sip, message, security, store, admin, log, limits } = config;
+    let Config { xmpp, sip, message, presence, security, store, admin, log, limits } = config;
     let super::Xmpp { components, times } = xmpp;
-    let super::Sip { domains, listen, outbound_proxy, peers, phone_domain, times: sip_times } = sip;
+    let super::Sip { domains, listen, outbound_proxy, peers, phone_domain, contact, publish, times: sip_times } = sip;
     let mut all = BTreeMap::new();
     let mut set = |key: &str, value: String| {
         all.insert(key.to_owned(), value);
@@ -79,12 +80,15 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     set("sip.outbound_proxy", format!("{:?}", outbound_proxy.as_ref().map(|p| &p.uri)));
     set("sip.peer", format!("{peers:?}"));
     set("sip.phone_domain", format!("{phone_domain:?}"));
+    set("sip.contact", format!("{contact:?}"));
+    set("sip.publish", publish.to_string());
     set("security.allow_networks", format!("{:?}", security.allow_networks));
     set("store.url", format!("{:?}", store.url));
     set("admin.listen", format!("{:?}", admin.listen));
     set("log.level", log.level.clone());
     set("log.format", format!("{:?}", log.format));
-    for (key, value) in times.keys().into_iter().chain(sip_times.keys()).chain(message.keys()).chain(limits.keys()) {
+    let settings = [times.keys(), sip_times.keys(), message.keys(), presence.keys(), limits.keys()];
+    for (key, value) in settings.into_iter().flatten() {
         set(key, value);
     }
     all

@@ -3,10 +3,10 @@
 use super::Network;
 use super::mistake::Wrong;
 use super::read::{Item, Reader};
-use super::value::{self, Domains, HostPort, Listen, ProxyUri, Secret, Store, Transport};
+use super::value::{self, ContactHost, Domains, HostPort, Listen, ProxyUri, Secret, Store, Transport};
 use super::{
-    Admin, Component, Config, Limits, Log, LogFormat, Message, Peer, Peers, Security, Sip, SipTimes, StoreConfig, Xmpp,
-    XmppTimes, check,
+    Admin, Component, Config, Limits, Log, LogFormat, Message, Peer, Peers, PresenceConfig, Security, Sip, SipTimes,
+    StoreConfig, Xmpp, XmppTimes, check,
 };
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
@@ -26,13 +26,16 @@ pub(super) struct RawPeer {
     pub(super) domains: Vec<Item<Option<String>>>,
 }
 
-/// Reads everything. `None`: something without which there is no configuration is missing; the reader knows what.
-pub(super) fn read(r: &mut Reader<'_>, world_readable: bool) -> Option<Config> {
+/// The file of the embedded database where none is named, beside the configuration.
+const STORE: &str = "verona.redb";
+
+/// Reads everything. Relative paths start at `folder`. `None`: something without which there is no configuration is missing; the reader knows what.
+pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> Option<Config> {
     let times = XmppTimes::read(r);
     if times.reconnect_min > times.reconnect_max {
         r.wrong("xmpp.reconnect_min", Wrong::new("longer than xmpp.reconnect_max", ""));
     }
-    let components = components(r, world_readable);
+    let components = components(r, folder, world_readable);
     let sip_times = SipTimes::read(r);
     let domains = r.texts("sip.domains", value::domain);
     if domains.as_ref().is_none_or(Vec::is_empty) && !r.is_wrong("sip.domains") {
@@ -45,14 +48,21 @@ pub(super) fn read(r: &mut Reader<'_>, world_readable: bool) -> Option<Config> {
         r.warn("sip.outbound_proxy", "missing: nothing from XMPP will reach SIP");
     }
     let phone_domain = r.text("sip.phone_domain", value::domain);
+    let contact = r.text("sip.contact", value::contact).unwrap_or(ContactHost::Address);
+    let publish = r.flag("sip.publish").unwrap_or(false);
     let raw_peers = peers(r);
     check::domains(r, &components, &domains, raw_peers.as_deref(), phone_domain.as_deref());
 
     let message = Message::read(r);
+    let presence = PresenceConfig::read(r);
+    if presence.min_expires > presence.max_expires {
+        r.wrong("presence.min_expires", Wrong::new("longer than presence.max_expires", ""));
+    }
     r.table("security");
     let allow_networks = values(r.texts("security.allow_networks", value::network).unwrap_or_default());
     r.table("store");
-    let url = r.text("store.url", value::store).unwrap_or(Store::Memory);
+    let url = r.text("store.url", |text| value::store(text, folder));
+    let url = url.unwrap_or_else(|| Store::Redb(folder.join(STORE)));
     r.table("admin");
     let admin = r.text("admin.listen", value::socket);
     if admin.is_some_and(|a| !a.ip().is_loopback()) {
@@ -77,8 +87,9 @@ pub(super) fn read(r: &mut Reader<'_>, world_readable: bool) -> Option<Config> {
         .collect::<Option<Vec<_>>>()?;
     Some(Config {
         xmpp: Xmpp { components, times },
-        sip: Sip { domains, listen, outbound_proxy, peers, phone_domain, times: sip_times },
+        sip: Sip { domains, listen, outbound_proxy, peers, phone_domain, contact, publish, times: sip_times },
         message,
+        presence,
         security: Security { allow_networks },
         store: StoreConfig { url },
         admin: Admin { listen: admin },
@@ -91,7 +102,7 @@ fn values<T>(items: Vec<Item<T>>) -> Vec<T> {
     items.into_iter().map(|item| item.value).collect()
 }
 
-fn components(r: &mut Reader<'_>, world_readable: bool) -> Vec<RawComponent> {
+fn components(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> Vec<RawComponent> {
     let keys = r.tables("xmpp.component");
     if keys.is_empty() && !r.is_wrong("xmpp.component") {
         r.missing("xmpp.component", "at least one [[xmpp.component]] with domain, server and secret");
@@ -107,7 +118,7 @@ fn components(r: &mut Reader<'_>, world_readable: bool) -> Vec<RawComponent> {
                     "not a loopback address: the component stream is not encrypted, so the way there must be safe",
                 );
             }
-            let secret = secret(r, &key, world_readable);
+            let secret = secret(r, &key, folder, world_readable);
             let allow_from = r.texts(&format!("{key}.allow_from"), value::domain_or_any);
             RawComponent { key, domain, server, secret, allow_from }
         })
@@ -132,7 +143,7 @@ fn need<T>(r: &mut Reader<'_>, key: &str, allowed: &str, parse: impl Fn(&str) ->
 }
 
 /// The secret, or the file with the secret. From the environment either wins over the other one in the file.
-fn secret(r: &mut Reader<'_>, component: &str, world_readable: bool) -> Option<Secret> {
+fn secret(r: &mut Reader<'_>, component: &str, folder: &Path, world_readable: bool) -> Option<Secret> {
     let (inline, file) = (format!("{component}.secret"), format!("{component}.secret_file"));
     r.expect_key(&inline);
     r.expect_key(&file);
@@ -159,7 +170,7 @@ fn secret(r: &mut Reader<'_>, component: &str, world_readable: bool) -> Option<S
         const LONGEST: u64 = 4096;
         let read = || {
             let mut text = String::new();
-            let opened = std::fs::File::open(path)?;
+            let opened = std::fs::File::open(folder.join(path))?;
             std::io::Read::read_to_string(&mut std::io::Read::take(opened, LONGEST + 1), &mut text)?;
             Ok::<_, std::io::Error>(text)
         };
@@ -170,7 +181,7 @@ fn secret(r: &mut Reader<'_>, component: &str, world_readable: bool) -> Option<S
         }
     });
     let path = r.text(&file, |path| Ok(path.to_owned())).unwrap_or_default();
-    if super::world_readable(Path::new(&path)) {
+    if super::world_readable(&folder.join(path)) {
         r.warn(&file, "everybody on this machine can read this file: chmod o-r");
     }
     secret.map(Secret::new)

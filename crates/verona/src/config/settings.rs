@@ -52,6 +52,10 @@ const fn s(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
+const fn h(n: u64) -> Duration {
+    s(n * 3600)
+}
+
 /// Makes a struct of plain settings, its reader, and the list of its keys with their values.
 macro_rules! settings {
     ($(#[$doc:meta])* pub struct $name:ident in $table:literal {
@@ -128,6 +132,32 @@ settings! {
 }
 
 settings! {
+    /// How presence is translated (RFC 8048).
+    pub struct PresenceConfig in "presence" {
+        /// Whether it is at all. False: subscriptions from either side are refused.
+        enabled: bool = true, ();
+        /// The Expires of our own SUBSCRIBE requests, which are sent again before it has passed.
+        refresh: Duration = h(1), s(60)..=h(24);
+        /// A SUBSCRIBE that asks for less is answered 423 with this Min-Expires.
+        min_expires: Duration = s(60), s(1)..=h(1);
+        /// A SUBSCRIBE that asks for more gets this.
+        max_expires: Duration = h(24), s(60)..=h(24 * 7);
+        /// RPID (RFC 4480) beyond activities, such as moods and places. False: those are nobody's business.
+        rich: bool = false, ();
+        /// How long the answer to a probe is waited for before a watcher is told what is known.
+        probe_wait: Duration = s(2), ms(100)..=s(20);
+        /// A watcher gets a NOTIFY no more often, but for the first few (RFC 3856 §6.10).
+        notify_interval: Duration = s(5), s(0)..=s(300);
+        /// How long an XMPP user's subscription is refreshed without any sign of a presence session of that user.
+        keep: Duration = h(24 * 7), h(1)..=h(24 * 365);
+        /// SIP users who watch one XMPP user; beyond: 503.
+        watchers_per_contact: usize = 1_000, 1..=1_000_000;
+        /// Dialogs of one SIP user with one XMPP user; beyond: 503.
+        dialogs_per_pair: usize = 8, 1..=1_000;
+    }
+}
+
+settings! {
     /// The bounds of what the gateway keeps and takes. Numbers are for the whole process.
     pub struct Limits in "limits" {
         /// Workers that share the conversations; 0: one for each processor.
@@ -152,6 +182,14 @@ settings! {
         queue_per_pair: usize = 64, 1..=65_536;
         /// All messages that wait so; beyond: resource-constraint.
         queued: usize = 8_192, 1..=1_000_000;
+        /// Live subscription dialogs, both ways together; beyond: 503, or resource-constraint.
+        subscriptions: usize = 200_000, 16..=10_000_000;
+        /// Those of them that one SIP address opened; beyond: 503.
+        subscriptions_per_source: usize = 20_000, 1..=10_000_000;
+        /// Presence authorizations that are remembered; beyond: 503, or resource-constraint.
+        authorizations: usize = 2_000_000, 16..=100_000_000;
+        /// Those of them that one user asked for; beyond: 503, or resource-constraint.
+        authorizations_per_user: usize = 1_000, 1..=1_000_000;
         /// Bytes that wait to be written to one XMPP server or SIP connection; beyond: 503, or the connection is closed.
         write_bytes: usize = 1_048_576, 65_536..=67_108_864;
         /// Messages that one bare address may send in a second; beyond: 503, or resource-constraint. 0: no bound.

@@ -66,7 +66,9 @@ fn the_smallest_file_has_defaults_for_everything_else() {
     assert_eq!(sources, ["127.0.0.0/8", "::1/128"]);
     assert_eq!(c.sip.peers.entries[0].domains, ["example.net"]);
     assert_eq!(c.security.allow_networks, []);
-    assert_eq!(c.store.url, Store::Memory);
+    assert_eq!(c.store.url.to_string(), "redb:verona.redb");
+    assert_eq!((c.sip.contact, c.sip.publish), (ContactHost::Address, false));
+    assert_eq!(c.presence, PresenceConfig::default());
     assert_eq!(c.admin.listen, None);
     assert_eq!((c.log.level.as_str(), c.log.format), ("info", LogFormat::Text));
     assert_eq!(c.limits, Limits::default());
@@ -93,13 +95,14 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         &[
             "v.toml:7:1: warning: sip.outbound_proxy: missing: nothing from XMPP will reach SIP",
             "v.toml:10:17: sip.outbond_proxy = \"sip:127.0.0.1:5080;transport=udp;lr\": unknown key; did you mean \
-             outbound_proxy?; allowed: advertise, domains, listen, outbound_proxy, peer, phone_domain, t1",
+             outbound_proxy?; allowed: advertise, contact, domains, listen, outbound_proxy, peer, phone_domain, \
+             publish, t1",
         ],
     ),
     (
         "[sip]",
         "[tls]\nkey = 1\n[sip]",
-        &["v.toml:7:1: tls: unknown key; allowed: admin, limits, log, message, security, sip, store, xmpp"],
+        &["v.toml:7:1: tls: unknown key; allowed: admin, limits, log, message, presence, security, sip, store, xmpp"],
     ),
     (
         "secret = \"s3cret\"",
@@ -259,7 +262,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
             "v.toml:12:15: limits.retry_after = 5: a whole number is not what belongs here; allowed: a text with a unit, \
              from \"1s\" to \"1h\"",
             "v.toml:13:16: limits.half_message = \"ten\": not a length of time; allowed: a whole number with its unit: \
-             \"500ms\", \"10s\", \"2m\", \"1h\"",
+             \"500ms\", \"10s\", \"2m\", \"1h\", \"7d\"",
             "v.toml:14:10: limits.queued = 170141183460469231731687303715884105727: too large; allowed: a whole number \
              from 1 to 1000000",
         ],
@@ -279,6 +282,27 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
             "v.toml:15:8: message.rich = \"yes\": a text is not what belongs here; allowed: true or false",
             "v.toml:17:19: security.allow_networks[0] = \"::1/129\": the prefix is not a number from 0 to 128; allowed: an \
              address, or a network such as \"192.0.2.0/24\" or \"2001:db8::/32\"",
+        ],
+    ),
+    (
+        "[sip]",
+        "[presence]\nrefresh = \"30s\"\nmin_expires = \"1h\"\nmax_expires = \"60s\"\nkeep = \"2y\"\nprobe_wait = \"1m\"\n\
+         dialogs_per_pair = 0\nrich = 1\nkeeps = \"1d\"\n[limits]\nsubscriptions = 1\nauthorizations_per_user = 0\n[sip]\n\
+         contact = \"name\"\npublish = \"no\"",
+        &[
+            "v.toml:8:11: presence.refresh = \"30s\": too short; allowed: from \"1m\" to \"1d\"",
+            "v.toml:9:15: presence.min_expires = \"1h\": longer than presence.max_expires",
+            "v.toml:11:8: presence.keep = \"2y\": not a length of time; allowed: a whole number with its unit: \"500ms\", \
+             \"10s\", \"2m\", \"1h\", \"7d\"",
+            "v.toml:12:14: presence.probe_wait = \"1m\": too long; allowed: from \"100ms\" to \"20s\"",
+            "v.toml:13:20: presence.dialogs_per_pair = 0: too small; allowed: a whole number from 1 to 1000",
+            "v.toml:14:8: presence.rich = 1: a whole number is not what belongs here; allowed: true or false",
+            "v.toml:15:9: presence.keeps = \"1d\": unknown key; did you mean keep?; allowed: dialogs_per_pair, enabled, keep, \
+             max_expires, min_expires, notify_interval, probe_wait, refresh, rich, watchers_per_contact",
+            "v.toml:17:17: limits.subscriptions = 1: too small; allowed: a whole number from 16 to 10000000",
+            "v.toml:18:27: limits.authorizations_per_user = 0: too small; allowed: a whole number from 1 to 1000000",
+            "v.toml:20:11: sip.contact = \"name\": neither of the two; allowed: \"address\" or \"domain\"",
+            "v.toml:21:11: sip.publish = \"no\": a text is not what belongs here; allowed: true or false",
         ],
     ),
     (
@@ -449,6 +473,18 @@ fn a_secret_may_stand_in_a_file_of_its_own() {
 }
 
 #[test]
+fn a_relative_path_starts_at_the_folder_of_the_file() {
+    let url = |name: &str, text: &str| parse(name, text, none()).unwrap().config.store.url.to_string();
+    let named = |path: &str| format!("{GOOD}[store]\nurl = \"redb:{path}\"\n");
+    assert_eq!(url("/etc/verona/verona.toml", GOOD), "redb:/etc/verona/verona.redb");
+    assert_eq!(url("/etc/verona/verona.toml", &named("data/v.redb")), "redb:/etc/verona/data/v.redb");
+    assert_eq!(url("/etc/verona/verona.toml", &named("/var/lib/v.redb")), "redb:/var/lib/v.redb");
+    assert_eq!(url("here.toml", &named("v.redb")), "redb:v.redb");
+    let memory = parse("v.toml", &format!("{GOOD}[store]\nurl = \"memory:\"\n"), none()).unwrap().config.store.url;
+    assert_eq!((&memory, memory.to_string().as_str()), (&Store::Memory, "memory:"));
+}
+
+#[test]
 fn peers_stand_for_the_proxy_where_none_are_written() {
     let with = |proxy: &str| good(&GOOD.replace("sip:127.0.0.1:5080", proxy)).sip.peers;
     let addressed = with("sip:192.0.2.7");
@@ -480,6 +516,18 @@ fn a_reload_says_what_changes_and_what_needs_a_restart() {
     assert_eq!(live.live, ["log.level", "message.rich", "sip.outbound_proxy"]);
     assert!(live.applicable());
 
+    let presence = plan(&format!("{GOOD}[presence]\nkeep = \"30d\"\nrich = true\nnotify_interval = \"0s\"\n"));
+    assert_eq!(presence.live, ["presence.keep", "presence.notify_interval", "presence.rich"]);
+    assert!(presence.applicable());
+    let presence = plan(
+        &(GOOD.replace("[sip]", "[sip]\npublish = true\ncontact = \"domain\"")
+            + "[presence]\nenabled = false\n[store]\nurl = \"memory:\"\n[limits]\nsubscriptions = 100\n"),
+    );
+    assert_eq!(
+        presence.restart,
+        ["limits.subscriptions", "presence.enabled", "sip.contact", "sip.publish", "store.url"]
+    );
+
     let restart = plan(
         &(GOOD.replace("s3cret", "new").replace("tcp:127.0.0.1:5060", "tcp:127.0.0.1:5061")
             + "[limits]\nrate_per_sender = 5\nheld = 99\n"),
@@ -501,6 +549,7 @@ fn the_example_file_shows_every_key_with_its_default() {
     let all = limits
         .into_iter()
         .chain(Message::default().keys())
+        .chain(PresenceConfig::default().keys())
         .chain(XmppTimes::default().keys())
         .chain(SipTimes::default().keys());
     for (key, value) in all {
@@ -525,5 +574,9 @@ fn the_example_file_shows_every_key_with_its_default() {
         .collect();
     let full = good(&commented.join("\n"));
     assert_eq!(full.limits, config.limits);
+    assert_eq!(
+        (full.presence, full.sip.contact, full.sip.publish),
+        (config.presence, config.sip.contact, config.sip.publish)
+    );
     assert_eq!((full.message, full.xmpp.times, full.sip.times), (config.message, config.xmpp.times, config.sip.times));
 }

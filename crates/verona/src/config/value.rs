@@ -3,7 +3,7 @@
 use super::mistake::Wrong;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stox::network::Network;
 
@@ -131,8 +131,26 @@ impl fmt::Display for ProxyUri {
 pub enum Store {
     /// Nowhere.
     Memory,
-    /// In one file of the embedded database. A relative path starts at the working directory.
+    /// In one file of the embedded database. A relative path starts at the folder of the configuration.
     Redb(PathBuf),
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Store::Memory => f.write_str("memory:"),
+            Store::Redb(path) => write!(f, "redb:{}", path.display()),
+        }
+    }
+}
+
+/// What the gateway writes into Contact as the host, where later requests of a dialog are sent to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ContactHost {
+    /// The address of its socket, as in Via.
+    Address,
+    /// The XMPP user's domain, as in the RFCs' examples: for a proxy that routes that domain here.
+    Domain,
 }
 
 /// Domains: any, or these.
@@ -325,18 +343,27 @@ pub(crate) fn proxy(text: &str) -> Result<ProxyUri, Wrong> {
     Ok(ProxyUri { host, port, transport: transport.unwrap_or(Transport::Udp), lr, uri })
 }
 
-/// A store's URL.
-pub(crate) fn store(text: &str) -> Result<Store, Wrong> {
+/// A store's URL. A relative path starts at `folder`.
+pub(crate) fn store(text: &str, folder: &Path) -> Result<Store, Wrong> {
     const ALLOWED: &str = "\"memory:\", or \"redb:PATH\" such as \"redb:data/verona.redb\"";
     match text.split_once(':') {
         Some(("memory", "")) => Ok(Store::Memory),
         Some(("redb", "")) => Err(Wrong::new("no path behind redb:", ALLOWED)),
-        Some(("redb", path)) => Ok(Store::Redb(PathBuf::from(path))),
+        Some(("redb", path)) => Ok(Store::Redb(folder.join(path))),
         _ => Err(Wrong::new("not a store", ALLOWED)),
     }
 }
 
-/// A length of time with its unit: `500ms`, `10s`, `2m`, `1h`.
+/// What stands in Contact.
+pub(crate) fn contact(text: &str) -> Result<ContactHost, Wrong> {
+    match text {
+        "address" => Ok(ContactHost::Address),
+        "domain" => Ok(ContactHost::Domain),
+        _ => Err(Wrong::new("neither of the two", "\"address\" or \"domain\"")),
+    }
+}
+
+/// A length of time with its unit: `500ms`, `10s`, `2m`, `1h`, `7d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, Wrong> {
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
@@ -345,13 +372,15 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Wrong> {
         "s" => 1000,
         "m" => 60_000,
         "h" => 3_600_000,
+        "d" => 86_400_000,
         _ => 0,
     };
     match number.parse::<u64>().ok().filter(|_| millis > 0).and_then(|n| n.checked_mul(millis)) {
         Some(millis) => Ok(Duration::from_millis(millis)),
-        None => {
-            Err(Wrong::new("not a length of time", "a whole number with its unit: \"500ms\", \"10s\", \"2m\", \"1h\""))
-        }
+        None => Err(Wrong::new(
+            "not a length of time",
+            "a whole number with its unit: \"500ms\", \"10s\", \"2m\", \"1h\", \"7d\"",
+        )),
     }
 }
 
@@ -359,6 +388,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Wrong> {
 pub(crate) fn show_duration(d: Duration) -> String {
     match d.as_millis() {
         0 => "0s".to_owned(),
+        ms if ms % 86_400_000 == 0 => format!("{}d", ms / 86_400_000),
         ms if ms % 3_600_000 == 0 => format!("{}h", ms / 3_600_000),
         ms if ms % 60_000 == 0 => format!("{}m", ms / 60_000),
         ms if ms % 1000 == 0 => format!("{}s", ms / 1000),

@@ -219,7 +219,7 @@ pub(crate) fn config(server: SocketAddr, sip: SocketAddr, proxy: &str, xmpp_doma
          ping_timeout = \"1s\"\nbarrier_timeout = \"300ms\"\n\
          [sip]\ndomains = [\"{xmpp_domain}\"]\nlisten = [\"udp:{sip}\", \"tcp:{sip}\"]\n\
          outbound_proxy = \"sip:{proxy};lr\"\n\
-         [[sip.peer]]\nsource = \"127.0.0.0/8\"\ndomains = [\"{SIP_DOMAIN}\"]\n{more}"
+         [[sip.peer]]\nsource = \"127.0.0.0/8\"\ndomains = [\"{SIP_DOMAIN}\"]\n[store]\nurl = \"memory:\"\n{more}"
     )
 }
 
