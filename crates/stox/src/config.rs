@@ -3,6 +3,7 @@
 use crate::network::Network;
 use base::Str;
 use sip::agent::Target;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// Everything the gateway needs to know. All domains are prepared by [`xmpp::jid::domain`].
@@ -21,12 +22,51 @@ pub struct Config {
     pub phone_domain: Option<Str>,
     /// How single messages are translated.
     pub message: crate::message::Options,
+    /// How presence is translated.
+    pub presence: crate::presence::Options,
+    /// The bounds of the SIP subscriptions, of one shard.
+    pub subscriptions: sip::subscription::Config,
+    /// Loopback, link-local and private networks that addresses named by a peer (in a Contact, a Record-Route) may lead to. Others of these
+    /// are never sent to: the proxy gets what is for them.
+    pub allow_networks: Vec<Network>,
+    /// Whether our Contact names the XMPP domain, for a proxy that routes it back to the gateway, and not the gateway's own address.
+    pub contact_is_domain: bool,
     /// The bounds of what the mappings keep.
     pub limits: Limits,
     /// The date of [`base::Time::ZERO`], in seconds since 1970: what a person reads as the time of a message. No timer uses it.
     pub epoch: u64,
     /// What the gateway says of itself (XEP-0092, User-Agent).
     pub version: Str,
+}
+
+impl Config {
+    /// Whether requests may be sent to an address that a peer has named (THREATS 46).
+    pub fn may_lead_to(&self, address: IpAddr) -> bool {
+        is_global(address) || self.allow_networks.iter().any(|network| network.contains(address))
+    }
+}
+
+/// Whether an address is one of the open network: none of the ranges that RFC 6890 keeps for hosts, links, sites, groups or nobody.
+fn is_global(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(a) => {
+            let [first, second, third, _] = a.octets();
+            !(a.is_loopback()
+                || a.is_private()
+                || a.is_link_local()
+                || a.is_multicast()
+                || a.is_documentation()
+                || first == 0
+                || first >= 240
+                || first == 100 && second & 0xc0 == 64
+                || first == 192 && second == 0 && third == 0
+                || first == 198 && second & 0xfe == 18)
+        }
+        IpAddr::V6(a) => {
+            let [first, second, ..] = a.segments();
+            first & 0xe000 == 0x2000 && !(first == 0x2001 && (second == 0xdb8 || second < 0x200)) && first != 0x2002
+        }
+    }
 }
 
 /// A place in [`Config::links`].

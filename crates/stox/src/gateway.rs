@@ -6,9 +6,12 @@ use crate::error::Refusal;
 use crate::links::{Links, StanzaToken};
 use crate::mapping::{Incoming, Mapping, Outcome, Side, Stage};
 use crate::message::Messages;
+use crate::presence::Presences;
+use crate::store::{Broken, Key, SaveToken};
 use base::{HashKey, Time, Tokens};
 use sip::agent::{self, Agent, ClientId, Failure, Flow, SendTo, ServerId, Target};
-use sip::{Message, Method, Rejected, Request, Response, Uri};
+use sip::subscription::{self, Subscriptions};
+use sip::{Message, Method, Rejected, Request, Uri};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use xmpp::error::StanzaError;
@@ -35,6 +38,17 @@ pub enum Input {
     Taken(StanzaToken),
     /// The stream ended, or refused to carry more, before the server took a stanza.
     Lost(StanzaToken),
+    /// A record from the store. All of them come before anything else.
+    Restore {
+        /// Its key.
+        key: Vec<u8>,
+        /// Its value.
+        value: Vec<u8>,
+    },
+    /// A record is saved: it survives whatever happens now.
+    Saved(SaveToken),
+    /// A record could not be saved.
+    NotSaved(SaveToken),
 }
 
 /// What the shell is asked to do.
@@ -57,6 +71,16 @@ pub enum Output {
         bytes: Vec<u8>,
         /// Its name.
         token: StanzaToken,
+    },
+    /// Save a record, or forget it where there is no value, and say what became of it: [`Input::Saved`] or [`Input::NotSaved`]. Records of one
+    /// key are saved in the order in which they come.
+    Save {
+        /// The wish's name.
+        token: SaveToken,
+        /// The record's key.
+        key: Vec<u8>,
+        /// The record.
+        value: Option<Vec<u8>>,
     },
     /// Count something.
     Note(Note),
@@ -100,6 +124,8 @@ pub enum Note {
     },
     /// An answer was dropped because a stream was down for too long.
     AnswerDropped,
+    /// A record from the store could not be read. It stays where it is.
+    RecordBroken,
 }
 
 /// The gateway: one shard of it, and all of it in tests.
@@ -107,9 +133,12 @@ pub enum Note {
 pub struct Gateway {
     config: Arc<Config>,
     sip: Agent,
+    subscriptions: Subscriptions,
     links: Links,
     tokens: Tokens,
     messages: Messages,
+    presences: Presences,
+    next_save: SaveToken,
     addresses: address::Options,
     out: VecDeque<Output>,
     now: Time,
@@ -118,21 +147,34 @@ pub struct Gateway {
 
 impl Gateway {
     /// A gateway. `shard` names it in what it mints; `tokens` is its own source.
-    pub fn new(config: Arc<Config>, sip: agent::Config, mut tokens: Tokens) -> Gateway {
+    pub fn new(config: Arc<Config>, mut sip: agent::Config, mut tokens: Tokens) -> Gateway {
         let shard = sip.shard;
         let key = HashKey::new(tokens.u64(), tokens.u64());
         // A gateway that takes another one's place must not take that one's outcomes for its own.
         let first_token = u64::from(shard) << 56 | key.fingerprint(&[b"stanza tokens"]).bits() as u64 >> 9;
         let links = Links::new(&config, key, first_token);
         let messages = Messages::new(&config, key);
+        let presences = Presences::new(&config, key);
+        let mut bounds = config.subscriptions.clone();
+        // What belongs to no dialog of ours is refused here, as only the gateway knows them all.
+        sip.dialogs = true;
+        if config.presence.enabled {
+            bounds.packages.push(crate::presence::PACKAGE);
+            sip.surfaced.retain(|method| *method != Method::Subscribe);
+            sip.allow.extend([Method::Subscribe, Method::Notify]);
+        }
+        let subscriptions = Subscriptions::new(bounds, &mut tokens);
         let sip = Agent::new(sip, tokens.fork());
         let addresses = address_options(&config);
         Gateway {
             config,
             sip,
+            subscriptions,
             links,
             tokens,
             messages,
+            presences,
+            next_save: first_token,
             addresses,
             out: VecDeque::new(),
             now: Time::ZERO,
@@ -148,8 +190,9 @@ impl Gateway {
     /// Takes a new configuration. What is under way goes on as it began. The streams must be the same as before: a change of
     /// [`Config::links`] needs a new gateway.
     pub fn reconfigure(&mut self, config: Arc<Config>) {
-        self.messages.reconfigure(&config);
+        self.each(|mapping, _| mapping.reconfigure(&config));
         self.sip.set_retry_after(config.limits.retry_after);
+        self.subscriptions.set_retry_after(config.limits.retry_after);
         self.addresses = address_options(&config);
         self.config = config;
     }
@@ -163,7 +206,7 @@ impl Gateway {
     /// wait any longer.
     pub fn abandon(&mut self, now: Time) {
         self.now = now;
-        self.act(Messages::abandon);
+        self.each(|mapping, stage| mapping.abandon(stage));
         self.settle();
     }
 
@@ -176,18 +219,24 @@ impl Gateway {
             Input::SipSendFailed(id) => self.sip.send_failed(now, id),
             Input::SipConnectionLost(target) => self.sip.connection_failed(now, target),
             Input::Stanza(link, stanza) => self.stanza(link, stanza),
-            Input::LinkUp(link) => self.links.up(link, &mut self.out),
+            Input::LinkUp(link) => {
+                self.links.up(link, &mut self.out);
+                self.each(|mapping, stage| mapping.link_up(stage, link));
+            }
             Input::LinkDown(link) => self.links.down(link),
             Input::Taken(token) => {
                 if self.links.taken(token, &mut self.out) {
-                    self.act(|messages, stage| messages.stanza_outcome(stage, token, true));
+                    self.stanza_outcome(token, true);
                 }
             }
             Input::Lost(token) => {
                 if self.links.lost(now, token, &mut self.out) {
-                    self.act(|messages, stage| messages.stanza_outcome(stage, token, false));
+                    self.stanza_outcome(token, false);
                 }
             }
+            Input::Restore { key, value } => self.restore(&key, &value),
+            Input::Saved(token) => self.saved(token, true),
+            Input::NotSaved(token) => self.saved(token, false),
         }
         self.settle();
     }
@@ -197,7 +246,8 @@ impl Gateway {
         self.now = now;
         self.sip.timeout(now);
         self.links.timeout(now, &mut self.out);
-        self.act(Mapping::timeout);
+        self.stage().0.events(Subscriptions::timeout);
+        self.each(|mapping, stage| mapping.timeout(stage));
         self.settle();
     }
 
@@ -208,12 +258,29 @@ impl Gateway {
 
     /// When [`Gateway::timeout`] wants to be called.
     pub fn deadline(&self) -> Option<Time> {
-        [self.sip.deadline(), self.links.deadline(), self.messages.deadline()].into_iter().flatten().min()
+        let deadlines = [
+            self.sip.deadline(),
+            self.links.deadline(),
+            self.subscriptions.deadline(),
+            self.messages.deadline(),
+            self.presences.deadline(),
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// The SIP side's counts, for metrics.
     pub fn sip_counts(&self) -> agent::Counts {
         self.sip.counts()
+    }
+
+    /// The subscriptions' counts, for metrics.
+    pub fn subscription_counts(&self) -> subscription::Counts {
+        self.subscriptions.counts()
+    }
+
+    /// The presence authorizations in both directions, for metrics.
+    pub fn authorizations(&self) -> usize {
+        self.presences.authorizations()
     }
 
     /// The messages under way in both directions, for metrics and for an orderly end.
@@ -226,58 +293,163 @@ impl Gateway {
         self.messages.under_way_to_sip()
     }
 
-    /// Brings what the SIP agent has to say to whom it concerns, until nobody has anything left to say.
+    /// Brings what the SIP agent and the subscriptions have to say to whom it concerns, until nobody has anything left to say.
     fn settle(&mut self) {
-        while let Some(output) = self.sip.poll() {
-            match output {
-                agent::Output::Send { to, bytes, client } => self.out.push_back(Output::Sip { to, bytes, client }),
-                agent::Output::Request { id, request, flow } => self.request(id, request, flow),
-                agent::Output::Response { id, response } => self.response(id, response),
-                agent::Output::Failed { id, why } => {
+        loop {
+            if let Some(output) = self.sip.poll() {
+                self.sip_says(output);
+            } else if let Some(event) = self.subscriptions.poll() {
+                let mut event = Some(event);
+                self.each(|mapping, stage| event = event.take().and_then(|event| mapping.event(stage, event)));
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn sip_says(&mut self, output: agent::Output) {
+        match output {
+            agent::Output::Send { to, bytes, client } => self.out.push_back(Output::Sip { to, bytes, client }),
+            agent::Output::Request { id, request, flow } => self.request(id, request, flow),
+            agent::Output::Response { id, response } if response.code >= 200 => {
+                if !self.stage().0.events(|events, ground| events.response(ground, id, &response)) {
+                    self.outcome(id, Outcome::Response(response));
+                }
+            }
+            agent::Output::Failed { id, why } => {
+                if !self.stage().0.events(|events, ground| events.failed(ground, id, why)) {
                     let refusal = match why {
                         Failure::Timeout => Refusal::SipTimeout,
                         Failure::Transport => Refusal::SipTransport,
                     };
-                    self.act(|messages, stage| messages.outcome(stage, id, Outcome::Failed(refusal)));
+                    self.outcome(id, Outcome::Failed(refusal));
                 }
-                // A held request is let go before its sender gives up, and INVITEs are never accepted yet.
-                agent::Output::Cancelled { .. } | agent::Output::Ack { .. } => {}
             }
+            // A held message is let go before its sender gives up.
+            agent::Output::Cancelled { id } => drop(self.subscriptions.cancelled(id)),
+            // Nobody waits for a provisional response, and INVITEs are never accepted yet.
+            agent::Output::Response { .. } | agent::Output::Ack { .. } => {}
         }
     }
 
-    fn response(&mut self, id: ClientId, response: Response) {
-        if response.code >= 200 {
-            self.act(|messages, stage| messages.outcome(stage, id, Outcome::Response(response)));
+    fn outcome(&mut self, id: ClientId, outcome: Outcome) {
+        let mut outcome = Some(outcome);
+        self.each(|mapping, stage| outcome = outcome.take().and_then(|outcome| mapping.outcome(stage, id, outcome)));
+    }
+
+    fn stanza_outcome(&mut self, token: StanzaToken, taken: bool) {
+        self.any(|mapping, stage| mapping.stanza_outcome(stage, token, taken));
+    }
+
+    fn saved(&mut self, token: SaveToken, saved: bool) {
+        self.any(|mapping, stage| mapping.saved(stage, token, saved));
+    }
+
+    fn restore(&mut self, key: &[u8], value: &[u8]) {
+        let restored = Key::parse(key).and_then(|key| {
+            let mut restored = None;
+            self.any(|mapping, stage| {
+                restored = mapping.restore(stage, &key, value);
+                restored.is_some()
+            });
+            restored.unwrap_or(Err(Broken::Key))
+        });
+        if restored.is_err() {
+            self.out.push_back(Output::Note(Note::RecordBroken));
         }
     }
 
-    /// Lets the mapping act. With one mapping, this is where the list is.
-    fn act<R>(&mut self, f: impl FnOnce(&mut Messages, &mut Stage<'_>) -> R) -> R {
-        let mut stage = Stage {
+    /// What a mapping acts with, and the list of the mappings.
+    fn stage(&mut self) -> (Stage<'_>, [&mut dyn Mapping; 2]) {
+        let stage = Stage {
             now: self.now,
             config: &self.config,
             sip: &mut self.sip,
+            subscriptions: &mut self.subscriptions,
             links: &mut self.links,
             tokens: &mut self.tokens,
             out: &mut self.out,
+            next_save: &mut self.next_save,
         };
-        f(&mut self.messages, &mut stage)
+        (stage, [&mut self.messages, &mut self.presences])
+    }
+
+    /// Lets each mapping act.
+    fn each(&mut self, mut act: impl FnMut(&mut dyn Mapping, &mut Stage<'_>)) {
+        let (mut stage, mappings) = self.stage();
+        mappings.into_iter().for_each(|mapping| act(mapping, &mut stage));
+    }
+
+    /// Lets the mappings act until one says that it was concerned; whether one did.
+    fn any(&mut self, mut act: impl FnMut(&mut dyn Mapping, &mut Stage<'_>) -> bool) -> bool {
+        let (mut stage, mappings) = self.stage();
+        mappings.into_iter().any(|mapping| act(mapping, &mut stage))
     }
 
     /// A request that the SIP agent found in order.
     fn request(&mut self, id: ServerId, request: Request, flow: Flow) {
-        if !self.messages.claims_request(&request) {
+        let subscribes = self.presences.claims_request(&request);
+        if request.headers.to_tag().is_some() || request.method == Method::Notify && subscribes {
+            return self.request_in_dialog(id, request, flow, subscribes);
+        }
+        let message = self.messages.claims_request(&request);
+        if !message && !subscribes {
             return self.unclaimed_request(id, &request);
         }
-        self.out.push_back(Output::Note(Note::Received { from: Side::Sip }));
+        if message {
+            self.out.push_back(Output::Note(Note::Received { from: Side::Sip }));
+        }
         match self.accepting().and_then(|()| self.check_request(&request, flow)) {
             Ok((from, to, link)) => {
-                let incoming = Incoming { id, request, from, to, link };
-                self.act(|messages, stage| messages.request(stage, incoming));
+                let incoming = Incoming { id, request, flow, from, to, link };
+                let mut incoming = Some(incoming);
+                self.any(|mapping, stage| match incoming.take() {
+                    Some(claimed) if mapping.claims_request(&claimed.request) => {
+                        mapping.request(stage, claimed);
+                        true
+                    }
+                    other => {
+                        incoming = other;
+                        false
+                    }
+                });
             }
-            Err(refusal) => self.act(|_, stage| stage.refuse_request(id, &refusal)),
+            Err(refusal) => self.refuse_request(id, &refusal, message),
         }
+    }
+
+    /// A request within a dialog, as far as its sender knows. Subscriptions are all the dialogs there are.
+    fn request_in_dialog(&mut self, id: ServerId, request: Request, flow: Flow, subscribes: bool) {
+        if !subscribes {
+            return self.refuse_request(id, &Refusal::NoDialog, false);
+        }
+        match self.check_peer(&request, flow) {
+            Err(refusal) => return self.refuse_request(id, &refusal, false),
+            // Whoever has seen a dialog of somebody else's must not get into it (THREATS 43).
+            Ok((from, _)) if !self.is_party(&request, &from) => {
+                return self.refuse_request(id, &Refusal::NoDialog, false);
+            }
+            Ok(_) => {}
+        }
+        let (mut stage, _) = self.stage();
+        let contact = stage.contact(&request.uri, flow.transport);
+        stage.events(|events, ground| events.request(ground, id, request, flow, &contact));
+    }
+
+    /// Whether `from` is the other side of the dialog that the request names. What is in no dialog is the engine's to refuse.
+    fn is_party(&self, request: &Request, from: &xmpp::jid::Jid) -> bool {
+        let Some(dialog) = self.subscriptions.find(request).and_then(|id| self.subscriptions.dialog(id)) else {
+            return true;
+        };
+        let remote = sip::NameAddr::parse(&dialog.remote_uri).ok();
+        let remote = remote.and_then(|remote| address::to_jid(&remote.uri, &self.addresses).ok());
+        remote.is_some_and(|remote| remote.same_bare(from))
+    }
+
+    fn refuse_request(&mut self, id: ServerId, refusal: &Refusal, message: bool) {
+        let (mut stage, _) = self.stage();
+        stage.note_refused(refusal, Side::Sip, message);
+        stage.sip.respond(stage.now, id, refusal.response());
     }
 
     /// What is no mapping's business: OPTIONS is answered truthfully, all else is refused by name.
@@ -285,7 +457,15 @@ impl Gateway {
         match request.method {
             Method::Options => {
                 // RFC 3261 §11: an answer about a user is the answer an INVITE would get; about the gateway it is its own.
-                let answer = self.sip.options_answer(request, crate::message::ACCEPT);
+                let accept = if self.config.presence.enabled {
+                    format!("{}, {}", crate::message::ACCEPT, crate::presence::ACCEPT)
+                } else {
+                    crate::message::ACCEPT.to_owned()
+                };
+                let mut answer = self.sip.options_answer(request, &accept);
+                if self.config.presence.enabled {
+                    answer.headers.push(sip::Name::AllowEvents, crate::presence::PACKAGE);
+                }
                 self.sip.respond(self.now, id, answer);
             }
             _ => {
@@ -293,10 +473,7 @@ impl Gateway {
                     Method::Subscribe | Method::Publish => Refusal::BadEvent,
                     _ => Refusal::MethodNotAllowed { allow: self.sip.allow() },
                 };
-                self.act(|_, stage| {
-                    stage.note_refused(&refusal, Side::Sip, false);
-                    stage.sip.respond(stage.now, id, refusal.response());
-                });
+                self.refuse_request(id, &refusal, false);
             }
         }
     }
@@ -315,16 +492,7 @@ impl Gateway {
         if [&request.uri, &to_header.uri].into_iter().any(is_sips) {
             return Err(Refusal::SipsNotAllowed);
         }
-        let from_header = request.headers.from().map_err(|_| Refusal::BadRequest("Bad From"))?;
-        let from = address::to_jid(&from_header.uri, &self.addresses).map_err(Refusal::Sender)?;
-        if self.config.xmpp_domains.iter().any(|d| d == from.domain()) {
-            return Err(Refusal::SpoofedDomain);
-        }
-        let source = flow.remote.ip();
-        let allowed =
-            self.config.peers.iter().any(|p| p.source.contains(source) && p.domains.iter().any(|d| d == from.domain()));
-        let link = self.config.links.iter().position(|l| l.domain == from.domain());
-        let (true, Some(link)) = (allowed, link) else { return Err(Refusal::SenderNotAllowed) };
+        let (from, link) = self.check_peer(request, flow)?;
         if from.local().is_none() {
             return Err(Refusal::SenderNotAllowed);
         }
@@ -341,6 +509,23 @@ impl Gateway {
         Ok((from, to, link))
     }
 
+    /// Whether whoever sent this may speak for its From.
+    fn check_peer(&self, request: &Request, flow: Flow) -> Result<(xmpp::jid::Jid, LinkId), Refusal> {
+        let from_header = request.headers.from().map_err(|_| Refusal::BadRequest("Bad From"))?;
+        let from = address::to_jid(&from_header.uri, &self.addresses).map_err(Refusal::Sender)?;
+        if self.config.xmpp_domains.iter().any(|d| d == from.domain()) {
+            return Err(Refusal::SpoofedDomain);
+        }
+        let source = flow.remote.ip();
+        let allowed =
+            self.config.peers.iter().any(|p| p.source.contains(source) && p.domains.iter().any(|d| d == from.domain()));
+        let link = self.config.links.iter().position(|l| l.domain == from.domain());
+        match (allowed, link) {
+            (true, Some(link)) => Ok((from, link)),
+            (false, _) | (_, None) => Err(Refusal::SenderNotAllowed),
+        }
+    }
+
     /// A stanza from a component stream, whose server vouches for its `from`.
     fn stanza(&mut self, link: LinkId, stanza: Stanza) {
         if stanza.is_error() {
@@ -355,7 +540,7 @@ impl Gateway {
             self.out.push_back(Output::Note(Note::Received { from: Side::Xmpp }));
         }
         if let Err(refusal) = self.check_stanza(link, &stanza) {
-            return self.act(|_, stage| stage.refuse_stanza(link, &stanza, &refusal));
+            return self.refuse_stanza(link, &stanza, &refusal);
         }
         if stanza.kind == Kind::Iq {
             let identity =
@@ -365,31 +550,44 @@ impl Gateway {
             }
             return;
         }
-        if let Err(refusal) = self.accepting() {
-            return self.act(|_, stage| stage.refuse_stanza(link, &stanza, &refusal));
+        // Presence goes on to the end: nobody waits for an answer to it.
+        if let (Kind::Message, Err(refusal)) = (stanza.kind, self.accepting()) {
+            return self.refuse_stanza(link, &stanza, &refusal);
         }
-        if self.messages.claims_stanza(&stanza) {
-            self.act(|messages, stage| messages.stanza(stage, link, stanza));
-        } else {
+        let mut unclaimed = Some(stanza);
+        self.any(|mapping, stage| match unclaimed.take() {
+            Some(stanza) if mapping.claims_stanza(&stanza) => {
+                mapping.stanza(stage, link, stanza);
+                true
+            }
+            other => {
+                unclaimed = other;
+                false
+            }
+        });
+        if let Some(stanza) = unclaimed {
             self.unclaimed_stanza(link, &stanza);
         }
     }
 
+    fn refuse_stanza(&mut self, link: LinkId, stanza: &Stanza, refusal: &Refusal) {
+        // RFC 6121 §4: of presence only a request waits for an answer; what is told may not be answered with errors.
+        if stanza.kind == Kind::Presence && stanza.type_.as_deref() != Some("subscribe") {
+            return self.out.push_back(Output::Note(Note::Ignored { why: "presence" }));
+        }
+        self.stage().0.refuse_stanza(link, stanza, refusal);
+    }
+
     fn error_stanza(&mut self, stanza: &Stanza) {
         let Some(error) = StanzaError::from_stanza(stanza) else { return };
-        if !self.act(|messages, stage| messages.error(stage, stanza, &error)) {
+        if !self.any(|mapping, stage| mapping.error(stage, stanza, &error)) {
             self.out.push_back(Output::Note(Note::Ignored { why: "error to nothing of ours" }));
         }
     }
 
-    /// Presence has no mapping: a subscription is refused, all else means nothing to anybody here (RFC 6121 §3.1.3, §4).
+    /// Presence where it is not translated: a subscription is refused, all else means nothing to anybody here (RFC 6121 §3.1.3, §4).
     fn unclaimed_stanza(&mut self, link: LinkId, stanza: &Stanza) {
-        let refusable = stanza.kind == Kind::Message || stanza.type_.as_deref() == Some("subscribe");
-        if refusable {
-            self.act(|_, stage| stage.refuse_stanza(link, stanza, &Refusal::NotSupported));
-        } else {
-            self.out.push_back(Output::Note(Note::Ignored { why: "presence" }));
-        }
+        self.refuse_stanza(link, stanza, &Refusal::NotSupported);
     }
 
     fn check_stanza(&self, link: LinkId, stanza: &Stanza) -> Result<(), Refusal> {

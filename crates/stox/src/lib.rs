@@ -9,4 +9,6 @@ pub mod links;
 pub mod mapping;
 pub mod message;
 pub mod network;
+pub mod presence;
 pub mod route;
+pub mod store;

@@ -4,10 +4,14 @@ use crate::config::{Config, LinkId};
 use crate::error::Refusal;
 use crate::gateway::{Note, Output};
 use crate::links::{Links, StanzaToken};
-use base::{Time, Tokens};
-use sip::agent::{Agent, ClientId, ServerId};
-use sip::{Request, Response};
+use crate::store::{Broken, Key, SaveToken};
+use base::{Str, Time, Tokens};
+use sip::agent::{Agent, ClientId, Flow, ServerId, Target, Transport};
+use sip::subscription::{self, Ground, NextHop, Subscriptions, UsageId};
+use sip::uri::Host;
+use sip::{Request, Response, Uri};
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use xmpp::error::StanzaError;
 use xmpp::jid::Jid;
 use xmpp::stanza::{Kind, Stanza};
@@ -19,6 +23,8 @@ pub struct Incoming {
     pub id: ServerId,
     /// The request.
     pub request: Request,
+    /// The way that it came.
+    pub flow: Flow,
     /// The sender as the XMPP side sees it.
     pub from: Jid,
     /// The recipient.
@@ -36,7 +42,10 @@ pub trait Mapping {
     /// Whether this stanza does.
     fn claims_stanza(&self, stanza: &Stanza) -> bool;
 
-    /// A request that was claimed.
+    /// Takes a new configuration. What is under way goes on as it began.
+    fn reconfigure(&mut self, config: &Config);
+
+    /// A request that was claimed, from outside of any dialog.
     fn request(&mut self, stage: &mut Stage<'_>, incoming: Incoming);
 
     /// A stanza that was claimed, and that came by `link`.
@@ -46,10 +55,31 @@ pub trait Mapping {
     fn error(&mut self, stage: &mut Stage<'_>, stanza: &Stanza, error: &StanzaError) -> bool;
 
     /// A final response to a request of this mapping, or why there was none.
-    fn outcome(&mut self, stage: &mut Stage<'_>, id: ClientId, outcome: Outcome) -> bool;
+    fn outcome(&mut self, stage: &mut Stage<'_>, id: ClientId, outcome: Outcome) -> Option<Outcome>;
 
     /// The XMPP server took a stanza, or (`taken` false) the stream ended before.
-    fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool);
+    fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool;
+
+    /// Something happened to a subscription. What is of another package comes back.
+    fn event(&mut self, _: &mut Stage<'_>, event: subscription::Event) -> Option<subscription::Event> {
+        Some(event)
+    }
+
+    /// A record was saved, or (`saved` false) could not be.
+    fn saved(&mut self, _: &mut Stage<'_>, _: SaveToken, _saved: bool) -> bool {
+        false
+    }
+
+    /// A record of this mapping from the store, before anything else happens. `None`: it is another's.
+    fn restore(&mut self, _: &mut Stage<'_>, _: &Key, _value: &[u8]) -> Option<Result<(), Broken>> {
+        None
+    }
+
+    /// Gives up what is under way and tells each sender.
+    fn abandon(&mut self, _: &mut Stage<'_>) {}
+
+    /// A component stream is up.
+    fn link_up(&mut self, _: &mut Stage<'_>, _: LinkId) {}
 
     /// Something may be due.
     fn timeout(&mut self, stage: &mut Stage<'_>);
@@ -76,11 +106,44 @@ pub struct Stage<'a> {
     pub config: &'a Config,
     /// The SIP side.
     pub sip: &'a mut Agent,
+    /// Its subscriptions: [`Stage::events`] acts on them.
+    pub subscriptions: &'a mut Subscriptions,
     /// The XMPP side.
     pub(crate) links: &'a mut Links,
     /// Unguessable tokens.
     pub tokens: &'a mut Tokens,
     pub(crate) out: &'a mut VecDeque<Output>,
+    pub(crate) next_save: &'a mut SaveToken,
+}
+
+/// The way of requests within a dialog: RFC 3261 §12.2.1.1 by the addresses that the peer has named, as far as the operator lets it.
+#[derive(Debug)]
+struct Hops<'a>(&'a Config);
+
+impl NextHop for Hops<'_> {
+    fn next_hop(&self, route_set: &[Str], remote_target: &Uri) -> Option<Target> {
+        let named = match route_set.first() {
+            Some(route) => sip::header::NameAddr::parse_bracketed(route).ok().and_then(|route| target(&route.uri)),
+            None => target(remote_target),
+        };
+        // A name, or an address where the gateway may not be led to: the proxy knows the way.
+        let allowed = named.filter(|target| self.0.may_lead_to(target.remote.ip()));
+        allowed.or(self.0.proxy.as_ref().map(|proxy| proxy.target))
+    }
+}
+
+/// The address that a URI names without the help of the DNS.
+fn target(uri: &Uri) -> Option<Target> {
+    let uri = uri.sip().filter(|uri| !uri.secure)?;
+    let host = uri.params.get("maddr").and_then(|maddr| Host::parse(maddr).ok()).unwrap_or_else(|| uri.host.clone());
+    let transport = match uri.params.get("transport") {
+        None => Transport::Udp,
+        Some(t) if t.eq_ignore_ascii_case("udp") => Transport::Udp,
+        Some(t) if t.eq_ignore_ascii_case("tcp") => Transport::Tcp,
+        Some(_) => return None,
+    };
+    let port = uri.port.unwrap_or(transport.default_port());
+    Some(Target { transport, remote: SocketAddr::new(host.ip()?, port) })
 }
 
 impl Stage<'_> {
@@ -88,6 +151,52 @@ impl Stage<'_> {
     pub fn wall(&self) -> Option<bodies::Timestamp> {
         let seconds = self.config.epoch.checked_add(self.now.since(Time::ZERO).as_secs())?;
         bodies::Timestamp::from_unix(i64::try_from(seconds).ok()?)
+    }
+
+    /// Acts on the subscriptions.
+    pub fn events<R>(&mut self, act: impl FnOnce(&mut Subscriptions, &mut Ground<'_>) -> R) -> R {
+        let hops = Hops(self.config);
+        let mut ground = Ground { now: self.now, agent: self.sip, hops: &hops, tokens: self.tokens };
+        act(self.subscriptions, &mut ground)
+    }
+
+    /// Refuses a SUBSCRIBE.
+    pub fn refuse_watch(&mut self, id: UsageId, server: ServerId, refusal: &Refusal) {
+        self.note_refused(refusal, Side::Sip, false);
+        self.events(|events, ground| events.refuse(ground, id, server, refusal.response()));
+    }
+
+    /// Asks for a record to be saved, or forgotten where there is no value; [`Mapping::saved`] says what became of it.
+    pub fn save(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> SaveToken {
+        let token = *self.next_save;
+        *self.next_save += 1;
+        self.out.push_back(Output::Save { token, key, value });
+        token
+    }
+
+    /// The stream that speaks for a SIP domain.
+    pub fn link_of(&self, domain: &str) -> Option<LinkId> {
+        self.config.links.iter().position(|link| link.domain == domain)
+    }
+
+    /// Our Contact in a dialog of the user that `uri` is about (RFC 3261 §8.1.1.8): requests within the dialog come to it. It keeps the user,
+    /// by which they find their shard.
+    pub fn contact(&self, uri: &Uri, transport: Transport) -> Uri {
+        let Some(user) = uri.sip() else { return uri.clone() };
+        let mut contact = user.clone();
+        if let (false, Some((host, port))) = (self.config.contact_is_domain, self.sip.sent_by(transport)) {
+            (contact.host, contact.port) = (host.clone(), port);
+        }
+        contact.params.remove("transport");
+        if transport == Transport::Tcp {
+            contact.params.set("transport", Some(b"tcp"));
+        }
+        contact.into()
+    }
+
+    /// Sends presence. Where the stream is down or ends, it is dropped: when the stream is back, everybody is told what is true then.
+    pub fn tell(&mut self, link: LinkId, stanza: &Stanza) {
+        self.links.tell(link, stanza, self.out);
     }
 
     /// Sends a stanza whose outcome comes back as [`Mapping::stanza_outcome`]; `None` if the stream is down.

@@ -7,10 +7,11 @@
 //! under way, and an error must find the shard that waits for it.
 
 use crate::address;
+use crate::store::Key;
 use base::{HashKey, Str};
 use sip::{Message, Request, Response, Uri};
 use xmpp::jid::Jid;
-use xmpp::stanza::Stanza;
+use xmpp::stanza::{Kind, Stanza};
 
 /// How many shards there are, and the key that spreads the pairs over them. The key must be the same in all processes that
 /// share the work.
@@ -43,11 +44,24 @@ impl Router {
         }
     }
 
-    /// The shard of a stanza.
-    pub fn stanza(&self, stanza: &Stanza) -> usize {
+    /// The shard of a stanza; `None` for what concerns all of them: what a server says about a user to the gateway itself, which any of them
+    /// may have asked.
+    pub fn stanza(&self, stanza: &Stanza) -> Option<usize> {
         match (&stanza.from, &stanza.to) {
-            (Some(a), Some(b)) if self.shards > 1 => self.pair(a, b),
-            _ => 0,
+            (Some(a), Some(b)) if self.shards > 1 => {
+                let asks = matches!(stanza.type_.as_deref(), Some("subscribe" | "unsubscribe" | "probe"));
+                let for_all = stanza.kind == Kind::Presence && b.local().is_none() && !asks;
+                (!for_all).then(|| self.pair(a, b))
+            }
+            _ => Some(0),
+        }
+    }
+
+    /// The shard of a record.
+    pub fn record(&self, key: &[u8]) -> usize {
+        match Key::parse(key) {
+            Ok(key) if self.shards > 1 => self.pair(&key.sip, &key.xmpp),
+            Ok(_) | Err(_) => 0,
         }
     }
 
@@ -95,7 +109,7 @@ mod tests {
                 error.from = Some(Jid::parse("juliet@example.com/balcony").unwrap());
                 error.to = Some(Jid::parse(&jid).unwrap());
                 let shard = router.sip(&Message::Request(request));
-                assert_eq!(shard, router.stanza(&error), "{from}");
+                assert_eq!(Some(shard), router.stanza(&error), "{from}");
                 used.insert(shard);
             }
         }

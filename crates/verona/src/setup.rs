@@ -67,6 +67,10 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             chat_states: config.message.chat_states,
             ..stox::message::Options::default()
         },
+        presence: stox::presence::Options::default(),
+        subscriptions: sip::subscription::Config::default(),
+        allow_networks: config.security.allow_networks.clone(),
+        contact_is_domain: false,
         limits: gateway::Limits {
             held: share(limits.held),
             held_for: limits.held_for,

@@ -213,6 +213,7 @@ impl Shard {
                         self.gateway.handle(self.clock.now(), Input::Lost(token));
                     }
                 }
+                Output::Save { token, .. } => self.gateway.handle(self.clock.now(), Input::Saved(token)),
                 Output::Note(note) => note_to(&self.maker.meters, note),
             }
         }
@@ -241,6 +242,7 @@ fn note_to(meters: &Meters, note: Note) {
         Note::Refused { refusal, towards: sender, message } => meters.refused(away_from(sender), refusal, message),
         Note::Ignored { why } => meters.ignored(why),
         Note::AnswerDropped => meters.answer_dropped(),
+        Note::RecordBroken => meters.ignored("a record that cannot be read"),
     }
 }
 

@@ -40,7 +40,13 @@ pub(crate) fn input(input: &Input) {
         ),
         Input::SipSendFailed(_) => tracing::debug!("a SIP request could not be sent"),
         Input::SipConnectionLost(target) => tracing::debug!(remote = %target.remote, "a SIP connection of ours ended"),
-        Input::LinkUp(_) | Input::LinkDown(_) | Input::Taken(_) | Input::Lost(_) => {}
+        Input::NotSaved(_) => tracing::debug!("a record could not be saved"),
+        Input::LinkUp(_)
+        | Input::LinkDown(_)
+        | Input::Taken(_)
+        | Input::Lost(_)
+        | Input::Restore { .. }
+        | Input::Saved(_) => {}
     }
 }
 
@@ -56,6 +62,7 @@ pub(crate) fn output(output: &Output) {
             let tag = bytes.split(|b| *b == b'>').next().unwrap_or_default();
             tracing::debug!(link, tag = %String::from_utf8_lossy(tag), "stanza goes");
         }
+        Output::Save { value, .. } => tracing::debug!(bytes = value.as_ref().map_or(0, Vec::len), "record goes"),
         Output::Note(note) => tracing::debug!(?note, "gateway"),
     }
 }

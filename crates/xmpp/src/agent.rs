@@ -71,6 +71,11 @@ pub fn caps(identity: &Identity<'_>) -> Caps {
     Caps::of(&gateway_info(), &caps_node(identity))
 }
 
+/// What can be done with any SIP user, in short, for its presence.
+pub fn user_caps(identity: &Identity<'_>) -> Caps {
+    Caps::of(&user_info(), &caps_node(identity))
+}
+
 fn get(identity: &Identity<'_>, asked: Asked, payload: &Element) -> Result<Option<Element>, Condition> {
     let info = match asked {
         Asked::Gateway => gateway_info(),
@@ -81,7 +86,10 @@ fn get(identity: &Identity<'_>, asked: Asked, payload: &Element) -> Result<Optio
         // XEP-0115 §6.2: the node of our caps is asked for what stands behind it.
         let known = match &query.node {
             None => true,
-            Some(node) => asked == Asked::Gateway && *node == caps(identity).disco_node(),
+            Some(node) => {
+                let caps = if asked == Asked::Gateway { caps(identity) } else { user_caps(identity) };
+                *node == caps.disco_node()
+            }
         };
         return if known {
             Ok(Some(Info { node: query.node, ..info }.to_element()))

@@ -51,13 +51,14 @@ fn there_and_back(jid: &Jid, options: &Options, must: bool) {
     }
 }
 
-/// The gateway; the first byte says from which side the rest comes, as a datagram or as stanzas.
+/// The gateway without presence; the first byte says from which side the rest comes, as a datagram or as stanzas.
 ///
 /// A SIP request has at most one final answer, and exactly one with the stanza taken; at most one stanza comes of it, from whom the SIP
 /// sender is, well-formed. Stanzas that come make requests that can be read, or errors, never an error for an error.
 pub fn gateway(data: &[u8]) {
     let (side, rest) = split(data);
-    let settings = Settings::default();
+    let mut settings = Settings::default();
+    settings.config.presence.enabled = false;
     let mut gateway = settings.gateway(1);
     for link in 0..settings.config.links.len() {
         gateway.handle(Time::ZERO, Input::LinkUp(link));
@@ -115,6 +116,7 @@ fn from_sip(gateway: &mut stox::gateway::Gateway, input: Input, settings: &Setti
                     assert!(settings.config.xmpp_domains.iter().any(|d| d == to.domain()), "to {to}");
                     stanzas.push(token);
                 }
+                Output::Save { .. } => unreachable!("messages are not saved"),
                 Output::Note(_) => {}
             }
         }
@@ -149,6 +151,7 @@ fn from_xmpp(gateway: &mut stox::gateway::Gateway, stanza: Stanza) {
                 read_stanza(&bytes);
                 answers += 1;
             }
+            Output::Save { .. } => unreachable!("messages are not saved"),
             Output::Note(_) => {}
         }
     }

@@ -12,11 +12,13 @@
 //! | `ACTOR takes` | the XMPP server proves to have processed all stanzas so far |
 //! | `silence` | nothing is there for anybody |
 //! | `wait 31s` | time goes by, from deadline to deadline |
+//! | `wait at most 31s` | time goes by until somebody gets something |
 //! | `link down`, `link up` | the component streams end and come back |
+//! | `restart` | the gateway is killed, and starts anew with what it has saved |
 //! | `set KEY VALUE` | a setting of the gateway, see [`Settings::set`] |
 //!
 //! A block is indented by four spaces: XML if it begins with `<`, else SIP. In what an actor gets, `$name` captures or repeats and `*`
-//! stands for anything (in a body only alone); `!Subject:` and `<absent name='subject'/>` forbid. `sends escaped` and `gets escaped`
+//! stands for anything (in a body only alone, but in an XML document, of which more may be there, like in a stanza); `!Subject:` and `<absent name='subject'/>` forbid. `sends escaped` and `gets escaped`
 //! read `\r`, `\n` and `\xHH` in a SIP body. `anyone gets` takes the oldest message of that protocol, whoever it is for.
 //!
 //! When a scene ends, the server has taken all, a minute has gone by, and nobody may have got anything more; nothing may be under way.

@@ -90,6 +90,10 @@ pub struct Player {
     /// Requests that actors got, the last one last, each with how often it came again.
     got: Vec<(String, SipText)>,
     repeats: BTreeMap<Vec<u8>, usize>,
+    /// What the gateway has saved.
+    store: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// How often it was started.
+    starts: u64,
     minted: u64,
     /// What the gateway found worth counting, in order.
     pub notes: Vec<Note>,
@@ -113,6 +117,8 @@ impl Player {
             senders: BTreeMap::new(),
             got: Vec::new(),
             repeats: BTreeMap::new(),
+            store: BTreeMap::new(),
+            starts: 0,
             minted: 0,
             notes: Vec::new(),
         }
@@ -171,8 +177,13 @@ impl Player {
                 self.wait(*time);
                 Ok(())
             }
+            Action::WaitAtMost(time) => self.wait_at_most(*time),
             Action::Link(up) => {
                 self.link(*up);
+                Ok(())
+            }
+            Action::Restart => {
+                self.restart();
                 Ok(())
             }
             Action::Set { key, value } => {
@@ -186,9 +197,13 @@ impl Player {
     }
 
     fn gateway(&mut self) -> &mut Gateway {
-        let (settings, now) = (&self.settings, self.now);
+        let (settings, now, store, starts) = (&self.settings, self.now, &self.store, &mut self.starts);
         self.gateway.get_or_insert_with(|| {
-            let mut gateway = settings.gateway(1);
+            *starts += 1;
+            let mut gateway = settings.gateway(*starts);
+            for (key, value) in store {
+                gateway.handle(now, Input::Restore { key: key.clone(), value: value.clone() });
+            }
             for link in 0..settings.config.links.len() {
                 gateway.handle(now, Input::LinkUp(link));
             }
@@ -213,9 +228,33 @@ impl Player {
                     let to = stanza.attr("to").unwrap_or("nobody").split('/').next().unwrap_or_default().to_owned();
                     self.pending.push_back(Pending::Xmpp { to, stanza });
                 }
+                Output::Save { token, key, value } => {
+                    let saved = if self.settings.store { Input::Saved(token) } else { Input::NotSaved(token) };
+                    if self.settings.store {
+                        match value {
+                            Some(value) => drop(self.store.insert(key, value)),
+                            None => drop(self.store.remove(&key)),
+                        }
+                    }
+                    let now = self.now;
+                    self.gateway().handle(now, saved);
+                }
                 Output::Note(note) => self.notes.push(note),
             }
         }
+    }
+
+    /// The gateway is killed, and starts anew with what it has saved.
+    pub fn restart(&mut self) {
+        (self.gateway, self.link_up) = (None, true);
+        self.outstanding.clear();
+        self.gateway();
+        self.drain();
+    }
+
+    /// What the gateway has saved.
+    pub fn store(&self) -> &BTreeMap<Vec<u8>, Vec<u8>> {
+        &self.store
     }
 
     fn sip_arrives(&mut self, to: &SendTo, bytes: &Bytes) {
@@ -223,7 +262,11 @@ impl Player {
             || SipText { start: "what the gateway sent is no SIP".into(), headers: vec![], body: bytes.to_vec() };
         let mut message = SipText::parse(bytes).unwrap_or_else(broken);
         let expected = match to {
-            SendTo::Target(t) => self.settings.config.proxy.as_ref().is_some_and(|p| p.target == *t),
+            // The proxy, or where a Contact of an actor leads to.
+            SendTo::Target(t) => {
+                self.settings.config.proxy.as_ref().is_some_and(|p| p.target == *t)
+                    || self.settings.config.allow_networks.iter().any(|network| network.contains(t.remote.ip()))
+            }
             SendTo::Flow { flow, .. } => flow.local == self.settings.flow().local,
         };
         if !expected {
@@ -453,6 +496,17 @@ impl Player {
         self.now = end;
     }
 
+    /// Lets time go by until somebody gets something.
+    pub fn wait_at_most(&mut self, time: Duration) -> Check {
+        let end = self.now + time;
+        while self.pending.is_empty() {
+            let due = self.gateway().deadline().filter(|due| *due <= end);
+            let due = due.ok_or_else(|| format!("nothing came in {time:?}"))?;
+            self.wait(due.since(self.now));
+        }
+        Ok(())
+    }
+
     /// The component streams come up or end; what the server has not taken is lost then.
     pub fn link(&mut self, up: bool) {
         self.gateway();
@@ -515,6 +569,17 @@ fn shows(head: &[String], body: Option<&[u8]>, actual: &SipText, captures: &mut 
     }
     match body {
         None | Some(b"*") => Ok(()),
+        Some(wanted) if is_xml(wanted, actual) => {
+            let document = |bytes: &[u8]| {
+                let text = String::from_utf8_lossy(bytes);
+                let text = text.trim_start();
+                let root =
+                    if text.starts_with("<?xml") { text.split_once("?>").map_or("", |(_, root)| root) } else { text };
+                stanza::read_template(root)
+            };
+            stanza::shows(&document(wanted)?, &document(&actual.body)?, captures)
+                .map_err(|why| format!("{why}; the body is {}", actual.text()))
+        }
         Some(wanted) => {
             let same = match std::str::from_utf8(wanted) {
                 Ok(text) => fits(text, &actual.text(), false, captures),
@@ -527,6 +592,11 @@ fn shows(head: &[String], body: Option<&[u8]>, actual: &SipText, captures: &mut 
             }
         }
     }
+}
+
+/// Whether a body is compared as XML: it shows what is wanted, and may show more.
+fn is_xml(wanted: &[u8], actual: &SipText) -> bool {
+    wanted.starts_with(b"<") && actual.header("Content-Type").is_some_and(|t| t.ends_with("+xml"))
 }
 
 #[cfg(test)]

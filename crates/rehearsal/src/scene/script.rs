@@ -50,8 +50,12 @@ pub(super) enum Action {
     Silence,
     /// `wait 31s`: time goes by.
     Wait(Duration),
+    /// `wait at most 31s`: time goes by until somebody gets something.
+    WaitAtMost(Duration),
     /// `link up` and `link down`.
     Link(bool),
+    /// `restart`: the gateway is killed and starts anew.
+    Restart,
     /// `set KEY VALUE`.
     Set {
         /// The setting's name.
@@ -105,7 +109,11 @@ fn action(line: &str, block: Option<&str>) -> Result<Action, String> {
         || block.map(str::to_owned).ok_or_else(|| "a block must follow, indented by four spaces".to_owned());
     match words[..] {
         ["silence"] => no_block(Action::Silence),
+        ["wait", "at", "most", d] => {
+            no_block(Action::WaitAtMost(duration(d).ok_or("wait takes a time such as 500ms, 31s, 1h")?))
+        }
         ["wait", d] => no_block(Action::Wait(duration(d).ok_or("wait takes a time such as 500ms, 31s, 1h")?)),
+        ["restart"] => no_block(Action::Restart),
         ["link", "up"] => no_block(Action::Link(true)),
         ["link", "down"] => no_block(Action::Link(false)),
         ["set", key, ..] => {
@@ -136,6 +144,7 @@ fn duration(text: &str) -> Option<Duration> {
         "s" => Some(Duration::from_secs(n)),
         "m" => Some(Duration::from_secs(n * 60)),
         "h" => Some(Duration::from_secs(n * 3600)),
+        "d" => Some(Duration::from_secs(n * 24 * 3600)),
         _ => None,
     }
 }

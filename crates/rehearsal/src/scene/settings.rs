@@ -2,14 +2,15 @@
 
 use base::{Str, Tokens};
 use sip::agent::{self, Flow, Target, Transport};
+use sip::subscription;
 use sip::uri::Host;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use stox::config::{Config, Limits, Link, Peer, Proxy};
 use stox::gateway::Gateway;
-use stox::message;
 use stox::network::Network;
+use stox::{message, presence};
 
 /// The gateway's own address.
 pub const GATEWAY: ([u8; 4], u16) = ([192, 0, 2, 1], 5060);
@@ -27,6 +28,8 @@ pub struct Settings {
     pub source: SocketAddr,
     /// How it comes, and how the gateway sends.
     pub transport: Transport,
+    /// Whether records can be saved.
+    pub store: bool,
 }
 
 impl Default for Settings {
@@ -43,6 +46,10 @@ impl Default for Settings {
             proxy: Some(Proxy { target: Target { transport: Transport::Udp, remote: PROXY.into() }, route: None }),
             phone_domain: None,
             message: message::Options::default(),
+            presence: presence::Options::default(),
+            subscriptions: subscription::Config::default(),
+            allow_networks: vec![Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 }],
+            contact_is_domain: false,
             limits: Limits::default(),
             epoch: 1_000_000_000,
             version: "rehearsal".into(),
@@ -54,7 +61,7 @@ impl Default for Settings {
             schemes: vec!["im".into(), "tel".into()],
             ..agent::Config::default()
         };
-        Settings { config, sip, source: PROXY.into(), transport: Transport::Udp }
+        Settings { config, sip, source: PROXY.into(), transport: Transport::Udp, store: true }
     }
 }
 
@@ -80,6 +87,16 @@ impl Settings {
             "rate" => config.limits.rate = small()?,
             "burst" => config.limits.burst = small()?,
             "retry_after" => config.limits.retry_after = small()?,
+            "store" => self.store = flag()?,
+            "presence" => config.presence.enabled = flag()?,
+            "presence_rich" => config.presence.rich = flag()?,
+            "refresh" => config.presence.refresh = small()?,
+            "dialogs_per_pair" => config.presence.dialogs_per_pair = number()?,
+            "authorizations_per_user" => config.presence.authorizations_per_user = number()?,
+            "min_expires" => config.subscriptions.min_expires = small()?,
+            "subscriptions" => config.subscriptions.max_usages = number()?,
+            "subscriptions_per_source" => config.subscriptions.max_per_source = number()?,
+            "contact" => config.contact_is_domain = value == "domain",
             "phone_domain" => config.phone_domain = Some(value.into()),
             "xmpp_domains" => config.xmpp_domains = list(),
             "allow_from" => config.links.iter_mut().for_each(|l| l.allow_from = list()),

@@ -86,6 +86,8 @@ pub struct World {
     chance: Tokens,
     weather: Weather,
     shards: Vec<Gateway>,
+    /// What they have saved.
+    store: BTreeMap<Vec<u8>, Vec<u8>>,
     router: Router,
     component: Component,
     queue: VecDeque<(Vec<u8>, u64)>,
@@ -128,6 +130,7 @@ impl World {
             events: BTreeMap::new(),
             weather,
             shards: gateways,
+            store: BTreeMap::new(),
             router: Router::new(usize::from(shards), HashKey::new(tokens.u64(), tokens.u64())),
             component: Component::new(component::Config::new(DOMAIN, SECRET), tokens.fork(), now),
             queue: VecDeque::new(),
@@ -437,6 +440,13 @@ impl World {
                         self.queue.push_back((bytes, token));
                     }
                     Output::Stanza { token, .. } => self.tell(token, Input::Lost(token)),
+                    Output::Save { token, key, value } => {
+                        match value {
+                            Some(value) => drop(self.store.insert(key, value)),
+                            None => drop(self.store.remove(&key)),
+                        }
+                        self.shards[shard].handle(self.now, Input::Saved(token));
+                    }
                     Output::Note(_) => {}
                 }
             }
@@ -492,8 +502,14 @@ impl World {
                     if let Some(number) = number {
                         self.letters.of(number).reached_gateway = true;
                     }
-                    let shard = self.router.stanza(&stanza);
-                    self.shards[shard].handle(self.now, Input::Stanza(0, stanza));
+                    match self.router.stanza(&stanza) {
+                        Some(shard) => self.shards[shard].handle(self.now, Input::Stanza(0, stanza)),
+                        None => {
+                            for shard in &mut self.shards {
+                                shard.handle(self.now, Input::Stanza(0, stanza.clone()));
+                            }
+                        }
+                    }
                 }
                 component::Output::Taken(token) => self.tell(token, Input::Taken(token)),
                 component::Output::Lost(token) => self.tell(token, Input::Lost(token)),

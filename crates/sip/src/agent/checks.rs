@@ -148,6 +148,12 @@ impl Agent {
         (503, header("Retry-After", &value))
     }
 
+    /// What a Via of ours says for a transport: where requests for us may be sent to.
+    pub fn sent_by(&self, transport: Transport) -> Option<(&Host, Option<u16>)> {
+        let own = self.config.sent_by.iter().find(|(t, ..)| *t == transport);
+        own.map(|(_, host, port)| (host, *port))
+    }
+
     /// The methods of Allow, as its value.
     pub fn allow(&self) -> Str {
         allow(&self.config)

@@ -229,14 +229,14 @@ impl Subscriptions {
         if entry.dialog.remote_tag.is_empty() || entry.ending || fetch {
             return None;
         }
-        let asked = entry.unanswered.iter().find_map(|u| match u.wish {
-            Wish::Watch { kind: Kind::New, expires, .. } => Some(expires),
+        let asked = entry.unanswered.iter().rev().find_map(|u| match u.wish {
+            Wish::Watch { kind: Kind::New | Kind::Refresh, expires, .. } => Some(expires),
             Wish::Watch { .. } | Wish::Notify { .. } => None,
         });
         let (state, expires, expires_in) = match entry.state {
             UsageState::Init => (UsageState::RespWait, asked?, asked?),
             UsageState::Terminated => return None,
-            state => (state, entry.expires, entry.left(now)),
+            state => (state, asked.unwrap_or(entry.expires), asked.unwrap_or_else(|| entry.left(now))),
         };
         let (accept, source) = match &entry.part {
             Part::Subscriber(part) => (part.accept.clone(), None),
@@ -319,6 +319,16 @@ impl Subscriptions {
     /// The dialog of a usage; without the other side's tag if it has not answered yet.
     pub fn dialog(&self, id: UsageId) -> Option<&Dialog> {
         self.usages.get(&id).map(|entry| &entry.dialog)
+    }
+
+    /// The usage that a request within a dialog is about, if there is one.
+    pub fn find(&self, request: &Request) -> Option<UsageId> {
+        let headers = &request.headers;
+        let call_id = headers.get(Name::CallId).unwrap_or_default();
+        let (ours, theirs) = (headers.to_tag().unwrap_or_default(), headers.from_tag().unwrap_or_default());
+        // A NOTIFY may be the first that is heard of the other tag.
+        let names = [name_of(&self.key, call_id, ours, theirs), name_of(&self.key, call_id, ours, "")];
+        names.iter().find_map(|name| self.dialogs.get(name).copied())
     }
 
     /// How far a usage has come.

@@ -75,7 +75,7 @@ impl Default for Config {
             max_per_source: 10_000,
             max_outstanding: 2048,
             notify_interval: Duration::from_secs(5),
-            notify_burst: 4,
+            notify_burst: 6,
             retry_after: 30,
             reserve: 10_000,
         }
@@ -354,6 +354,57 @@ pub enum Event {
     Expired { id: UsageId, package: &'static str },
     /// What [`Subscriptions::snapshot`](super::Subscriptions::snapshot) gives has changed so that it should be stored, and confirmed.
     Save { id: UsageId, package: &'static str },
+}
+
+impl Event {
+    /// The usage.
+    pub fn id(&self) -> UsageId {
+        match self {
+            Event::Watch { id, .. }
+            | Event::Wanted { id, .. }
+            | Event::WatcherGone { id, .. }
+            | Event::Lapsed { id, .. }
+            | Event::Ended { id, .. }
+            | Event::Accepted { id, .. }
+            | Event::Notify { id, .. }
+            | Event::RefreshDue { id, .. }
+            | Event::Refused { id, .. }
+            | Event::Expired { id, .. }
+            | Event::Save { id, .. } => *id,
+        }
+    }
+
+    /// Its package.
+    pub fn package(&self) -> &'static str {
+        match self {
+            Event::Watch { package, .. }
+            | Event::Wanted { package, .. }
+            | Event::WatcherGone { package, .. }
+            | Event::Lapsed { package, .. }
+            | Event::Ended { package, .. }
+            | Event::Accepted { package, .. }
+            | Event::Notify { package, .. }
+            | Event::RefreshDue { package, .. }
+            | Event::Refused { package, .. }
+            | Event::Expired { package, .. }
+            | Event::Save { package, .. } => package,
+        }
+    }
+
+    /// Whether the usage is dead.
+    pub fn is_last(&self) -> bool {
+        match self {
+            Event::WatcherGone { .. } | Event::Ended { .. } | Event::Expired { .. } => true,
+            Event::Refused { gone, .. } => *gone,
+            Event::Watch { .. }
+            | Event::Wanted { .. }
+            | Event::Lapsed { .. }
+            | Event::Accepted { .. }
+            | Event::Notify { .. }
+            | Event::RefreshDue { .. }
+            | Event::Save { .. } => false,
+        }
+    }
 }
 
 /// Counts since the start, and at the end how full the engine is.

@@ -72,7 +72,7 @@ fn reason(error: &StanzaError) -> Str {
 }
 
 /// The seconds of a Retry-After; a broken one is none.
-fn retry_after(response: &Response) -> Option<u32> {
+pub(crate) fn retry_after(response: &Response) -> Option<u32> {
     let header = response.headers.get(Name::RetryAfter)?;
     RetryAfter::parse(header).ok().map(|retry| retry.seconds).filter(|seconds| *seconds > 0)
 }

@@ -33,10 +33,17 @@ pub enum Refusal {
         /// The value of Allow.
         allow: Str,
     },
+    /// Within a dialog that nobody knows (RFC 3261 §12.2.2).
+    NoDialog,
     /// An event package that is not served (RFC 6665 §8.2.1).
     BadEvent,
     /// A body of a type that is not taken.
     UnsupportedContent {
+        /// The value of Accept.
+        accept: &'static str,
+    },
+    /// A subscriber that takes no document that could be sent to it (RFC 3856 §6.7).
+    NotAcceptable {
         /// The value of Accept.
         accept: &'static str,
     },
@@ -70,6 +77,11 @@ pub enum Refusal {
         /// Seconds until it is worth trying again.
         retry_after: u32,
     },
+    /// What would have to be kept cannot be saved now.
+    Storage {
+        /// Seconds until it is worth trying again.
+        retry_after: u32,
+    },
     /// The SIP side did not answer (timer B or F).
     SipTimeout,
     /// The SIP side cannot be reached.
@@ -92,8 +104,10 @@ impl Refusal {
             Refusal::SipsNotAllowed => "sips-not-allowed",
             Refusal::NotSupported => "not-supported",
             Refusal::MethodNotAllowed { .. } => "method-not-allowed",
+            Refusal::NoDialog => "no-dialog",
             Refusal::BadEvent => "bad-event",
             Refusal::UnsupportedContent { .. } => "unsupported-content",
+            Refusal::NotAcceptable { .. } => "not-acceptable",
             Refusal::UnsupportedEncoding => "unsupported-encoding",
             Refusal::TooBig => "too-big",
             Refusal::TooLong { .. } => "too-long",
@@ -103,6 +117,7 @@ impl Refusal {
             Refusal::RateExceeded { .. } => "rate-exceeded",
             Refusal::Overload { .. } => "overload",
             Refusal::LinkDown { .. } => "link-down",
+            Refusal::Storage { .. } => "storage",
             Refusal::SipTimeout => "sip-timeout",
             Refusal::SipTransport => "sip-transport",
             Refusal::NoRoute => "no-route",
@@ -125,13 +140,15 @@ impl Refusal {
             Refusal::SipsNotAllowed => 480,
             Refusal::NotSupported | Refusal::Groupchat => 403,
             Refusal::MethodNotAllowed { .. } => 405,
+            Refusal::NoDialog => 481,
             Refusal::BadEvent => 489,
             Refusal::UnsupportedContent { .. } | Refusal::UnsupportedEncoding => 415,
+            Refusal::NotAcceptable { .. } => 406,
             Refusal::TooBig | Refusal::TooLong { .. } => 413,
             Refusal::Loop => 482,
             Refusal::TooManyHops => 483,
             Refusal::RateExceeded { .. } => 480,
-            Refusal::Overload { .. } | Refusal::LinkDown { .. } => 503,
+            Refusal::Overload { .. } | Refusal::LinkDown { .. } | Refusal::Storage { .. } => 503,
             Refusal::SipTimeout | Refusal::SipTransport => 504,
             Refusal::NoRoute => 502,
         }
@@ -150,8 +167,10 @@ impl Refusal {
             Refusal::RateExceeded { .. } => Str::const_new("Too Many Messages"),
             Refusal::NotSupported
             | Refusal::MethodNotAllowed { .. }
+            | Refusal::NoDialog
             | Refusal::BadEvent
             | Refusal::UnsupportedContent { .. }
+            | Refusal::NotAcceptable { .. }
             | Refusal::UnsupportedEncoding
             | Refusal::TooBig
             | Refusal::TooLong { .. }
@@ -160,6 +179,7 @@ impl Refusal {
             | Refusal::TooManyHops
             | Refusal::Overload { .. }
             | Refusal::LinkDown { .. }
+            | Refusal::Storage { .. }
             | Refusal::SipTimeout
             | Refusal::SipTransport
             | Refusal::NoRoute => Str::default(),
@@ -167,13 +187,16 @@ impl Refusal {
         let mut response = Response::new(self.code(), &reason);
         match self {
             Refusal::MethodNotAllowed { allow } => response.headers.push(Name::Allow, allow),
-            Refusal::UnsupportedContent { accept } => response.headers.push(Name::Accept, accept),
+            Refusal::UnsupportedContent { accept } | Refusal::NotAcceptable { accept } => {
+                response.headers.push(Name::Accept, accept);
+            }
             Refusal::UnsupportedEncoding => response.headers.push(Name::AcceptEncoding, "identity"),
             // RFC 5630 §4.2: 380 says that trying again with another scheme is not wanted.
             Refusal::SipsNotAllowed => response.headers.push(Name::Warning, "380 gateway \"SIPS Not Allowed\""),
             Refusal::RateExceeded { retry_after }
             | Refusal::Overload { retry_after }
-            | Refusal::LinkDown { retry_after } => response.headers.push(Name::RetryAfter, retry_after),
+            | Refusal::LinkDown { retry_after }
+            | Refusal::Storage { retry_after } => response.headers.push(Name::RetryAfter, retry_after),
             Refusal::BadRequest(_)
             | Refusal::BadBody(_)
             | Refusal::Address(_)
@@ -182,6 +205,7 @@ impl Refusal {
             | Refusal::SenderNotAllowed
             | Refusal::SpoofedDomain
             | Refusal::NotSupported
+            | Refusal::NoDialog
             | Refusal::BadEvent
             | Refusal::TooBig
             | Refusal::TooLong { .. }
@@ -219,11 +243,15 @@ impl Refusal {
             Refusal::MethodNotAllowed { .. } => {
                 (Condition::FeatureNotImplemented, Cancel, Str::const_new("Not supported here"))
             }
+            Refusal::NoDialog => (Condition::ItemNotFound, Cancel, Str::const_new("There is no such dialog")),
             Refusal::BadEvent => {
                 (Condition::FeatureNotImplemented, Cancel, Str::const_new("This event package is not supported"))
             }
             Refusal::UnsupportedContent { .. } => {
                 (Condition::NotAcceptable, Modify, Str::const_new("This type of content is not supported"))
+            }
+            Refusal::NotAcceptable { .. } => {
+                (Condition::NotAcceptable, Modify, Str::const_new("Nothing that is wanted can be sent"))
             }
             Refusal::UnsupportedEncoding => {
                 (Condition::NotAcceptable, Modify, Str::const_new("Encoded content is not supported"))
@@ -251,6 +279,11 @@ impl Refusal {
                 Condition::RemoteServerTimeout,
                 Wait,
                 format_compact!("The XMPP server cannot be reached; try again after {retry_after} s"),
+            ),
+            Refusal::Storage { retry_after } => (
+                Condition::ResourceConstraint,
+                Wait,
+                format_compact!("The gateway cannot save that now; try again after {retry_after} s"),
             ),
             Refusal::SipTimeout => {
                 (Condition::RemoteServerTimeout, Wait, Str::const_new("No answer from the SIP side"))

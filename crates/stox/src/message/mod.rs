@@ -105,11 +105,6 @@ impl Messages {
         }
     }
 
-    /// Takes new options; what is under way goes on.
-    pub fn reconfigure(&mut self, config: &Config) {
-        self.options = config.message.clone();
-    }
-
     /// Messages held and messages in flight or waiting.
     pub fn under_way(&self) -> usize {
         self.held.len() + self.queue.len()
@@ -118,20 +113,6 @@ impl Messages {
     /// Messages from XMPP in flight or waiting.
     pub fn under_way_to_sip(&self) -> usize {
         self.queue.len()
-    }
-
-    /// Gives up all that is under way, and tells each sender.
-    pub(crate) fn abandon(&mut self, stage: &mut Stage<'_>) {
-        let tokens: Vec<StanzaToken> = self.patience.drain(..).map(|(_, token)| token).collect();
-        for token in tokens {
-            if let Some(held) = self.release(token) {
-                let refusal = Refusal::LinkDown { retry_after: stage.config.limits.retry_after };
-                stage.refuse_request(held.id, &refusal);
-            }
-        }
-        for (pair, job) in self.queue.land_all() {
-            self.unanswered(stage, pair, &job, &Refusal::SipTimeout);
-        }
     }
 
     /// The name of a stanza as an error to it will name it: RFC 6120 §8.3.1 swaps from and to and keeps the id. The server may
@@ -374,6 +355,10 @@ impl Mapping for Messages {
         stanza.kind == Kind::Message
     }
 
+    fn reconfigure(&mut self, config: &Config) {
+        self.options = config.message.clone();
+    }
+
     fn request(&mut self, stage: &mut Stage<'_>, incoming: Incoming) {
         match self.arrive(stage, &incoming) {
             Ok(Some((token, key))) => {
@@ -413,23 +398,37 @@ impl Mapping for Messages {
         true
     }
 
-    fn outcome(&mut self, stage: &mut Stage<'_>, id: ClientId, outcome: Outcome) -> bool {
-        let Some((pair, job)) = self.queue.land(id) else { return false };
+    fn outcome(&mut self, stage: &mut Stage<'_>, id: ClientId, outcome: Outcome) -> Option<Outcome> {
+        let Some((pair, job)) = self.queue.land(id) else { return Some(outcome) };
         match outcome {
             Outcome::Response(response) => self.landed(stage, pair, job, &response),
             Outcome::Failed(refusal) => self.unanswered(stage, pair, &job, &refusal),
         }
-        true
+        None
     }
 
-    fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool) {
-        let Some(held) = self.release(token) else { return };
+    fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool {
+        let Some(held) = self.release(token) else { return false };
         if taken {
             stage.note(Note::Delivered { to: Side::Xmpp, micros: stage.now.since(held.since).as_micros() as u64 });
             stage.sip.respond(stage.now, held.id, Response::new(200, ""));
         } else {
             let refusal = Refusal::LinkDown { retry_after: stage.config.limits.retry_after };
             stage.refuse_request(held.id, &refusal);
+        }
+        true
+    }
+
+    fn abandon(&mut self, stage: &mut Stage<'_>) {
+        let tokens: Vec<StanzaToken> = self.patience.drain(..).map(|(_, token)| token).collect();
+        for token in tokens {
+            if let Some(held) = self.release(token) {
+                let refusal = Refusal::LinkDown { retry_after: stage.config.limits.retry_after };
+                stage.refuse_request(held.id, &refusal);
+            }
+        }
+        for (pair, job) in self.queue.land_all() {
+            self.unanswered(stage, pair, &job, &Refusal::SipTimeout);
         }
     }
 

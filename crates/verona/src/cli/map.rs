@@ -107,6 +107,7 @@ fn file(path: &Path, phone_domain: Option<&str>) -> Result<(), String> {
                 // The server takes it: what the gateway then says to the other side is shown, too.
                 gateway.handle(now, Input::Taken(token));
             }
+            Output::Save { token, .. } => gateway.handle(now, Input::Saved(token)),
             Output::Note(_) => {}
         }
     }

@@ -275,9 +275,14 @@ impl Link {
             match output {
                 Output::Bytes(bytes) => self.unwritten.extend_from_slice(&bytes),
                 Output::Stanza(stanza) => {
-                    let (inputs, bytes) = &mut stanzas[self.dispatch.router.stanza(&stanza)];
-                    *bytes += READ_OVERHEAD;
-                    inputs.push(Input::Stanza(self.id, stanza));
+                    let shards = match self.dispatch.router.stanza(&stanza) {
+                        Some(shard) => shard..shard + 1,
+                        None => 0..stanzas.len(),
+                    };
+                    for (inputs, bytes) in &mut stanzas[shards] {
+                        *bytes += READ_OVERHEAD;
+                        inputs.push(Input::Stanza(self.id, stanza.clone()));
+                    }
                 }
                 Output::Taken(token) => stanzas[shard_of(token, self.dispatch.shards())].0.push(Input::Taken(token)),
                 Output::Lost(token) => stanzas[shard_of(token, self.dispatch.shards())].0.push(Input::Lost(token)),

@@ -1,0 +1,33 @@
+//! Presence of the gateway itself: whoever asks may know that it is there. It keeps no list of who did.
+
+use super::Presences;
+use crate::config::LinkId;
+use crate::gateway::Note;
+use crate::mapping::Stage;
+use base::Str;
+use xmpp::agent::{self, Identity};
+use xmpp::jid::Jid;
+use xmpp::stanza::Stanza;
+
+impl Presences {
+    /// A presence stanza to the gateway's own address.
+    pub(super) fn to_the_gateway(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: &Stanza) {
+        let (Some(from), Some(l)) = (&stanza.from, stage.config.links.get(link)) else { return };
+        let Ok(gateway) = Jid::new(None, &l.domain, None) else { return };
+        let identity = Identity { domain: &l.domain, version: &stage.config.version };
+        let answer = |to: Jid| Stanza::presence().with_from(gateway.clone()).with_to(to);
+        let here = |to: Jid| answer(to).with_child(agent::caps(&identity).to_element());
+        match stanza.type_.as_deref() {
+            Some("subscribe") => {
+                stage.answer(link, &answer(from.bare()).with_type(Str::const_new("subscribed")));
+                stage.answer(link, &here(from.bare()));
+            }
+            Some("unsubscribe") => {
+                stage.answer(link, &answer(from.bare()).with_type(Str::const_new("unsubscribed")));
+            }
+            Some("probe") => stage.answer(link, &here(from.clone())),
+            None | Some("unavailable" | "unsubscribed") => self.session_answer(stage, stanza),
+            Some(_) => stage.note(Note::Ignored { why: "presence to the gateway" }),
+        }
+    }
+}

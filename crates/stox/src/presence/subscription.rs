@@ -1,0 +1,755 @@
+//! An XMPP user watches a SIP user: RFC 8048 §5.2, §6.3, §7.1.
+
+use super::record::{self, Saved};
+use super::session::Session;
+use super::{ACCEPT, Due, Name, PACKAGE, Presences, Then, s2x};
+use crate::address::{self, Scheme};
+use crate::config::LinkId;
+use crate::error::{self, Refusal};
+use crate::gateway::Note;
+use crate::mapping::Stage;
+use crate::store::{Direction, Key};
+use base::{Fingerprint, Str, Time};
+use sip::agent::ServerId;
+use sip::header::Name as Header;
+use sip::header::NameAddr;
+use sip::subscription::{Cause, Reason, State as Substate, Subscribe, UsageId};
+use sip::{Request, Response, Uri};
+use std::time::Duration;
+use xmpp::agent;
+use xmpp::ext::nick::Nick;
+use xmpp::jid::Jid;
+use xmpp::stanza::Stanza;
+
+/// The first wait before a subscription that failed is tried again; it doubles each time, up to [`LONGEST`].
+const FIRST: Duration = Duration::from_secs(30);
+
+/// The longest such wait.
+const LONGEST: Duration = Duration::from_secs(3600);
+
+/// A SUBSCRIBE is not sent again so soon after the last, whatever an XMPP server probes.
+const PAUSE: Duration = Duration::from_secs(60);
+
+/// A poll is not translated again so soon after the last of the same pair.
+const POLL_PAUSE: Duration = Duration::from_secs(5);
+
+/// Who may wait for the answer to one poll.
+const POLLERS: usize = 16;
+
+/// How far the authorization is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// None: somebody polls.
+    Polling,
+    /// The SIP side has not said yes or no (RFC 3856 §6.7: neutral or pending).
+    Asked,
+    /// The SIP side has sent an active NOTIFY.
+    Granted,
+    /// The user wants no more; the dialog is being ended.
+    Leaving,
+}
+
+/// A pair whose XMPP user watches the SIP user.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    sip: Jid,
+    xmpp: Jid,
+    state: State,
+    /// The name that the XMPP user goes by.
+    nick: Option<Str>,
+    usage: Option<UsageId>,
+    /// When the last SUBSCRIBE went out.
+    sent: Option<Time>,
+    /// What the user was told last; to whoever comes later it is told again.
+    last: Vec<Stanza>,
+    /// The resources that are available in it.
+    online: Vec<Option<Str>>,
+    /// When there was a sign of a presence session of the user.
+    seen: Time,
+    /// The user's session is over: the dialog is not refreshed.
+    over: bool,
+    /// Failures in a row.
+    failures: u32,
+    retry: Option<Time>,
+    /// Who polled.
+    pollers: Vec<Jid>,
+}
+
+/// A NOTIFY that waits for its answer.
+#[derive(Debug)]
+pub(super) struct News {
+    pub(super) usage: UsageId,
+    pub(super) server: ServerId,
+    pub(super) request: Box<Request>,
+    pub(super) state: Substate,
+}
+
+impl Subscription {
+    fn new(sip: Jid, xmpp: Jid, state: State, now: Time) -> Subscription {
+        Subscription {
+            sip,
+            xmpp,
+            state,
+            nick: None,
+            usage: None,
+            sent: None,
+            last: Vec::new(),
+            online: Vec::new(),
+            seen: now,
+            over: false,
+            failures: 0,
+            retry: None,
+            pollers: Vec::new(),
+        }
+    }
+
+    pub(super) fn key(&self) -> Key {
+        Key { direction: Direction::XmppWatchesSip, sip: self.sip.clone(), xmpp: self.xmpp.clone() }
+    }
+
+    /// What is to be saved, if anything is.
+    pub(super) fn record(&self, saved: impl FnOnce(UsageId) -> Option<Saved>) -> Option<record::Subscription> {
+        matches!(self.state, State::Asked | State::Granted).then(|| record::Subscription {
+            granted: self.state == State::Granted,
+            dialog: self.usage.and_then(saved),
+            online: self.online.iter().map(|name| name.as_deref().unwrap_or("").to_owned()).collect(),
+        })
+    }
+
+    pub(super) fn is_of(&self, domain: &str) -> bool {
+        self.sip.domain() == domain
+    }
+
+    /// Whether there is a dialog: then it matters whether the user has a session.
+    pub(super) fn is_live(&self) -> bool {
+        self.usage.is_some()
+    }
+
+    /// A stanza from the SIP user to the user's bare address.
+    fn stanza(&self, type_: &'static str) -> Stanza {
+        Stanza::presence().with_from(self.sip.clone()).with_to(self.xmpp.clone()).with_type(Str::const_new(type_))
+    }
+
+    /// `unavailable` from all that the user takes for available.
+    fn gone(&mut self) -> Vec<Stanza> {
+        self.last.clear();
+        let online = std::mem::take(&mut self.online);
+        let from = |name: Option<Str>| name.and_then(|name| self.sip.with_resource(&name).ok());
+        let gone = online.into_iter().map(|name| (self.stanza("unavailable"), from(name)));
+        gone.map(|(stanza, from)| from.map_or(stanza.clone(), |from| stanza.with_from(from))).collect()
+    }
+}
+
+/// The record of a pair.
+fn name(pair: Fingerprint) -> Name {
+    (Direction::XmppWatchesSip, pair)
+}
+
+impl Presences {
+    /// §5.2.1: the user asks for an authorization.
+    pub(super) fn subscribe(&mut self, stage: &mut Stage<'_>, link: LinkId, pair: Fingerprint, stanza: Stanza) {
+        if let Err(refusal) = self.try_subscribe(stage, link, pair, &stanza) {
+            stage.refuse_stanza(link, &stanza, &refusal);
+        }
+    }
+
+    fn try_subscribe(
+        &mut self,
+        stage: &mut Stage<'_>,
+        link: LinkId,
+        pair: Fingerprint,
+        stanza: &Stanza,
+    ) -> Result<(), Refusal> {
+        let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return Ok(()) };
+        let (sip, xmpp) = (to.bare(), from.bare());
+        address::to_uri(&sip, Scheme::Sip).map_err(Refusal::Address)?;
+        address::to_uri(&xmpp, Scheme::Sip).map_err(Refusal::Sender)?;
+        let nick = stanza.elements().find_map(Nick::parse).map(|nick| Str::from(nick.0));
+        let retry_after = stage.config.limits.retry_after;
+        match self.subscriptions.get_mut(&pair).map(|subscription| (subscription.state, subscription)) {
+            Some((State::Granted, subscription)) => {
+                // RFC 6121 §3.1.3: who is approved is told so again, and what there is to see.
+                stage.answer(link, &subscription.stanza("subscribed"));
+                subscription.last.iter().for_each(|presence| stage.tell(link, presence));
+                self.seen(stage.now, pair);
+                self.wake(stage, pair);
+                return Ok(());
+            }
+            Some((State::Asked, subscription)) => {
+                subscription.nick = nick.or(subscription.nick.take());
+                self.seen(stage.now, pair);
+                self.wake(stage, pair);
+                return Ok(());
+            }
+            Some((State::Polling | State::Leaving, subscription)) => {
+                subscription.state = State::Asked;
+                subscription.nick = nick;
+                // The dialog that is there only ends; the new authorization gets its own.
+                if let Some(usage) = subscription.usage.take() {
+                    self.usages.remove(&usage);
+                    stage.events(|events, _| events.forget(usage));
+                }
+            }
+            None => {
+                if !self.has_room(&xmpp) {
+                    return Err(Refusal::Overload { retry_after });
+                }
+                self.count(&xmpp, true);
+                let mut subscription = Subscription::new(sip, xmpp, State::Asked, stage.now);
+                subscription.nick = nick;
+                self.subscriptions.insert(pair, Box::new(subscription));
+            }
+        }
+        self.seen(stage.now, pair);
+        self.save(stage, name(pair), Then::Subscribe { pair, stanza: Box::new(stanza.clone()) });
+        Ok(())
+    }
+
+    /// The wish is saved, or cannot be.
+    pub(super) fn subscribe_saved(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, stanza: &Stanza, saved: bool) {
+        let Some(subscription) = self.subscriptions.get(&pair).filter(|s| s.state == State::Asked) else { return };
+        if saved {
+            return self.start(stage, pair, self.options.refresh);
+        }
+        if let Some(link) = stage.link_of(subscription.sip.domain()) {
+            let refusal = Refusal::Storage { retry_after: stage.config.limits.retry_after };
+            stage.refuse_stanza(link, stanza, &refusal);
+        }
+        self.drop_subscription(pair);
+    }
+
+    /// Sends the SUBSCRIBE of a new dialog.
+    fn start(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, expires: u32) {
+        let Some(subscription) = self.subscriptions.get_mut(&pair).filter(|s| s.usage.is_none()) else { return };
+        let uris = address::to_uri(&subscription.xmpp, Scheme::Sip)
+            .ok()
+            .zip(address::to_uri(&subscription.sip, Scheme::Sip).ok());
+        let (Some((user, remote)), Some(proxy)) = (uris, &stage.config.proxy) else {
+            return self.try_later(stage, pair, None);
+        };
+        let user = Uri::from(user);
+        let mut local = NameAddr::new(user.clone());
+        local.display.clone_from(&subscription.nick);
+        let subscribe = Subscribe {
+            package: PACKAGE,
+            event_id: None,
+            local,
+            remote: remote.into(),
+            contact: stage.contact(&user, proxy.target.transport),
+            accept: ACCEPT,
+            expires,
+            route: proxy.route.clone(),
+            target: proxy.target,
+            call_id: None,
+        };
+        subscription.sent = Some(stage.now);
+        subscription.retry = None;
+        match stage.events(|events, ground| events.subscribe(ground, subscribe)) {
+            Ok(usage) => {
+                subscription.usage = Some(usage);
+                self.usages.insert(usage, name(pair));
+                if subscription.state != State::Polling {
+                    self.live.insert(name(pair));
+                }
+            }
+            Err(_) => self.try_later(stage, pair, None),
+        }
+    }
+
+    /// Tries again after a while, which grows, as long as the user has a session.
+    fn try_later(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, least: Option<u32>) {
+        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
+        if subscription.state == State::Polling {
+            return self.drop_subscription(pair);
+        }
+        let doubled = FIRST.saturating_mul(1 << subscription.failures.min(7)).min(LONGEST);
+        subscription.failures = subscription.failures.saturating_add(1);
+        let least = Duration::from_secs(least.unwrap_or(0).into()).min(Duration::from_secs(24 * 3600));
+        let wait = doubled.max(least);
+        let jitter = stage.tokens.below(wait.as_millis() as u64 / 4 + 1);
+        let at = stage.now + wait + Duration::from_millis(jitter);
+        subscription.retry = Some(at);
+        self.timers.set(at, Due::Retry(pair));
+    }
+
+    pub(super) fn retry_due(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        let Some(subscription) = self.subscriptions.get(&pair) else { return };
+        if subscription.retry.is_some_and(|at| at <= stage.now) && !subscription.over {
+            self.look(stage, pair);
+        }
+    }
+
+    /// A sign of a presence session.
+    fn seen(&mut self, now: Time, pair: Fingerprint) {
+        if let Some(subscription) = self.subscriptions.get_mut(&pair) {
+            (subscription.seen, subscription.over) = (now, false);
+        }
+    }
+
+    /// What the other direction knows of the user's sessions.
+    pub(super) fn session_seen(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        let Some(live) = self.watches.get(&pair).and_then(|watch| watch.session()) else { return };
+        match (live, self.subscriptions.get_mut(&pair)) {
+            (true, _) => self.seen(stage.now, pair),
+            (false, Some(subscription)) => subscription.over = true,
+            (false, None) => {}
+        }
+    }
+
+    /// Begins or refreshes the dialog of a user who has just come, unless that was done a moment ago.
+    fn wake(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        let recent = |at: Time| stage.now.since(at) < PAUSE;
+        match self.subscriptions.get(&pair) {
+            Some(subscription) if subscription.usage.is_some() && subscription.sent.is_some_and(recent) => {}
+            Some(subscription)
+                if subscription.usage.is_none()
+                    && subscription.retry.is_some_and(|at| at > stage.now)
+                    && subscription.sent.is_some_and(recent) => {}
+            Some(_) => self.look(stage, pair),
+            None => {}
+        }
+    }
+
+    /// Asks the user's server first: §8.1.
+    fn look(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        if let Some(subscription) = self.subscriptions.get(&pair) {
+            let (sip, xmpp) = (subscription.sip.clone(), subscription.xmpp.clone());
+            self.ask_session(stage, pair, &sip, &xmpp);
+        }
+    }
+
+    /// The dialog will expire unless it is refreshed (§5.2.2).
+    pub(super) fn refresh_due(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        if self.subscriptions.get(&pair).is_some_and(|subscription| !subscription.over) {
+            self.look(stage, pair);
+        }
+    }
+
+    /// The user's server has answered, or has not.
+    pub(super) fn session_is(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, session: Session) {
+        let keep = self.options.keep;
+        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
+        match session {
+            Session::Live => subscription.seen = stage.now,
+            Session::Unknown if stage.now.since(subscription.seen) <= keep => {}
+            Session::Over | Session::Unknown => {
+                subscription.over = true;
+                return;
+            }
+        }
+        match (subscription.state, subscription.usage) {
+            (State::Asked | State::Granted, None) => self.start(stage, pair, self.options.refresh),
+            (State::Asked | State::Granted, Some(usage)) => {
+                subscription.sent = Some(stage.now);
+                stage.events(|events, ground| events.refresh(ground, usage));
+            }
+            (State::Polling | State::Leaving, _) => {}
+        }
+    }
+
+    /// A 2xx to a SUBSCRIBE: the state is neutral (RFC 3856 §6.7).
+    pub(super) fn subscription_accepted(&mut self, pair: Fingerprint) {
+        if let Some(subscription) = self.subscriptions.get_mut(&pair) {
+            subscription.failures = 0;
+        }
+    }
+
+    /// §7.1: a server asks for its user, who has just come, or somebody polls.
+    pub(super) fn probed(&mut self, stage: &mut Stage<'_>, link: LinkId, pair: Fingerprint, stanza: &Stanza) {
+        let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return };
+        match self.subscriptions.get_mut(&pair).map(|subscription| (subscription.state, subscription)) {
+            Some((State::Granted, subscription)) => {
+                for presence in &subscription.last {
+                    stage.tell(link, &presence.clone().with_to(from.clone()));
+                }
+                self.seen(stage.now, pair);
+                self.wake(stage, pair);
+            }
+            Some((State::Asked, _)) => {
+                self.seen(stage.now, pair);
+                self.wake(stage, pair);
+            }
+            Some((State::Polling, subscription)) => {
+                if subscription.pollers.len() < POLLERS && !subscription.pollers.contains(from) {
+                    subscription.pollers.push(from.clone());
+                }
+            }
+            Some((State::Leaving, _)) => {}
+            None => self.poll(stage, pair, from, to),
+        }
+    }
+
+    fn poll(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, from: &Jid, to: &Jid) {
+        let again = self.polled.get(&pair).is_some_and(|at| stage.now.since(*at) < POLL_PAUSE);
+        let (sip, xmpp) = (to.bare(), from.bare());
+        let mapped = [&sip, &xmpp].into_iter().all(|jid| address::to_uri(jid, Scheme::Sip).is_ok());
+        if again || !mapped || !self.has_room(&xmpp) {
+            return stage.note(Note::Ignored { why: "probe" });
+        }
+        self.polled.insert(pair, stage.now);
+        self.count(&xmpp, true);
+        let mut subscription = Subscription::new(sip, xmpp, State::Polling, stage.now);
+        subscription.pollers.push(from.clone());
+        self.subscriptions.insert(pair, Box::new(subscription));
+        self.start(stage, pair, 0);
+    }
+
+    /// A NOTIFY. The first active one of an authorization is answered when that is saved.
+    pub(super) fn notified(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, news: News) {
+        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
+        if subscription.state == State::Asked && news.state == Substate::Active {
+            // A body that cannot be read must not be taken for a yes that nobody sees.
+            if let Err(refusal) = s2x::read(&news.request) {
+                return answer(stage, &news, refusal.response());
+            }
+            subscription.state = State::Granted;
+            return self.save(stage, name(pair), Then::Granted { pair, news: Box::new(news) });
+        }
+        self.news(stage, pair, &news);
+    }
+
+    /// The approval is saved, or cannot be.
+    pub(super) fn granted(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, news: News, saved: bool) {
+        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
+        if subscription.state != State::Granted {
+            return answer(stage, &news, Response::new(200, ""));
+        }
+        if !saved {
+            // The notifier tries again; until then nothing was promised.
+            subscription.state = State::Asked;
+            let refusal = Refusal::Storage { retry_after: stage.config.limits.retry_after };
+            return answer(stage, &news, refusal.response());
+        }
+        if let Some(link) = stage.link_of(subscription.sip.domain()) {
+            stage.answer(link, &subscription.stanza("subscribed"));
+        }
+        self.news(stage, pair, &news);
+    }
+
+    fn news(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, news: &News) {
+        let Some(subscription) = self.subscriptions.get(&pair) else { return };
+        let pidf = match s2x::read(&news.request) {
+            Ok(pidf) => pidf,
+            Err(refusal) => return answer(stage, news, refusal.response()),
+        };
+        answer(stage, news, Response::new(200, ""));
+        let polling = subscription.state == State::Polling;
+        let may_tell = match (&news.state, subscription.state) {
+            // §5.2.1: nothing of the contact before it has approved.
+            (Substate::Pending, _) => false,
+            (Substate::Active, State::Granted | State::Polling) => true,
+            // The answer to a poll is a terminated one; `rejected` and the like carry nothing for anybody.
+            (Substate::Terminated { reason, .. }, State::Granted | State::Polling) => {
+                !matches!(reason, Some(Reason::Rejected | Reason::NoResource))
+            }
+            (Substate::Active | Substate::Terminated { .. }, State::Asked | State::Leaving) => false,
+        };
+        if let (true, Some(pidf)) = (may_tell, &pidf) {
+            let target = stage.subscriptions.dialog(news.usage).map(|dialog| dialog.remote_target.clone());
+            let source = s2x::Source {
+                language: news.request.headers.get(Header::ContentLanguage),
+                target: target.as_deref(),
+                addresses: &address::Options { phone_domain: stage.config.phone_domain.clone() },
+                now: stage.wall(),
+                rich: self.options.rich,
+                resources: self.options.resources,
+            };
+            match s2x::presences(pidf, &source, &subscription.sip, &subscription.xmpp, &subscription.online) {
+                None => stage.note(Note::Ignored { why: "presence of somebody else" }),
+                Some(presences) => self.tell_user(stage, pair, presences, polling),
+            }
+        }
+        if let Substate::Terminated { reason, retry_after } = &news.state {
+            self.terminated(stage, pair, news.usage, reason.as_ref(), *retry_after);
+        }
+    }
+
+    /// Tells the user, or those who polled.
+    fn tell_user(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, presences: s2x::Presences, polling: bool) {
+        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
+        let Some(link) = stage.link_of(subscription.sip.domain()) else { return };
+        let mut stanzas = presences.stanzas;
+        if let Some(l) = stage.config.links.get(link) {
+            let identity = agent::Identity { domain: &l.domain, version: &stage.config.version };
+            let caps = agent::user_caps(&identity);
+            for stanza in stanzas.iter_mut().filter(|stanza| stanza.type_.is_none()) {
+                stanza.push(caps.to_element());
+            }
+        }
+        if polling {
+            for poller in std::mem::take(&mut subscription.pollers) {
+                for stanza in &stanzas {
+                    stage.tell(link, &stanza.clone().with_to(poller.clone()));
+                }
+            }
+            return;
+        }
+        stanzas.iter().for_each(|stanza| stage.tell(link, stanza));
+        // To who comes later, those that went away need not be told.
+        let stay = |stanza: &Stanza| stanza.type_.is_none();
+        subscription.last =
+            if presences.online.is_empty() { stanzas } else { stanzas.into_iter().filter(stay).collect() };
+        if subscription.online != presences.online {
+            subscription.online = presences.online;
+            self.save(stage, name(pair), Then::Nothing);
+        }
+    }
+
+    /// NOTIFY terminated: RFC 6665 §4.1.3 says what each reason means for trying again.
+    fn terminated(
+        &mut self,
+        stage: &mut Stage<'_>,
+        pair: Fingerprint,
+        usage: UsageId,
+        reason: Option<&Reason>,
+        retry_after: Option<u32>,
+    ) {
+        let Some(subscription) = self.subscriptions.get_mut(&pair).filter(|s| s.usage == Some(usage)) else { return };
+        subscription.usage = None;
+        self.live.remove(&name(pair));
+        match (subscription.state, reason) {
+            (State::Polling, reason) => {
+                let refused = reason == Some(&Reason::Rejected);
+                self.polled_in_vain(stage, pair, refused);
+            }
+            (State::Leaving, _) => self.left(stage, pair),
+            (State::Asked | State::Granted, Some(Reason::Rejected)) => self.refused(stage, pair, None),
+            (State::Asked | State::Granted, Some(Reason::NoResource | Reason::Invariant)) => {
+                // No use in asking again in this session: the state is gone, or will never change.
+                if reason == Some(&Reason::NoResource) {
+                    self.tell_gone(stage, pair);
+                }
+                self.save(stage, name(pair), Then::Nothing);
+            }
+            (State::Asked | State::Granted, Some(Reason::Deactivated | Reason::Timeout) | None) => {
+                self.save(stage, name(pair), Then::Nothing);
+                if self.subscriptions.get(&pair).is_some_and(|s| !s.over) {
+                    self.again(stage, pair);
+                }
+            }
+            (State::Asked | State::Granted, Some(Reason::Probation | Reason::Giveup | Reason::Other(_))) => {
+                self.tell_gone(stage, pair);
+                self.save(stage, name(pair), Then::Nothing);
+                self.try_later(stage, pair, retry_after);
+            }
+        }
+    }
+
+    /// A new dialog at once, but never in a circle: the second time in a row waits.
+    fn again(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
+        let quick = subscription.sent.is_some_and(|at| stage.now.since(at) < PAUSE);
+        if quick { self.try_later(stage, pair, None) } else { self.look(stage, pair) }
+    }
+
+    /// The user is told that nothing is known of the contact any more. The authorization stays.
+    fn tell_gone(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
+        let Some(link) = stage.link_of(subscription.sip.domain()) else { return };
+        for stanza in subscription.gone() {
+            stage.answer(link, &stanza);
+        }
+    }
+
+    /// The SIP side refused for good (§5.2.2): the user is told, with the words of the SIP side.
+    fn refused(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, response: Option<&Response>) {
+        self.tell_gone(stage, pair);
+        let Some(subscription) = self.subscriptions.get(&pair) else { return };
+        let mut stanza = subscription.stanza("unsubscribed");
+        if let Some(text) = response.and_then(|response| error::from_response(response).text) {
+            stanza.push(xml::Element::new("status", xmpp::ns::CLIENT).with_text(&text));
+        }
+        if let Some(link) = stage.link_of(subscription.sip.domain()) {
+            stage.answer(link, &stanza);
+        }
+        let key = subscription.key();
+        self.drop_subscription(pair);
+        self.forget(stage, &key);
+    }
+
+    /// A SUBSCRIBE of ours failed.
+    pub(super) fn subscription_refused(
+        &mut self,
+        stage: &mut Stage<'_>,
+        pair: Fingerprint,
+        usage: UsageId,
+        cause: &Cause,
+        gone: bool,
+    ) {
+        let Some(subscription) = self.subscriptions.get_mut(&pair).filter(|s| s.usage == Some(usage)) else { return };
+        let response = match cause {
+            Cause::Response(response) => Some(response.as_ref()),
+            Cause::Timeout | Cause::Transport | Cause::NoWay => None,
+        };
+        let code = response.map_or(0, |response| response.code);
+        if gone {
+            subscription.usage = None;
+            self.live.remove(&name(pair));
+        }
+        match subscription.state {
+            State::Leaving if gone => self.left(stage, pair),
+            State::Leaving => {}
+            State::Polling => self.polled_in_vain(stage, pair, ends(code) || cannot(code)),
+            State::Asked | State::Granted if ends(code) => {
+                self.release(stage, pair);
+                self.refused(stage, pair, response);
+            }
+            State::Asked if cannot(code) => {
+                self.release(stage, pair);
+                self.refused(stage, pair, response);
+            }
+            // 481: the dialog is gone there, the authorization is not (§5.2.2).
+            State::Asked | State::Granted if gone && code == 481 => {
+                self.save(stage, name(pair), Then::Nothing);
+                self.again(stage, pair);
+            }
+            State::Asked | State::Granted if gone => {
+                self.tell_gone(stage, pair);
+                self.save(stage, name(pair), Then::Nothing);
+                let after = response.and_then(error::retry_after);
+                self.try_later(stage, pair, after);
+            }
+            // The dialog lives on until it expires, and the engine tries again.
+            State::Asked | State::Granted => {}
+        }
+    }
+
+    /// Lets go of the dialog of a pair without a word.
+    fn release(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        if let Some(usage) = self.subscriptions.get_mut(&pair).and_then(|subscription| subscription.usage.take()) {
+            self.usages.remove(&usage);
+            stage.events(|events, _| events.forget(usage));
+        }
+        self.live.remove(&name(pair));
+    }
+
+    /// The dialog expired, or ended.
+    pub(super) fn subscription_over(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, usage: UsageId) {
+        let Some(subscription) = self.subscriptions.get_mut(&pair).filter(|s| s.usage == Some(usage)) else { return };
+        subscription.usage = None;
+        self.live.remove(&name(pair));
+        match subscription.state {
+            State::Polling => self.polled_in_vain(stage, pair, false),
+            State::Leaving => self.left(stage, pair),
+            State::Asked | State::Granted => {
+                // Nobody says any more whether the contact is there.
+                self.tell_gone(stage, pair);
+                self.save(stage, name(pair), Then::Nothing);
+                if self.subscriptions.get(&pair).is_some_and(|s| !s.over) {
+                    self.try_later(stage, pair, None);
+                }
+            }
+        }
+    }
+
+    /// A poll ended without presence. RFC 6121 §4.3.2: who has no authorization is told so.
+    fn polled_in_vain(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, refused: bool) {
+        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
+        let pollers = std::mem::take(&mut subscription.pollers);
+        if let (true, Some(link)) = (refused, stage.link_of(subscription.sip.domain())) {
+            let stanza = subscription.stanza("unsubscribed");
+            pollers.into_iter().for_each(|poller| stage.answer(link, &stanza.clone().with_to(poller.bare())));
+        }
+        self.release(stage, pair);
+        self.drop_subscription(pair);
+    }
+
+    /// §5.2.3: the user wants no more.
+    pub(super) fn unsubscribe(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, sip: &Jid, xmpp: &Jid) {
+        let Some(subscription) = self.subscriptions.get_mut(&pair).filter(|s| s.state != State::Polling) else {
+            // Nothing is known of it: the user's server is told what it wants to hear.
+            let stanza = Stanza::presence().with_from(sip.clone()).with_to(xmpp.clone());
+            if let Some(link) = stage.link_of(sip.domain()) {
+                stage.answer(link, &stanza.with_type(Str::const_new("unsubscribed")));
+            }
+            return;
+        };
+        if subscription.state == State::Leaving {
+            return;
+        }
+        subscription.state = State::Leaving;
+        let (usage, key) = (subscription.usage, subscription.key());
+        self.unsaved.remove(&name(pair));
+        self.forget(stage, &key);
+        match usage {
+            Some(usage) => stage.events(|events, ground| events.unsubscribe(ground, usage)),
+            None => self.left(stage, pair),
+        }
+    }
+
+    /// The dialog of a user who wants no more has ended, one way or the other.
+    fn left(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        self.tell_gone(stage, pair);
+        if let Some(subscription) = self.subscriptions.get(&pair)
+            && let Some(link) = stage.link_of(subscription.sip.domain())
+        {
+            stage.answer(link, &subscription.stanza("unsubscribed"));
+        }
+        self.drop_subscription(pair);
+    }
+
+    fn drop_subscription(&mut self, pair: Fingerprint) {
+        if let Some(subscription) = self.subscriptions.remove(&pair) {
+            if let Some(usage) = subscription.usage {
+                self.usages.remove(&usage);
+            }
+            self.live.remove(&name(pair));
+            self.unsaved.remove(&name(pair));
+            self.count(&subscription.xmpp, false);
+        }
+    }
+
+    /// Brings a pair up to date when the stream is up again.
+    pub(super) fn resync_subscription(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
+        let Some(link) = stage.link_of(subscription.sip.domain()) else { return };
+        if subscription.usage.is_none() && !subscription.online.is_empty() {
+            // What the user was told before a crash, and nobody vouches for any more.
+            self.tell_gone(stage, pair);
+            self.save(stage, name(pair), Then::Nothing);
+            self.live.remove(&name(pair));
+        } else if subscription.last.is_empty() {
+            self.wake(stage, pair);
+        } else {
+            subscription.last.iter().for_each(|presence| stage.tell(link, presence));
+        }
+    }
+
+    /// A record from the store.
+    pub(super) fn restore_subscription(&mut self, stage: &mut Stage<'_>, key: &Key, record: record::Subscription) {
+        let pair = self.pair(&key.sip, &key.xmpp);
+        let state = if record.granted { State::Granted } else { State::Asked };
+        let mut subscription = Subscription::new(key.sip.clone(), key.xmpp.clone(), state, stage.now);
+        let online = record.online.into_iter().map(|name| Some(Str::from(name)).filter(|name| !name.is_empty()));
+        subscription.online = online.collect();
+        if let Some(saved) = record.dialog
+            && let Some(at) = self.epoch.time(saved.expires, stage.now)
+            && let Ok(id) = stage.events(|events, ground| events.restore(ground, saved.usage, at))
+        {
+            self.usages.insert(id, name(pair));
+            subscription.usage = Some(id);
+        }
+        if subscription.usage.is_some() || !subscription.online.is_empty() {
+            self.live.insert(name(pair));
+        }
+        self.count(&subscription.xmpp, true);
+        if self.subscriptions.insert(pair, Box::new(subscription)).is_some() {
+            self.count(&key.xmpp, false);
+        }
+    }
+}
+
+/// RFC 8048 §5.2.2: the authorization is cancelled for good.
+fn ends(code: u16) -> bool {
+    matches!(code, 403 | 489 | 603)
+}
+
+/// What an authorization that was never given cannot come from: there is no such user, or nothing there that can be watched. What was
+/// given once outlives these (RFC 8048 §5.2.2).
+fn cannot(code: u16) -> bool {
+    matches!(code, 404 | 405 | 406 | 410 | 414 | 415 | 416 | 420 | 484 | 485 | 488 | 501 | 505 | 513 | 604 | 606)
+}
+
+fn answer(stage: &mut Stage<'_>, news: &News, response: Response) {
+    stage.events(|events, ground| events.answer_notify(ground, news.usage, news.server, response));
+}

@@ -1,0 +1,639 @@
+//! A SIP user watches an XMPP user: RFC 8048 §5.3, §6.2, §7.2.
+
+use super::record::{self, Saved};
+use super::x2s::{self, Departing, Resource};
+use super::{ACCEPT, Due, Name, Presences, Then};
+use crate::error::Refusal;
+use crate::gateway::Note;
+use crate::mapping::{Incoming, Stage};
+use crate::store::{Direction, Key};
+use base::{Fingerprint, Str, Time};
+use bodies::pidf::Pidf;
+use sip::Request;
+use sip::agent::ServerId;
+use sip::header::Name as Header;
+use sip::subscription::{Body, Change, Kind, Reason, State as Substate, UsageId};
+use std::time::Duration;
+use xmpp::error::{Condition, StanzaError};
+use xmpp::ext::nick::Nick;
+use xmpp::jid::Jid;
+use xmpp::stanza::Stanza;
+
+/// How long a poll waits for more resources when the first has come: each comes in a stanza of its own.
+const REST_OF_ANSWER: Duration = Duration::from_millis(100);
+
+/// How far the authorization is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// None, and none was asked for: somebody polls.
+    Neutral,
+    /// The contact was asked, or will be as soon as its server is there.
+    Asked,
+    /// The contact has approved.
+    Granted,
+}
+
+/// A notification dialog of the watcher's.
+#[derive(Debug)]
+struct Watcher {
+    usage: UsageId,
+    phase: Phase,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Its SUBSCRIBE waits for the record to be saved.
+    Saving,
+    /// It is told of all that happens.
+    Live,
+    /// It polled, and is told once.
+    Polled,
+    /// Its last NOTIFY is to be sent, or on its way.
+    Ending(End),
+}
+
+/// Why a dialog ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The watcher ended it, or did not refresh it.
+    Timeout,
+    /// The contact does not want to be watched.
+    Rejected,
+    /// There is no such contact.
+    NoResource,
+}
+
+/// A poll that waits for the XMPP server's answer.
+#[derive(Debug)]
+struct Fetch {
+    usage: UsageId,
+    server: ServerId,
+    until: Time,
+}
+
+/// What is known of the contact's presence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Nothing,
+    /// What was true when the stream was this often up: what the server says next replaces it.
+    Since(u32),
+}
+
+/// A pair whose SIP user watches the XMPP user.
+#[derive(Debug)]
+pub(super) struct Watch {
+    sip: Jid,
+    xmpp: Jid,
+    state: State,
+    /// Whether the contact's server has the request.
+    asked: bool,
+    /// The id of the last request, by which an error to it is known.
+    request: Str,
+    /// The name that the SIP user goes by.
+    nick: Option<Str>,
+    watchers: Vec<Watcher>,
+    fetches: Vec<Fetch>,
+    known: Known,
+    resources: Vec<Resource>,
+    /// The resource that went last, and what it said then.
+    gone: Option<Box<Gone>>,
+}
+
+/// What a resource said when it went.
+#[derive(Debug, Default)]
+struct Gone {
+    resource: Option<Str>,
+    statuses: Vec<(Option<Str>, String)>,
+}
+
+impl Watch {
+    fn new(sip: Jid, xmpp: Jid) -> Watch {
+        Watch {
+            sip,
+            xmpp,
+            state: State::Neutral,
+            asked: false,
+            request: Str::default(),
+            nick: None,
+            watchers: Vec::new(),
+            fetches: Vec::new(),
+            known: Known::Nothing,
+            resources: Vec::new(),
+            gone: None,
+        }
+    }
+
+    pub(super) fn key(&self) -> Key {
+        Key { direction: Direction::SipWatchesXmpp, sip: self.sip.clone(), xmpp: self.xmpp.clone() }
+    }
+
+    /// What is to be saved, if anything is.
+    pub(super) fn record(&self, mut saved: impl FnMut(UsageId) -> Option<Saved>) -> Option<record::Watch> {
+        let kept = |watcher: &&Watcher| !matches!(watcher.phase, Phase::Ending(_));
+        (self.state != State::Neutral).then(|| record::Watch {
+            granted: self.state == State::Granted,
+            asked: self.asked,
+            dialogs: self.watchers.iter().filter(kept).filter_map(|watcher| saved(watcher.usage)).collect(),
+        })
+    }
+
+    pub(super) fn is_of(&self, domain: &str) -> bool {
+        self.sip.domain() == domain
+    }
+
+    fn is_known(&self) -> bool {
+        self.known != Known::Nothing
+    }
+
+    /// The document of what is known.
+    fn document(&self) -> (Pidf, Option<Str>) {
+        match &self.gone {
+            Some(gone) if self.resources.is_empty() => {
+                x2s::closed(&self.xmpp, gone.resource.as_deref(), &gone.statuses)
+            }
+            Some(_) | None => x2s::pidf(&self.xmpp, &self.resources),
+        }
+    }
+
+    /// Lets go of what is known.
+    fn forget(&mut self) {
+        (self.known, self.resources, self.gone) = (Known::Nothing, Vec::new(), None);
+    }
+
+    fn watcher(&mut self, usage: UsageId) -> Option<&mut Watcher> {
+        self.watchers.iter_mut().find(|watcher| watcher.usage == usage)
+    }
+
+    /// Whether the contact has a presence session; `None` if that is not known.
+    pub(super) fn session(&self) -> Option<bool> {
+        (self.state == State::Granted && self.is_known()).then(|| !self.resources.is_empty())
+    }
+
+    /// A stanza from the SIP user to the contact.
+    fn stanza(&self, type_: &'static str) -> Stanza {
+        Stanza::presence().with_from(self.sip.clone()).with_to(self.xmpp.clone()).with_type(Str::const_new(type_))
+    }
+}
+
+/// The record of a pair.
+fn name(pair: Fingerprint) -> Name {
+    (Direction::SipWatchesXmpp, pair)
+}
+
+impl Presences {
+    /// A SUBSCRIBE outside of a dialog.
+    pub(super) fn watch(&mut self, stage: &mut Stage<'_>, incoming: &Incoming, id: UsageId, kind: Kind) {
+        if let Err(refusal) = self.try_watch(stage, incoming, id, kind) {
+            stage.refuse_watch(id, incoming.id, &refusal);
+        }
+    }
+
+    fn try_watch(
+        &mut self,
+        stage: &mut Stage<'_>,
+        incoming: &Incoming,
+        id: UsageId,
+        kind: Kind,
+    ) -> Result<(), Refusal> {
+        let retry_after = stage.config.limits.retry_after;
+        if !takes_pidf(&incoming.request) {
+            return Err(Refusal::NotAcceptable { accept: ACCEPT });
+        }
+        if incoming.to.local().is_none() {
+            return Err(Refusal::NotSupported);
+        }
+        if !stage.links.is_up(incoming.link) {
+            return Err(Refusal::LinkDown { retry_after });
+        }
+        let (sip, xmpp) = (incoming.from.bare(), incoming.to.bare());
+        let pair = self.pair(&sip, &xmpp);
+        let overload = Refusal::Overload { retry_after };
+        match self.watches.get(&pair) {
+            Some(watch) if watch.watchers.len() + watch.fetches.len() >= self.options.dialogs_per_pair => {
+                return Err(overload);
+            }
+            Some(_) => {}
+            None => {
+                if !self.has_room(&sip) {
+                    return Err(overload);
+                }
+                self.count(&sip, true);
+                self.watches.insert(pair, Box::new(Watch::new(sip, xmpp)));
+            }
+        }
+        let Some(watch) = self.watches.get_mut(&pair) else { return Err(overload) };
+        self.usages.insert(id, name(pair));
+        match kind {
+            Kind::Fetch | Kind::End => {
+                let until = stage.now + self.options.probe_wait;
+                watch.fetches.push(Fetch { usage: id, server: incoming.id, until });
+                self.fetch(stage, pair);
+            }
+            Kind::New | Kind::Refresh => {
+                if watch.state == State::Neutral {
+                    watch.state = State::Asked;
+                    watch.asked = false;
+                }
+                let display = incoming.request.headers.from().ok().and_then(|from| from.display);
+                watch.nick = display.or(watch.nick.take());
+                watch.watchers.push(Watcher { usage: id, phase: Phase::Saving });
+                self.live.insert(name(pair));
+                self.save(stage, name(pair), Then::Accept { pair, usage: id, server: incoming.id });
+            }
+        }
+        Ok(())
+    }
+
+    /// A SUBSCRIBE within a dialog: it goes on, or it ends.
+    pub(super) fn watch_again(
+        &mut self,
+        stage: &mut Stage<'_>,
+        pair: Fingerprint,
+        id: UsageId,
+        server: ServerId,
+        kind: Kind,
+    ) {
+        let Some(watch) = self.watches.get_mut(&pair) else { return };
+        let Some(watcher) = watch.watcher(id) else { return };
+        match kind {
+            Kind::New | Kind::Refresh => self.save(stage, name(pair), Then::Accept { pair, usage: id, server }),
+            Kind::Fetch | Kind::End => {
+                watcher.phase = Phase::Ending(End::Timeout);
+                // Nothing is promised: should this be forgotten, the dialog ends at the first NOTIFY or with its time.
+                stage.events(|events, ground| events.accept(ground, id, server, 0));
+                self.save(stage, name(pair), Then::Nothing);
+            }
+        }
+    }
+
+    /// The record is saved, or not: the SUBSCRIBE gets its answer.
+    pub(super) fn accept(
+        &mut self,
+        stage: &mut Stage<'_>,
+        pair: Fingerprint,
+        usage: UsageId,
+        server: ServerId,
+        saved: bool,
+    ) {
+        let Some(watch) = self.watches.get_mut(&pair) else { return };
+        let Some(watcher) = watch.watcher(usage) else { return };
+        let new = watcher.phase == Phase::Saving;
+        if !saved {
+            stage.refuse_watch(usage, server, &Refusal::Storage { retry_after: stage.config.limits.retry_after });
+            if new {
+                self.usages.remove(&usage);
+                self.watch_ended(stage, pair, usage);
+            }
+            return;
+        }
+        if new {
+            watcher.phase = Phase::Live;
+        }
+        // The engine cuts it to what was asked for.
+        stage.events(|events, ground| events.accept(ground, usage, server, u32::MAX));
+        match watch.state {
+            State::Granted => {
+                if !self.is_fresh(stage, pair) {
+                    self.probe(stage, pair);
+                }
+            }
+            State::Asked => self.ask(stage, pair),
+            // The contact refused while the record was on its way: this watcher asks anew.
+            State::Neutral => {
+                (watch.state, watch.asked) = (State::Asked, false);
+                self.save(stage, name(pair), Then::Nothing);
+                self.ask(stage, pair);
+            }
+        }
+    }
+
+    /// Asks the contact, if its server does not have the request yet (§5.3.1).
+    fn ask(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        let Some(watch) = self.watches.get_mut(&pair).filter(|watch| !watch.asked) else { return };
+        let Some(link) = stage.link_of(watch.sip.domain()) else { return };
+        watch.request = stage.tokens.token(16);
+        let mut stanza = watch.stanza("subscribe").with_id(watch.request.clone());
+        if let Some(nick) = &watch.nick {
+            stanza.push(Nick(nick.to_string()).to_element());
+        }
+        if let Some(token) = stage.deliver(link, &stanza) {
+            // Until the server says otherwise, so that a second dialog does not ask again.
+            watch.asked = true;
+            self.asking.insert(token, pair);
+        }
+    }
+
+    /// The server has the request, or will never have it.
+    pub(super) fn asked(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, taken: bool) {
+        let Some(watch) = self.watches.get_mut(&pair).filter(|watch| watch.state == State::Asked) else { return };
+        if taken {
+            self.save(stage, name(pair), Then::Nothing);
+        } else {
+            // Asked again when the stream is back.
+            watch.asked = false;
+        }
+    }
+
+    /// How often the stream of a pair came up.
+    fn times(&self, stage: &Stage<'_>, pair: Fingerprint) -> u32 {
+        self.resync.times(self.watches.get(&pair).and_then(|watch| stage.link_of(watch.sip.domain())))
+    }
+
+    /// Whether what is known of a contact is of now.
+    fn is_fresh(&self, stage: &Stage<'_>, pair: Fingerprint) -> bool {
+        let times = self.times(stage, pair);
+        self.watches.get(&pair).is_some_and(|watch| watch.known == Known::Since(times))
+    }
+
+    fn probe(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        let Some(watch) = self.watches.get(&pair) else { return };
+        if let Some(link) = stage.link_of(watch.sip.domain()) {
+            stage.tell(link, &watch.stanza("probe"));
+        }
+    }
+
+    /// §7.2: a poll is answered from what is known, or the server is asked.
+    fn fetch(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        let Some(watch) = self.watches.get(&pair) else { return };
+        match watch.state {
+            // Whom the contact has not approved learns nothing, and a probe now would be taken for the contact's refusal.
+            State::Asked => self.fetched(stage, pair),
+            State::Granted if self.is_fresh(stage, pair) => self.fetched(stage, pair),
+            State::Granted | State::Neutral => {
+                self.timers.set(stage.now + self.options.probe_wait, Due::Fetch(pair));
+                self.probe(stage, pair);
+            }
+        }
+    }
+
+    pub(super) fn fetch_due(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        let waits = |watch: &Box<Watch>| watch.fetches.iter().any(|fetch| fetch.until <= stage.now);
+        if self.watches.get(&pair).is_some_and(waits) {
+            self.fetched(stage, pair);
+        }
+    }
+
+    /// Answers all polls that wait. The engine asks for the state at once: [`Presences::watch_wanted`].
+    fn fetched(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        let Some(watch) = self.watches.get_mut(&pair) else { return };
+        let fetches = std::mem::take(&mut watch.fetches);
+        for fetch in fetches {
+            watch.watchers.push(Watcher { usage: fetch.usage, phase: Phase::Polled });
+            stage.events(|events, ground| events.accept(ground, fetch.usage, fetch.server, 0));
+        }
+    }
+
+    /// The engine wants to tell a watcher the state as it is now.
+    pub(super) fn watch_wanted(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, id: UsageId) {
+        let state = self.watches.get(&pair).and_then(|watch| {
+            let watcher = watch.watchers.iter().find(|watcher| watcher.usage == id)?;
+            let reason = |reason| Substate::Terminated { reason: Some(reason), retry_after: None };
+            // Whoever was not approved gets a state and nothing else (RFC 3856 §6.4, THREATS 43).
+            let may_see = watch.state == State::Granted || watch.state == State::Neutral && watch.is_known();
+            let state = match (watcher.phase, watch.state) {
+                (Phase::Saving, _) => return None,
+                (Phase::Live, State::Granted) => Substate::Active,
+                (Phase::Live, State::Asked | State::Neutral) => Substate::Pending,
+                (Phase::Polled | Phase::Ending(End::Timeout), _) => reason(Reason::Timeout),
+                (Phase::Ending(End::Rejected), _) => reason(Reason::Rejected),
+                (Phase::Ending(End::NoResource), _) => reason(Reason::NoResource),
+            };
+            let shows = match watcher.phase {
+                Phase::Live | Phase::Polled if may_see && watch.is_known() => Some(watch.document()),
+                // §5.3.3: who ends the dialog is told that the contact is closed.
+                Phase::Ending(End::Timeout) if may_see => Some(x2s::closed(&watch.xmpp, None, &[])),
+                Phase::Live | Phase::Polled | Phase::Saving | Phase::Ending(_) => None,
+            };
+            Some((state, shows))
+        });
+        let Some((state, document)) = state else { return stage.events(|events, _| events.skip(id)) };
+        let body = document.as_ref().map(|(pidf, language)| Body {
+            content_type: ACCEPT,
+            language: language.as_deref(),
+            content: pidf.to_bytes().into(),
+        });
+        stage.events(|events, ground| events.notify(ground, id, &state, body));
+    }
+
+    /// A dialog was not refreshed.
+    pub(super) fn watch_lapsed(&mut self, pair: Fingerprint, id: UsageId) {
+        if let Some(watcher) = self.watches.get_mut(&pair).and_then(|watch| watch.watcher(id))
+            && !matches!(watcher.phase, Phase::Ending(_))
+        {
+            watcher.phase = Phase::Ending(End::Timeout);
+        }
+    }
+
+    /// A dialog is no more.
+    pub(super) fn watch_ended(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, id: UsageId) {
+        let Some(watch) = self.watches.get_mut(&pair) else { return };
+        watch.fetches.retain(|fetch| fetch.usage != id);
+        let ended = watch.watchers.iter().position(|watcher| watcher.usage == id);
+        let polled = ended.is_none_or(|at| watch.watchers.swap_remove(at).phase == Phase::Polled);
+        if !polled {
+            if watch.watchers.iter().all(|watcher| watcher.phase == Phase::Polled) {
+                self.live.remove(&name(pair));
+                if watch.state == State::Granted {
+                    // §5.3.3: the contact sees that nobody watches any more. What it says until somebody does again is not kept.
+                    if let Some(link) = stage.link_of(watch.sip.domain()) {
+                        stage.tell(link, &watch.stanza("unavailable"));
+                    }
+                    self.unwatch(pair);
+                }
+            }
+            self.save(stage, name(pair), Then::Nothing);
+        }
+        self.tidy_watch(pair);
+    }
+
+    /// Lets go of what is known of a contact, unless its sessions are of interest to the other direction.
+    fn unwatch(&mut self, pair: Fingerprint) {
+        let kept = self.subscriptions.get(&pair).is_some_and(|subscription| subscription.is_live());
+        if let Some(watch) = self.watches.get_mut(&pair).filter(|_| !kept) {
+            watch.forget();
+        }
+    }
+
+    /// Forgets a pair for which nothing is left to be remembered.
+    fn tidy_watch(&mut self, pair: Fingerprint) {
+        let empty =
+            |watch: &Box<Watch>| watch.state == State::Neutral && watch.watchers.is_empty() && watch.fetches.is_empty();
+        if self.watches.get(&pair).is_some_and(empty)
+            && let Some(watch) = self.watches.remove(&pair)
+        {
+            self.live.remove(&name(pair));
+            self.unsaved.remove(&name(pair));
+            self.count(&watch.sip, false);
+        }
+    }
+
+    /// The contact has approved (§5.3.1, F31).
+    pub(super) fn contact_approved(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        match self.watches.get_mut(&pair) {
+            Some(watch) if watch.state == State::Asked => {
+                watch.state = State::Granted;
+                self.save(stage, name(pair), Then::Tell { pair });
+                self.probe(stage, pair);
+            }
+            // Nobody asked (THREATS 45), or it is known.
+            Some(_) | None => stage.note(Note::Ignored { why: "subscribed without a request" }),
+        }
+    }
+
+    /// All watchers are told what the state of their subscription is now.
+    pub(super) fn tell_watchers(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        let Some(watch) = self.watches.get(&pair) else { return };
+        for watcher in &watch.watchers {
+            stage.events(|events, _| events.touch(watcher.usage, Change::State));
+        }
+    }
+
+    /// The contact does not approve, or not any more (§5.3.1, example 15). The server says the same to a probe.
+    pub(super) fn contact_refused(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        self.end_watch(stage, pair, End::Rejected);
+    }
+
+    fn end_watch(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, end: End) {
+        let Some(watch) = self.watches.get_mut(&pair) else {
+            return stage.note(Note::Ignored { why: "unsubscribed without a request" });
+        };
+        let authorized = watch.state != State::Neutral;
+        watch.state = State::Neutral;
+        watch.forget();
+        for watcher in watch.watchers.iter_mut().filter(|watcher| watcher.phase == Phase::Live) {
+            watcher.phase = Phase::Ending(end);
+        }
+        let key = watch.key();
+        if authorized {
+            self.unsaved.remove(&name(pair));
+            self.forget(stage, &key);
+        }
+        self.tell_watchers(stage, pair);
+        self.fetched(stage, pair);
+        self.tidy_watch(pair);
+    }
+
+    /// An error came back for a request: whether it was ours. What can never succeed ends it, all else leaves it pending.
+    pub(super) fn asking_failed(
+        &mut self,
+        stage: &mut Stage<'_>,
+        pair: Fingerprint,
+        id: Option<&str>,
+        error: &StanzaError,
+    ) -> bool {
+        let Some(watch) = self.watches.get_mut(&pair) else { return false };
+        if watch.state != State::Asked || id != Some(watch.request.as_str()) {
+            return false;
+        }
+        match error.condition {
+            Condition::ItemNotFound | Condition::Gone | Condition::RemoteServerNotFound | Condition::JidMalformed => {
+                self.end_watch(stage, pair, End::NoResource);
+            }
+            Condition::Forbidden | Condition::NotAllowed | Condition::PolicyViolation => {
+                self.end_watch(stage, pair, End::Rejected);
+            }
+            _ => {}
+        }
+        true
+    }
+
+    /// Presence of the contact: §6.2.
+    pub(super) fn contact_presence(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, stanza: &Stanza) {
+        let times = self.times(stage, pair);
+        let of_interest = self.subscriptions.get(&pair).is_some_and(|subscription| subscription.is_live());
+        let known = self.watches.get_mut(&pair).filter(|watch| match watch.state {
+            State::Granted => of_interest || !watch.watchers.is_empty() || !watch.fetches.is_empty(),
+            State::Neutral => !watch.fetches.is_empty(),
+            State::Asked => false,
+        });
+        let Some(watch) = known else {
+            return stage.note(Note::Ignored { why: "presence that nobody watches" });
+        };
+        let departing = x2s::read(stanza);
+        if departing == Departing::Nothing {
+            return stage.note(Note::Ignored { why: "presence of a room" });
+        }
+        let mut changed = watch.known != Known::Since(times);
+        if changed {
+            watch.known = Known::Since(times);
+            watch.resources.clear();
+            watch.gone = None;
+        }
+        let room = watch.resources.len() < self.options.resources;
+        match departing {
+            Departing::Available(resource) => {
+                match watch.resources.iter_mut().find(|known| known.name == resource.name) {
+                    Some(known) if *known == resource => {}
+                    Some(known) => {
+                        *known = resource;
+                        changed = true;
+                    }
+                    None if room => {
+                        watch.resources.push(resource);
+                        changed = true;
+                    }
+                    None => stage.note(Note::Ignored { why: "too many resources" }),
+                }
+            }
+            Departing::Unavailable { resource, statuses } => {
+                let before = watch.resources.len();
+                // From the bare address it speaks for all of them.
+                watch.resources.retain(|known| resource.is_some() && known.name != resource);
+                changed |= watch.resources.len() != before;
+                watch.gone = Some(Box::new(Gone { resource, statuses }));
+            }
+            Departing::Nothing => {}
+        }
+        if changed {
+            for watcher in watch.watchers.iter().filter(|watcher| watcher.phase == Phase::Live) {
+                stage.events(|events, _| events.touch(watcher.usage, Change::Content));
+            }
+        }
+        let soon = stage.now + REST_OF_ANSWER;
+        let waits = watch.fetches.iter_mut().filter(|fetch| fetch.until > soon);
+        if waits.map(|fetch| fetch.until = soon).count() > 0 {
+            self.timers.set(soon, Due::Fetch(pair));
+        }
+        self.session_seen(stage, pair);
+    }
+
+    /// Brings a pair up to date when the stream is up again.
+    pub(super) fn resync_watch(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        match self.watches.get(&pair).map(|watch| watch.state) {
+            Some(State::Granted) => self.probe(stage, pair),
+            Some(State::Asked) => self.ask(stage, pair),
+            Some(State::Neutral) | None => {}
+        }
+    }
+
+    /// A record from the store.
+    pub(super) fn restore_watch(&mut self, stage: &mut Stage<'_>, key: &Key, record: &record::Watch) {
+        let pair = self.pair(&key.sip, &key.xmpp);
+        let mut watch = Watch::new(key.sip.clone(), key.xmpp.clone());
+        watch.state = if record.granted { State::Granted } else { State::Asked };
+        watch.asked = record.asked;
+        for saved in &record.dialogs {
+            let Some(at) = self.epoch.time(saved.expires, stage.now) else { continue };
+            let usage = saved.usage.clone();
+            if let Ok(id) = stage.events(|events, ground| events.restore(ground, usage, at)) {
+                self.usages.insert(id, name(pair));
+                self.live.insert(name(pair));
+                watch.watchers.push(Watcher { usage: id, phase: Phase::Live });
+            }
+        }
+        self.count(&watch.sip, true);
+        if self.watches.insert(pair, Box::new(watch)).is_some() {
+            self.count(&key.sip, false);
+        }
+    }
+}
+
+/// RFC 3856 §6.7: who says what it takes must take PIDF; who says nothing does.
+fn takes_pidf(request: &Request) -> bool {
+    let Some(accept) = request.headers.get(Header::Accept) else { return true };
+    accept.trim().is_empty()
+        || request.headers.elements(Header::Accept).flatten().any(|element| {
+            let range = element.split(';').next().unwrap_or("").trim();
+            [ACCEPT, "application/*", "*/*"].iter().any(|taken| range.eq_ignore_ascii_case(taken))
+        })
+}

@@ -1,0 +1,118 @@
+//! What must survive a crash, as the gateway sees it: records that it saves before it says what they promise.
+//!
+//! The gateway asks for a record to be saved ([`crate::gateway::Output::Save`]) and goes on with what depends on it only when it is told
+//! that it is ([`crate::gateway::Input::Saved`]). At the start it gets every record back ([`crate::gateway::Input::Restore`]). What keeps
+//! them, and where, is the shell's business.
+
+use crate::presence;
+use std::fmt;
+use xmpp::jid::Jid;
+
+/// Names one wish to save. Never used twice by one shard; its top byte is the shard.
+pub type SaveToken = u64;
+
+/// The shard that minted a token.
+pub fn shard_of_token(token: SaveToken) -> usize {
+    (token >> 56) as usize
+}
+
+/// Who watches whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Direction {
+    /// A SIP user watches an XMPP user (RFC 8048 §5.3).
+    SipWatchesXmpp,
+    /// An XMPP user watches a SIP user (RFC 8048 §5.2).
+    XmppWatchesSip,
+}
+
+/// The name of a record: a direction and a pair of bare addresses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    /// Who watches whom.
+    pub direction: Direction,
+    /// The SIP user as the XMPP side sees it.
+    pub sip: Jid,
+    /// The XMPP user.
+    pub xmpp: Jid,
+}
+
+/// What begins the key of a presence authorization.
+const PRESENCE: u8 = b'p';
+
+impl Key {
+    /// The key as the store has it: kind, direction, the SIP user, NUL, the XMPP user. No address holds a NUL.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let direction = match self.direction {
+            Direction::SipWatchesXmpp => b's',
+            Direction::XmppWatchesSip => b'x',
+        };
+        let (sip, xmpp) = (self.sip.bare().to_string(), self.xmpp.bare().to_string());
+        [&[PRESENCE, direction], sip.as_bytes(), &[0], xmpp.as_bytes()].concat()
+    }
+
+    /// Reads a key.
+    ///
+    /// # Errors
+    /// [`Broken::Key`].
+    pub fn parse(bytes: &[u8]) -> Result<Key, Broken> {
+        let (direction, rest) = match bytes {
+            [PRESENCE, b's', rest @ ..] => (Direction::SipWatchesXmpp, rest),
+            [PRESENCE, b'x', rest @ ..] => (Direction::XmppWatchesSip, rest),
+            _ => return Err(Broken::Key),
+        };
+        let text = std::str::from_utf8(rest).map_err(|_| Broken::Key)?;
+        let (sip, xmpp) = text.split_once('\0').ok_or(Broken::Key)?;
+        let jid = |text| Jid::parse(text).ok().filter(Jid::is_bare).ok_or(Broken::Key);
+        Ok(Key { direction, sip: jid(sip)?, xmpp: jid(xmpp)? })
+    }
+}
+
+/// Why a record cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Broken {
+    /// The key is none of ours.
+    Key,
+    /// The value is not what we write; what is wrong.
+    Value(String),
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::Key => f.write_str("the key names no record"),
+            Broken::Value(why) => write!(f, "the value cannot be read: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// Reads a record as the gateway would at the start, without using it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(key: &[u8], value: &[u8]) -> Result<Key, Broken> {
+    let key = Key::parse(key)?;
+    match key.direction {
+        Direction::SipWatchesXmpp => presence::record::Watch::parse(value).map(drop)?,
+        Direction::XmppWatchesSip => presence::record::Subscription::parse(value).map(drop)?,
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_reads_back() {
+        let jid = |text| Jid::parse(text).unwrap();
+        for direction in [Direction::SipWatchesXmpp, Direction::XmppWatchesSip] {
+            let key = Key { direction, sip: jid("romeo@example.net"), xmpp: jid("o\\27malley@example.com") };
+            assert_eq!(Key::parse(&key.to_bytes()), Ok(key.clone()));
+        }
+        for broken in ["", "p", "px", "pxromeo@example.net", "pz\0", "pxa@b\0c@d/e", "qxa@b\0c@d", "px\0"] {
+            assert_eq!(Key::parse(broken.as_bytes()), Err(Broken::Key), "{broken}");
+        }
+    }
+}
