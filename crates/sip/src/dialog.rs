@@ -1,6 +1,6 @@
 //! Dialogs: RFC 3261 §12. What two user agents share so that each finds the other again, as a value that can be kept and restored.
 
-use crate::header::{Fault, HeaderError, Headers, Name, NameAddr};
+use crate::header::{CSeq, Fault, HeaderError, Headers, Name, NameAddr};
 use crate::lex::Syntax;
 use crate::message::{Request, Response};
 use crate::method::Method;
@@ -88,8 +88,8 @@ impl Dialog {
         let target = Uri::parse(&self.remote_target).ok()?;
         let first = self.route_set.first().map(|first| NameAddr::parse_bracketed(first)).transpose().ok()?;
         let strict = first.filter(|first| !first.uri.sip().is_some_and(|uri| uri.params.has("lr")));
-        let mut request =
-            Request::new(method.clone(), strict.as_ref().map_or(target, |first| plain(first.uri.clone())));
+        let cseq = CSeq { number, method: method.clone() };
+        let mut request = Request::new(method, strict.as_ref().map_or(target, |first| plain(first.uri.clone())));
         let headers = &mut request.headers;
         headers.push(Name::MaxForwards, 70);
         // A strict router takes the Request-URI for itself and finds the next one in Route, so the target goes to the end.
@@ -106,7 +106,7 @@ impl Dialog {
             headers.push(Name::To, format_args!("{};tag={}", self.remote_uri, self.remote_tag));
         }
         headers.push(Name::CallId, &self.call_id);
-        headers.push(Name::CSeq, format_args!("{number} {method}"));
+        headers.push(Name::CSeq, cseq);
         self.local_cseq = number;
         Some(request)
     }

@@ -35,6 +35,8 @@ use usage::{Entry, Part, Ready, Wish};
 const STALL: Duration = Duration::from_millis(500);
 /// How often the layer above is asked again for a save that it owes.
 const SAVE_AGAIN: Duration = Duration::from_secs(30);
+/// Tickets begin in the middle: whoever comes back to the line goes before its first.
+const FIRST_TICKET: u64 = 1 << 62;
 /// The characters of our tags and Call-IDs: 80 and 130 random bits.
 const TAG: usize = 16;
 const CALL_ID: usize = 26;
@@ -87,7 +89,7 @@ impl Subscriptions {
             sources: Table::new(key),
             due: BTreeSet::new(),
             line: BTreeMap::new(),
-            last_ticket: 0,
+            last_ticket: FIRST_TICKET,
             outstanding: 0,
             stalled: None,
             now: Time::ZERO,
@@ -481,9 +483,9 @@ impl Subscriptions {
         while self.has_room() {
             let Some((_, id)) = self.line.pop_first() else { return };
             let Some(entry) = self.usages.get_mut(&id) else { continue };
-            let ticket = entry.ticket.take();
+            entry.ticket = None;
             match entry.role() {
-                Role::Subscriber => self.send_subscribe(ground, id, ticket),
+                Role::Subscriber => self.send_subscribe(ground, id),
                 Role::Notifier => self.offer(id),
             }
         }
@@ -506,12 +508,13 @@ impl Subscriptions {
         }
     }
 
-    /// The agent had no room: the usage gets its place in line back, if it came from there, and nothing is sent for a moment.
-    fn stall(&mut self, id: UsageId, ticket: Option<u64>) {
+    /// The agent had no room: the usage goes back to the front of the line, and nothing is sent for a moment.
+    fn stall(&mut self, id: UsageId) {
         self.stalled = Some(self.now + STALL);
-        if let (Some(entry), Some(ticket)) = (self.usages.get_mut(&id), ticket) {
-            entry.ticket = Some(ticket);
-            self.line.insert(ticket, id);
+        let first = self.line.first_key_value().map_or(self.last_ticket, |(ticket, _)| *ticket);
+        if let Some(entry) = self.usages.get_mut(&id) {
+            entry.ticket = Some(first - 1);
+            self.line.insert(first - 1, id);
         }
         self.settle(id);
     }

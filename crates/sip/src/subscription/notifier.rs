@@ -313,7 +313,7 @@ impl Subscriptions {
             Some(Err(_)) => {
                 part.wants = stronger(part.wants, if changed { Change::State } else { Change::Content });
                 self.finish(id);
-                self.stall(id, None);
+                self.stall(id);
                 false
             }
             Some(Ok(client)) => {
@@ -328,9 +328,6 @@ impl Subscriptions {
                     entry.expires_at = None;
                 }
                 self.clients.insert(client, id);
-                if changed && !last {
-                    self.save(id);
-                }
                 self.settle(id);
                 true
             }

@@ -179,7 +179,7 @@ impl Subscriptions {
     }
 
     /// Sends the SUBSCRIBE that is wanted. Timer N runs from here: RFC 6665 §4.1.2.2, §4.1.2.4.
-    pub(super) fn send_subscribe(&mut self, ground: &mut Ground<'_>, id: UsageId, ticket: Option<u64>) {
+    pub(super) fn send_subscribe(&mut self, ground: &mut Ground<'_>, id: UsageId) {
         let Some(entry) = self.usages.get_mut(&id) else { return };
         let event = entry.event();
         let EntryPart::Subscriber(part) = &mut entry.part else { return };
@@ -210,7 +210,7 @@ impl Subscriptions {
                 part.wants = Want::Nothing;
                 self.subscribe_failed(ground, id, Cause::NoWay);
             }
-            Some(Err(_)) => self.stall(id, ticket),
+            Some(Err(_)) => self.stall(id),
             Some(Ok(client)) => {
                 self.counts.subscribes_out += 1;
                 part.wants = Want::Nothing;
