@@ -6,7 +6,7 @@ mod gateway;
 mod sip;
 mod xmpp;
 
-pub use self::bodies::{cpim, html_cleaner, multipart};
+pub use self::bodies::{cpim, html_cleaner, multipart, pidf};
 pub use self::gateway::{gateway, jid_sip_mapping};
 pub use self::sip::{framing, header, sip_message, uri};
 pub use self::xmpp::{component_stream, xml_stream};
@@ -26,6 +26,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("multipart", multipart),
     ("jid_sip_mapping", jid_sip_mapping),
     ("html_cleaner", html_cleaner),
+    ("pidf", pidf),
     ("xml_stream", xml_stream),
     ("component_stream", component_stream),
     ("gateway", gateway),

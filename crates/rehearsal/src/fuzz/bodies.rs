@@ -1,11 +1,17 @@
-//! What messages carry: CPIM, multiparts, HTML.
+//! What messages and notifications carry: CPIM, multiparts, HTML, presence.
 
 use super::split;
 use bodies::cpim::Message;
 use bodies::html::Html;
 use bodies::mime::ContentType;
+use bodies::pidf::{self, Pidf};
 use bodies::{Content, Limits, Part};
+use stox::address;
+use stox::presence::{s2x, x2s};
 use xml::{Element, Node};
+use xmpp::jid::Jid;
+use xmpp::ns;
+use xmpp::stanza::Stanza;
 
 /// No body of these tests holds it, but for one that was made to.
 const BOUNDARY: &str = "fuzz-7d1c9e0a55";
@@ -92,6 +98,43 @@ pub fn html_cleaner(data: &[u8]) {
     }
     let text = html.to_text();
     assert!(text.chars().all(xml::is_xml_char), "{text:?}");
+}
+
+/// A presence document, as what Romeo's phone sends to Juliet. What is read prints back; each stanza out of it is from Romeo, to Juliet,
+/// short, one XML element whatever the document held, and the document that is made of it says the same.
+pub fn pidf(data: &[u8]) {
+    let (charset, rest) = split(data);
+    let charset = [None, Some("utf-8"), Some("iso-8859-1"), Some("utf-16")][usize::from(charset % 4)];
+    let Ok(pidf) = Pidf::parse(rest, charset) else { return };
+    assert!(pidf.tuples.len() <= pidf::MAX_TUPLES && pidf.notes.len() <= pidf::MAX_NOTES);
+    assert!(pidf.persons.len() <= pidf::MAX_PERSONS);
+    let written = pidf.to_bytes();
+    match Pidf::parse(&written, None) {
+        Ok(again) => assert_eq!(again, pidf),
+        // What says in one place which language all notes are in is shorter than what says it in each.
+        Err(e) => assert!(matches!(e, bodies::Error::TooBig { .. }), "{e}: {}", String::from_utf8_lossy(&written)),
+    }
+    let [romeo, juliet] = ["romeo@example.net", "juliet@example.com"].map(|jid| Jid::parse(jid).expect("an address"));
+    let addresses = address::Options::default();
+    let source =
+        s2x::Source { language: None, target: None, addresses: &addresses, now: None, rich: true, resources: 32 };
+    let Some(told) = s2x::presences(&pidf, &source, &romeo, &juliet, &[None]) else { return };
+    assert!(told.stanzas.len() <= 33 && told.online.len() <= 32);
+    for stanza in &told.stanzas {
+        assert!(stanza.from.as_ref().is_some_and(|from| from.same_bare(&romeo)) && stanza.to.as_ref() == Some(&juliet));
+        let bytes = stanza.to_bytes(ns::CLIENT);
+        assert!(bytes.len() < 20_000, "{} bytes", bytes.len());
+        let text = String::from_utf8(bytes).expect("UTF-8").replacen(' ', " xmlns='jabber:client' ", 1);
+        let element = Element::parse(text.as_bytes(), &xml::Limits::default()).expect("what we write is well-formed");
+        let read = Stanza::from_element(element, ns::CLIENT).expect("a stanza");
+        assert_eq!(normal(&read.to_element()), normal(&stanza.to_element()), "it reads as it was meant");
+        let x2s::Departing::Available(resource) = x2s::read(stanza) else { continue };
+        let (back, language) = x2s::pidf(&romeo, std::slice::from_ref(&resource));
+        let source = s2x::Source { language: language.as_deref(), ..source };
+        let back = s2x::presences(&back, &source, &romeo, &juliet, &[]).expect("it is about Romeo");
+        let back: Vec<_> = back.stanzas.iter().map(x2s::read).collect();
+        assert_eq!(back, [x2s::Departing::Available(resource)]);
+    }
 }
 
 /// Texts beside each other are one text, and empty ones none.
