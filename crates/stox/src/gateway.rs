@@ -192,7 +192,7 @@ impl Gateway {
     pub fn reconfigure(&mut self, config: Arc<Config>) {
         self.each(|mapping, _| mapping.reconfigure(&config));
         self.sip.set_retry_after(config.limits.retry_after);
-        self.subscriptions.set_retry_after(config.limits.retry_after);
+        self.subscriptions.reconfigure(&config.subscriptions);
         self.addresses = address_options(&config);
         self.config = config;
     }

@@ -1,6 +1,6 @@
 //! From the operator's configuration to what the protocol crates are told.
 
-use crate::config::{Component, Config, Host, HostPort, Listen, ProxyUri, Transport};
+use crate::config::{Component, Config, ContactHost, Host, HostPort, Listen, ProxyUri, Transport};
 use base::{Str, Tokens};
 use std::io;
 use std::net::SocketAddr;
@@ -67,10 +67,19 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             chat_states: config.message.chat_states,
             ..stox::message::Options::default()
         },
-        presence: stox::presence::Options::default(),
-        subscriptions: sip::subscription::Config::default(),
+        presence: presence_options(config, shards),
+        subscriptions: sip::subscription::Config {
+            min_expires: whole_seconds(config.presence.min_expires),
+            max_expires: whole_seconds(config.presence.max_expires),
+            default_expires: whole_seconds(config.presence.max_expires).min(3600),
+            max_usages: share(limits.subscriptions),
+            max_per_source: share(limits.subscriptions_per_source),
+            notify_interval: config.presence.notify_interval,
+            retry_after: retry_after(limits.retry_after),
+            ..sip::subscription::Config::default()
+        },
         allow_networks: config.security.allow_networks.clone(),
-        contact_is_domain: false,
+        contact_is_domain: config.sip.contact == ContactHost::Domain,
         limits: gateway::Limits {
             held: share(limits.held),
             held_for: limits.held_for,
@@ -138,6 +147,29 @@ pub(crate) fn agent_config(config: &Config, listens: &[Listen], shard: usize, sh
         max_remembered: share(limits.answers),
         ..Default::default()
     }
+}
+
+/// How presence is translated.
+fn presence_options(config: &Config, shards: usize) -> stox::presence::Options {
+    let share = |n: usize| n.div_ceil(shards).max(1);
+    let (presence, limits) = (&config.presence, &config.limits);
+    stox::presence::Options {
+        enabled: presence.enabled,
+        refresh: whole_seconds(presence.refresh),
+        rich: presence.rich,
+        probe_wait: presence.probe_wait,
+        keep: presence.keep,
+        dialogs_per_pair: presence.dialogs_per_pair,
+        watchers_per_contact: share(presence.watchers_per_contact),
+        authorizations: share(limits.authorizations),
+        authorizations_per_user: share(limits.authorizations_per_user),
+        ..stox::presence::Options::default()
+    }
+}
+
+/// A time as SIP writes it.
+fn whole_seconds(time: Duration) -> u32 {
+    u32::try_from(time.as_secs()).unwrap_or(u32::MAX)
 }
 
 /// What a component stream is told.

@@ -92,6 +92,7 @@ impl Settings {
             "presence_rich" => config.presence.rich = flag()?,
             "refresh" => config.presence.refresh = small()?,
             "dialogs_per_pair" => config.presence.dialogs_per_pair = number()?,
+            "watchers_per_contact" => config.presence.watchers_per_contact = number()?,
             "authorizations_per_user" => config.presence.authorizations_per_user = number()?,
             "min_expires" => config.subscriptions.min_expires = small()?,
             "subscriptions" => config.subscriptions.max_usages = number()?,

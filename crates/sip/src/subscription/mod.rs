@@ -74,9 +74,7 @@ pub struct Subscriptions {
 impl Subscriptions {
     /// An engine without subscriptions.
     pub fn new(config: Config, tokens: &mut Tokens) -> Subscriptions {
-        // Below these nothing would ever be sent.
-        let config =
-            Config { max_outstanding: config.max_outstanding.max(1), reserve: config.reserve.max(2), ..config };
+        let config = config.sound();
         let key = HashKey::new(tokens.u64(), tokens.u64());
         Subscriptions {
             config,
@@ -353,9 +351,10 @@ impl Subscriptions {
         }
     }
 
-    /// What Retry-After says from now on, in seconds.
-    pub fn set_retry_after(&mut self, seconds: u32) {
-        self.config.retry_after = seconds;
+    /// Takes new bounds and times. The packages stay what they are, and what was granted was granted.
+    pub fn reconfigure(&mut self, config: &Config) {
+        let packages = std::mem::take(&mut self.config.packages);
+        self.config = Config { packages, ..config.clone().sound() };
     }
 
     /// The package of this name, if it is understood.

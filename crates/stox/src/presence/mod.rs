@@ -17,6 +17,7 @@ mod table;
 mod watch;
 pub mod x2s;
 
+use crate::address::{self, Scheme};
 use crate::config::{Config, LinkId};
 use crate::error::Refusal;
 use crate::gateway::Note;
@@ -28,7 +29,7 @@ use link::Resync;
 use record::{Epoch, Saved};
 use sip::agent::{ClientId, ServerId};
 use sip::subscription::{Event, UsageId};
-use sip::{Method, Request};
+use sip::{Method, Request, Uri};
 use std::collections::BTreeSet;
 use std::time::Duration;
 use subscription::Subscription;
@@ -59,6 +60,8 @@ pub struct Options {
     pub keep: Duration,
     /// Notification dialogs of one SIP user with one XMPP user; beyond: 503 with Retry-After.
     pub dialogs_per_pair: usize,
+    /// SIP users who watch one XMPP user; beyond: 503 with Retry-After.
+    pub watchers_per_contact: usize,
     /// Resources of an XMPP user that a SIP user sees at one time; beyond, the newest are left out.
     pub resources: usize,
     /// Authorizations in both directions; beyond: 503 or `<resource-constraint/>`.
@@ -76,6 +79,7 @@ impl Default for Options {
             probe_wait: Duration::from_secs(2),
             keep: Duration::from_secs(7 * 24 * 3600),
             dialogs_per_pair: 8,
+            watchers_per_contact: 1000,
             resources: 32,
             authorizations: 2_000_000,
             authorizations_per_user: 1000,
@@ -141,6 +145,8 @@ pub struct Presences {
     subscriptions: Table<Fingerprint, Box<Subscription>>,
     /// How many authorizations each user has who watches.
     per_user: Table<Fingerprint, u32>,
+    /// How many SIP users watch each XMPP user.
+    per_contact: Table<Fingerprint, u32>,
     usages: Table<UsageId, Name>,
     /// The pairs with a dialog, in an order that does not depend on the table's.
     live: BTreeSet<Name>,
@@ -173,6 +179,7 @@ impl Presences {
             watches: Table::new(key),
             subscriptions: Table::new(key),
             per_user: Table::new(key),
+            per_contact: Table::new(key),
             usages: Table::new(key),
             live: BTreeSet::new(),
             arriving: None,
@@ -209,12 +216,16 @@ impl Presences {
         self.authorizations() < self.options.authorizations && own < self.options.authorizations_per_user
     }
 
-    fn count(&mut self, user: &Jid, up: bool) {
-        let user = self.user(user);
-        let count = self.per_user.or_insert_with(user, || 0);
-        *count = if up { count.saturating_add(1) } else { count.saturating_sub(1) };
-        if *count == 0 {
-            self.per_user.remove(&user);
+    /// Counts an authorization of `user`, who watches `contact` if that is of interest.
+    fn count(&mut self, user: &Jid, contact: Option<&Jid>, up: bool) {
+        let (user, contact) = (self.user(user), contact.map(|contact| self.user(contact)));
+        let counts = [Some((&mut self.per_user, user)), contact.map(|contact| (&mut self.per_contact, contact))];
+        for (table, key) in counts.into_iter().flatten() {
+            let count = table.or_insert_with(key, || 0);
+            *count = if up { count.saturating_add(1) } else { count.saturating_sub(1) };
+            if *count == 0 {
+                table.remove(&key);
+            }
         }
     }
 
@@ -270,7 +281,7 @@ impl Presences {
             // The contact has approved, whatever the disk says; its own server remembers it.
             Then::Tell { pair } => self.tell_watchers(stage, pair),
             Then::Subscribe { pair, stanza } => self.subscribe_saved(stage, pair, &stanza, saved),
-            Then::Granted { pair, news } => self.granted(stage, pair, *news, saved),
+            Then::Granted { pair, news } => self.granted(stage, pair, &news, saved),
         }
     }
 
@@ -293,10 +304,13 @@ impl Presences {
             let token = stage.save(key.clone(), None);
             self.forgetting.insert(token, key);
         }
+        if !self.unsaved.is_empty() {
+            self.save_later(stage.now);
+        }
     }
 
-    fn event_of_watch(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, event: Event) {
-        match event {
+    fn event_of_watch(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, event: &Event) {
+        match *event {
             Event::Watch { id, server, kind, .. } => self.watch_again(stage, pair, id, server, kind),
             Event::Wanted { id, .. } => self.watch_wanted(stage, pair, id),
             Event::Lapsed { id, .. } => self.watch_lapsed(pair, id),
@@ -340,7 +354,9 @@ impl Mapping for Presences {
 
     /// A SUBSCRIBE outside of a dialog; those within one go to the engine at once, which knows the dialog.
     fn request(&mut self, stage: &mut Stage<'_>, incoming: Incoming) {
-        let contact = stage.contact(&incoming.request.uri, incoming.flow.transport);
+        // A Contact is a SIP URI, whatever the Request-URI is (`pres:`, `tel:`).
+        let uri = address::to_uri(&incoming.to, Scheme::Sip).map_or_else(|_| incoming.request.uri.clone(), Uri::Sip);
+        let contact = stage.contact(&uri, incoming.flow.transport);
         let (id, request, flow) = (incoming.id, incoming.request.clone(), incoming.flow);
         self.arriving = Some(incoming);
         stage.events(|events, ground| events.request(ground, id, request, flow, &contact));
@@ -349,13 +365,13 @@ impl Mapping for Presences {
     fn stanza(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: Stanza) {
         let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return };
         if to.local().is_none() {
-            return self.to_the_gateway(stage, link, &stanza);
+            return self.gateway_presence(stage, link, &stanza);
         }
         let (sip, xmpp) = (to.bare(), from.bare());
         let pair = self.pair(&sip, &xmpp);
         match (stanza.type_.as_deref(), to.is_bare()) {
             // RFC 6121 §3.1.2 has a server make the addresses of these bare.
-            (Some("subscribe"), _) => self.subscribe(stage, link, pair, stanza),
+            (Some("subscribe"), _) => self.subscribe(stage, link, pair, &stanza),
             (Some("unsubscribe"), _) => self.unsubscribe(stage, pair, &sip, &xmpp),
             (Some("subscribed"), _) => self.contact_approved(stage, pair),
             (Some("unsubscribed"), _) => self.contact_refused(stage, pair),
@@ -394,7 +410,7 @@ impl Mapping for Presences {
         }
         let dead = event.is_last();
         match (self.usages.get(&id).copied(), event) {
-            (Some((Direction::SipWatchesXmpp, pair)), event) => self.event_of_watch(stage, pair, event),
+            (Some((Direction::SipWatchesXmpp, pair)), event) => self.event_of_watch(stage, pair, &event),
             (Some((Direction::XmppWatchesSip, pair)), event) => self.event_of_subscription(stage, pair, event),
             (None, Event::Watch { id, server, kind, .. }) => match self.arriving.take() {
                 Some(incoming) if incoming.id == server => self.watch(stage, &incoming, id, kind),

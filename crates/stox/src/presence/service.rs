@@ -11,7 +11,7 @@ use xmpp::stanza::Stanza;
 
 impl Presences {
     /// A presence stanza to the gateway's own address.
-    pub(super) fn to_the_gateway(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: &Stanza) {
+    pub(super) fn gateway_presence(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: &Stanza) {
         let (Some(from), Some(l)) = (&stanza.from, stage.config.links.get(link)) else { return };
         let Ok(gateway) = Jid::new(None, &l.domain, None) else { return };
         let identity = Identity { domain: &l.domain, version: &stage.config.version };

@@ -1,22 +1,22 @@
 //! An XMPP user watches a SIP user: RFC 8048 §5.2, §6.3, §7.1.
 
+mod notified;
+
 use super::record::{self, Saved};
 use super::session::Session;
-use super::{ACCEPT, Due, Name, PACKAGE, Presences, Then, s2x};
+use super::{ACCEPT, Due, Name, PACKAGE, Presences, Then};
 use crate::address::{self, Scheme};
 use crate::config::LinkId;
-use crate::error::{self, Refusal};
+use crate::error::Refusal;
 use crate::gateway::Note;
 use crate::mapping::Stage;
 use crate::store::{Direction, Key};
 use base::{Fingerprint, Str, Time};
 use sip::agent::ServerId;
-use sip::header::Name as Header;
 use sip::header::NameAddr;
-use sip::subscription::{Cause, Reason, State as Substate, Subscribe, UsageId};
-use sip::{Request, Response, Uri};
+use sip::subscription::{State as Substate, Subscribe, UsageId};
+use sip::{Request, Uri};
 use std::time::Duration;
-use xmpp::agent;
 use xmpp::ext::nick::Nick;
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
@@ -147,9 +147,9 @@ fn name(pair: Fingerprint) -> Name {
 
 impl Presences {
     /// §5.2.1: the user asks for an authorization.
-    pub(super) fn subscribe(&mut self, stage: &mut Stage<'_>, link: LinkId, pair: Fingerprint, stanza: Stanza) {
-        if let Err(refusal) = self.try_subscribe(stage, link, pair, &stanza) {
-            stage.refuse_stanza(link, &stanza, &refusal);
+    pub(super) fn subscribe(&mut self, stage: &mut Stage<'_>, link: LinkId, pair: Fingerprint, stanza: &Stanza) {
+        if let Err(refusal) = self.try_subscribe(stage, link, pair, stanza) {
+            stage.refuse_stanza(link, stanza, &refusal);
         }
     }
 
@@ -194,7 +194,7 @@ impl Presences {
                 if !self.has_room(&xmpp) {
                     return Err(Refusal::Overload { retry_after });
                 }
-                self.count(&xmpp, true);
+                self.count(&xmpp, None, true);
                 let mut subscription = Subscription::new(sip, xmpp, State::Asked, stage.now);
                 subscription.nick = nick;
                 self.subscriptions.insert(pair, Box::new(subscription));
@@ -387,271 +387,11 @@ impl Presences {
             return stage.note(Note::Ignored { why: "probe" });
         }
         self.polled.insert(pair, stage.now);
-        self.count(&xmpp, true);
+        self.count(&xmpp, None, true);
         let mut subscription = Subscription::new(sip, xmpp, State::Polling, stage.now);
         subscription.pollers.push(from.clone());
         self.subscriptions.insert(pair, Box::new(subscription));
         self.start(stage, pair, 0);
-    }
-
-    /// A NOTIFY. The first active one of an authorization is answered when that is saved.
-    pub(super) fn notified(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, news: News) {
-        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
-        if subscription.state == State::Asked && news.state == Substate::Active {
-            // A body that cannot be read must not be taken for a yes that nobody sees.
-            if let Err(refusal) = s2x::read(&news.request) {
-                return answer(stage, &news, refusal.response());
-            }
-            subscription.state = State::Granted;
-            return self.save(stage, name(pair), Then::Granted { pair, news: Box::new(news) });
-        }
-        self.news(stage, pair, &news);
-    }
-
-    /// The approval is saved, or cannot be.
-    pub(super) fn granted(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, news: News, saved: bool) {
-        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
-        if subscription.state != State::Granted {
-            return answer(stage, &news, Response::new(200, ""));
-        }
-        if !saved {
-            // The notifier tries again; until then nothing was promised.
-            subscription.state = State::Asked;
-            let refusal = Refusal::Storage { retry_after: stage.config.limits.retry_after };
-            return answer(stage, &news, refusal.response());
-        }
-        if let Some(link) = stage.link_of(subscription.sip.domain()) {
-            stage.answer(link, &subscription.stanza("subscribed"));
-        }
-        self.news(stage, pair, &news);
-    }
-
-    fn news(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, news: &News) {
-        let Some(subscription) = self.subscriptions.get(&pair) else { return };
-        let pidf = match s2x::read(&news.request) {
-            Ok(pidf) => pidf,
-            Err(refusal) => return answer(stage, news, refusal.response()),
-        };
-        answer(stage, news, Response::new(200, ""));
-        let polling = subscription.state == State::Polling;
-        let may_tell = match (&news.state, subscription.state) {
-            // §5.2.1: nothing of the contact before it has approved.
-            (Substate::Pending, _) => false,
-            (Substate::Active, State::Granted | State::Polling) => true,
-            // The answer to a poll is a terminated one; `rejected` and the like carry nothing for anybody.
-            (Substate::Terminated { reason, .. }, State::Granted | State::Polling) => {
-                !matches!(reason, Some(Reason::Rejected | Reason::NoResource))
-            }
-            (Substate::Active | Substate::Terminated { .. }, State::Asked | State::Leaving) => false,
-        };
-        if let (true, Some(pidf)) = (may_tell, &pidf) {
-            let target = stage.subscriptions.dialog(news.usage).map(|dialog| dialog.remote_target.clone());
-            let source = s2x::Source {
-                language: news.request.headers.get(Header::ContentLanguage),
-                target: target.as_deref(),
-                addresses: &address::Options { phone_domain: stage.config.phone_domain.clone() },
-                now: stage.wall(),
-                rich: self.options.rich,
-                resources: self.options.resources,
-            };
-            match s2x::presences(pidf, &source, &subscription.sip, &subscription.xmpp, &subscription.online) {
-                None => stage.note(Note::Ignored { why: "presence of somebody else" }),
-                Some(presences) => self.tell_user(stage, pair, presences, polling),
-            }
-        }
-        if let Substate::Terminated { reason, retry_after } = &news.state {
-            self.terminated(stage, pair, news.usage, reason.as_ref(), *retry_after);
-        }
-    }
-
-    /// Tells the user, or those who polled.
-    fn tell_user(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, presences: s2x::Presences, polling: bool) {
-        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
-        let Some(link) = stage.link_of(subscription.sip.domain()) else { return };
-        let mut stanzas = presences.stanzas;
-        if let Some(l) = stage.config.links.get(link) {
-            let identity = agent::Identity { domain: &l.domain, version: &stage.config.version };
-            let caps = agent::user_caps(&identity);
-            for stanza in stanzas.iter_mut().filter(|stanza| stanza.type_.is_none()) {
-                stanza.push(caps.to_element());
-            }
-        }
-        if polling {
-            for poller in std::mem::take(&mut subscription.pollers) {
-                for stanza in &stanzas {
-                    stage.tell(link, &stanza.clone().with_to(poller.clone()));
-                }
-            }
-            return;
-        }
-        stanzas.iter().for_each(|stanza| stage.tell(link, stanza));
-        // To who comes later, those that went away need not be told.
-        let stay = |stanza: &Stanza| stanza.type_.is_none();
-        subscription.last =
-            if presences.online.is_empty() { stanzas } else { stanzas.into_iter().filter(stay).collect() };
-        if subscription.online != presences.online {
-            subscription.online = presences.online;
-            self.save(stage, name(pair), Then::Nothing);
-        }
-    }
-
-    /// NOTIFY terminated: RFC 6665 §4.1.3 says what each reason means for trying again.
-    fn terminated(
-        &mut self,
-        stage: &mut Stage<'_>,
-        pair: Fingerprint,
-        usage: UsageId,
-        reason: Option<&Reason>,
-        retry_after: Option<u32>,
-    ) {
-        let Some(subscription) = self.subscriptions.get_mut(&pair).filter(|s| s.usage == Some(usage)) else { return };
-        subscription.usage = None;
-        self.live.remove(&name(pair));
-        match (subscription.state, reason) {
-            (State::Polling, reason) => {
-                let refused = reason == Some(&Reason::Rejected);
-                self.polled_in_vain(stage, pair, refused);
-            }
-            (State::Leaving, _) => self.left(stage, pair),
-            (State::Asked | State::Granted, Some(Reason::Rejected)) => self.refused(stage, pair, None),
-            (State::Asked | State::Granted, Some(Reason::NoResource | Reason::Invariant)) => {
-                // No use in asking again in this session: the state is gone, or will never change.
-                if reason == Some(&Reason::NoResource) {
-                    self.tell_gone(stage, pair);
-                }
-                self.save(stage, name(pair), Then::Nothing);
-            }
-            (State::Asked | State::Granted, Some(Reason::Deactivated | Reason::Timeout) | None) => {
-                self.save(stage, name(pair), Then::Nothing);
-                if self.subscriptions.get(&pair).is_some_and(|s| !s.over) {
-                    self.again(stage, pair);
-                }
-            }
-            (State::Asked | State::Granted, Some(Reason::Probation | Reason::Giveup | Reason::Other(_))) => {
-                self.tell_gone(stage, pair);
-                self.save(stage, name(pair), Then::Nothing);
-                self.try_later(stage, pair, retry_after);
-            }
-        }
-    }
-
-    /// A new dialog at once, but never in a circle: the second time in a row waits.
-    fn again(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
-        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
-        let quick = subscription.sent.is_some_and(|at| stage.now.since(at) < PAUSE);
-        if quick { self.try_later(stage, pair, None) } else { self.look(stage, pair) }
-    }
-
-    /// The user is told that nothing is known of the contact any more. The authorization stays.
-    fn tell_gone(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
-        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
-        let Some(link) = stage.link_of(subscription.sip.domain()) else { return };
-        for stanza in subscription.gone() {
-            stage.answer(link, &stanza);
-        }
-    }
-
-    /// The SIP side refused for good (§5.2.2): the user is told, with the words of the SIP side.
-    fn refused(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, response: Option<&Response>) {
-        self.tell_gone(stage, pair);
-        let Some(subscription) = self.subscriptions.get(&pair) else { return };
-        let mut stanza = subscription.stanza("unsubscribed");
-        if let Some(text) = response.and_then(|response| error::from_response(response).text) {
-            stanza.push(xml::Element::new("status", xmpp::ns::CLIENT).with_text(&text));
-        }
-        if let Some(link) = stage.link_of(subscription.sip.domain()) {
-            stage.answer(link, &stanza);
-        }
-        let key = subscription.key();
-        self.drop_subscription(pair);
-        self.forget(stage, &key);
-    }
-
-    /// A SUBSCRIBE of ours failed.
-    pub(super) fn subscription_refused(
-        &mut self,
-        stage: &mut Stage<'_>,
-        pair: Fingerprint,
-        usage: UsageId,
-        cause: &Cause,
-        gone: bool,
-    ) {
-        let Some(subscription) = self.subscriptions.get_mut(&pair).filter(|s| s.usage == Some(usage)) else { return };
-        let response = match cause {
-            Cause::Response(response) => Some(response.as_ref()),
-            Cause::Timeout | Cause::Transport | Cause::NoWay => None,
-        };
-        let code = response.map_or(0, |response| response.code);
-        if gone {
-            subscription.usage = None;
-            self.live.remove(&name(pair));
-        }
-        match subscription.state {
-            State::Leaving if gone => self.left(stage, pair),
-            State::Leaving => {}
-            State::Polling => self.polled_in_vain(stage, pair, ends(code) || cannot(code)),
-            State::Asked | State::Granted if ends(code) => {
-                self.release(stage, pair);
-                self.refused(stage, pair, response);
-            }
-            State::Asked if cannot(code) => {
-                self.release(stage, pair);
-                self.refused(stage, pair, response);
-            }
-            // 481: the dialog is gone there, the authorization is not (§5.2.2).
-            State::Asked | State::Granted if gone && code == 481 => {
-                self.save(stage, name(pair), Then::Nothing);
-                self.again(stage, pair);
-            }
-            State::Asked | State::Granted if gone => {
-                self.tell_gone(stage, pair);
-                self.save(stage, name(pair), Then::Nothing);
-                let after = response.and_then(error::retry_after);
-                self.try_later(stage, pair, after);
-            }
-            // The dialog lives on until it expires, and the engine tries again.
-            State::Asked | State::Granted => {}
-        }
-    }
-
-    /// Lets go of the dialog of a pair without a word.
-    fn release(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
-        if let Some(usage) = self.subscriptions.get_mut(&pair).and_then(|subscription| subscription.usage.take()) {
-            self.usages.remove(&usage);
-            stage.events(|events, _| events.forget(usage));
-        }
-        self.live.remove(&name(pair));
-    }
-
-    /// The dialog expired, or ended.
-    pub(super) fn subscription_over(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, usage: UsageId) {
-        let Some(subscription) = self.subscriptions.get_mut(&pair).filter(|s| s.usage == Some(usage)) else { return };
-        subscription.usage = None;
-        self.live.remove(&name(pair));
-        match subscription.state {
-            State::Polling => self.polled_in_vain(stage, pair, false),
-            State::Leaving => self.left(stage, pair),
-            State::Asked | State::Granted => {
-                // Nobody says any more whether the contact is there.
-                self.tell_gone(stage, pair);
-                self.save(stage, name(pair), Then::Nothing);
-                if self.subscriptions.get(&pair).is_some_and(|s| !s.over) {
-                    self.try_later(stage, pair, None);
-                }
-            }
-        }
-    }
-
-    /// A poll ended without presence. RFC 6121 §4.3.2: who has no authorization is told so.
-    fn polled_in_vain(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, refused: bool) {
-        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
-        let pollers = std::mem::take(&mut subscription.pollers);
-        if let (true, Some(link)) = (refused, stage.link_of(subscription.sip.domain())) {
-            let stanza = subscription.stanza("unsubscribed");
-            pollers.into_iter().for_each(|poller| stage.answer(link, &stanza.clone().with_to(poller.bare())));
-        }
-        self.release(stage, pair);
-        self.drop_subscription(pair);
     }
 
     /// §5.2.3: the user wants no more.
@@ -695,7 +435,7 @@ impl Presences {
             }
             self.live.remove(&name(pair));
             self.unsaved.remove(&name(pair));
-            self.count(&subscription.xmpp, false);
+            self.count(&subscription.xmpp, None, false);
         }
     }
 
@@ -732,24 +472,9 @@ impl Presences {
         if subscription.usage.is_some() || !subscription.online.is_empty() {
             self.live.insert(name(pair));
         }
-        self.count(&subscription.xmpp, true);
+        self.count(&subscription.xmpp, None, true);
         if self.subscriptions.insert(pair, Box::new(subscription)).is_some() {
-            self.count(&key.xmpp, false);
+            self.count(&key.xmpp, None, false);
         }
     }
-}
-
-/// RFC 8048 §5.2.2: the authorization is cancelled for good.
-fn ends(code: u16) -> bool {
-    matches!(code, 403 | 489 | 603)
-}
-
-/// What an authorization that was never given cannot come from: there is no such user, or nothing there that can be watched. What was
-/// given once outlives these (RFC 8048 §5.2.2).
-fn cannot(code: u16) -> bool {
-    matches!(code, 404 | 405 | 406 | 410 | 414 | 415 | 416 | 420 | 484 | 485 | 488 | 501 | 505 | 513 | 604 | 606)
-}
-
-fn answer(stage: &mut Stage<'_>, news: &News, response: Response) {
-    stage.events(|events, ground| events.answer_notify(ground, news.usage, news.server, response));
 }

@@ -1,10 +1,11 @@
 //! A SIP user watches an XMPP user: RFC 8048 §5.3, §6.2, §7.2.
 
+mod contact;
+
 use super::record::{self, Saved};
-use super::x2s::{self, Departing, Resource};
+use super::x2s::{self, Resource};
 use super::{ACCEPT, Due, Name, Presences, Then};
 use crate::error::Refusal;
-use crate::gateway::Note;
 use crate::mapping::{Incoming, Stage};
 use crate::store::{Direction, Key};
 use base::{Fingerprint, Str, Time};
@@ -12,9 +13,8 @@ use bodies::pidf::Pidf;
 use sip::Request;
 use sip::agent::ServerId;
 use sip::header::Name as Header;
-use sip::subscription::{Body, Change, Kind, Reason, State as Substate, UsageId};
+use sip::subscription::{Body, Kind, Reason, State as Substate, UsageId};
 use std::time::Duration;
-use xmpp::error::{Condition, StanzaError};
 use xmpp::ext::nick::Nick;
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
@@ -166,7 +166,7 @@ impl Watch {
 
     /// Whether the contact has a presence session; `None` if that is not known.
     pub(super) fn session(&self) -> Option<bool> {
-        (self.state == State::Granted && self.is_known()).then(|| !self.resources.is_empty())
+        (self.state == State::Granted && self.is_known()).then_some(!self.resources.is_empty())
     }
 
     /// A stanza from the SIP user to the contact.
@@ -214,10 +214,11 @@ impl Presences {
             }
             Some(_) => {}
             None => {
-                if !self.has_room(&sip) {
+                let watchers = self.per_contact.get(&self.user(&xmpp)).copied().unwrap_or(0) as usize;
+                if !self.has_room(&sip) || watchers >= self.options.watchers_per_contact {
                     return Err(overload);
                 }
-                self.count(&sip, true);
+                self.count(&sip, Some(&xmpp), true);
                 self.watches.insert(pair, Box::new(Watch::new(sip, xmpp)));
             }
         }
@@ -253,8 +254,9 @@ impl Presences {
         server: ServerId,
         kind: Kind,
     ) {
-        let Some(watch) = self.watches.get_mut(&pair) else { return };
-        let Some(watcher) = watch.watcher(id) else { return };
+        let Some(watcher) = self.watches.get_mut(&pair).and_then(|watch| watch.watcher(id)) else {
+            return stage.refuse_watch(id, server, &Refusal::NoDialog);
+        };
         match kind {
             Kind::New | Kind::Refresh => self.save(stage, name(pair), Then::Accept { pair, usage: id, server }),
             Kind::Fetch | Kind::End => {
@@ -275,14 +277,26 @@ impl Presences {
         server: ServerId,
         saved: bool,
     ) {
-        let Some(watch) = self.watches.get_mut(&pair) else { return };
-        let Some(watcher) = watch.watcher(usage) else { return };
+        let Some(watch) = self.watches.get_mut(&pair) else {
+            return stage.refuse_watch(usage, server, &Refusal::NoDialog);
+        };
+        let Some(watcher) = watch.watcher(usage) else {
+            return stage.refuse_watch(usage, server, &Refusal::NoDialog);
+        };
         let new = watcher.phase == Phase::Saving;
         if !saved {
             stage.refuse_watch(usage, server, &Refusal::Storage { retry_after: stage.config.limits.retry_after });
             if new {
                 self.usages.remove(&usage);
-                self.watch_ended(stage, pair, usage);
+                watch.watchers.retain(|watcher| watcher.usage != usage);
+                if watch.state == State::Asked && !watch.asked && watch.watchers.is_empty() {
+                    // It was refused, so nothing of it is kept.
+                    watch.state = State::Neutral;
+                }
+                if self.watches.get(&pair).is_some_and(|watch| watch.watchers.is_empty()) {
+                    self.live.remove(&name(pair));
+                }
+                self.tidy_watch(pair);
             }
             return;
         }
@@ -367,8 +381,8 @@ impl Presences {
     }
 
     pub(super) fn fetch_due(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
-        let waits = |watch: &Box<Watch>| watch.fetches.iter().any(|fetch| fetch.until <= stage.now);
-        if self.watches.get(&pair).is_some_and(waits) {
+        let Some(watch) = self.watches.get(&pair) else { return };
+        if watch.fetches.iter().any(|fetch| fetch.until <= stage.now) {
             self.fetched(stage, pair);
         }
     }
@@ -456,145 +470,14 @@ impl Presences {
 
     /// Forgets a pair for which nothing is left to be remembered.
     fn tidy_watch(&mut self, pair: Fingerprint) {
-        let empty =
-            |watch: &Box<Watch>| watch.state == State::Neutral && watch.watchers.is_empty() && watch.fetches.is_empty();
-        if self.watches.get(&pair).is_some_and(empty)
-            && let Some(watch) = self.watches.remove(&pair)
-        {
+        let empty = self.watches.get(&pair).is_some_and(|watch| {
+            watch.state == State::Neutral && watch.watchers.is_empty() && watch.fetches.is_empty()
+        });
+        if empty && let Some(watch) = self.watches.remove(&pair) {
             self.live.remove(&name(pair));
             self.unsaved.remove(&name(pair));
-            self.count(&watch.sip, false);
+            self.count(&watch.sip, Some(&watch.xmpp), false);
         }
-    }
-
-    /// The contact has approved (§5.3.1, F31).
-    pub(super) fn contact_approved(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
-        match self.watches.get_mut(&pair) {
-            Some(watch) if watch.state == State::Asked => {
-                watch.state = State::Granted;
-                self.save(stage, name(pair), Then::Tell { pair });
-                self.probe(stage, pair);
-            }
-            // Nobody asked (THREATS 45), or it is known.
-            Some(_) | None => stage.note(Note::Ignored { why: "subscribed without a request" }),
-        }
-    }
-
-    /// All watchers are told what the state of their subscription is now.
-    pub(super) fn tell_watchers(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
-        let Some(watch) = self.watches.get(&pair) else { return };
-        for watcher in &watch.watchers {
-            stage.events(|events, _| events.touch(watcher.usage, Change::State));
-        }
-    }
-
-    /// The contact does not approve, or not any more (§5.3.1, example 15). The server says the same to a probe.
-    pub(super) fn contact_refused(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
-        self.end_watch(stage, pair, End::Rejected);
-    }
-
-    fn end_watch(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, end: End) {
-        let Some(watch) = self.watches.get_mut(&pair) else {
-            return stage.note(Note::Ignored { why: "unsubscribed without a request" });
-        };
-        let authorized = watch.state != State::Neutral;
-        watch.state = State::Neutral;
-        watch.forget();
-        for watcher in watch.watchers.iter_mut().filter(|watcher| watcher.phase == Phase::Live) {
-            watcher.phase = Phase::Ending(end);
-        }
-        let key = watch.key();
-        if authorized {
-            self.unsaved.remove(&name(pair));
-            self.forget(stage, &key);
-        }
-        self.tell_watchers(stage, pair);
-        self.fetched(stage, pair);
-        self.tidy_watch(pair);
-    }
-
-    /// An error came back for a request: whether it was ours. What can never succeed ends it, all else leaves it pending.
-    pub(super) fn asking_failed(
-        &mut self,
-        stage: &mut Stage<'_>,
-        pair: Fingerprint,
-        id: Option<&str>,
-        error: &StanzaError,
-    ) -> bool {
-        let Some(watch) = self.watches.get_mut(&pair) else { return false };
-        if watch.state != State::Asked || id != Some(watch.request.as_str()) {
-            return false;
-        }
-        match error.condition {
-            Condition::ItemNotFound | Condition::Gone | Condition::RemoteServerNotFound | Condition::JidMalformed => {
-                self.end_watch(stage, pair, End::NoResource);
-            }
-            Condition::Forbidden | Condition::NotAllowed | Condition::PolicyViolation => {
-                self.end_watch(stage, pair, End::Rejected);
-            }
-            _ => {}
-        }
-        true
-    }
-
-    /// Presence of the contact: §6.2.
-    pub(super) fn contact_presence(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, stanza: &Stanza) {
-        let times = self.times(stage, pair);
-        let of_interest = self.subscriptions.get(&pair).is_some_and(|subscription| subscription.is_live());
-        let known = self.watches.get_mut(&pair).filter(|watch| match watch.state {
-            State::Granted => of_interest || !watch.watchers.is_empty() || !watch.fetches.is_empty(),
-            State::Neutral => !watch.fetches.is_empty(),
-            State::Asked => false,
-        });
-        let Some(watch) = known else {
-            return stage.note(Note::Ignored { why: "presence that nobody watches" });
-        };
-        let departing = x2s::read(stanza);
-        if departing == Departing::Nothing {
-            return stage.note(Note::Ignored { why: "presence of a room" });
-        }
-        let mut changed = watch.known != Known::Since(times);
-        if changed {
-            watch.known = Known::Since(times);
-            watch.resources.clear();
-            watch.gone = None;
-        }
-        let room = watch.resources.len() < self.options.resources;
-        match departing {
-            Departing::Available(resource) => {
-                match watch.resources.iter_mut().find(|known| known.name == resource.name) {
-                    Some(known) if *known == resource => {}
-                    Some(known) => {
-                        *known = resource;
-                        changed = true;
-                    }
-                    None if room => {
-                        watch.resources.push(resource);
-                        changed = true;
-                    }
-                    None => stage.note(Note::Ignored { why: "too many resources" }),
-                }
-            }
-            Departing::Unavailable { resource, statuses } => {
-                let before = watch.resources.len();
-                // From the bare address it speaks for all of them.
-                watch.resources.retain(|known| resource.is_some() && known.name != resource);
-                changed |= watch.resources.len() != before;
-                watch.gone = Some(Box::new(Gone { resource, statuses }));
-            }
-            Departing::Nothing => {}
-        }
-        if changed {
-            for watcher in watch.watchers.iter().filter(|watcher| watcher.phase == Phase::Live) {
-                stage.events(|events, _| events.touch(watcher.usage, Change::Content));
-            }
-        }
-        let soon = stage.now + REST_OF_ANSWER;
-        let waits = watch.fetches.iter_mut().filter(|fetch| fetch.until > soon);
-        if waits.map(|fetch| fetch.until = soon).count() > 0 {
-            self.timers.set(soon, Due::Fetch(pair));
-        }
-        self.session_seen(stage, pair);
     }
 
     /// Brings a pair up to date when the stream is up again.
@@ -621,9 +504,9 @@ impl Presences {
                 watch.watchers.push(Watcher { usage: id, phase: Phase::Live });
             }
         }
-        self.count(&watch.sip, true);
+        self.count(&key.sip, Some(&key.xmpp), true);
         if self.watches.insert(pair, Box::new(watch)).is_some() {
-            self.count(&key.sip, false);
+            self.count(&key.sip, Some(&key.xmpp), false);
         }
     }
 }
