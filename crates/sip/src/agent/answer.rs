@@ -2,6 +2,7 @@
 
 use crate::agent::branch::{COOKIE, tag};
 use crate::agent::memory::Key;
+use crate::agent::mirror::Mirror;
 use crate::agent::{Flow, SendTo, Target, Transport};
 use crate::header::{Name, Via};
 use crate::message::{Request, reason_phrase};
@@ -56,6 +57,8 @@ pub(super) struct Echo {
     tagged: (usize, usize),
     /// What a 100 repeats besides (RFC 3261 §8.2.6.1).
     timestamp: Option<Str>,
+    /// What the answer to a SUBSCRIBE repeats besides.
+    pub(super) mirror: Option<Box<Mirror>>,
 }
 
 impl Echo {
@@ -116,12 +119,14 @@ impl Echo {
             block,
             tagged,
             timestamp: headers.get(Name::Timestamp).map(Str::from),
+            mirror: Mirror::of(request),
         })
     }
 
     /// The bytes that it holds. Vias and Call-IDs may be long, and each request brings its own.
     pub(super) fn weight(&self) -> usize {
-        self.block.len() + self.timestamp.as_ref().map_or(0, Str::len)
+        let mirror = self.mirror.as_ref().map_or(0, |mirror| mirror.weight());
+        self.block.len() + self.timestamp.as_ref().map_or(0, Str::len) + mirror
     }
 
     /// The name under which the ACK for a 2xx is looked for: it is a transaction of its own, with a branch of its own, but in the dialog

@@ -9,6 +9,7 @@ mod checks;
 mod client;
 mod due;
 mod memory;
+mod mirror;
 mod server;
 mod shapes;
 

@@ -3,7 +3,7 @@
 use crate::agent::answer::{Answer, Echo};
 use crate::agent::due::Due;
 use crate::agent::memory::Known;
-use crate::agent::{Agent, Flow, Output, ServerId, Waiting, checks};
+use crate::agent::{Agent, Flow, Output, ServerId, Waiting, checks, mirror};
 use crate::header::{HeaderName, Name};
 use crate::message::{Request, Response};
 use crate::method::Method;
@@ -177,7 +177,11 @@ impl Agent {
             }
             Known::Answered(SILENCE) => {}
             Known::Answered(number) => {
-                let bytes = echo.response(&self.shapes.answer(number));
+                let form = self.shapes.answer(number);
+                let bytes = match &echo.mirror {
+                    Some(mirror) => echo.response(&Answer { headers: &mirror.unpack(form.headers), ..form }),
+                    None => echo.response(&form),
+                };
                 self.answer_again(echo, bytes);
             }
             Known::Bytes(bytes) => self.answer_again(echo, bytes),
@@ -242,7 +246,15 @@ impl Agent {
     /// same answer again, until timer J. On a reliable transport J is zero; there the memory still knows a request that comes by a second way.
     fn remember(&mut self, now: Time, echo: &Echo, answer: &Answer<'_>) -> Bytes {
         let bytes = echo.response(answer);
-        match self.shapes.number(answer) {
+        let number = match &echo.mirror {
+            _ if mirror::has_marks(answer.headers) => None,
+            Some(mirror) => {
+                let packed = mirror.pack(answer.headers);
+                packed.and_then(|headers| self.shapes.number(&Answer { headers: &headers, ..*answer }))
+            }
+            None => self.shapes.number(answer),
+        };
+        match number {
             Some(number) => self.memory.remember(now, echo.key, number, None),
             None => self.memory.remember(now, echo.key, answer.code, Some(&bytes)),
         }

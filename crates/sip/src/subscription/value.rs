@@ -82,6 +82,13 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Without what would let nothing be sent, ever.
+    pub(super) fn sound(self) -> Config {
+        Config { max_outstanding: self.max_outstanding.max(1), reserve: self.reserve.max(2), ..self }
+    }
+}
+
 /// The state of a subscription as Subscription-State tells it: RFC 6665 §4.1.3.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {

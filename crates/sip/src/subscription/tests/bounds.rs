@@ -22,7 +22,7 @@ fn more_usages_than_there_may_be() {
     desk.from = address("192.0.2.99:5070");
     desk.receive(&from(3)).watch();
     desk.from = address("192.0.2.98:5070");
-    desk.engine.set_retry_after(60);
+    desk.engine.reconfigure(&Config { max_usages: 3, max_per_source: 2, retry_after: 60, ..config() });
     let told = desk.receive(&from(4));
     assert_eq!(header(&told.response(), "Retry-After"), "60");
     desk.act(|engine, ground| assert_eq!(engine.subscribe(ground, wish(60)).err(), Some(Refused::Full)));

@@ -1,6 +1,7 @@
 //! The engine, from outside: each test states what comes in and everything that goes out.
 
 mod bounds;
+mod cost;
 mod durable;
 mod notifier;
 mod subscriber;
@@ -121,7 +122,8 @@ impl Desk {
                         }
                     }
                     Output::Request { id, request, .. } => {
-                        let contact = uri("sip:juliet@gw.example.com");
+                        let user = request.uri.sip().and_then(|uri| uri.user.clone()).expect("a user");
+                        let contact = uri(&format!("sip:{user}@gw.example.com"));
                         self.engine.request(&mut ground, id, request, flow, &contact);
                     }
                     Output::Response { id, response } => {
