@@ -137,7 +137,21 @@ impl AsyncWrite for Visit {
 async fn health(Shared(about): Shared<About>) -> Response {
     let silent = about.state.silent_shards().await;
     let healthy = silent.is_empty();
-    answer(healthy, &json!({ "healthy": healthy, "silent_shards": silent, "version": env!("CARGO_PKG_VERSION") }))
+    let body = json!({
+        "healthy": healthy,
+        "silent_shards": silent,
+        "store": store(&about.state),
+        "version": env!("CARGO_PKG_VERSION")
+    });
+    answer(healthy, &body)
+}
+
+/// The store does not decide on readiness or health: without it the gateway goes on with what it has, and it is opened again.
+fn store(state: &State) -> serde_json::Value {
+    match state.store_trouble() {
+        None => json!({ "works": true }),
+        Some(why) => json!({ "works": false, "why": why }),
+    }
 }
 
 async fn ready(Shared(about): Shared<About>) -> Response {
@@ -153,7 +167,14 @@ async fn ready(Shared(about): Shared<About>) -> Response {
     let sockets: Vec<_> = state.sockets().iter().map(|s| json!({ "socket": s.name, "bound": s.is_bound() })).collect();
     // Asked once: the two could differ if it were asked again.
     let ready = state.is_ready();
-    answer(ready, &json!({ "ready": ready, "draining": state.is_draining(), "xmpp": links, "sip": sockets }))
+    let body = json!({
+        "ready": ready,
+        "draining": state.is_draining(),
+        "store": store(state),
+        "xmpp": links,
+        "sip": sockets
+    });
+    answer(ready, &body)
 }
 
 async fn metrics(Shared(about): Shared<About>) -> Response {
@@ -212,6 +233,14 @@ mod tests {
         state.link_up(1);
         let (code, body) = json(address, "/ready").await;
         assert_eq!((code, &body["ready"]), (200, &json!(true)));
+        assert_eq!(body["store"], json!({ "works": false, "why": "not open yet" }), "the rest goes on without it");
+        state.store_up();
+        assert_eq!(json(address, "/ready").await.1["store"], json!({ "works": true }));
+        state.store_down("No space left on device");
+        for path in ["/ready", "/health"] {
+            let (code, body) = json(address, path).await;
+            assert_eq!((code, &body["store"]), (200, &json!({ "works": false, "why": "No space left on device" })));
+        }
         state.start_draining();
         let (code, body) = json(address, "/ready").await;
         assert_eq!((code, &body["draining"], &body["ready"]), (503, &json!(true), &json!(false)));

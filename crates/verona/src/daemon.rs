@@ -10,14 +10,16 @@ use crate::metrics::Meters;
 use crate::setup;
 use crate::shard::{Maker, Order, Shard, Ways};
 use crate::state::State;
+use crate::store::{self, Writer};
 use base::HashKey;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use stox::route::Router;
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use xmpp::stream::component::Component;
 
 /// A gateway that runs on the current runtime until it is stopped or dropped.
@@ -31,6 +33,8 @@ pub struct Daemon {
     stop_links: watch::Sender<bool>,
     tasks: JoinSet<()>,
     links: JoinSet<()>,
+    /// Ends when all shards have.
+    writer: JoinHandle<()>,
     connections: Connections,
     state: Arc<State>,
     listens: Vec<Listen>,
@@ -43,6 +47,14 @@ pub struct StartError {
     pub doing: String,
     /// What went wrong.
     pub error: io::Error,
+}
+
+impl StartError {
+    /// Whether trying again may help without anybody's doing something.
+    pub fn may_pass(&self) -> bool {
+        let store = self.error.get_ref().and_then(|e| e.downcast_ref::<store::Error>());
+        store.is_none_or(store::Error::may_pass)
+    }
 }
 
 impl std::fmt::Display for StartError {
@@ -91,11 +103,11 @@ fn bind(listens: &[Listen]) -> Result<Bound, StartError> {
 }
 
 impl Daemon {
-    /// Brings a gateway up: binds its sockets, then starts its shards and streams. The streams may take longer to come up; `state`
-    /// says when they have.
+    /// Brings a gateway up: binds its sockets, opens its store and starts its shards; when they have what was stored for them, starts to
+    /// read the sockets and to open the streams. The streams may take longer to come up; `state` says when they have.
     ///
     /// # Errors
-    /// A socket that cannot be bound, a proxy's name without an address, no random numbers.
+    /// A socket that cannot be bound, a store that cannot be opened, a proxy's name without an address, no random numbers.
     pub async fn start(config: &Config, state: Arc<State>, meters: Arc<Meters>) -> Result<Daemon, StartError> {
         let clock = Clock::start();
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
@@ -105,6 +117,10 @@ impl Daemon {
         let shards = if config.limits.shards == 0 { cores.min(64) } else { config.limits.shards };
         let gateway = Arc::new(doing("sip.outbound_proxy", setup::gateway_config(config, shards, epoch).await)?);
         let bound = bind(&config.sip.listen)?;
+        let opening = format!("opening the store {}", config.store.url);
+        let url = config.store.url.clone();
+        let engine = spawn_blocking(move || store::open(&url)).await.map_err(io::Error::other);
+        let engine = doing(&opening, engine.and_then(|opened| opened.map_err(io::Error::other)))?;
 
         let router = Router::new(shards, HashKey::new(tokens.u64(), tokens.u64()));
         let (dispatch, inboxes) = Dispatch::new(router);
@@ -117,15 +133,41 @@ impl Daemon {
         let (stop_shards, stopped_shards) = watch::channel(false);
         let (stop_links, stopped_links) = watch::channel(false);
         let (mut tasks, mut links) = (JoinSet::new(), JoinSet::new());
-        let mut orders = Vec::new();
-        for (number, inbox) in inboxes.into_iter().enumerate() {
+        let (orders, receivers): (Vec<mpsc::Sender<Order>>, Vec<_>) = inboxes.iter().map(|_| mpsc::channel(16)).unzip();
+        let shards_of_store = orders.clone();
+        let answers = move |shard: usize, answer| {
+            if let Some(shard) = shards_of_store.get(shard) {
+                // A shard that has ended wants no answers.
+                let _ = shard.blocking_send(Order::Store(answer));
+            }
+        };
+        let (saver, mut writer) = Writer::new(engine, router, Box::new(answers), Arc::clone(&state), meters.store());
+        for (number, (inbox, receiver)) in inboxes.into_iter().zip(receivers).enumerate() {
             let agent = setup::agent_config(config, &bound.listens, number, shards);
-            let ways = Ways { sockets: sockets.clone(), connections: connections.clone(), links: queues.clone() };
+            let ways = Ways {
+                sockets: sockets.clone(),
+                connections: connections.clone(),
+                links: queues.clone(),
+                saver: saver.clone(),
+            };
             let maker = Maker::new(Arc::clone(&gateway), agent, tokens.fork(), Arc::clone(&meters));
-            let (sender, receiver) = mpsc::channel(16);
-            orders.push(sender);
             tasks.spawn(Shard::new(maker, number, clock, ways).run(inbox, receiver, stopped_shards.clone()));
         }
+        drop(saver);
+        // Before anything is read: what comes first may belong to what was stored.
+        let (restored, is_restored) = oneshot::channel();
+        let runtime = Handle::current();
+        let writer = spawn_blocking(move || {
+            let read = writer.restore_all();
+            let works = read.is_ok();
+            let _ = restored.send(read);
+            if works {
+                writer.run(&runtime);
+            }
+        });
+        let read = is_restored.await.map_err(io::Error::other);
+        doing(&opening, read.and_then(|read| read.map_err(io::Error::other)))?;
+
         for (id, (component, outbox)) in config.xmpp.components.iter().zip(outboxes).enumerate() {
             let stream = setup::component_config(config, component);
             let machine = Component::new(stream, tokens.fork(), clock.now());
@@ -153,7 +195,19 @@ impl Daemon {
             Box::pin(async move { under_way(&shard?).await })
         });
         let (config, listens) = (config.clone(), bound.listens);
-        Ok(Daemon { config, epoch, shards: orders, stop_shards, stop_links, tasks, links, connections, state, listens })
+        Ok(Daemon {
+            config,
+            epoch,
+            shards: orders,
+            stop_shards,
+            stop_links,
+            tasks,
+            links,
+            writer,
+            connections,
+            state,
+            listens,
+        })
     }
 
     /// The addresses that the gateway listens on, with the ports that the system chose.
@@ -177,10 +231,13 @@ impl Daemon {
 
     /// Returns when a task has ended that should live as long as the gateway: what it did nobody does any more.
     pub async fn broken(&mut self) {
+        if self.writer.is_finished() {
+            return;
+        }
         tokio::select! {
             Some(_) = self.tasks.join_next() => {}
             Some(_) = self.links.join_next() => {}
-            else => std::future::pending().await,
+            _ = &mut self.writer => {}
         }
     }
 
@@ -219,6 +276,10 @@ impl Daemon {
         let _ = self.stop_shards.send(true);
         self.tasks.shutdown().await;
         self.connections.finish().await;
+        // Whoever could ask for more is gone: it writes what waits, and closes the file.
+        if !self.writer.is_finished() && tokio::time::timeout(Duration::from_secs(3), &mut self.writer).await.is_err() {
+            tracing::error!("the store is still writing");
+        }
         left
     }
 }

@@ -15,4 +15,5 @@ pub mod run;
 mod setup;
 mod shard;
 pub mod state;
+pub mod store;
 mod trace;

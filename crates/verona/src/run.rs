@@ -55,17 +55,31 @@ pub fn run(options: &Options) -> Exit {
     runtime.shutdown_timeout(Duration::from_secs(1));
     match end {
         Ok(()) => Exit::Good,
-        Err(e) => {
-            tracing::error!(error = %e, "the gateway cannot run");
-            Exit::Failed
+        Err(End { why, exit }) => {
+            tracing::error!(error = %why, "the gateway cannot run");
+            exit
         }
     }
 }
 
-async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(), String> {
+/// Why it ended, and whether trying again may help.
+struct End {
+    why: String,
+    exit: Exit,
+}
+
+impl From<String> for End {
+    fn from(why: String) -> End {
+        End { why, exit: Exit::Failed }
+    }
+}
+
+async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(), End> {
     let mut config = Arc::new(config);
     // First of all, so that no signal finds nobody listening.
     let listen = |kind| signal(kind).map_err(|e| format!("no signals: {e}"));
+    // A file that may not grow any more is an error like others, not a reason to die.
+    drop(listen(SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw()))?);
     let (mut hangup, mut terminate, mut interrupt) =
         (listen(SignalKind::hangup())?, listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
 
@@ -82,12 +96,13 @@ async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(
         let mut stopped = stopped.clone();
         tokio::spawn(admin.serve(async move { drop(stopped.wait_for(|stop| *stop).await) }));
     }
-    let mut daemon =
-        Daemon::start(&config, Arc::clone(&state), Arc::clone(&meters)).await.map_err(|e| e.to_string())?;
+    let mut daemon = Daemon::start(&config, Arc::clone(&state), Arc::clone(&meters))
+        .await
+        .map_err(|e| End { exit: if e.may_pass() { Exit::Failed } else { Exit::Config }, why: e.to_string() })?;
     // Only now, so that a second gateway by mistake, which gets no sockets, leaves the first one's file alone.
     let _pid_file = match options.pid_file.as_deref().map(PidFile::create).transpose() {
         Ok(file) => file,
-        Err(e) => return Err(format!("the pid file cannot be written: {e}")),
+        Err(e) => return Err(format!("the pid file cannot be written: {e}").into()),
     };
     tokio::spawn(notify::watch(Arc::clone(&state)));
     notify::ready();
@@ -106,7 +121,7 @@ async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            () = daemon.broken() => return Err("a part of it has ended by itself".to_owned()),
+            () = daemon.broken() => return Err("a part of it has ended by itself".to_owned().into()),
         }
     }
     tracing::info!("stopping");

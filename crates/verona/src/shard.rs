@@ -6,6 +6,7 @@ use crate::io::link::{Outbox, Outgoing};
 use crate::io::tcp::Connections;
 use crate::io::udp::Sockets;
 use crate::metrics::{Direction, Meters, ShardMeters};
+use crate::store::{Answer, Saver, Write};
 use crate::trace;
 use base::{Time, Tokens};
 use sip::agent::{self, SendTo, Transport};
@@ -27,6 +28,8 @@ pub(crate) enum Order {
     Drain,
     /// Say how many messages are under way: also the proof that the shard lives.
     UnderWay(oneshot::Sender<usize>),
+    /// Take what the store has to say.
+    Store(Answer),
     /// Give up what is under way, tell each sender, and say when that is done.
     Abandon(oneshot::Sender<()>),
 }
@@ -36,6 +39,7 @@ pub(crate) struct Ways {
     pub(crate) sockets: Sockets,
     pub(crate) connections: Connections,
     pub(crate) links: Vec<Outbox>,
+    pub(crate) saver: Saver,
 }
 
 /// Makes a shard's gateway: at the start, and again should it ever panic.
@@ -54,11 +58,9 @@ impl Maker {
         Maker { config, agent, tokens, meters, up: BTreeSet::new(), draining: false }
     }
 
-    fn make(&mut self, clock: Clock) -> Gateway {
+    /// A gateway that has no records yet and knows of no streams.
+    fn make(&mut self) -> Gateway {
         let mut gateway = Gateway::new(Arc::clone(&self.config), self.agent.clone(), self.tokens.fork());
-        for link in &self.up {
-            gateway.handle(clock.now(), Input::LinkUp(*link));
-        }
         if self.draining {
             gateway.drain();
         }
@@ -77,12 +79,15 @@ pub(crate) struct Shard {
     grace: Grace,
     /// The messages from XMPP under way, as the streams were told.
     told: usize,
+    /// Whether it has had all its records. Until then it hears of nothing else: what comes may belong to one of them.
+    restored: bool,
 }
 
 impl Shard {
     pub(crate) fn new(mut maker: Maker, number: usize, clock: Clock, ways: Ways) -> Shard {
         let meters = maker.meters.shard(number);
-        Shard { gateway: maker.make(clock), maker, number, clock, ways, meters, grace: Grace::default(), told: 0 }
+        let (gateway, grace) = (maker.make(), Grace::default());
+        Shard { gateway, maker, number, clock, ways, meters, grace, told: 0, restored: false }
     }
 
     /// Runs until `stop` becomes true.
@@ -97,7 +102,7 @@ impl Shard {
             tokio::select! {
                 biased;
                 Some(order) = orders.recv() => self.order(order),
-                batch = inputs.recv() => match batch {
+                batch = inputs.recv(), if self.restored => match batch {
                     Some(batch) => self.batch(batch),
                     None => return,
                 },
@@ -125,6 +130,15 @@ impl Shard {
             Order::UnderWay(answer) => {
                 let _ = answer.send(self.gateway.under_way());
             }
+            Order::Store(Answer::Inputs(inputs)) => {
+                for input in inputs {
+                    self.guarded(|shard| shard.input(input));
+                }
+            }
+            Order::Store(Answer::Restored) => {
+                self.restored = true;
+                self.guarded(Shard::lift);
+            }
             Order::Abandon(done) => {
                 self.guarded(|shard| shard.gateway.abandon(shard.clock.now()));
                 self.guarded(Shard::drain);
@@ -147,7 +161,19 @@ impl Shard {
         let told = catch_unwind(tell).is_ok();
         self.maker.meters.panicked();
         tracing::error!(lost, told, "a shard panicked and begins anew");
-        self.gateway = self.maker.make(self.clock);
+        self.gateway = self.maker.make();
+        // A record that cannot be taken is not asked for again: the shard would never come to an end.
+        if std::mem::take(&mut self.restored) {
+            self.ways.saver.restore(self.number);
+        }
+    }
+
+    /// Tells the gateway of the streams that are up: none at the start, but some when it began anew.
+    fn lift(&mut self) {
+        for link in &self.maker.up {
+            self.gateway.handle(self.clock.now(), Input::LinkUp(*link));
+        }
+        self.drain();
     }
 
     fn batch(&mut self, batch: Batch) {
@@ -213,7 +239,11 @@ impl Shard {
                         self.gateway.handle(self.clock.now(), Input::Lost(token));
                     }
                 }
-                Output::Save { token, .. } => self.gateway.handle(self.clock.now(), Input::Saved(token)),
+                Output::Save { token, key, value } => {
+                    if !self.ways.saver.save(self.number, token, Write { key, value }) {
+                        self.gateway.handle(self.clock.now(), Input::NotSaved(token));
+                    }
+                }
                 Output::Note(note) => note_to(&self.maker.meters, note),
             }
         }
@@ -261,6 +291,8 @@ mod tests {
     use crate::io::link::{self, Waiting};
     use crate::io::tcp::Bounds;
     use crate::setup;
+    use crate::state::State;
+    use crate::store::{Writer, memory::Memory};
     use base::HashKey;
     use bytes::Bytes;
     use sip::agent::Flow;
@@ -277,6 +309,7 @@ mod tests {
         inbox: mpsc::Receiver<Batch>,
         phone: UdpSocket,
         link: Waiting,
+        _writer: Writer,
         meters: Arc<Meters>,
         local: SocketAddr,
     }
@@ -302,11 +335,19 @@ mod tests {
             let bounds = Bounds::of(&config.limits);
             let connections = Connections::new(bounds, limits, dispatch.clone(), Arc::clone(&meters));
             let (queue, link) = link::outbox(1 << 20);
-            let ways = Ways { sockets: Sockets::new(vec![(local, socket)]), connections, links: vec![queue] };
+            let (saver, writer) = Writer::new(
+                Box::new(Memory::default()),
+                dispatch.router,
+                Box::new(|_, _| {}),
+                Arc::new(State::new(&[], &[])),
+                meters.store(),
+            );
+            let ways = Ways { sockets: Sockets::new(vec![(local, socket)]), connections, links: vec![queue], saver };
             let maker = Maker::new(gateway, agent, Tokens::seeded(7), Arc::clone(&meters));
             let mut shard = Shard::new(maker, 0, Clock::start(), ways);
+            shard.order(Order::Store(Answer::Restored));
             shard.input(Input::LinkUp(0));
-            Bench { shard, dispatch, inbox: inboxes.remove(0), phone, link, meters, local }
+            Bench { shard, dispatch, inbox: inboxes.remove(0), phone, link, _writer: writer, meters, local }
         }
 
         fn request(&self, name: &str) -> Input {
@@ -326,10 +367,12 @@ mod tests {
             self.shard.batch(batch);
         }
 
-        /// A fault of ours, as far as the shard can tell. The panic hook has nothing to say about it.
+        /// A fault of ours, as far as the shard can tell, and what the store answers to it. The panic hook has nothing to say about it.
         fn fault(&mut self) {
             self.shard.guarded(|_| std::panic::resume_unwind(Box::new("a fault")));
             self.shard.guarded(Shard::drain);
+            assert!(!self.shard.restored);
+            self.shard.order(Order::Store(Answer::Restored));
         }
 
         /// Start line and Call-ID of the next message at the phone.

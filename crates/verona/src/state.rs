@@ -18,6 +18,8 @@ pub struct State {
     links: Vec<Link>,
     sockets: Vec<Socket>,
     draining: AtomicBool,
+    /// Why the store does not work; none while it does.
+    store: Mutex<Option<String>>,
     shards: Mutex<Shards>,
 }
 
@@ -62,6 +64,7 @@ impl State {
             links: domains.iter().map(link).collect(),
             sockets: sockets.iter().map(socket).collect(),
             draining: AtomicBool::new(false),
+            store: Mutex::new(Some("not open yet".to_owned())),
             shards: Mutex::new(Shards { count: 0, ask: Arc::new(|_| Box::pin(async { None })) }),
         }
     }
@@ -91,6 +94,22 @@ impl State {
         if let Some(socket) = self.sockets.get(socket) {
             socket.bound.store(bound, Relaxed);
         }
+    }
+
+    /// The store works.
+    pub fn store_up(&self) {
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// The store does not work, and why.
+    pub fn store_down(&self, why: &str) {
+        *self.store.lock().unwrap_or_else(PoisonError::into_inner) = Some(why.to_owned());
+    }
+
+    /// Why the store does not work; none while it does. That is no reason to send the traffic somewhere else: what does not have to be
+    /// remembered goes on.
+    pub fn store_trouble(&self) -> Option<String> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Nothing new is taken any more.

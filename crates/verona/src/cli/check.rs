@@ -1,9 +1,9 @@
 //! `verona check`.
 
 use super::{Exit, complain, say};
-use crate::config::{self, Component, Config, Environment, HostPort, Listen, Transport};
+use crate::config::{self, Component, Config, Environment, HostPort, Listen, Store, Transport};
 use crate::io::clock::Clock;
-use crate::setup;
+use crate::{setup, store};
 use base::Time;
 use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
@@ -23,27 +23,54 @@ pub(super) fn check(path: &Path, connect: bool) -> Exit {
     for warning in &loaded.warnings {
         complain(&warning.to_string());
     }
+    if let Store::Redb(file) = &loaded.config.store.url
+        && let Err(e) = writable(file)
+    {
+        // This may be another user than the gateway's.
+        complain(&format!("warning: store.url: {}: {e}", file.display()));
+    }
     say(&format!("{}: right", path.display()));
     if connect { try_out(&loaded.config) } else { Exit::Good }
 }
 
+/// Whether the store could be opened, or made, as far as that can be told without doing it.
+fn writable(file: &Path) -> Result<(), String> {
+    use rustix::fs::{Access, access};
+    if file.exists() {
+        return match file.is_file() {
+            true => access(file, Access::READ_OK | Access::WRITE_OK).map_err(|e| format!("cannot be written: {e}")),
+            false => Err("not a file".to_owned()),
+        };
+    }
+    let folders = file.ancestors().skip(1).map(|f| if f.as_os_str().is_empty() { Path::new(".") } else { f });
+    match folders.into_iter().find(|f| f.exists()) {
+        Some(folder) if folder.is_dir() => access(folder, Access::WRITE_OK | Access::EXEC_OK)
+            .map_err(|e| format!("cannot be made in {}: {e}", folder.display())),
+        Some(other) => Err(format!("cannot be made: {} is not a folder", other.display())),
+        None => Err("cannot be made: no folder on the way is there".to_owned()),
+    }
+}
+
 fn try_out(config: &Config) -> Exit {
     let mut exit = Exit::Good;
-    let mut tell = |what: String, done: Result<&str, String>| match done {
+    let mut tell = |what: String, done: Result<String, String>| match done {
         Ok(good) => say(&format!("{what}: {good}")),
         Err(e) => {
             complain(&format!("{what}: {e}"));
             exit = Exit::Failed;
         }
     };
+    let url = &config.store.url;
+    let opened = store::open(url).map(|store| format!("works, {} records", store.records()));
+    tell(format!("store {url}"), opened.map_err(|e| e.to_string()));
     for listen in &config.sip.listen {
         tell(
             format!("sip {listen}"),
-            bind(listen).map(|()| "can be bound").map_err(|e| format!("cannot be bound: {e}")),
+            bind(listen).map(|()| "can be bound".to_owned()).map_err(|e| format!("cannot be bound: {e}")),
         );
     }
     for component in &config.xmpp.components {
-        let done = handshake(config, component).map(|()| "the component is accepted");
+        let done = handshake(config, component).map(|()| "the component is accepted".to_owned());
         tell(format!("xmpp {} at {}", component.domain, component.server), done);
     }
     exit

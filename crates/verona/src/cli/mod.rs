@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod map;
+mod store;
 
 use crate::run;
 use clap::{Parser, Subcommand};
@@ -20,7 +21,7 @@ pub enum Exit {
     Failed = 1,
     /// The command line is wrong.
     Usage = 2,
-    /// The configuration is wrong (EX_CONFIG of sysexits.h).
+    /// The configuration is wrong (EX_CONFIG of sysexits.h), or the store is one that this version cannot use: trying again does not help.
     Config = 78,
 }
 
@@ -35,7 +36,7 @@ impl From<Exit> for ExitCode {
 #[command(
     version,
     about,
-    after_help = "Exit status: 0 good, 1 it did not work, 2 wrong command line, 78 wrong configuration."
+    after_help = "Exit status: 0 good, 1 it did not work, 2 wrong command line, 78 wrong configuration, or a store that this version cannot use."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -58,10 +59,15 @@ enum Command {
         /// The configuration.
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
-        /// Bind the sockets and try the component streams, too. Not while the gateway runs: the sockets would be taken, and an
+        /// Open the store, bind the sockets and try the component streams, too. Not while the gateway runs: the sockets would be taken, and an
         /// XMPP server may end the gateway's stream for the sake of this one.
         #[arg(long)]
         connect: bool,
+    },
+    /// Look at what survives a restart (store.url), while the gateway is stopped.
+    Store {
+        #[command(subcommand)]
+        what: StoreCommand,
     },
     /// Show what becomes of an address (with each step), or of the SIP message or stanza in a file. Nothing is sent.
     Map {
@@ -81,6 +87,22 @@ enum Command {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Print every record as a line of JSON.
+    Export {
+        /// The configuration.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Read everything that is there as the gateway would, mend what can be mended, and count.
+    Check {
+        /// The configuration.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+    },
+}
+
 /// Does what the command line says.
 pub fn main() -> ExitCode {
     // clap prints its own messages and ends with 2 for mistakes, 0 for --help and --version.
@@ -88,6 +110,8 @@ pub fn main() -> ExitCode {
         Command::Run { config, pid_file } => run::run(&run::Options { config, pid_file }),
         Command::Check { config, connect } => check::check(&config, connect),
         Command::Demo { once } => demo::demo(once),
+        Command::Store { what: StoreCommand::Export { config } } => store::export(&config),
+        Command::Store { what: StoreCommand::Check { config } } => store::check(&config),
         Command::Map { what, phone_domain } => map::map(&what, phone_domain.as_deref()),
     };
     exit.into()

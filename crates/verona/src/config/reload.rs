@@ -40,11 +40,17 @@ pub fn reload(old: &Config, path: &Path) -> Result<ReloadPlan, AllMistakes> {
 
 /// Whether a running gateway takes over a change of this key.
 fn is_live(key: &str) -> bool {
-    const LIVE: [&str; 10] = [
+    const LIVE: [&str; 16] = [
         "sip.domains",
         "sip.outbound_proxy",
         "sip.peer",
         "sip.phone_domain",
+        "presence.refresh",
+        "presence.rich",
+        "presence.probe_wait",
+        "presence.keep",
+        "presence.watchers_per_contact",
+        "presence.dialogs_per_pair",
         "security.allow_networks",
         "log.level",
         "limits.rate_per_sender",
@@ -52,8 +58,7 @@ fn is_live(key: &str) -> bool {
         "limits.queue_per_pair",
         "limits.retry_after",
     ];
-    let presence = key.starts_with("presence.") && key != "presence.enabled";
-    LIVE.contains(&key) || key.starts_with("message.") || presence || key.ends_with(".allow_from")
+    LIVE.contains(&key) || key.starts_with("message.") || key.ends_with(".allow_from")
 }
 
 /// Every key with a text that is the same exactly where the value is. The secrets are among them: it stays in here.

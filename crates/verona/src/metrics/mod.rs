@@ -16,6 +16,11 @@
 //! | `verona_xmpp_link_up` | `domain` | 1 while the component stream is authenticated |
 //! | `verona_xmpp_connects_total`, `verona_xmpp_losses_total` | `domain` | streams opened, streams lost |
 //! | `verona_xmpp_barrier_timeouts_total` | `domain` | stanzas that counted as taken because the server answers no barriers |
+//! | `verona_store_commits_total` | | transactions of the store that are on disk |
+//! | `verona_store_commit_seconds` | | histogram: how long each took |
+//! | `verona_store_failures_total` | | changes of records that were refused because the store was broken or behind |
+//! | `verona_store_queue` | | changes that wait to be written |
+//! | `verona_store_records` | | records in the store |
 //! | `verona_panics_total` | | inputs whose handling broke an invariant; the shard that it hit began anew |
 //! | `verona_reloads_total` | `result` | SIGHUP: applied, refused |
 //! | `verona_build_info` | `version` | always 1 |
@@ -73,6 +78,27 @@ pub struct ShardMeters {
     pub server_transactions: Gauge,
     /// Messages under way.
     pub waiting: Gauge,
+}
+
+/// The meters of the store.
+#[derive(Clone)]
+pub struct StoreMeters {
+    /// Transactions that are on disk.
+    pub commits: Counter,
+    /// How long each took.
+    pub seconds: Histogram,
+    /// Changes that were refused.
+    pub failures: Counter,
+    /// Changes that wait.
+    pub queue: Gauge,
+    /// Records that there are.
+    pub records: Gauge,
+}
+
+impl fmt::Debug for StoreMeters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StoreMeters")
+    }
 }
 
 /// The meters of one component stream.
@@ -168,6 +194,15 @@ impl Meters {
             "verona_xmpp_barrier_timeouts_total",
             "Stanzas that counted as taken because the server answers no barriers",
         );
+        describe_counter("verona_store_commits_total", "Transactions of the store that are on disk");
+        recorder.describe_histogram(
+            "verona_store_commit_seconds".into(),
+            None,
+            "How long a transaction of the store took".into(),
+        );
+        describe_counter("verona_store_failures_total", "Changes of records that were refused");
+        describe_gauge("verona_store_queue", "Changes of records that wait to be written");
+        describe_gauge("verona_store_records", "Records in the store");
         describe_counter("verona_panics_total", "Inputs whose handling broke an invariant");
         describe_counter("verona_reloads_total", "Reloads of the configuration");
         describe_gauge("verona_build_info", "The version that runs");
@@ -263,6 +298,17 @@ impl Meters {
             client_transactions: gauge("verona_sip_transactions", Some("client")),
             server_transactions: gauge("verona_sip_transactions", Some("server")),
             waiting: gauge("verona_messages_waiting", None),
+        }
+    }
+
+    /// The meters of the store.
+    pub fn store(&self) -> StoreMeters {
+        StoreMeters {
+            commits: counter(&self.recorder, "verona_store_commits_total", []),
+            seconds: self.recorder.register_histogram(&key("verona_store_commit_seconds", []), &METADATA),
+            failures: counter(&self.recorder, "verona_store_failures_total", []),
+            queue: gauge(&self.recorder, "verona_store_queue", []),
+            records: gauge(&self.recorder, "verona_store_records", []),
         }
     }
 

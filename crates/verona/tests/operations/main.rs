@@ -9,4 +9,5 @@ mod metrics;
 mod order;
 mod reload;
 mod rig;
+mod store;
 mod tcp;

@@ -1,0 +1,142 @@
+//! `verona store`: what survives a restart, shown and checked while the gateway is stopped.
+
+use super::{Exit, complain, say};
+use crate::config::{self, Environment, Store};
+use crate::store::redb::{Redb, SCHEMA};
+use crate::store::{Engine as _, Error};
+use serde_json::{Value, json};
+use std::io::{self, BufWriter, ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+use stox::store::{Direction, Key};
+
+/// Broken records that are named one by one.
+const NAMED: usize = 20;
+
+/// Prints every record as a line of JSON.
+pub(super) fn export(config: &Path) -> Exit {
+    let (path, mut store) = match open(config) {
+        Ok(opened) => opened,
+        Err(exit) => return exit,
+    };
+    let mut out = BufWriter::new(io::stdout().lock());
+    let (mut broken, mut written) = (0_usize, Ok(()));
+    let loaded = store.load(&mut |key, value| {
+        let line = line(key, value);
+        broken += usize::from(line.get("broken").is_some());
+        written = writeln!(out, "{line}");
+        written.is_ok()
+    });
+    let written = written.and_then(|()| out.flush());
+    match (loaded, written) {
+        (Err(e), _) => failed(&path, &e),
+        // Whoever read it has seen enough.
+        (Ok(()), Err(e)) if e.kind() == ErrorKind::BrokenPipe => Exit::Good,
+        (Ok(()), Err(e)) => {
+            complain(&format!("standard output: {e}"));
+            Exit::Failed
+        }
+        (Ok(()), Ok(())) if broken > 0 => {
+            complain(&format!("{}: {broken} records cannot be read", path.display()));
+            Exit::Failed
+        }
+        (Ok(()), Ok(())) => Exit::Good,
+    }
+}
+
+/// Reads everything that is there, as the gateway would, and says what it is.
+pub(super) fn check(config: &Path) -> Exit {
+    let (path, mut store) = match open(config) {
+        Ok(opened) => opened,
+        Err(exit) => return exit,
+    };
+    let name = path.display();
+    match store.examine() {
+        Ok(true) => say(&format!("{name}: schema {}, undamaged", SCHEMA.last())),
+        Ok(false) => say(&format!("{name}: schema {}, was damaged and has been mended", SCHEMA.last())),
+        Err(e) => return failed(&path, &e),
+    }
+    let (mut from_sip, mut from_xmpp, mut broken) = (0_usize, 0_usize, 0_usize);
+    let loaded = store.load(&mut |key, value| {
+        match stox::store::check(key, value) {
+            Ok(Key { direction: Direction::SipWatchesXmpp, .. }) => from_sip += 1,
+            Ok(Key { direction: Direction::XmppWatchesSip, .. }) => from_xmpp += 1,
+            Err(why) => {
+                broken += 1;
+                if broken <= NAMED {
+                    complain(&format!("{name}: the record {:?}: {why}", String::from_utf8_lossy(key)));
+                }
+            }
+        }
+        true
+    });
+    if let Err(e) = loaded {
+        return failed(&path, &e);
+    }
+    say(&format!("presence, SIP users watching XMPP users: {from_sip}"));
+    say(&format!("presence, XMPP users watching SIP users: {from_xmpp}"));
+    match broken {
+        0 => Exit::Good,
+        _ => {
+            complain(&format!("{name}: {broken} records cannot be read; the gateway leaves them out"));
+            Exit::Failed
+        }
+    }
+}
+
+/// Opens the store that the configuration names. It is not made.
+fn open(config: &Path) -> Result<(PathBuf, Redb), Exit> {
+    let loaded = config::load(config, Environment::of_process()).map_err(|mistakes| {
+        complain(&mistakes.to_string());
+        Exit::Config
+    })?;
+    let Store::Redb(path) = loaded.config.store.url else {
+        complain("store.url is \"memory:\": nothing of it is on disk");
+        return Err(Exit::Failed);
+    };
+    match Redb::existing(&path) {
+        Ok(store) => Ok((path, store)),
+        Err(Error::Io(e)) if e.kind() == ErrorKind::NotFound => {
+            complain(&format!(
+                "{}: there is no store: the gateway has not run with this configuration yet",
+                path.display()
+            ));
+            Err(Exit::Failed)
+        }
+        Err(Error::Held) => {
+            complain(&format!("{}: another process has it open: stop the gateway first", path.display()));
+            Err(Exit::Failed)
+        }
+        Err(e) => Err(failed(&path, &e)),
+    }
+}
+
+fn failed(path: &Path, error: &Error) -> Exit {
+    complain(&format!("{}: {error}", path.display()));
+    if error.may_pass() { Exit::Failed } else { Exit::Config }
+}
+
+/// A record for people and programs. One that cannot be read is shown as it is, with the reason.
+fn line(key: &[u8], value: &[u8]) -> Value {
+    let read = stox::store::check(key, value).map_err(|why| why.to_string());
+    let read = read.and_then(|key| serde_json::from_slice::<Value>(value).map(|v| (key, v)).map_err(|e| e.to_string()));
+    match read {
+        Ok((Key { direction, sip, xmpp }, record)) => {
+            let watcher = match direction {
+                Direction::SipWatchesXmpp => "sip",
+                Direction::XmppWatchesSip => "xmpp",
+            };
+            json!({
+                "kind": "presence",
+                "watcher": watcher,
+                "sip": sip.to_string(),
+                "xmpp": xmpp.to_string(),
+                "record": record
+            })
+        }
+        Err(why) => json!({
+            "key": String::from_utf8_lossy(key),
+            "value": String::from_utf8_lossy(value),
+            "broken": why
+        }),
+    }
+}
