@@ -4,7 +4,7 @@
 //! XML is read strictly, presence leniently: what phones and exchanges misplace is looked for where they put it, and what nobody can
 //! make sense of is left out. What is not named here is ignored, as §4.2.3 wants; location (RFC 4119) is never even kept.
 
-use crate::rpid::Rich;
+use crate::rpid::{self, Rich};
 use crate::{Error, Timestamp, charset, document, text};
 use base::Str;
 use std::fmt;
@@ -16,7 +16,7 @@ pub const MEDIA_TYPE: &str = "application/pidf+xml";
 /// The namespace of the document (§4.1.1).
 pub const NS: &str = "urn:ietf:params:xml:ns:pidf";
 
-/// The namespace of persons and devices (RFC 4479 §3).
+/// The namespace of persons and devices (RFC 4479 §5.1).
 pub const DATA_MODEL_NS: &str = "urn:ietf:params:xml:ns:pidf:data-model";
 
 /// The namespace of `<show/>` (RFC 6121 §4.7.2.1).
@@ -58,6 +58,8 @@ pub struct Tuple {
     pub show: Option<Str>,
     /// Rich presence. By RFC 4480 it belongs to the person, not all know.
     pub rich: Rich,
+    /// Who is reached so, where it may be somebody else than the presentity (RFC 4480 §3.9): `assistant`, `family`...
+    pub relationship: Option<Str>,
     /// The address.
     pub contact: Option<Contact>,
     /// What is said about it in words.
@@ -97,7 +99,7 @@ pub struct Note {
     pub text: String,
 }
 
-/// The person behind the presentity (RFC 4479 §3.3).
+/// The person behind the presentity (RFC 4479 §3.2).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Person {
     /// Its name within the document.
@@ -190,6 +192,9 @@ impl Tuple {
             self.show = self.show.take().or(show);
         } else if e.name == "note" && is_kin(&e.ns) {
             push_note(&mut self.notes, e, lang);
+        } else if e.name == "relationship" && is_kin(&e.ns) {
+            let names = e.elements().filter(|child| is_kin(&child.ns) && child.name != "note");
+            self.relationship = self.relationship.take().or(names.map(|child| child.name.clone()).next());
         } else {
             self.rich.take(e, lang);
         }
@@ -205,6 +210,10 @@ impl Tuple {
         }
         let mut e = element("tuple").with_attr("id", self.id.clone()).with_child(status);
         self.rich.write(&mut e);
+        if let Some(name) = &self.relationship {
+            let rpid = |name| Element::new(name, Str::const_new(rpid::NS));
+            e.push(rpid(Str::const_new("relationship")).with_child(rpid(name.clone())));
+        }
         if let Some(contact) = &self.contact {
             let mut child = element("contact").with_text(&contact.uri);
             if let Some(priority) = contact.priority {

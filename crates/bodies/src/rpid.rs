@@ -23,9 +23,9 @@ pub const MAX_VALUES: usize = 16;
 pub struct Rich {
     /// What the person is doing (§3.2).
     pub activities: Vec<List>,
-    /// How the person feels (§3.4).
+    /// How the person feels (§3.5).
     pub moods: Vec<List>,
-    /// What kind of place the person is at (§3.6).
+    /// What kind of place the person is at (§3.7).
     pub places: Vec<List>,
 }
 

@@ -37,6 +37,7 @@ fn a_tuple_with_all_that_it_may_have() {
                 basic: Some(Basic::Open),
                 show: Some("dnd".into()),
                 rich: Rich::default(),
+                relationship: None,
                 contact: Some(Contact {
                     uri: "sip:juliet@example.com;gr=chamber".into(),
                     priority: Priority::from_thousandths(850),
@@ -143,6 +144,15 @@ fn what_nobody_can_make_sense_of_is_left_out() {
         "<status><basic>open</basic><g:geopriv xmlns:g='urn:ietf:params:xml:ns:pidf:geopriv10'><g:note>home</g:note></g:geopriv></status>",
     );
     assert!(place.notes.is_empty() && place.rich.is_empty());
+}
+
+#[test]
+fn whose_service_it_is() {
+    let of =
+        |inner: &str| tuple(&format!("<r:relationship xmlns:r='{}'>{inner}</r:relationship>", rpid::NS)).relationship;
+    assert_eq!(of("<r:note>call her</r:note><r:assistant/><r:family/>").as_deref(), Some("assistant"));
+    assert_eq!(of("<r:other>a friend of his</r:other>").as_deref(), Some("other"));
+    assert_eq!(of("<x xmlns='urn:x'/>"), None);
 }
 
 #[test]
@@ -271,13 +281,15 @@ fn a_tuple() -> impl Strategy<Value = Tuple> {
     });
     let basic = prop_oneof![Just(None), Just(Some(Basic::Open)), Just(Some(Basic::Closed))];
     let notes = proptest::collection::vec(a_note(), 0..4);
-    let rest = (proptest::option::of(contact), notes, moment());
+    let relationship = proptest::option::of(proptest::sample::select(vec!["self", "assistant", "other"]));
+    let rest = (relationship, proptest::option::of(contact), notes, moment());
     (words(), basic, proptest::option::of("[a-z]{1,5}"), rich(), rest).prop_map(
-        |(id, basic, show, rich, (contact, notes, timestamp))| Tuple {
+        |(id, basic, show, rich, (relationship, contact, notes, timestamp))| Tuple {
             id: id.into(),
             basic,
             show: show.map(Into::into),
             rich,
+            relationship: relationship.map(Into::into),
             contact,
             notes,
             timestamp,

@@ -84,7 +84,7 @@ pub fn presences(pidf: &Pidf, source: &Source<'_>, from: &Jid, to: &Jid, online:
     }
     let mut told: Vec<Stanza> = Vec::new();
     for basic in [Basic::Open, Basic::Closed] {
-        for tuple in pidf.tuples.iter().filter(|tuple| tuple.basic == Some(basic)) {
+        for tuple in pidf.tuples.iter().filter(|tuple| tuple.basic == Some(basic) && is_own(tuple)) {
             let from = resource(tuple, from, source);
             if told.len() < source.resources && told.iter().all(|known| known.from.as_ref() != Some(&from)) {
                 told.push(stanza(pidf, tuple, basic, from, source));
@@ -122,6 +122,11 @@ fn is_about(entity: &str, user: &Jid, source: &Source<'_>) -> bool {
         Host::V4(_) | Host::V6(_) => true,
         Host::Name(_) => source.target.and_then(|uri| SipUri::parse(uri).ok()).is_some_and(|uri| uri.host == host),
     })
+}
+
+/// RFC 4480 §3.9: whom a tuple reaches. That an assistant is there does not make the user available.
+fn is_own(tuple: &Tuple) -> bool {
+    tuple.relationship.as_deref().is_none_or(|relationship| matches!(relationship, "self" | "unknown"))
 }
 
 /// The resource that a tuple stands for: the `gr` of its contact if that is the user's GRUU, else what its id names.

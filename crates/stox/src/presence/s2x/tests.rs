@@ -111,6 +111,20 @@ fn one_resource_is_told_once() {
 }
 
 #[test]
+fn the_assistant_is_somebody_else() {
+    let with = |whose: &str| {
+        format!(
+            "<tuple id='{whose}'><status><basic>open</basic></status><relationship xmlns='{NS}:rpid'><{whose}/></relationship></tuple>"
+        )
+    };
+    let all: String = ["assistant", "self", "family", "unknown"].map(with).concat();
+    assert_eq!(
+        told(&all),
+        ["<presence from='romeo@example.net/self'/>", "<presence from='romeo@example.net/unknown'/>"]
+    );
+}
+
+#[test]
 fn who_was_there_and_is_not_is_gone() {
     let before = [Some("phone".into()), Some("desk".into()), None];
     let pidf = document("pres:romeo@example.net", &(open("desk") + &open("new") + "<tuple id='phone'/>"));
