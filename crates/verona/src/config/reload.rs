@@ -40,25 +40,24 @@ pub fn reload(old: &Config, path: &Path) -> Result<ReloadPlan, AllMistakes> {
 
 /// Whether a running gateway takes over a change of this key.
 fn is_live(key: &str) -> bool {
-    const LIVE: [&str; 16] = [
+    const LIVE: [&str; 14] = [
         "sip.domains",
         "sip.outbound_proxy",
         "sip.peer",
         "sip.phone_domain",
-        "presence.refresh",
-        "presence.rich",
-        "presence.probe_wait",
-        "presence.keep",
-        "presence.watchers_per_contact",
-        "presence.dialogs_per_pair",
         "security.allow_networks",
         "log.level",
         "limits.rate_per_sender",
         "limits.burst_per_sender",
         "limits.queue_per_pair",
         "limits.retry_after",
+        "limits.subscriptions",
+        "limits.subscriptions_per_source",
+        "limits.authorizations",
+        "limits.authorizations_per_user",
     ];
-    LIVE.contains(&key) || key.starts_with("message.") || key.ends_with(".allow_from")
+    let presence = key.starts_with("presence.") && key != "presence.enabled";
+    LIVE.contains(&key) || key.starts_with("message.") || presence || key.ends_with(".allow_from")
 }
 
 /// Every key with a text that is the same exactly where the value is. The secrets are among them: it stays in here.

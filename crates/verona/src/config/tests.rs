@@ -516,24 +516,15 @@ fn a_reload_says_what_changes_and_what_needs_a_restart() {
     assert_eq!(live.live, ["log.level", "message.rich", "sip.outbound_proxy"]);
     assert!(live.applicable());
 
-    let presence = plan(&format!("{GOOD}[presence]\nkeep = \"30d\"\nrich = true\n"));
-    assert_eq!(presence.live, ["presence.keep", "presence.rich"]);
+    let presence =
+        plan(&format!("{GOOD}[presence]\nkeep = \"30d\"\nnotify_interval = \"0s\"\n[limits]\nsubscriptions = 100\n"));
+    assert_eq!(presence.live, ["limits.subscriptions", "presence.keep", "presence.notify_interval"]);
     assert!(presence.applicable());
     let presence = plan(
         &(GOOD.replace("[sip]", "[sip]\npublish = true\ncontact = \"domain\"")
-            + "[presence]\nenabled = false\nnotify_interval = \"0s\"\n[store]\nurl = \"memory:\"\n[limits]\nsubscriptions = 100\n"),
+            + "[presence]\nenabled = false\n[store]\nurl = \"memory:\"\n"),
     );
-    assert_eq!(
-        presence.restart,
-        [
-            "limits.subscriptions",
-            "presence.enabled",
-            "presence.notify_interval",
-            "sip.contact",
-            "sip.publish",
-            "store.url"
-        ]
-    );
+    assert_eq!(presence.restart, ["presence.enabled", "sip.contact", "sip.publish", "store.url"]);
 
     let restart = plan(
         &(GOOD.replace("s3cret", "new").replace("tcp:127.0.0.1:5060", "tcp:127.0.0.1:5061")
