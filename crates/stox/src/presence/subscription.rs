@@ -125,6 +125,11 @@ impl Subscription {
         self.usage.is_some()
     }
 
+    /// Whether the user takes the SIP user for available.
+    pub(super) fn is_online(&self) -> bool {
+        !self.online.is_empty()
+    }
+
     /// A stanza from the SIP user to the user's bare address.
     fn stanza(&self, type_: &'static str) -> Stanza {
         Stanza::presence().with_from(self.sip.clone()).with_to(self.xmpp.clone()).with_type(Str::const_new(type_))

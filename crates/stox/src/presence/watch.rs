@@ -448,8 +448,10 @@ impl Presences {
             if watch.watchers.iter().all(|watcher| watcher.phase == Phase::Polled) {
                 self.live.remove(&name(pair));
                 if watch.state == State::Granted {
-                    // §5.3.3: the contact sees that nobody watches any more. What it says until somebody does again is not kept.
-                    if let Some(link) = stage.link_of(watch.sip.domain()) {
+                    // §5.3.3: the contact sees that nobody watches any more, unless it watches the SIP user itself and sees that it is there.
+                    // What it says until somebody watches again is not kept.
+                    let seen = self.subscriptions.get(&pair).is_some_and(|subscription| subscription.is_online());
+                    if let (false, Some(link)) = (seen, stage.link_of(watch.sip.domain())) {
                         stage.tell(link, &watch.stanza("unavailable"));
                     }
                     self.unwatch(pair);

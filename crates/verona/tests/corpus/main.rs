@@ -7,6 +7,7 @@
 
 mod cpim;
 mod jid;
+mod pidf;
 mod sip_messages;
 mod streams;
 mod table;
