@@ -3,6 +3,7 @@
 
 mod crash;
 mod demo;
+mod durable;
 mod lifecycle;
 mod logs;
 mod metrics;
