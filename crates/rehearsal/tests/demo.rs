@@ -45,6 +45,7 @@ async fn shell(udp: UdpSocket, phone: SocketAddr, server: SocketAddr) {
                         drop(udp.send_to(&bytes, target.remote).await);
                     }
                     Output::Stanza { bytes, token, .. } => component.send(now(), &bytes, Some(token)).unwrap(),
+                    Output::Save { token, .. } => gateway.handle(now(), Input::Saved(token)),
                     Output::Note(_) => {}
                 }
             }
