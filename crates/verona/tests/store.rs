@@ -84,6 +84,9 @@ fn the_child() {
     let file = std::env::var_os(FILE).map(PathBuf::from);
     let folder = file.is_none().then(|| Folder::new("itself"));
     let file = file.unwrap_or_else(|| folder.as_ref().unwrap().file());
+    if std::env::var(TASK).as_deref() == Ok("make") {
+        return make(&file);
+    }
     let mut store = engine(&file);
     let begin = found(&mut *store).values().max().copied().unwrap_or(0) + 1;
     match std::env::var(TASK).as_deref() {
@@ -97,6 +100,20 @@ fn the_child() {
             assert_eq!(found(&mut *engine(&file)), expected(19));
         }
     }
+}
+
+/// Has no room for a new store; then it has.
+fn make(file: &Path) {
+    let unbounded = getrlimit(Resource::Fsize);
+    for pages in [1, 10, 100] {
+        setrlimit(Resource::Fsize, Rlimit { current: Some(pages * 4096), ..unbounded }).unwrap();
+        let refused = open(&config::Store::Redb(file.to_owned())).map(drop).unwrap_err();
+        assert!(refused.may_pass() && !file.exists(), "{refused}");
+        tell(&format!("refused {refused}"));
+    }
+    setrlimit(Resource::Fsize, unbounded).unwrap();
+    engine(file).commit(&part(1)).unwrap();
+    tell("made");
 }
 
 /// Writes until the file may not grow any more, waits for that to change, and goes on.
@@ -177,6 +194,19 @@ fn kill_9_costs_nothing_that_was_committed() {
         assert!(found == expected(last) || found == expected(last + 1), "round {round}: not what commit {last} left");
         last = found.values().max().copied().unwrap();
     }
+}
+
+#[test]
+fn a_store_that_there_was_no_room_for_is_made_later() {
+    let folder = Folder::new("make");
+    let mut running = Running::start(&folder.file(), "make");
+    for _ in 0..3 {
+        assert_eq!(running.next().as_deref(), Some("refused File too large (os error 27)"));
+    }
+    assert_eq!(running.next().as_deref(), Some("made"));
+    assert!(running.child.wait().unwrap().success());
+    assert!(found(&mut *engine(&folder.file())) == expected(1));
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "nothing is left beside it");
 }
 
 #[test]

@@ -123,7 +123,7 @@ impl From<io::Error> for Error {
 pub fn open(url: &config::Store) -> Result<Box<dyn Engine>, Error> {
     match url {
         config::Store::Memory => Ok(Box::new(memory::Memory::default())),
-        config::Store::Redb(path) => Ok(Box::new(guarded(|| redb::Redb::create(path))?)),
+        config::Store::Redb(path) => Ok(Box::new(redb::Redb::create(path)?)),
     }
 }
 

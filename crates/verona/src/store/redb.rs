@@ -10,10 +10,10 @@ use ::redb::{
     Builder, Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, TableDefinition,
     WriteTransaction,
 };
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
 /// The records while they are rewritten.
@@ -77,8 +77,10 @@ impl Redb {
     /// # Errors
     /// What stands in [`Error`].
     pub fn create(path: &Path) -> Result<Redb, Error> {
-        let path = path.to_owned();
-        Redb::with(Box::new(move || open_file(&path)), SCHEMA)
+        if !path.exists() {
+            guarded(|| make(path))?;
+        }
+        Redb::existing(path)
     }
 
     /// Opens a file that is there.
@@ -193,17 +195,23 @@ pub(super) fn on_file(file: File) -> Result<Database, ::redb::DatabaseError> {
     builder().create_with_backend(FileBackend::new(file)?)
 }
 
-fn open_file(path: &Path) -> Result<Database, Error> {
-    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).map_or(PathBuf::from("."), Path::to_owned);
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-    let is_new = !path.exists();
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
-    let database = on_file(file)?;
-    if is_new {
-        // The file's name is on disk only when the folder is.
-        File::open(folder)?.sync_all()?;
+/// Makes a store without records. Beside its place, and moved there when it is whole: what the power or a full disk leaves half made is no
+/// store, and would have to be taken away by hand.
+fn make(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".new");
+    match fs::remove_file(&beside) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e.into()),
+        Ok(()) | Err(_) => {}
     }
-    Ok(database)
+    let database = on_file(OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&beside)?)?;
+    migrate(&database, SCHEMA)?;
+    drop(database);
+    fs::rename(&beside, path)?;
+    // The file's name is on disk only when the folder is.
+    Ok(File::open(folder)?.sync_all()?)
 }
 
 fn count(database: &Database) -> Result<u64, Error> {

@@ -111,6 +111,16 @@ fn what_is_not_there_is_made_only_where_it_is_asked_for() {
     let absent = why(Redb::existing(&folder.file()));
     assert!(matches!(&absent, Error::Io(e) if e.kind() == io::ErrorKind::NotFound), "{absent}");
     assert!(!folder.file().exists() && !folder.file().parent().unwrap().exists());
+    // What a first start left that did not get so far.
+    let file = folder.0.join("half/v.redb");
+    std::fs::create_dir(folder.0.join("half")).unwrap();
+    std::fs::write(folder.0.join("half/v.redb.new"), "half made").unwrap();
+    drop(Redb::create(&file).unwrap());
+    assert_eq!(std::fs::read_dir(folder.0.join("half")).unwrap().count(), 1);
+    // Somebody took it away while it was open: it is not replaced by an empty one.
+    let mut store = Redb::create(&file).unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(matches!(store.reopen(), Err(Error::Io(e)) if e.kind() == io::ErrorKind::NotFound));
     std::fs::write(folder.0.join("a"), "a file where a folder should be").unwrap();
     assert!(matches!(why(Redb::create(&folder.file())), Error::Io(_)));
 }
