@@ -6,9 +6,10 @@ use crate::error::Refusal;
 use crate::links::{Links, StanzaToken};
 use crate::mapping::{Incoming, Mapping, Outcome, Side, Stage};
 use crate::message::Messages;
+use crate::names::Names;
 use crate::presence::Presences;
 use crate::store::{Broken, Key, SaveToken};
-use base::{HashKey, Time, Tokens};
+use base::{HashKey, Str, Time, Tokens};
 use sip::agent::{self, Agent, ClientId, Failure, Flow, SendTo, ServerId, Target};
 use sip::subscription::{self, Subscriptions};
 use sip::{Message, Method, Rejected, Request, Uri};
@@ -138,6 +139,7 @@ pub struct Gateway {
     tokens: Tokens,
     messages: Messages,
     presences: Presences,
+    names: Names,
     next_save: SaveToken,
     addresses: address::Options,
     out: VecDeque<Output>,
@@ -155,6 +157,7 @@ impl Gateway {
         let links = Links::new(&config, key, first_token);
         let messages = Messages::new(&config, key);
         let presences = Presences::new(&config, key);
+        let names = Names::new(key);
         let mut bounds = config.subscriptions.clone();
         // What belongs to no dialog of ours is refused here, as only the gateway knows them all.
         sip.dialogs = true;
@@ -174,6 +177,7 @@ impl Gateway {
             tokens,
             messages,
             presences,
+            names,
             next_save: first_token,
             addresses,
             out: VecDeque::new(),
@@ -401,6 +405,7 @@ impl Gateway {
         }
         match self.accepting().and_then(|()| self.check_request(&request, flow)) {
             Ok((from, to, link)) => {
+                self.names.heard(&from, &to, display(&request).as_deref());
                 let incoming = Incoming { id, request, flow, from, to, link };
                 let mut incoming = Some(incoming);
                 self.any(|mapping, stage| match incoming.take() {
@@ -429,7 +434,7 @@ impl Gateway {
             Ok((from, _)) if !self.is_party(&request, &from) => {
                 return self.refuse_request(id, &Refusal::NoDialog, false);
             }
-            Ok(_) => {}
+            Ok((from, _)) => self.hear_in_dialog(&request, &from),
         }
         let (mut stage, _) = self.stage();
         let contact = stage.contact(&request.uri, flow.transport);
@@ -444,6 +449,16 @@ impl Gateway {
         let remote = sip::NameAddr::parse(&dialog.remote_uri).ok();
         let remote = remote.and_then(|remote| address::to_jid(&remote.uri, &self.addresses).ok());
         remote.is_some_and(|remote| remote.same_bare(from))
+    }
+
+    /// Takes note of the sender's name. Whom it speaks to, the dialog knows: the Request-URI is our Contact.
+    fn hear_in_dialog(&mut self, request: &Request, from: &xmpp::jid::Jid) {
+        let dialog = self.subscriptions.find(request).and_then(|id| self.subscriptions.dialog(id));
+        let local = dialog.and_then(|dialog| sip::NameAddr::parse(&dialog.local_uri).ok());
+        let to = local.and_then(|local| address::to_jid(&local.uri, &self.addresses).ok());
+        if let Some(to) = to {
+            self.names.heard(from, &to, display(request).as_deref());
+        }
     }
 
     fn refuse_request(&mut self, id: ServerId, refusal: &Refusal, message: bool) {
@@ -545,7 +560,9 @@ impl Gateway {
         if stanza.kind == Kind::Iq {
             let identity =
                 xmpp::agent::Identity { domain: &self.config.links[link].domain, version: &self.config.version };
-            if let Some(answer) = xmpp::agent::answer(&identity, &stanza) {
+            let pair = stanza.to.as_ref().zip(stanza.from.as_ref());
+            let name = pair.and_then(|(to, from)| self.names.of(to, from));
+            if let Some(answer) = xmpp::agent::answer(&identity, &stanza, name) {
                 self.links.answer(link, &answer, &mut self.out);
             }
             return;
@@ -607,6 +624,11 @@ impl Gateway {
 /// RFC 7247 §8: a SIPS To or Request-URI asks for TLS on all hops, which XMPP cannot promise.
 fn is_sips(uri: &Uri) -> bool {
     uri.scheme() == "sips"
+}
+
+/// The display name of whoever sent this, if it has one.
+fn display(request: &Request) -> Option<Str> {
+    request.headers.from().ok()?.display
 }
 
 fn address_options(config: &Config) -> address::Options {

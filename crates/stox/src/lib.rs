@@ -8,6 +8,7 @@ pub mod gateway;
 pub mod links;
 pub mod mapping;
 pub mod message;
+pub mod names;
 pub mod network;
 pub mod presence;
 pub mod route;

@@ -5,7 +5,9 @@ use crate::error::{Condition, StanzaError};
 use crate::ext::caps::Caps;
 use crate::ext::disco::{self, Info, Items};
 use crate::ext::ping::Ping;
+use crate::ext::vcard::VCard;
 use crate::ext::version::Version;
+use crate::jid::escape;
 use crate::ns;
 use crate::stanza::{Kind, Stanza};
 use base::{Str, format_compact};
@@ -21,13 +23,25 @@ pub struct Identity<'a> {
 }
 
 /// What the gateway itself can do.
-const OF_THE_GATEWAY: [&str; 4] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::PING];
+const OF_THE_GATEWAY: [&str; 5] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::PING, ns::VCARD];
+
+/// What the gateway is called.
+const NAME: &str = "SIP gateway";
 
 /// What can be said of any SIP user: what is translated, and what the gateway answers in its place. A ping finds the gateway
 /// (whether a phone is there, only a message tells), and the version is that of the gateway's software: for XMPP, that is the
 /// program that the user uses.
-const OF_A_USER: [&str; 8] =
-    [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::PING, ns::CHAT_STATES, ns::RECEIPTS, ns::MARKERS, ns::XHTML_IM];
+const OF_A_USER: [&str; 9] = [
+    ns::DISCO_INFO,
+    ns::DISCO_ITEMS,
+    ns::VERSION,
+    ns::PING,
+    ns::VCARD,
+    ns::CHAT_STATES,
+    ns::RECEIPTS,
+    ns::MARKERS,
+    ns::XHTML_IM,
+];
 
 /// Whom a request is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -38,8 +52,9 @@ enum Asked {
     Nobody,
 }
 
-/// The answer to an iq. None to what is no request: results and errors (RFC 6120 §8.2.3), other kinds of stanza.
-pub fn answer(identity: &Identity<'_>, iq: &Stanza) -> Option<Stanza> {
+/// The answer to an iq. None to what is no request: results and errors (RFC 6120 §8.2.3), other kinds of stanza. `name` is what the SIP
+/// user whom it is for goes by, if that is known.
+pub fn answer(identity: &Identity<'_>, iq: &Stanza, name: Option<&str>) -> Option<Stanza> {
     if iq.kind != Kind::Iq {
         return None;
     }
@@ -57,6 +72,10 @@ pub fn answer(identity: &Identity<'_>, iq: &Stanza) -> Option<Stanza> {
         Some(_) | None => Asked::Gateway,
     };
     let answer = match iq.type_.as_deref() {
+        Some("get") if asked == Asked::User && VCard::is_query(payload) => {
+            let local = iq.to.as_ref().and_then(|to| to.local()).unwrap_or_default();
+            Ok(Some(card(name, local).to_element()))
+        }
         Some("get") => get(identity, asked, payload),
         _ => Err(Condition::ServiceUnavailable),
     };
@@ -113,12 +132,23 @@ fn get(identity: &Identity<'_>, asked: Asked, payload: &Element) -> Result<Optio
     if Ping::parse(payload).is_some() {
         return Ok(None);
     }
+    if VCard::is_query(payload) {
+        return Ok(Some(VCard { full_name: Some(NAME.to_owned()), nickname: None }.to_element()));
+    }
     Err(Condition::ServiceUnavailable)
+}
+
+/// XEP-0054: the card of a SIP user, of whom nothing is known but what it calls itself. Without that it is called by its address.
+fn card(name: Option<&str>, local: &str) -> VCard {
+    VCard {
+        full_name: Some(name.map_or_else(|| escape::unescape(local), str::to_owned)),
+        nickname: name.map(str::to_owned),
+    }
 }
 
 fn gateway_info() -> Info {
     // The registrar's name for a gateway to SIP messaging and presence is "simple".
-    let identity = disco::Identity::new("gateway", "simple").with_name("SIP gateway");
+    let identity = disco::Identity::new("gateway", "simple").with_name(NAME);
     Info { node: None, identities: vec![identity], features: OF_THE_GATEWAY.map(Str::const_new).to_vec() }
 }
 
@@ -147,7 +177,7 @@ mod tests {
         let text = format!("<iq xmlns='jabber:client' from='juliet@example.com/b' to='{to}' {attrs}>{payload}</iq>");
         let element = Element::parse(text.as_bytes(), &Limits::default()).expect("well-formed");
         let iq = Stanza::from_element(element, ns::CLIENT).expect("a stanza");
-        let answer = answer(&IDENTITY, &iq)?;
+        let answer = answer(&IDENTITY, &iq, Some("Romeo Montague"))?;
         assert_eq!((&answer.from, &answer.to), (&iq.to, &iq.from));
         Some(String::from_utf8(answer.to_bytes(ns::CLIENT)).expect("UTF-8"))
     }
@@ -175,7 +205,7 @@ mod tests {
             "'result'><query xmlns='http://jabber.org/protocol/disco#info'>\
              <identity category='gateway' type='simple' name='SIP gateway'/>\
              <feature var='http://jabber.org/protocol/disco#info'/><feature var='http://jabber.org/protocol/disco#items'/>\
-             <feature var='jabber:iq:version'/><feature var='urn:xmpp:ping'/></query></iq>"
+             <feature var='jabber:iq:version'/><feature var='urn:xmpp:ping'/><feature var='vcard-temp'/></query></iq>"
         );
         assert_eq!(get(GATEWAY, ITEMS), "'result'><query xmlns='http://jabber.org/protocol/disco#items'/></iq>");
         assert_eq!(
@@ -192,7 +222,7 @@ mod tests {
                 get(user, INFO),
                 "'result'><query xmlns='http://jabber.org/protocol/disco#info'><identity category='client' type='phone'/>\
                  <feature var='http://jabber.org/protocol/disco#info'/><feature var='http://jabber.org/protocol/disco#items'/>\
-                 <feature var='jabber:iq:version'/><feature var='urn:xmpp:ping'/>\
+                 <feature var='jabber:iq:version'/><feature var='urn:xmpp:ping'/><feature var='vcard-temp'/>\
                  <feature var='http://jabber.org/protocol/chatstates'/><feature var='urn:xmpp:receipts'/>\
                  <feature var='urn:xmpp:chat-markers:0'/><feature var='http://jabber.org/protocol/xhtml-im'/></query></iq>"
             );
@@ -202,6 +232,24 @@ mod tests {
         }
         assert_eq!(get("sip.example.net/nobody", INFO), refused("service-unavailable"));
         assert_eq!(get("sip.example.net/nobody", PING), refused("service-unavailable"));
+    }
+
+    #[test]
+    fn cards() {
+        let asked = "<vCard xmlns='vcard-temp'/>";
+        assert_eq!(get(GATEWAY, asked), "'result'><vCard xmlns='vcard-temp'><FN>SIP gateway</FN></vCard></iq>");
+        for user in [USER, "romeo@sip.example.net/gr1"] {
+            assert_eq!(
+                get(user, asked),
+                "'result'><vCard xmlns='vcard-temp'><FN>Romeo Montague</FN><NICKNAME>Romeo Montague</NICKNAME></vCard></iq>"
+            );
+        }
+        assert_eq!(get("sip.example.net/nobody", asked), refused("service-unavailable"));
+        assert_eq!(card(None, "o\\27malley"), VCard { full_name: Some("o'malley".into()), nickname: None });
+        for to in [GATEWAY, USER] {
+            let set = ask("type='set' id='1'", to, asked).expect("an answer");
+            assert!(set.ends_with(&refused("service-unavailable")), "nobody's card is changed here");
+        }
     }
 
     #[test]
@@ -243,6 +291,6 @@ mod tests {
             assert_eq!(ask(&format!("type='{kind}'"), GATEWAY, ""), None);
         }
         let message = Stanza::message().with_type("get").with_id("1").with_child(Ping.to_element());
-        assert_eq!(answer(&IDENTITY, &message), None);
+        assert_eq!(answer(&IDENTITY, &message, None), None);
     }
 }

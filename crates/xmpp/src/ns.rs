@@ -19,6 +19,8 @@ pub const STANZA_ERRORS: &str = "urn:ietf:params:xml:ns:xmpp-stanzas";
 pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 /// What belongs to an entity (XEP-0030).
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
+/// Cards of people (XEP-0054).
+pub const VCARD: &str = "vcard-temp";
 /// HTML in messages (XEP-0071).
 pub const XHTML_IM: &str = "http://jabber.org/protocol/xhtml-im";
 /// HTML itself (XEP-0071 §7).

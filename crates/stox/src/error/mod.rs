@@ -14,6 +14,7 @@ use sip::header::{Name, RetryAfter};
 use std::fmt::Write as _;
 use xmpp::error::{Condition, ErrorType, StanzaError};
 
+pub(crate) use phrase::one_line;
 pub use phrase::{reason_of_text, text_of_reason};
 pub use refusal::Refusal;
 pub use tables::{table2, table3};

@@ -47,7 +47,7 @@ pub fn text_of_reason(reason: &str) -> String {
 
 /// The characters of a text, without white space around it, and with a space for each run of white space, control
 /// characters, line separators and marks that turn the direction of what follows.
-fn one_line(text: &str) -> impl Iterator<Item = char> {
+pub(crate) fn one_line(text: &str) -> impl Iterator<Item = char> {
     let mut space = true;
     text.chars().filter_map(move |c| {
         let blank = c.is_whitespace()

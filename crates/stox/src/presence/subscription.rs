@@ -10,6 +10,7 @@ use crate::config::LinkId;
 use crate::error::Refusal;
 use crate::gateway::Note;
 use crate::mapping::Stage;
+use crate::names;
 use crate::store::{Direction, Key};
 use base::{Fingerprint, Str, Time};
 use sip::agent::ServerId;
@@ -169,7 +170,7 @@ impl Presences {
         let (sip, xmpp) = (to.bare(), from.bare());
         address::to_uri(&sip, Scheme::Sip).map_err(Refusal::Address)?;
         address::to_uri(&xmpp, Scheme::Sip).map_err(Refusal::Sender)?;
-        let nick = stanza.elements().find_map(Nick::parse).map(|nick| Str::from(nick.0));
+        let nick = stanza.elements().find_map(Nick::parse).and_then(|nick| names::name(&nick.0));
         let retry_after = stage.config.limits.retry_after;
         match self.subscriptions.get_mut(&pair).map(|subscription| (subscription.state, subscription)) {
             Some((State::Granted, subscription)) => {

@@ -7,6 +7,7 @@ use super::x2s::{self, Resource};
 use super::{ACCEPT, Due, Name, Presences, Then};
 use crate::error::Refusal;
 use crate::mapping::{Incoming, Stage};
+use crate::names;
 use crate::store::{Direction, Key};
 use base::{Fingerprint, Str, Time};
 use bodies::pidf::Pidf;
@@ -236,7 +237,7 @@ impl Presences {
                     watch.asked = false;
                 }
                 let display = incoming.request.headers.from().ok().and_then(|from| from.display);
-                watch.nick = display.or(watch.nick.take());
+                watch.nick = display.as_deref().and_then(names::name).or(watch.nick.take());
                 watch.watchers.push(Watcher { usage: id, phase: Phase::Saving });
                 self.live.insert(name(pair));
                 self.save(stage, name(pair), Then::Accept { pair, usage: id, server: incoming.id });

@@ -10,6 +10,7 @@ pub mod markers;
 pub mod nick;
 pub mod ping;
 pub mod receipts;
+pub mod vcard;
 pub mod version;
 pub mod xhtml_im;
 
