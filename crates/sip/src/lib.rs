@@ -12,6 +12,7 @@ mod limits;
 mod message;
 mod method;
 mod parse;
+pub mod publication;
 pub mod subscription;
 pub mod transaction;
 pub mod uri;

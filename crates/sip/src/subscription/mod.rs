@@ -266,7 +266,8 @@ impl Subscriptions {
         }
     }
 
-    /// Goes on with a stored usage. Nothing is sent by itself; what ran out meanwhile ends with the next [`Subscriptions::timeout`].
+    /// Goes on with a stored usage. Nothing is sent by itself; what ran out meanwhile ends with the next [`Subscriptions::timeout`]. Before it
+    /// sends anything but a last word it asks to be stored again, as its numbers up to the stored one may have been used.
     ///
     /// # Errors
     /// [`Refused`]; then nothing was changed.
@@ -296,6 +297,8 @@ impl Subscriptions {
         }
         let mut entry = Entry::new(package, usage.event_id, usage.contact, dialog, part, &self.config);
         entry.state = state;
+        // All numbers up to this one may have been used, and the next process would begin here again.
+        entry.ceiling = entry.dialog.local_cseq;
         entry.expires = usage.expires;
         entry.expires_at = Some(expires_at);
         if let Part::Subscriber(part) = &mut entry.part {
@@ -454,8 +457,8 @@ impl Subscriptions {
             }
             (Ready::Now, Some(_)) | (Ready::Never | Ready::At(_), None) => {}
         }
-        let short = entry.runs_short(&self.config) && !entry.ending && entry.save_again <= self.now;
-        if short {
+        let save = entry.wants_save(&self.config) && entry.save_again <= self.now;
+        if save {
             entry.save_again = self.now + SAVE_AGAIN;
         }
         let deadline = entry.deadline(ready, &self.config);
@@ -468,7 +471,7 @@ impl Subscriptions {
             }
             entry.queued = deadline;
         }
-        if short {
+        if save {
             self.save(id);
         }
     }

@@ -311,6 +311,7 @@ impl Subscriptions {
                 false
             }
             Some(Err(_)) => {
+                entry.dialog.local_cseq -= 1;
                 part.wants = stronger(part.wants, if changed { Change::State } else { Change::Content });
                 self.finish(id);
                 self.stall(id);

@@ -171,6 +171,7 @@ impl Subscriptions {
             return self.end(id, Event::Ended { id, package });
         }
         part.unsubscribe = true;
+        entry.ending = true;
         part.refresh_at = None;
         // One that is under way is ended by its answer: see `subscribe_answered`.
         part.wants = if busy { Want::Nothing } else { Want::Unsubscribe };
@@ -185,8 +186,6 @@ impl Subscriptions {
         let EntryPart::Subscriber(part) = &mut entry.part else { return };
         let end = part.wants == Want::Unsubscribe;
         let expires = if end { 0 } else { entry.expires };
-        // The last request of a dialog needs no number that the disk has heard of.
-        entry.ending |= end;
         let target = if entry.dialog.remote_tag.is_empty() {
             part.target
         } else {
@@ -210,7 +209,10 @@ impl Subscriptions {
                 part.wants = Want::Nothing;
                 self.subscribe_failed(ground, id, Cause::NoWay);
             }
-            Some(Err(_)) => self.stall(id),
+            Some(Err(_)) => {
+                entry.dialog.local_cseq -= 1;
+                self.stall(id);
+            }
             Some(Ok(client)) => {
                 self.counts.subscribes_out += 1;
                 part.wants = Want::Nothing;

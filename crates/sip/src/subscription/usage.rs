@@ -195,22 +195,33 @@ impl Entry {
     }
 
     /// Whether half of the numbers that may be used without another word from the disk are used.
-    pub(super) fn runs_short(&self, config: &Config) -> bool {
+    fn runs_short(&self, config: &Config) -> bool {
         self.ceiling.saturating_sub(self.dialog.local_cseq) <= config.reserve / 2
     }
 
-    /// Whether no number may be used at all. After the last request of a dialog no number matters any more.
+    /// Whether no number may be used until the disk is heard of. The last request of a dialog does not wait: nothing follows it, but from a
+    /// process that has died too early to know of the end, and that one is answered 481.
     fn is_held_up(&self) -> bool {
         self.dialog.local_cseq >= self.ceiling && !self.ending
     }
 
-    /// Whether it wants to send something, and when.
-    pub(super) fn ready(&self, now: Time, config: &Config) -> Ready {
-        let from = match &self.part {
+    /// From when on it may send what it wants to send, if there is anything and the numbers last.
+    fn wants_from(&self, config: &Config) -> Option<Time> {
+        match &self.part {
             Part::Subscriber(part) => part.wants_from(self),
             Part::Notifier(part) => part.wants_from(self, config),
-        };
-        match from {
+        }
+    }
+
+    /// Whether it is time to ask for another save: the numbers run short, and they are in use. What was restored has none until then, and
+    /// most of that is at rest.
+    pub(super) fn wants_save(&self, config: &Config) -> bool {
+        self.runs_short(config) && !self.ending && (self.holds || self.wants_from(config).is_some())
+    }
+
+    /// Whether it wants to send something, and when.
+    pub(super) fn ready(&self, now: Time, config: &Config) -> Ready {
+        match self.wants_from(config) {
             None => Ready::Never,
             Some(_) if self.holds || self.is_held_up() => Ready::Never,
             Some(at) if at <= now => Ready::Now,
@@ -228,7 +239,7 @@ impl Entry {
             Ready::At(at) => Some(at),
             Ready::Never | Ready::Now => None,
         };
-        let save = (self.runs_short(config) && self.is_held_up()).then_some(self.save_again);
+        let save = (self.is_held_up() && self.wants_save(config)).then_some(self.save_again);
         [own, send, save].into_iter().flatten().min()
     }
 

@@ -30,7 +30,10 @@ fn a_notifier_goes_on() {
     assert_eq!(told.summary(), [""; 0]);
     let id = id.expect("restored");
     after.act(|engine, ground| assert_eq!(engine.restore(ground, usage.clone(), Time::ZERO), Err(Refused::Known)));
-    let next = after.act(|engine, _| engine.touch(id, Change::State)).notify();
+    // No number is used that a second crash would have used again.
+    assert_eq!(after.act(|engine, _| engine.touch(id, Change::State)).summary(), ["save"]);
+    let ceiling = after.engine.snapshot(after.now, id).expect("a usage").dialog.local_cseq;
+    let next = after.act(|engine, _| engine.confirmed(id, ceiling)).notify();
     assert_eq!(header(&next, "CSeq"), "10002 NOTIFY");
     assert_eq!(header(&next, "Subscription-State"), "active;expires=3000");
     for name in ["From", "To", "Call-ID", "Contact", "Route"] {
@@ -58,7 +61,8 @@ fn a_subscriber_goes_on() {
     let expires_at = after.now + Duration::from_secs(1000);
     after.act(|engine, ground| engine.restore(ground, usage, expires_at).expect("restored"));
     assert_eq!(after.wait(900.0).names(), ["refresh"]);
-    let refresh = after.act(|engine, ground| engine.refresh(ground, UsageId(1))).subscribe();
+    assert_eq!(after.act(|engine, ground| engine.refresh(ground, UsageId(1))).summary(), ["save"]);
+    let refresh = after.act(|engine, _| engine.confirmed(UsageId(1), 20_001)).subscribe();
     assert_eq!((header(&refresh, "CSeq"), header(&refresh, "Expires")), ("10002 SUBSCRIBE", "3600"));
     assert_eq!(header(&refresh, "From"), header(&sent, "From"));
     let told = after.receive(&notify_for(&sent, "p", 4, "active"));
@@ -114,7 +118,7 @@ fn no_number_beyond_the_ceiling() {
     assert_eq!(header(&told.notify(), "CSeq"), "9 NOTIFY");
 }
 
-/// The last NOTIFY of a dialog needs no number that the disk knows.
+/// The last request of a dialog needs no number that the disk knows.
 #[test]
 fn the_end_does_not_wait_for_the_disk() {
     let mut desk = Desk::with(Config { reserve: 2, notify_interval: Duration::ZERO, ..config() });
@@ -125,6 +129,7 @@ fn the_end_does_not_wait_for_the_disk() {
     assert_eq!(desk.act(|engine, _| engine.touch(id, Change::Content)).sent.len(), 0);
     let told = desk.wait(3600.0);
     assert_eq!(header(&told.notify(), "CSeq"), "3 NOTIFY");
+    assert_eq!(header(&told.notify(), "Subscription-State"), "terminated;reason=timeout");
 }
 
 /// What a later version adds is ignored, what an earlier one lacks is missing without harm.

@@ -3,6 +3,7 @@
 mod bounds;
 mod cost;
 mod durable;
+mod model;
 mod notifier;
 mod subscriber;
 
