@@ -83,6 +83,14 @@ impl Presences {
         stage.tell(link, &probe);
     }
 
+    /// There was a sign of a session: what the server said before, that there is none, is not true any more.
+    pub(super) fn session_begun(&mut self, xmpp: &Jid) {
+        let user = self.user(xmpp);
+        if matches!(self.sessions.answers.get(&user), Some((_, Session::Over))) {
+            self.sessions.answers.remove(&user);
+        }
+    }
+
     fn answered(&mut self, stage: &mut Stage<'_>, user: Fingerprint, session: Session) {
         let Some(asked) = self.sessions.asked.remove(&user) else { return };
         self.sessions.answers.insert(user, (stage.now, session));

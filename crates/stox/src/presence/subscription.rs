@@ -72,6 +72,8 @@ pub(super) struct Subscription {
     /// Failures in a row.
     failures: u32,
     retry: Option<Time>,
+    /// The SIP side has asked for no SUBSCRIBE before this (RFC 3261 §20.33), in a dialog that has lived on.
+    busy: Option<Time>,
     /// Who polled.
     pollers: Vec<Jid>,
 }
@@ -100,6 +102,7 @@ impl Subscription {
             over: false,
             failures: 0,
             retry: None,
+            busy: None,
             pollers: Vec::new(),
         }
     }
@@ -270,7 +273,8 @@ impl Presences {
         }
         let doubled = FIRST.saturating_mul(1 << subscription.failures.min(7)).min(LONGEST);
         subscription.failures = subscription.failures.saturating_add(1);
-        let least = Duration::from_secs(least.unwrap_or(0).into()).min(Duration::from_secs(24 * 3600));
+        let busy = subscription.busy.take().map_or(Duration::ZERO, |until| until.since(stage.now));
+        let least = Duration::from_secs(least.unwrap_or(0).into()).max(busy).min(Duration::from_secs(24 * 3600));
         let wait = doubled.max(least);
         let jitter = stage.tokens.below(wait.as_millis() as u64 / 4 + 1);
         let at = stage.now + wait + Duration::from_millis(jitter);
@@ -289,6 +293,8 @@ impl Presences {
     fn seen(&mut self, now: Time, pair: Fingerprint) {
         if let Some(subscription) = self.subscriptions.get_mut(&pair) {
             (subscription.seen, subscription.over) = (now, false);
+            let xmpp = subscription.xmpp.clone();
+            self.session_begun(&xmpp);
         }
     }
 

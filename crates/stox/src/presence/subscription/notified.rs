@@ -10,6 +10,7 @@ use base::Fingerprint;
 use sip::Response;
 use sip::header::Name as Header;
 use sip::subscription::{Cause, Reason, State as Substate, UsageId};
+use std::time::Duration;
 use xmpp::agent;
 use xmpp::stanza::Stanza;
 
@@ -158,8 +159,13 @@ impl Presences {
     /// A new dialog at once, but never in a circle: the second time in a row waits.
     fn again(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
         let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
-        let quick = subscription.sent.is_some_and(|at| stage.now.since(at) < PAUSE);
-        if quick { self.try_later(stage, pair, None) } else { self.look(stage, pair) }
+        if subscription.sent.is_none_or(|at| stage.now.since(at) >= PAUSE) {
+            return self.look(stage, pair);
+        }
+        // Until it is tried again nobody vouches for what the user was told.
+        self.tell_gone(stage, pair);
+        self.save(stage, name(pair), Then::Nothing);
+        self.try_later(stage, pair, None);
     }
 
     /// The user is told that nothing is known of the contact any more. The authorization stays.
@@ -230,7 +236,10 @@ impl Presences {
                 self.try_later(stage, pair, after);
             }
             // The dialog lives on until it expires, and the engine tries again.
-            State::Asked | State::Granted => {}
+            State::Asked | State::Granted => {
+                let after = response.and_then(error::retry_after).map(|seconds| Duration::from_secs(seconds.into()));
+                subscription.busy = after.map(|after| stage.now + after);
+            }
         }
     }
 

@@ -1,0 +1,9 @@
+//! Presence in simulated time: weeks, storms, crashes, what nobody may learn, and two gateways back to back.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests")]
+#![allow(unreachable_pub, reason = "modules of one test")]
+
+mod crash;
+mod storms;
+mod town;
+mod weeks;
