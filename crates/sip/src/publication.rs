@@ -505,13 +505,7 @@ impl Entry {
         }
     }
 
-    fn request(
-        &mut self,
-        tokens: &mut Tokens,
-        way: &Way<'_>,
-        operation: Operation,
-        body: Option<Body<'_>>,
-    ) -> Request {
+    fn request(&mut self, tokens: &mut Tokens, way: &Way<'_>, operation: Operation, body: Option<Body<'_>>) -> Request {
         if self.cseq >= LAST_CSEQ {
             (self.cseq, self.call_id) = (0, tokens.token(CALL_ID));
         }
