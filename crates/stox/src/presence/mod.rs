@@ -397,9 +397,9 @@ impl Mapping for Presences {
         Some(outcome)
     }
 
-    fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool {
+    fn stanza_outcome(&mut self, _: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool {
         let Some(pair) = self.asking.remove(&token) else { return false };
-        self.asked(stage, pair, taken);
+        self.asked(pair, taken);
         true
     }
 

@@ -12,8 +12,6 @@ use std::time::Duration;
 pub struct Watch {
     /// The contact has approved (RFC 8048 §5.3.1).
     pub granted: bool,
-    /// The contact's server has the request.
-    pub asked: bool,
     /// The notification dialogs.
     pub dialogs: Vec<Saved>,
 }

@@ -56,6 +56,10 @@ pub(super) struct Subscription {
     sip: Jid,
     xmpp: Jid,
     state: State,
+    /// An active NOTIFY waits for its record to be saved.
+    granting: bool,
+    /// The user was told of the approval in this life of the gateway: whether in the last one, too, a crash has made uncertain.
+    told: bool,
     /// The name that the XMPP user goes by.
     nick: Option<Str>,
     usage: Option<UsageId>,
@@ -93,6 +97,8 @@ impl Subscription {
             sip,
             xmpp,
             state,
+            granting: false,
+            told: false,
             nick: None,
             usage: None,
             sent: None,
@@ -114,7 +120,7 @@ impl Subscription {
     /// What is to be saved, if anything is.
     pub(super) fn record(&self, saved: impl FnOnce(UsageId) -> Option<Saved>) -> Option<record::Subscription> {
         matches!(self.state, State::Asked | State::Granted).then(|| record::Subscription {
-            granted: self.state == State::Granted,
+            granted: self.state == State::Granted || self.granting,
             dialog: self.usage.and_then(saved),
             online: self.online.iter().map(|name| name.as_deref().unwrap_or("").to_owned()).collect(),
         })
@@ -179,6 +185,7 @@ impl Presences {
             Some((State::Granted, subscription)) => {
                 // RFC 6121 §3.1.3: who is approved is told so again, and what there is to see.
                 stage.answer(link, &subscription.stanza("subscribed"));
+                subscription.told = true;
                 subscription.last.iter().for_each(|presence| stage.tell(link, presence));
                 self.seen(stage.now, pair);
                 self.wake(stage, pair);
@@ -455,6 +462,10 @@ impl Presences {
     pub(super) fn resync_subscription(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
         let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
         let Some(link) = stage.link_of(subscription.sip.domain()) else { return };
+        if subscription.state == State::Granted && !std::mem::replace(&mut subscription.told, true) {
+            // RFC 6121 §3.1.6: a server that knows it already makes nothing of it.
+            stage.answer(link, &subscription.stanza("subscribed"));
+        }
         if subscription.usage.is_none() && !subscription.online.is_empty() {
             // What the user was told before a crash, and nobody vouches for any more.
             self.tell_gone(stage, pair);

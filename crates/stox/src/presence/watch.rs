@@ -86,8 +86,9 @@ pub(super) struct Watch {
     sip: Jid,
     xmpp: Jid,
     state: State,
-    /// Whether the contact's server has the request.
-    asked: bool,
+    /// When the contact's server got the request: when the stream was this often up. A server keeps one request of each sender (RFC 6121
+    /// §3.1.3), but what the contact said while the stream was down came to nobody: it is asked again then, and who has approved is not.
+    asked: Option<u32>,
     /// The id of the last request, by which an error to it is known.
     request: Str,
     /// The name that the SIP user goes by.
@@ -113,7 +114,7 @@ impl Watch {
             sip,
             xmpp,
             state: State::Neutral,
-            asked: false,
+            asked: None,
             request: Str::default(),
             nick: None,
             watchers: Vec::new(),
@@ -133,7 +134,6 @@ impl Watch {
         let kept = |watcher: &&Watcher| !matches!(watcher.phase, Phase::Ending(_));
         (self.state != State::Neutral).then(|| record::Watch {
             granted: self.state == State::Granted,
-            asked: self.asked,
             dialogs: self.watchers.iter().filter(kept).filter_map(|watcher| saved(watcher.usage)).collect(),
         })
     }
@@ -234,7 +234,7 @@ impl Presences {
             Kind::New | Kind::Refresh => {
                 if watch.state == State::Neutral {
                     watch.state = State::Asked;
-                    watch.asked = false;
+                    watch.asked = None;
                 }
                 let display = incoming.request.headers.from().ok().and_then(|from| from.display);
                 watch.nick = display.as_deref().and_then(names::name).or(watch.nick.take());
@@ -290,7 +290,7 @@ impl Presences {
             if new {
                 self.usages.remove(&usage);
                 watch.watchers.retain(|watcher| watcher.usage != usage);
-                if watch.state == State::Asked && !watch.asked && watch.watchers.is_empty() {
+                if watch.state == State::Asked && watch.asked.is_none() && watch.watchers.is_empty() {
                     // It was refused, so nothing of it is kept.
                     watch.state = State::Neutral;
                 }
@@ -315,7 +315,7 @@ impl Presences {
             State::Asked => self.ask(stage, pair),
             // The contact refused while the record was on its way: this watcher asks anew.
             State::Neutral => {
-                (watch.state, watch.asked) = (State::Asked, false);
+                (watch.state, watch.asked) = (State::Asked, None);
                 self.save(stage, name(pair), Then::Nothing);
                 self.ask(stage, pair);
             }
@@ -324,7 +324,8 @@ impl Presences {
 
     /// Asks the contact, if its server does not have the request yet (§5.3.1).
     fn ask(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
-        let Some(watch) = self.watches.get_mut(&pair).filter(|watch| !watch.asked) else { return };
+        let times = Some(self.times(stage, pair));
+        let Some(watch) = self.watches.get_mut(&pair).filter(|watch| watch.asked != times) else { return };
         let Some(link) = stage.link_of(watch.sip.domain()) else { return };
         watch.request = stage.tokens.token(16);
         let mut stanza = watch.stanza("subscribe").with_id(watch.request.clone());
@@ -333,19 +334,16 @@ impl Presences {
         }
         if let Some(token) = stage.deliver(link, &stanza) {
             // Until the server says otherwise, so that a second dialog does not ask again.
-            watch.asked = true;
+            watch.asked = times;
             self.asking.insert(token, pair);
         }
     }
 
     /// The server has the request, or will never have it.
-    pub(super) fn asked(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, taken: bool) {
-        let Some(watch) = self.watches.get_mut(&pair).filter(|watch| watch.state == State::Asked) else { return };
-        if taken {
-            self.save(stage, name(pair), Then::Nothing);
-        } else {
+    pub(super) fn asked(&mut self, pair: Fingerprint, taken: bool) {
+        if !taken && let Some(watch) = self.watches.get_mut(&pair).filter(|watch| watch.state == State::Asked) {
             // Asked again when the stream is back.
-            watch.asked = false;
+            watch.asked = None;
         }
     }
 
@@ -497,7 +495,6 @@ impl Presences {
         let pair = self.pair(&key.sip, &key.xmpp);
         let mut watch = Watch::new(key.sip.clone(), key.xmpp.clone());
         watch.state = if record.granted { State::Granted } else { State::Asked };
-        watch.asked = record.asked;
         for saved in &record.dialogs {
             let Some(at) = self.epoch.time(saved.expires, stage.now) else { continue };
             let usage = saved.usage.clone();

@@ -23,7 +23,7 @@ impl Presences {
             if let Err(refusal) = s2x::read(&news.request) {
                 return answer(stage, &news, refusal.response());
             }
-            subscription.state = State::Granted;
+            subscription.granting = true;
             return self.save(stage, name(pair), Then::Granted { pair, news: Box::new(news) });
         }
         self.news(stage, pair, &news);
@@ -32,17 +32,22 @@ impl Presences {
     /// The approval is saved, or cannot be.
     pub(in crate::presence) fn granted(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, news: &News, saved: bool) {
         let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
-        if subscription.state != State::Granted {
-            return answer(stage, news, Response::new(200, ""));
-        }
-        if !saved {
-            // The notifier tries again; until then nothing was promised.
-            subscription.state = State::Asked;
-            let refusal = Refusal::Storage { retry_after: stage.config.limits.retry_after };
-            return answer(stage, news, refusal.response());
-        }
-        if let Some(link) = stage.link_of(subscription.sip.domain()) {
-            stage.answer(link, &subscription.stanza("subscribed"));
+        subscription.granting = false;
+        match subscription.state {
+            State::Polling | State::Leaving => return answer(stage, news, Response::new(200, "")),
+            State::Asked if !saved => {
+                // The notifier tries again; until then nothing was promised.
+                let refusal = Refusal::Storage { retry_after: stage.config.limits.retry_after };
+                return answer(stage, news, refusal.response());
+            }
+            State::Asked => {
+                (subscription.state, subscription.told) = (State::Granted, true);
+                if let Some(link) = stage.link_of(subscription.sip.domain()) {
+                    stage.answer(link, &subscription.stanza("subscribed"));
+                }
+            }
+            // Another NOTIFY was faster.
+            State::Granted => {}
         }
         self.news(stage, pair, news);
     }
