@@ -3,7 +3,7 @@
 use crate::rig::{PATIENCE, SILENCE, Settings, World, body};
 use rehearsal::stub::Phone;
 use rehearsal::wire::{SipText, parameter, uri_of};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::process::Command;
@@ -204,7 +204,8 @@ async fn a_full_disk_refuses_what_has_to_be_remembered_and_nothing_else() {
     assert_eq!(first.subscribe(&world.phone, world.sip).await, 200);
 
     let pid = Pid::from_raw(i32::try_from(world.program.id()).unwrap());
-    let limit = |current| prlimit(pid, Resource::Fsize, Rlimit { current, maximum: None }).unwrap();
+    let unbounded = getrlimit(Resource::Fsize);
+    let limit = |current| prlimit(pid, Resource::Fsize, Rlimit { current, ..unbounded }).unwrap();
     // No file may be written beyond its first page.
     limit(Some(4096));
     let mut second = Watcher::new(2);
@@ -224,7 +225,7 @@ async fn a_full_disk_refuses_what_has_to_be_remembered_and_nothing_else() {
         }
     }
 
-    limit(None);
+    limit(unbounded.current);
     world.program.wait_until("/ready", |_, page| page.contains(works));
     assert_eq!(second.subscribe(&world.phone, world.sip).await, 200);
     assert_eq!(first.subscribe(&world.phone, world.sip).await, 200);
