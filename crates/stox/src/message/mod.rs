@@ -326,6 +326,12 @@ impl Messages {
                     Err((job, refusal)) => Self::refuse(stage, &job, &refusal),
                 }
             }
+            // The device is not there, or never was a GRUU (a tuple's id is a resource, too: RFC 8048 §6.3): then whoever of the user's
+            // devices is there gets it, as RFC 6121 §8.5.3.2.1 has it for a resource that is gone.
+            404 | 480 if job.draft.leave_device() => match self.launch(stage, pair, job) {
+                Ok(()) => return,
+                Err((job, refusal)) => Self::refuse(stage, &job, &refusal),
+            },
             code => {
                 if let (415, Purpose::Notice, Some(to)) = (code, &job.purpose, &to) {
                     self.peers.learn(to, |peer| (peer.composing, peer.cpim) = (false, false));

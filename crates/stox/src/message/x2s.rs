@@ -343,6 +343,13 @@ impl Draft {
         Err(Refusal::TooLong { limit: options.max_request })
     }
 
+    /// Addresses the user in place of one of the user's devices. False if that was so already.
+    pub(super) fn leave_device(&mut self) -> bool {
+        let device = self.to.params.has("gr");
+        self.to.params.remove("gr");
+        device
+    }
+
     fn build(&self, payload: &Payload, proxy: &Proxy, tokens: &mut Tokens) -> Request {
         let mut request = Request::new(Method::Message, self.to.clone());
         let mut from = NameAddr::new(self.from.clone());
