@@ -123,6 +123,11 @@ pub enum Note {
         /// Why.
         why: &'static str,
     },
+    /// Presence was told to the other side: a NOTIFY with a document, or a presence stanza.
+    Presence {
+        /// The side it went to.
+        to: Side,
+    },
     /// An answer was dropped because a stream was down for too long.
     AnswerDropped,
     /// A record from the store could not be read. It stays where it is.

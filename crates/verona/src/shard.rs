@@ -258,6 +258,11 @@ impl Shard {
         self.meters.client_transactions.set(counts.client_open as f64);
         self.meters.server_transactions.set(counts.server_open as f64);
         self.meters.waiting.set(self.gateway.under_way() as f64);
+        let subscriptions = self.gateway.subscription_counts();
+        self.meters.authorizations.set(self.gateway.authorizations() as f64);
+        self.meters.notifiers.set(subscriptions.notifiers as f64);
+        self.meters.subscribers.set(subscriptions.subscribers as f64);
+        self.meters.subscriptions_waiting.set(subscriptions.waiting as f64);
     }
 }
 
@@ -271,6 +276,7 @@ fn note_to(meters: &Meters, note: Note) {
         // Who is refused is who sent.
         Note::Refused { refusal, towards: sender, message } => meters.refused(away_from(sender), refusal, message),
         Note::Ignored { why } => meters.ignored(why),
+        Note::Presence { to } => meters.presence(towards(to)),
         Note::AnswerDropped => meters.answer_dropped(),
         Note::RecordBroken => meters.ignored("a record that cannot be read"),
     }

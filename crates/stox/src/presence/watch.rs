@@ -6,7 +6,8 @@ use super::record::{self, Saved};
 use super::x2s::{self, Resource};
 use super::{ACCEPT, Due, Name, Presences, Then};
 use crate::error::Refusal;
-use crate::mapping::{Incoming, Stage};
+use crate::gateway::Note;
+use crate::mapping::{Incoming, Side, Stage};
 use crate::names;
 use crate::store::{Direction, Key};
 use base::{Fingerprint, Str, Time};
@@ -425,7 +426,10 @@ impl Presences {
             language: language.as_deref(),
             content: pidf.to_bytes().into(),
         });
-        stage.events(|events, ground| events.notify(ground, id, &state, body));
+        let told = body.is_some();
+        if stage.events(|events, ground| events.notify(ground, id, &state, body)) && told {
+            stage.note(Note::Presence { to: Side::Sip });
+        }
     }
 
     /// A dialog was not refreshed.

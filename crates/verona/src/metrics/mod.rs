@@ -10,6 +10,10 @@
 //! | `verona_answers_dropped_total` | | answers dropped because a stream was down too long |
 //! | `verona_sip_transactions` | `side`, `shard` | open SIP transactions |
 //! | `verona_messages_waiting` | `shard` | messages under way |
+//! | `verona_presence_total` | `direction` | presence told to the other side: a NOTIFY with a document, a presence stanza |
+//! | `verona_authorizations` | `shard` | presence authorizations, of both directions |
+//! | `verona_subscriptions` | `role`, `shard` | live notification dialogs: as notifier (SIP users watch), as subscriber (XMPP users watch) |
+//! | `verona_subscriptions_waiting` | `shard` | dialogs with something to send that wait for their turn |
 //! | `verona_sip_connections` | | open SIP connections |
 //! | `verona_sip_connections_refused_total` | | SIP connections closed because there were too many |
 //! | `verona_sip_rejected_total` | | bytes that came as a SIP message and are none |
@@ -67,6 +71,7 @@ struct Way {
     failed: Counter,
     refused: Counter,
     seconds: Histogram,
+    presence: Counter,
 }
 
 /// The meters of one shard; set by the shard, from what its gateway says.
@@ -78,6 +83,14 @@ pub struct ShardMeters {
     pub server_transactions: Gauge,
     /// Messages under way.
     pub waiting: Gauge,
+    /// Presence authorizations.
+    pub authorizations: Gauge,
+    /// Dialogs in which SIP users watch.
+    pub notifiers: Gauge,
+    /// Dialogs in which XMPP users watch.
+    pub subscribers: Gauge,
+    /// Dialogs that wait for their turn to send.
+    pub subscriptions_waiting: Gauge,
 }
 
 /// The meters of the store.
@@ -184,6 +197,10 @@ impl Meters {
         describe_counter("verona_answers_dropped_total", "Answers dropped because a stream was down too long");
         describe_gauge("verona_sip_transactions", "Open SIP transactions");
         describe_gauge("verona_messages_waiting", "Messages under way");
+        describe_counter("verona_presence_total", "Presence told to the other side");
+        describe_gauge("verona_authorizations", "Presence authorizations");
+        describe_gauge("verona_subscriptions", "Live notification dialogs");
+        describe_gauge("verona_subscriptions_waiting", "Notification dialogs that wait for their turn to send");
         describe_gauge("verona_sip_connections", "Open SIP connections");
         describe_counter("verona_sip_connections_refused_total", "SIP connections beyond the limits");
         describe_counter("verona_sip_rejected_total", "Bytes that came as a SIP message and are none");
@@ -219,6 +236,7 @@ impl Meters {
                 refused: count("refused"),
                 seconds: recorder
                     .register_histogram(&key("verona_message_seconds", [("direction", direction.name())]), &METADATA),
+                presence: counter(&recorder, "verona_presence_total", [("direction", direction.name())]),
             }
         };
         gauge(&recorder, "verona_build_info", [("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
@@ -266,6 +284,11 @@ impl Meters {
         counter(&self.recorder, "verona_refusals_total", labels).increment(1);
     }
 
+    /// Presence was told to the other side.
+    pub fn presence(&self, direction: Direction) {
+        self.way(direction).presence.increment(1);
+    }
+
     /// Something that may not be answered was dropped. `why` is one of a closed list.
     pub fn ignored(&self, why: &'static str) {
         counter(&self.recorder, "verona_ignored_total", [("why", why)]).increment(1);
@@ -289,15 +312,19 @@ impl Meters {
 
     /// The meters of a shard.
     pub fn shard(&self, shard: usize) -> ShardMeters {
-        let gauge = |name: &'static str, side: Option<&'static str>| {
-            let mut labels: Vec<Label> = side.map(|s| Label::new("side", s)).into_iter().collect();
+        let gauge = |name: &'static str, label: Option<(&'static str, &'static str)>| {
+            let mut labels: Vec<Label> = label.map(|(key, value)| Label::new(key, value)).into_iter().collect();
             labels.push(Label::new("shard", shard.to_string()));
             self.recorder.register_gauge(&Key::from_parts(name, labels), &METADATA)
         };
         ShardMeters {
-            client_transactions: gauge("verona_sip_transactions", Some("client")),
-            server_transactions: gauge("verona_sip_transactions", Some("server")),
+            client_transactions: gauge("verona_sip_transactions", Some(("side", "client"))),
+            server_transactions: gauge("verona_sip_transactions", Some(("side", "server"))),
             waiting: gauge("verona_messages_waiting", None),
+            authorizations: gauge("verona_authorizations", None),
+            notifiers: gauge("verona_subscriptions", Some(("role", "notifier"))),
+            subscribers: gauge("verona_subscriptions", Some(("role", "subscriber"))),
+            subscriptions_waiting: gauge("verona_subscriptions_waiting", None),
         }
     }
 
@@ -388,6 +415,8 @@ mod tests {
         meters.refused(Direction::SipToXmpp, "bad-event", false);
         meters.ignored("presence");
         meters.answer_dropped();
+        meters.presence(Direction::XmppToSip);
+        meters.shard(1).notifiers.set(2.0);
         meters.reloaded(false);
         meters.shard(3).waiting.set(5.0);
         meters.link("example.net").up.set(1.0);
@@ -407,6 +436,8 @@ mod tests {
             "verona_refusals_total{towards=\"sip\",refusal=\"bad-event\"} 1",
             "verona_ignored_total{why=\"presence\"} 1",
             "verona_answers_dropped_total 1",
+            "verona_presence_total{direction=\"xmpp_to_sip\"} 1",
+            "verona_subscriptions{role=\"notifier\",shard=\"1\"} 2",
             "verona_reloads_total{result=\"refused\"} 1",
             "verona_messages_waiting{shard=\"3\"} 5",
             "verona_xmpp_link_up{domain=\"example.net\"} 1",

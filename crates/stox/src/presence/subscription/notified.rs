@@ -4,7 +4,7 @@ use super::{News, PAUSE, State, name};
 use crate::address;
 use crate::error::{self, Refusal};
 use crate::gateway::Note;
-use crate::mapping::Stage;
+use crate::mapping::{Side, Stage};
 use crate::presence::{Presences, Then, s2x};
 use base::Fingerprint;
 use sip::Response;
@@ -101,6 +101,9 @@ impl Presences {
             for stanza in stanzas.iter_mut().filter(|stanza| stanza.type_.is_none()) {
                 stanza.push(caps.to_element());
             }
+        }
+        for _ in &stanzas {
+            stage.note(Note::Presence { to: Side::Xmpp });
         }
         if polling {
             for poller in std::mem::take(&mut subscription.pollers) {
