@@ -3,7 +3,7 @@
 use super::{Engine, Error, Write};
 use crate::metrics::StoreMeters;
 use crate::state::State;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stox::gateway::Input;
 use stox::route::Router;
@@ -26,6 +26,9 @@ const LOAD: usize = 256;
 
 /// How long it takes from an error to the first try to begin anew, and the longest that it comes to when that fails again and again.
 const WAIT: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+
+/// A disk that takes longer over one transaction hangs: nothing more is put into the line behind it.
+const HANGS: Duration = Duration::from_secs(10);
 
 /// What a shard is told.
 #[derive(Debug)]
@@ -51,21 +54,36 @@ pub(crate) struct Saver {
     // Bounded by the budget.
     jobs: mpsc::UnboundedSender<Job>,
     budget: Arc<Semaphore>,
+    /// Since when a transaction is being written.
+    writing: Arc<Mutex<Option<Instant>>>,
+    /// How long one may take.
+    pub(super) patience: Duration,
+    state: Arc<State>,
     meters: StoreMeters,
 }
 
 impl Saver {
-    /// Asks for a change, whose outcome the shard is told. False: too much waits already, and there will be no outcome.
+    /// Asks for a change, whose outcome the shard is told. False: too much waits already, or the disk hangs, and there will be no outcome.
     pub(crate) fn save(&self, shard: usize, token: SaveToken, write: Write) -> bool {
         let bytes = OVERHEAD + write.key.len() + write.value.as_ref().map_or(0, Vec::len);
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let held = Arc::clone(&self.budget).try_acquire_many_owned(bytes).ok();
+        let held = if self.hangs() { None } else { Arc::clone(&self.budget).try_acquire_many_owned(bytes).ok() };
         let sent = held.is_some_and(|held| self.jobs.send(Job::Save { shard, token, write, held }).is_ok());
         match sent {
             true => self.meters.queue.increment(1.0),
             false => self.meters.failures.increment(1),
         }
         sent
+    }
+
+    fn hangs(&self) -> bool {
+        // Held until it is told, so that the writer's own word comes after it.
+        let since = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let hangs = since.is_some_and(|since| since.elapsed() > self.patience);
+        if hangs {
+            self.state.store_down("the disk has not answered for a long time");
+        }
+        hangs
     }
 
     /// Asks for all records of a shard that has lost what it knew.
@@ -81,6 +99,7 @@ pub(crate) struct Writer {
     router: Router,
     answers: Answers,
     state: Arc<State>,
+    writing: Arc<Mutex<Option<Instant>>>,
     meters: StoreMeters,
     /// When to try to begin anew, after an error.
     again: Option<Instant>,
@@ -96,10 +115,18 @@ impl Writer {
         meters: StoreMeters,
     ) -> (Saver, Writer) {
         let (sender, jobs) = mpsc::unbounded_channel();
-        let saver = Saver { jobs: sender, budget: Arc::new(Semaphore::new(BUDGET)), meters: meters.clone() };
+        let writing = Arc::new(Mutex::new(None));
+        let saver = Saver {
+            jobs: sender,
+            budget: Arc::new(Semaphore::new(BUDGET)),
+            writing: Arc::clone(&writing),
+            patience: HANGS,
+            state: Arc::clone(&state),
+            meters: meters.clone(),
+        };
         meters.records.set(engine.records() as f64);
         state.store_up();
-        (saver, Writer { engine, jobs, router, answers, state, meters, again: None, wait: WAIT.0 })
+        (saver, Writer { engine, jobs, router, answers, state, writing, meters, again: None, wait: WAIT.0 })
     }
 
     /// Gives every shard its records.
@@ -172,11 +199,18 @@ impl Writer {
         // Not even tried while it is known not to work: that could take long.
         let done = match self.again {
             Some(_) => None,
-            None => Some(self.engine.commit(writes)),
+            None => {
+                *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = Some(begun);
+                let done = self.engine.commit(writes);
+                *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                Some(done)
+            }
         };
         match done {
             Some(Ok(())) => {
                 self.wait = WAIT.0;
+                // It may have looked as if it hung.
+                self.state.store_up();
                 self.meters.commits.increment(1);
                 self.meters.seconds.record(begun.elapsed().as_secs_f64());
                 self.meters.records.set(self.engine.records() as f64);

@@ -218,6 +218,27 @@ async fn what_is_too_much_is_refused_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn a_disk_that_hangs_gets_nothing_more_to_do() {
+    let mut bench = Bench::new(&[], true);
+    assert!(bench.save(0, 1, put("a", "1")));
+    assert_eq!(bench.begun(), 1);
+    assert!(bench.save(0, 2, put("a", "2")), "slow is not hanging");
+    assert_eq!(bench.state.store_trouble(), None);
+    bench.saver.as_mut().unwrap().patience = Duration::ZERO;
+    assert!(!bench.save(0, 3, put("a", "3")));
+    assert_eq!(bench.state.store_trouble().as_deref(), Some("the disk has not answered for a long time"));
+    assert_eq!(bench.metric("verona_store_failures_total"), 1.0);
+    // It answers after all.
+    bench.let_commit();
+    assert_eq!(bench.outcomes(), (0, vec![(1, true)]));
+    assert_eq!(bench.begun(), 1);
+    bench.let_commit();
+    assert_eq!(bench.outcomes(), (0, vec![(2, true)]));
+    assert_eq!(bench.state.store_trouble(), None);
+    assert!(bench.save(0, 4, put("a", "4")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
 async fn each_shard_gets_its_records_and_no_others() {
     let records: Vec<Write> =
         (0..2000).map(|n| put(&format!("psuser{n}@example.net\0juliet@example.com"), &n.to_string())).collect();
