@@ -96,7 +96,10 @@ impl Entry {
         let at = ground.now + seconds(left);
         let moved = self.expires_at.is_none_or(|old| old.since(at) > SAME || at.since(old) > SAME);
         self.expires_at = Some(at);
-        if let (true, EntryPart::Subscriber(part)) = (moved, &mut self.part) {
+        if let EntryPart::Subscriber(part) = &mut self.part
+            // The last one is over: a dialog of a few seconds is no longer for that.
+            && (moved || part.refresh_at.is_none())
+        {
             part.set_refresh(ground, at);
         }
         moved

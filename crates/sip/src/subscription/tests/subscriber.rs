@@ -137,6 +137,23 @@ fn it_is_refreshed_in_time() {
     assert_eq!(desk.engine.deadline(), None);
 }
 
+/// However short they are: the new end is then hardly another than the old one.
+#[test]
+fn a_few_seconds_are_refreshed_again_and_again() {
+    let mut desk = Desk::new();
+    let (id, sent) = begin(&mut desk, wish(3600));
+    desk.receive(&response(&sent, 200, "p", "Expires: 4\nContact: <sip:romeo@192.0.2.1:5070>\n"));
+    let (_, server, _) = desk.receive(&notify_for(&sent, "p", 1, "active;expires=4")).notified();
+    ok(&mut desk, id, server);
+    for cseq in 2..10 {
+        assert_eq!(desk.wait(4.0 * 0.9).names(), ["refresh"], "{cseq}");
+        let refresh = desk.act(|engine, ground| engine.refresh(ground, id)).subscribe();
+        desk.receive(&response(&refresh, 200, "p", "Expires: 4\nContact: <sip:romeo@192.0.2.1:5070>\n"));
+        let (_, server, _) = desk.receive(&notify_for(&sent, "p", cseq, "active;expires=4")).notified();
+        ok(&mut desk, id, server);
+    }
+}
+
 /// Those who subscribed together do not refresh together.
 #[test]
 fn refreshes_are_spread() {
