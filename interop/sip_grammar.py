@@ -36,6 +36,7 @@ VIA = (
     rf"SIP[ \t]*/[ \t]*2\.0[ \t]*/[ \t]*{TOKEN}[ \t]+{HOST}(?:[ \t]*:[ \t]*[0-9]+)?"
     rf"(?:[ \t]*;[ \t]*{TOKEN}(?:[ \t]*=[ \t]*(?:{TOKEN}|{HOST}|{QUOTED}|[0-9A-Fa-f:.]+))?)*"
 )
+EVENT_TYPE = r"[A-Za-z0-9\-!%*_+`'~]+(?:\.[A-Za-z0-9\-!%*_+`'~]+)*"
 WORD = r"[A-Za-z0-9\-.!%*_+`'~()<>:\\\"/\[\]?{}]+"
 MEDIA_TYPE = rf"{TOKEN}[ \t]*/[ \t]*{TOKEN}(?:[ \t]*;[ \t]*{TOKEN}[ \t]*=[ \t]*(?:{TOKEN}|{QUOTED}))*"
 TEXT = r"[\x21-\x7e\u0080-\U0010ffff](?:[ \t]*[\x21-\x7e\u0080-\U0010ffff])*"
@@ -79,6 +80,12 @@ VALUES = {
     "date": r"(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT",
     "user-agent": rf"(?:{TOKEN}(?:/{TOKEN})?|\([^()]*\))(?:[ \t]+(?:{TOKEN}(?:/{TOKEN})?|\([^()]*\)))*",
     "server": rf"(?:{TOKEN}(?:/{TOKEN})?|\([^()]*\))(?:[ \t]+(?:{TOKEN}(?:/{TOKEN})?|\([^()]*\)))*",
+    # RFC 6665 §8.4; a template is a part of the package's name. RFC 3903 §11.3.1 for SIP-If-Match and SIP-ETag.
+    "event": rf"{EVENT_TYPE}(?:{GENERIC_PARAM})*",
+    "allow-events": comma_list(EVENT_TYPE),
+    "subscription-state": rf"{TOKEN}(?:{GENERIC_PARAM})*",
+    "sip-if-match": TOKEN,
+    "sip-etag": TOKEN,
     "timestamp": r"[0-9]+(?:\.[0-9]*)?(?:[ \t]+[0-9]*(?:\.[0-9]*)?)?",
 }
 PATTERNS = {name: re.compile(rf"(?:{pattern})\Z") for name, pattern in VALUES.items()}
@@ -95,7 +102,7 @@ COMPACT = {
 }
 ONCE = (
     "from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type", "content-disposition", "subject",
-    "expires", "date", "user-agent", "server", "timestamp", "retry-after",
+    "expires", "min-expires", "event", "subscription-state", "date", "user-agent", "server", "timestamp", "retry-after",
 )  # fmt: skip
 
 
@@ -198,15 +205,18 @@ class Message:
             self.check_response()
 
     def check_request(self, transport):
-        """What holds for a request that opens no dialog and stands in none."""
+        """What holds for a request, outside of a dialog or (SUBSCRIBE and NOTIFY) within one."""
         if not self.all("max-forwards"):
             self.faults.append("no max-forwards")
         elif self.get("max-forwards").isdigit() and int(self.get("max-forwards")) > 255:
             self.faults.append("Max-Forwards over 255")
         if self.get("cseq").split()[1:] != [self.method]:
             self.faults.append("CSeq names another method")
-        if re.search(r";[ \t]*tag=", self.get("to")):
+        tagged = re.search(r";[ \t]*tag=", self.get("to"))
+        if tagged and self.method not in ("SUBSCRIBE", "NOTIFY"):
             self.faults.append("To with a tag outside a dialog")
+        if self.method in ("SUBSCRIBE", "NOTIFY"):
+            self.check_event(tagged)
         via = self.get("via")
         if not re.match(rf"SIP/2\.0/{transport}\s", via, re.IGNORECASE):
             self.faults.append(f"Via says {via.split()[:1]}, it came over {transport}")
@@ -221,16 +231,43 @@ class Message:
         if self.method == "MESSAGE" and len(self.data) > 1300:
             self.faults.append(f"MESSAGE of {len(self.data)} bytes (RFC 3428 §8)")
 
+    def check_event(self, tagged):
+        """What RFC 6665 §3.1, §4.1.2 and §4.2.2 want in its two requests."""
+        if not self.all("event"):
+            self.faults.append(f"{self.method} without Event")
+        if len(self.all("contact")) != 1 or "," in self.get("contact"):
+            self.faults.append(f"{self.method} without exactly one Contact")
+        if self.method == "SUBSCRIBE":
+            if not self.all("expires"):
+                self.faults.append("SUBSCRIBE without Expires")
+            return
+        if not tagged:
+            self.faults.append("NOTIFY without the tag of its dialog")
+        state = self.get("subscription-state")
+        if not re.match(r"(?:active|pending|terminated)(?![^; \t])", state):
+            self.faults.append(f"Subscription-State: {state!r}")
+        ended = state.startswith("terminated")
+        if ended and "expires=" in state or not ended and "expires=" not in state:
+            self.faults.append(f"Subscription-State: {state!r}: expires has no place here, or is missing")
+        if ended and "reason=" not in state:
+            self.faults.append("terminated without a reason")
+
     def check_response(self):
         """What holds for a response."""
         if self.code > 100 and not re.search(r";[ \t]*tag=", self.get("to")):
             self.faults.append("To without tag")
-        for code, name in ((405, "allow"), (420, "unsupported"), (415, "accept"), (489, "allow-events")):
+        for code, name in ((405, "allow"), (420, "unsupported"), (415, "accept"), (489, "allow-events"), (423, "min-expires")):
             if self.code == code and not self.all(name):
                 self.faults.append(f"{code} without {name}")
 
     def check_answers(self, request):
-        """What a response must repeat of its request, byte for byte (§8.2.6.2)."""
+        """What a response must repeat of its request, byte for byte (§8.2.6.2), and what it must add."""
+        if request.method == "SUBSCRIBE" and 200 <= self.code < 300:
+            asked, given = request.get("expires") or "3600", self.get("expires")
+            if not given.isdigit() or asked.isdigit() and int(given) > int(asked):
+                self.faults.append(f"Expires is {given!r}, was {asked!r} (RFC 6665 §4.2.1.1)")
+            if len(self.all("contact")) != 1:
+                self.faults.append("a 2xx to SUBSCRIBE without exactly one Contact")
         for name in ("from", "call-id", "cseq"):
             if self.get(name) != request.get(name):
                 self.faults.append(f"{name} is {self.get(name)!r}, was {request.get(name)!r}")

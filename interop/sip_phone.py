@@ -10,15 +10,17 @@ key "event". Bodies travel as "body" (text) or "body_hex". The end of stdin ends
 
 Commands
     listen     host, port                 UDP and TCP on the same port -> "listening"
-    answer     code, reason, headers, delay (s), times: for the next `times` requests, or, without it, for all that have
-               no other; code 0 stays silent -> "noted"
+    answer     code, reason, headers, delay (s), times, method: for the next `times` requests, or, without it, for all
+               that have no other; with a method for such requests alone; code 0 stays silent -> "noted". A 2xx repeats
+               Record-Route, and one to a SUBSCRIBE has our Contact and the Expires that was asked for
     request    method, uri, headers [[name, value]], body, host, port, transport, token: our own headers (Via, From,
                To, Call-ID, CSeq, Max-Forwards, Content-Type, Content-Length) are added where the test gave none
                -> "response" for each response, "timeout" after 64*T1
     raw        bytes_hex, host, port, transport -> nothing; what comes back is "stray"
     hang_up    closes every TCP connection
 Events
-    listening  noted  request  again (a retransmission, answered as before)  response  timeout  stray  closed  problem
+    listening  noted  request (`tag` is the one that we add to its To, if it has none)
+    again (a retransmission, answered as before)  response  timeout  stray  closed  problem
 """
 
 import asyncio
@@ -80,7 +82,7 @@ class Phone:
         self.udp = None
         self.host, self.port = None, None
         self.streams = {}  # (host, port) -> writer
-        self.default = {"code": 200}
+        self.defaults = {None: {"code": 200}}  # by method; None is for all that have no other
         self.queued = []
         self.answered = {}  # transaction -> the answer's bytes, or None while there is none
         self.asked = {}  # (branch, method) -> our request, what waits for its answer
@@ -179,20 +181,27 @@ class Phone:
                 await self.send(self.answered[key], source, transport)
             return
         self.answered[key] = None
-        rule = self.queued[0] if self.queued else self.default
-        if self.queued:
-            rule["times"] -= 1
-            if rule["times"] == 0:
-                self.queued.pop(0)
-        emit("request", **describe(message, source, transport))
+        rule = self.rule(message.method)
+        tag = fresh()
+        emit("request", tag=tag, **describe(message, source, transport))
         if rule["code"] == 0 or message.method == "ACK":
             return
         await asyncio.sleep(rule.get("delay", 0))
-        answer = self.answer(message, rule, source)
+        answer = self.answer(message, rule, source, tag)
         self.answered[key] = answer
         await self.send(answer, source, transport)
 
-    def answer(self, message, rule, source):
+    def rule(self, method):
+        """How a request with this method is answered."""
+        for rule in self.queued:
+            if rule.get("method") in (None, method):
+                rule["times"] -= 1
+                if rule["times"] == 0:
+                    self.queued.remove(rule)
+                return rule
+        return self.defaults.get(method) or self.defaults[None]
+
+    def answer(self, message, rule, source, tag):
         """The bytes of a response (§8.2.6.2, RFC 3581 §4)."""
         code = rule["code"]
         lines = [f"SIP/2.0 {code} {rule.get('reason', 'As Ordered')}"]
@@ -202,10 +211,22 @@ class Phone:
             lines.append(f"Via: {via}")
         to = message.get("to")
         if ";tag=" not in to and code > 100:
-            to += f";tag={fresh()}"
+            to += f";tag={tag}"
         lines += [f"From: {message.get('from')}", f"To: {to}", f"Call-ID: {message.get('call-id')}"]
         lines.append(f"CSeq: {message.get('cseq')}")
-        lines += [f"{name}: {value}" for name, value in rule.get("headers", [])]
+        headers = [(name, value) for name, value in rule.get("headers", [])]
+        given = {name.lower() for name, _ in headers}
+        if 200 <= code < 300:
+            # §12.1.1, RFC 6665 §4.2.1.1: what a dialog is made of.
+            lines += [f"Record-Route: {value}" for value in message.all("record-route")]
+            if message.method == "SUBSCRIBE":
+                user = re.match(r"sips?:([^@;]*)@", message.uri)
+                ours = [
+                    ("Contact", f"<sip:{user[1] + '@' if user else ''}{self.host}:{self.port}>"),
+                    ("Expires", message.get("expires") or "3600"),
+                ]
+                headers += [(name, value) for name, value in ours if name.lower() not in given]
+        lines += [f"{name}: {value}" for name, value in headers]
         lines.append("Content-Length: 0")
         return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8")
 
@@ -268,7 +289,7 @@ class Phone:
             if "times" in rule:
                 self.queued.append(rule)
             else:
-                self.default = rule
+                self.defaults[rule.get("method")] = rule
             emit("noted")
         elif what == "request":
             self.later(self.request(order))

@@ -103,6 +103,16 @@ def describe_message(element):
     return out
 
 
+def describe_presence(element):
+    """A presence stanza as the fields of an event."""
+    out = describe(element)
+    out["show"] = text_of(element, "show")
+    out["priority"] = text_of(element, "priority")
+    out["statuses"] = by_language(element, "status")
+    out["children"] = [e.tag for e in element]
+    return out
+
+
 class Client(slixmpp.ClientXMPP):
     """slixmpp, with every stanza reported as it was read."""
 
@@ -110,6 +120,9 @@ class Client(slixmpp.ClientXMPP):
         super().__init__(jid, password)
         for plugin in ("xep_0030", "xep_0092", "xep_0199"):
             self.register_plugin(plugin)
+        # What is approved, and who is asked, is the test's decision.
+        self.auto_authorize = None
+        self.auto_subscribe = False
         self.add_event_handler("session_start", self.started)
         self.add_event_handler("failed_all_auth", lambda _: emit("failed", why="authentication"))
         self.add_event_handler("connection_failed", self.no_connection)
@@ -120,7 +133,9 @@ class Client(slixmpp.ClientXMPP):
             self.register_handler(Callback("iq " + kind, StanzaPath("iq@type=" + kind), self.iq_came))
 
     async def started(self, _):
-        """The stream is bound: be seen, so that messages to our bare address come here."""
+        """The stream is bound: ask for the roster, as whoever wants to hear of subscriptions must (RFC 6121 §2.2), and be
+        seen, so that messages to our bare address come here."""
+        self.get_roster()
         self.send_presence()
 
     def no_connection(self, reason):
@@ -138,7 +153,7 @@ class Client(slixmpp.ClientXMPP):
         if stanza.xml.get("from") == self.boundjid.full and stanza.xml.get("type") is None:
             emit("online", jid=self.boundjid.full)
         else:
-            emit("presence", **describe(stanza.xml))
+            emit("presence", **describe_presence(stanza.xml))
 
 
 def build_message(client, order):

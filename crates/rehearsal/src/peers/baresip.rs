@@ -28,6 +28,17 @@ impl Baresip {
     /// outbound="sip:..."`), `contact` the SIP URI that its messages go to.
     #[track_caller]
     pub fn start(place: &Place, address: SocketAddr, account: &str, contact: &str) -> Baresip {
+        Baresip::run(place, address, account, &format!("\"Contact\" <{contact}>"))
+    }
+
+    /// As [`start`](Baresip::start), and it watches the contact's presence.
+    #[track_caller]
+    pub fn watching(place: &Place, address: SocketAddr, account: &str, contact: &str) -> Baresip {
+        Baresip::run(place, address, account, &format!("\"Contact\" <{contact}>;presence=p2p"))
+    }
+
+    #[track_caller]
+    fn run(place: &Place, address: SocketAddr, account: &str, contact: &str) -> Baresip {
         let (control, console) = (place.free(), place.free());
         let home = place.dir().join("baresip");
         std::fs::create_dir_all(&home).unwrap_or_else(|e| panic!("cannot make {}: {e}", home.display()));
@@ -44,7 +55,7 @@ impl Baresip {
         );
         place.write("baresip/config", &config);
         place.write("baresip/accounts", &format!("{account}\n"));
-        place.write("baresip/contacts", &format!("\"Contact\" <{contact}>\n"));
+        place.write("baresip/contacts", &format!("{contact}\n"));
         let mut process = Process::start(place, "baresip-phone", "baresip", &["-f", "baresip", "-v", "-s"]);
         let mut open = |at| {
             let mut found = None;
@@ -64,7 +75,19 @@ impl Baresip {
     /// Sends `text` (one line) to the contact.
     #[track_caller]
     pub fn send(&mut self, text: &str) {
-        let command = json!({"command": "message", "params": text, "token": "message"}).to_string();
+        self.command("message", text);
+    }
+
+    /// Waits until it says of its contact that it is `state` (`Online`, `Offline`, `Busy`, `Unknown`).
+    #[track_caller]
+    pub fn wait_contact(&mut self, state: &str, patience: Duration) {
+        until(&format!("baresip says {state}"), patience, || self.command("contacts", "").contains(state));
+    }
+
+    /// Gives a command and waits for the answer.
+    #[track_caller]
+    pub fn command(&mut self, command: &str, params: &str) -> String {
+        let command = json!({"command": command, "params": params, "token": "test"}).to_string();
         let netstring = format!("{}:{command},", command.len());
         self.control.write_all(netstring.as_bytes()).unwrap_or_else(|e| panic!("baresip takes no command: {e}"));
         let wanted = b"\"response\":true";
@@ -74,6 +97,7 @@ impl Baresip {
         });
         let answer = String::from_utf8_lossy(&std::mem::take(&mut self.said)).into_owned();
         assert!(answer.contains("\"ok\":true"), "baresip: {answer}");
+        answer
     }
 
     /// Waits until a person would see `text` on its console: a received message is shown as `PEER: "TEXT"`.

@@ -21,6 +21,8 @@ pub struct Settings {
     pub proxy: SocketAddr,
     /// The transport towards the proxy, `udp` or `tcp`.
     pub transport: &'static str,
+    /// The URL of its store.
+    pub store: &'static str,
     /// More TOML at the end of the `[sip]` table.
     pub more_sip: String,
     /// More TOML at the end of the file.
@@ -35,6 +37,7 @@ impl Settings {
             server: prosody.component(),
             proxy,
             transport: "udp",
+            store: "memory:",
             more_sip: String::new(),
             more: String::new(),
         }
@@ -64,13 +67,14 @@ impl Settings {
              [security]\n\
              allow_networks = [\"127.0.0.0/8\"]\n\n\
              [store]\n\
-             url = \"memory:\"\n\n\
+             url = \"{store}\"\n\n\
              [admin]\n\
              listen = \"{admin}\"\n\n\
              {more}\n",
             xmpp = Prosody::DOMAIN,
             proxy = self.proxy,
             transport = self.transport,
+            store = self.store,
             more_sip = self.more_sip,
             more = self.more,
         );

@@ -19,6 +19,18 @@ impl Kamailio {
     /// answer from a phone it answers 408 itself.
     #[track_caller]
     pub fn start(place: &Place, address: SocketAddr, gateway: SocketAddr, patience: Duration) -> Kamailio {
+        Kamailio::granting(place, address, gateway, patience, 3600)
+    }
+
+    /// As [`start`](Kamailio::start); as a presence agent it grants `seconds` at most.
+    #[track_caller]
+    pub fn granting(
+        place: &Place,
+        address: SocketAddr,
+        gateway: SocketAddr,
+        patience: Duration,
+        seconds: u32,
+    ) -> Kamailio {
         let config = template::fill(
             "kamailio.cfg",
             &[
@@ -27,6 +39,7 @@ impl Kamailio {
                 ("XMPP_DOMAIN", Prosody::DOMAIN),
                 ("SIP_DOMAIN", Kamailio::DOMAIN),
                 ("GATEWAY", &gateway.to_string()),
+                ("GRANTED", &seconds.to_string()),
                 ("PATIENCE", &patience.as_millis().to_string()),
             ],
         );

@@ -48,7 +48,7 @@ impl Prosody {
                 ("IP", &place.ip().to_string()),
                 ("CLIENT_PORT", &client.port().to_string()),
                 ("COMPONENT_PORT", &component.port().to_string()),
-                ("MODULES", "\"carbons\";"),
+                ("MODULES", "\"carbons\"; \"blocklist\";"),
                 ("DOMAIN", Prosody::DOMAIN),
                 ("COMPONENTS", &(hosts + more)),
             ],

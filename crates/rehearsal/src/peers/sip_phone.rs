@@ -28,6 +28,9 @@ pub struct SipMessage {
     pub body_hex: String,
     /// Bytes on the wire.
     pub size: usize,
+    /// In a request: the tag that the phone's answer adds to its To, if it has none.
+    #[serde(default)]
+    pub tag: String,
     /// The whole message, for people.
     pub raw: String,
     /// Where it came from.
@@ -42,6 +45,17 @@ impl SipMessage {
     /// The first header of this name (long form, any case); "" if there is none.
     pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map_or("", |(_, v)| v)
+    }
+
+    /// The values of all headers of this name, in order; those in one line are taken apart at its commas.
+    pub fn list(&self, name: &str) -> Vec<String> {
+        let lines = self.headers.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name));
+        lines.flat_map(|(_, v)| v.split(',')).map(|v| v.trim().to_owned()).collect()
+    }
+
+    /// The number in CSeq.
+    pub fn cseq(&self) -> u32 {
+        self.header("CSeq").split(' ').next().and_then(|n| n.parse().ok()).unwrap_or_default()
     }
 
     /// Fails the test if the message breaks a rule.
@@ -115,6 +129,12 @@ impl SipPhone {
         self.driver.order(&json!({"do": "raw", "bytes_hex": hex, "host": host, "port": port, "transport": transport}));
     }
 
+    /// A number that this phone has not given out yet.
+    pub(super) fn fresh(&mut self) -> u64 {
+        self.count += 1;
+        self.count
+    }
+
     /// The final response to the request `token`. Its legality is checked.
     #[track_caller]
     pub fn response(&mut self, patience: Duration, token: u64) -> SipMessage {
@@ -173,5 +193,28 @@ impl SipPhone {
         let token = self.send(registrar, json!({"method": "REGISTER", "uri": uri, "headers": headers}));
         let answer = self.response(SOON, token);
         assert_eq!(answer.code, 200, "{}", answer.raw);
+    }
+
+    /// Publishes a PIDF document of `uri` at the presence agent at `agent` (RFC 3903) and gives the entity tag. `last` is the one before; what
+    /// it names is replaced.
+    #[track_caller]
+    pub fn publish(&mut self, agent: SocketAddr, uri: &str, last: Option<&str>, expires: u32, pidf: &str) -> String {
+        let mut headers = vec![
+            json!(["From", format!("<{uri}>;tag=publish")]),
+            json!(["To", format!("<{uri}>")]),
+            json!(["Event", "presence"]),
+            json!(["Expires", expires.to_string()]),
+        ];
+        headers.extend(last.map(|etag| json!(["SIP-If-Match", etag])));
+        let mut fields = json!({"method": "PUBLISH", "uri": uri});
+        if !pidf.is_empty() {
+            headers.push(json!(["Content-Type", "application/pidf+xml"]));
+            fields["body"] = json!(pidf);
+        }
+        fields["headers"] = Value::Array(headers);
+        let token = self.send(agent, fields);
+        let answer = self.response(SOON, token);
+        assert_eq!(answer.code, 200, "{}", answer.raw);
+        answer.header("SIP-ETag").to_owned()
     }
 }

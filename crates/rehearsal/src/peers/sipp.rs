@@ -83,6 +83,32 @@ impl Sipp {
         Sipp::run(place, "uac", address, &scenario, &args)
     }
 
+    /// A phone at `address` that plays `scenario` (a file of `interop/sipp`) once over UDP, with these names filled in; it begins by sending to
+    /// `to`, or waits for somebody.
+    #[track_caller]
+    pub fn playing(
+        place: &Place,
+        address: SocketAddr,
+        to: Option<SocketAddr>,
+        scenario: &str,
+        values: &[(&str, &str)],
+    ) -> Sipp {
+        let mut all = vec![("PATIENCE", "20000"), ("LINGER", "300")];
+        all.extend(values);
+        let text = template::fill(&format!("sipp/{scenario}.xml"), &all);
+        let to = to.map(|to| to.to_string());
+        let mut args = vec!["-m", "1"];
+        args.extend(to.as_deref());
+        let mut sipp = Sipp::run(place, scenario, address, &text, &args);
+        if to.is_none() {
+            until("sipp listens", Duration::from_secs(10), || {
+                sipp.process.assert_running();
+                is_bound(address)
+            });
+        }
+        sipp
+    }
+
     #[track_caller]
     fn run(place: &Place, name: &str, address: SocketAddr, scenario: &str, args: &[&str]) -> Sipp {
         let name = format!("sipp-{name}-{}", address.port());

@@ -58,6 +58,39 @@ impl XmppMessage {
     }
 }
 
+/// A presence stanza as it was read.
+#[derive(Debug, Clone, Deserialize)]
+pub struct XmppPresence {
+    /// The sender's JID, as the server wrote it.
+    pub from: String,
+    /// The stanza's `to`.
+    pub to: Option<String>,
+    /// The stanza's `type`, None if it had none.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// The stanza's own `xml:lang`.
+    pub lang: Option<String>,
+    /// `<show/>`.
+    pub show: Option<String>,
+    /// `<priority/>`.
+    pub priority: Option<String>,
+    /// All statuses by their own `xml:lang`; "" is the one without.
+    pub statuses: BTreeMap<String, String>,
+    /// The names of all children, `{namespace}name`.
+    pub children: Vec<String>,
+    /// What the error says, if it is one.
+    pub error: Option<XmppError>,
+    /// The whole stanza, serialised again.
+    pub raw: String,
+}
+
+impl XmppPresence {
+    /// Whether it has this `type` ("" for none) and comes from `from`.
+    pub fn is(&self, kind: &str, from: &str) -> bool {
+        self.kind.as_deref().unwrap_or_default() == kind && self.from == from
+    }
+}
+
 /// A stanza error as it was read.
 #[derive(Debug, Clone, Deserialize)]
 pub struct XmppError {
@@ -175,6 +208,38 @@ impl XmppClient {
     #[track_caller]
     pub fn messages(&mut self) -> Vec<XmppMessage> {
         self.driver.take_all("message")
+    }
+
+    /// The next presence of this `type` ("" for none) from `from`.
+    #[track_caller]
+    pub fn presence(&mut self, patience: Duration, kind: &str, from: &str) -> XmppPresence {
+        self.driver.expect("presence", patience, |p: &XmppPresence| p.is(kind, from))
+    }
+
+    /// As [`presence`](XmppClient::presence), from any resource of `user`.
+    #[track_caller]
+    pub fn presence_of(&mut self, patience: Duration, kind: &str, user: &str) -> XmppPresence {
+        let bare = |p: &XmppPresence| p.from.split('/').next().unwrap_or_default().to_owned();
+        self.driver.expect("presence", patience, |p: &XmppPresence| bare(p) == user && p.is(kind, &p.from))
+    }
+
+    /// Fails the test if presence that fits comes within `patience`.
+    #[track_caller]
+    pub fn no_presence(&mut self, patience: Duration, fits: impl Fn(&XmppPresence) -> bool) {
+        self.driver.expect_none("presence", patience, fits);
+    }
+
+    /// All presence that has come and was not asked for yet.
+    #[track_caller]
+    pub fn presences(&mut self) -> Vec<XmppPresence> {
+        self.driver.take_all("presence")
+    }
+
+    /// Ends the stream as a client that is closed does, and waits until it is.
+    #[track_caller]
+    pub fn disconnect(&mut self) {
+        self.driver.order(&json!({"do": "disconnect"}));
+        self.wait_offline();
     }
 
     /// Sends an iq and waits for its answer.
