@@ -87,6 +87,8 @@ pub(super) struct Watch {
     sip: Jid,
     xmpp: Jid,
     state: State,
+    /// The contact has approved, and that is not saved yet: until then nobody hears of it.
+    untold: bool,
     /// When the contact's server got the request: when the stream was this often up. A server keeps one request of each sender (RFC 6121
     /// §3.1.3), but what the contact said while the stream was down came to nobody: it is asked again then, and who has approved is not.
     asked: Option<u32>,
@@ -115,6 +117,7 @@ impl Watch {
             sip,
             xmpp,
             state: State::Neutral,
+            untold: false,
             asked: None,
             request: Str::default(),
             nick: None,
@@ -403,9 +406,11 @@ impl Presences {
             let watcher = watch.watchers.iter().find(|watcher| watcher.usage == id)?;
             let reason = |reason| Substate::Terminated { reason: Some(reason), retry_after: None };
             // Whoever was not approved gets a state and nothing else (RFC 3856 §6.4, THREATS 43).
-            let may_see = watch.state == State::Granted || watch.state == State::Neutral && watch.is_known();
+            let may_see =
+                watch.state == State::Granted && !watch.untold || watch.state == State::Neutral && watch.is_known();
             let state = match (watcher.phase, watch.state) {
                 (Phase::Saving, _) => return None,
+                (Phase::Live, State::Granted) if watch.untold => Substate::Pending,
                 (Phase::Live, State::Granted) => Substate::Active,
                 (Phase::Live, State::Asked | State::Neutral) => Substate::Pending,
                 (Phase::Polled | Phase::Ending(End::Timeout), _) => reason(Reason::Timeout),

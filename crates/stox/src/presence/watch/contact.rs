@@ -15,7 +15,7 @@ impl Presences {
     pub(in crate::presence) fn contact_approved(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
         match self.watches.get_mut(&pair) {
             Some(watch) if watch.state == State::Asked => {
-                watch.state = State::Granted;
+                (watch.state, watch.untold) = (State::Granted, true);
                 let watched = !watch.watchers.is_empty();
                 self.save(stage, name(pair), Then::Tell { pair });
                 if watched {
@@ -29,7 +29,8 @@ impl Presences {
 
     /// All watchers are told what the state of their subscription is now.
     pub(in crate::presence) fn tell_watchers(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
-        let Some(watch) = self.watches.get(&pair) else { return };
+        let Some(watch) = self.watches.get_mut(&pair) else { return };
+        watch.untold = false;
         for watcher in &watch.watchers {
             stage.events(|events, _| events.touch(watcher.usage, Change::State));
         }
@@ -131,7 +132,7 @@ impl Presences {
             }
             Departing::Nothing => {}
         }
-        if changed {
+        if changed && !watch.untold {
             for watcher in watch.watchers.iter().filter(|watcher| watcher.phase == Phase::Live) {
                 stage.events(|events, _| events.touch(watcher.usage, Change::Content));
             }
