@@ -2,8 +2,9 @@
 //!
 //! Before the gateway refreshes a user's notification dialogs, it sends a probe from its own address to the user. A server that lets the
 //! gateway see the user says whether there is a session. One that does not (it answers `unsubscribed`, as RFC 6121 §4.3.2 has it for
-//! everybody whom the user has not approved; so do Prosody and ejabberd) has at least had the work: then the dialogs are refreshed as long as the
-//! last sign of a session is not older than [`super::Options::keep`]. No answer counts the same.
+//! everybody whom the user has not approved) has at least had the work: then the dialogs are refreshed as long as the last sign of a session
+//! is not older than [`super::Options::keep`]. No answer counts the same, and is the rule: Prosody 0.12 means to say `unsubscribed`, but its own
+//! roster stops the stanza. So the wait for it is short ([`super::Options::probe_wait`]), or a dialog of a minute would lapse in it.
 
 use super::{Due, Presences};
 use crate::mapping::Stage;
@@ -12,9 +13,6 @@ use std::time::Duration;
 use xmpp::error::{Condition, StanzaError};
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
-
-/// How long the server has for its answer.
-const ANSWER: Duration = Duration::from_secs(10);
 
 /// How long an answer is true for all pairs of the user.
 const FRESH: Duration = Duration::from_secs(30);
@@ -76,7 +74,7 @@ impl Presences {
         let (Some(link), Ok(gateway)) = (stage.link_of(sip.domain()), Jid::new(None, sip.domain(), None)) else {
             return;
         };
-        let until = stage.now + ANSWER;
+        let until = stage.now + self.options.probe_wait;
         self.sessions.asked.insert(user, Asked { pairs: vec![pair], until });
         self.timers.set(until, Due::Session(user));
         let probe = Stanza::presence().with_from(gateway).with_to(xmpp.bare()).with_type(Str::const_new("probe"));

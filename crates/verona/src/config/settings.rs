@@ -144,7 +144,7 @@ settings! {
         max_expires: Duration = h(24), s(60)..=h(24 * 7);
         /// RPID (RFC 4480) beyond activities, such as moods and places. False: those are nobody's business.
         rich: bool = false, ();
-        /// How long the answer to a probe is waited for before a watcher is told what is known.
+        /// How long the answer to a probe is waited for before a watcher is told what is known, or a dialog is refreshed.
         probe_wait: Duration = s(2), ms(100)..=s(20);
         /// A watcher gets a NOTIFY no more often, but for the first few (RFC 3856 §6.10).
         notify_interval: Duration = s(5), s(0)..=s(300);
