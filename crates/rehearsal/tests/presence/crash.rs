@@ -112,7 +112,7 @@ fn afterwards(town: &mut Town, seed: u64) {
 
 #[test]
 fn killed_at_any_moment_it_keeps_what_it_promised() {
-    for seed in 0..12 {
+    for seed in 0..16 {
         let mut town = town(seed);
         town.disk_takes = [ms(1), ms(20), ms(400)][(seed % 3) as usize];
         let mut kills = 0;

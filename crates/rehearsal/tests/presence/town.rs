@@ -43,12 +43,33 @@ enum Event {
     Sip(Bytes, SocketAddr),
     ToTown(Bytes),
     /// A request of a SIP user's is sent again, unless it was answered.
-    Again { branch: String, wait: Duration, until: Time },
+    Again {
+        branch: String,
+        wait: Duration,
+        until: Time,
+    },
     Refresh(usize),
-    ToServer { life: u64, stream: u64, token: u64, bytes: Vec<u8> },
-    ToGateway { stream: u64, stanza: Stanza },
-    Commit { life: u64, token: u64, key: Vec<u8>, value: Option<Vec<u8>> },
-    Told { life: u64, token: u64, saved: bool },
+    ToServer {
+        life: u64,
+        stream: u64,
+        token: u64,
+        bytes: Vec<u8>,
+    },
+    ToGateway {
+        stream: u64,
+        stanza: Stanza,
+    },
+    Commit {
+        life: u64,
+        token: u64,
+        key: Vec<u8>,
+        value: Option<Vec<u8>>,
+    },
+    Told {
+        life: u64,
+        token: u64,
+        saved: bool,
+    },
 }
 
 /// How a SIP user's SUBSCRIBE, or a NOTIFY to it, went.
@@ -114,6 +135,8 @@ pub struct Watched {
     pub most: u32,
     /// NOTIFYs go out before the answer.
     pub hasty: bool,
+    /// The document in place of the one of its tuples.
+    pub body: Option<String>,
     pub dialogs: BTreeMap<String, Held>,
     /// When a SUBSCRIBE came, and for how long.
     pub asked: Vec<(Time, u32)>,
@@ -152,6 +175,8 @@ pub struct Account {
     pub roster: BTreeMap<String, Entry>,
     /// The server tells the gateway whether there is a session.
     pub open_to_gateway: bool,
+    /// SIP users who have told it that they watch no more.
+    pub left: Vec<String>,
     /// Errors that came for presence.
     pub errors: Vec<String>,
 }
@@ -201,7 +226,7 @@ pub struct Town {
     /// NOTIFYs that the gateway sent, without retransmissions.
     pub notifies: u64,
     /// All that went to SIP, where it is wanted.
-    pub log: Option<Vec<SipText>>,
+    pub log: Option<Vec<(Time, SipText)>>,
 }
 
 impl Town {
@@ -327,7 +352,12 @@ impl Town {
     fn event(&mut self, event: Event) {
         match event {
             Event::Sip(bytes, from) => {
-                let flow = Flow { transport: Transport::Udp, local: rehearsal::scene::GATEWAY.into(), remote: from, connection: None };
+                let flow = Flow {
+                    transport: Transport::Udp,
+                    local: rehearsal::scene::GATEWAY.into(),
+                    remote: from,
+                    connection: None,
+                };
                 let message = sip::parse_datagram(&bytes, &sip::Limits::default()).expect("the town speaks SIP");
                 let shard = self.router.sip(&message);
                 self.shards[shard].handle(self.now, Input::Sip(message, flow));
@@ -361,13 +391,8 @@ impl Town {
             }
             Event::ToGateway { stream, stanza } => {
                 if self.up && stream == self.stream {
-                    match self.router.stanza(&stanza) {
-                        Some(shard) => self.shards[shard].handle(self.now, Input::Stanza(0, stanza)),
-                        None => {
-                            for shard in 0..self.shards.len() {
-                                self.shards[shard].handle(self.now, Input::Stanza(0, stanza.clone()));
-                            }
-                        }
+                    for (shard, input) in self.router.inputs(0, stanza) {
+                        self.shards[shard].handle(self.now, input);
                     }
                 }
             }
@@ -507,7 +532,7 @@ impl Town {
     fn sip_came(&mut self, bytes: &Bytes) {
         let message = SipText::parse(bytes).expect("the gateway speaks SIP");
         if let Some(log) = &mut self.log {
-            log.push(message.clone());
+            log.push((self.now, message.clone()));
         }
         if let Some(code) = message.status() {
             return self.answer_came(code, &message);
@@ -538,7 +563,9 @@ impl Town {
         let Some(who) = who else {
             self.notify_codes.push(code);
             let user = user_of(message.header("From").unwrap()).unwrap();
-            if code == 481 && let Some(pa) = self.watched.get_mut(user) {
+            if code == 481
+                && let Some(pa) = self.watched.get_mut(user)
+            {
                 pa.dialogs.remove(message.header("Call-ID").unwrap());
             }
             return;
@@ -547,10 +574,12 @@ impl Town {
         let w = &mut self.watchers[who];
         w.codes.push(code);
         let user = format!("{}@example.net", w.user);
-        if code == 481 && !w.over && w.expires > 0
+        if code == 481
+            && !w.over
+            && w.expires > 0
             && self.accounts.get(&w.contact).is_some_and(|a| a.subscribers.contains(&user) || a.policy == Policy::Leave)
         {
-            let what = format!("{user} watches {} by a promise that is not kept", w.contact);
+            let what = format!("{:?}: a promise is not kept: {w:?}", self.now);
             self.faults.push(what);
         }
         let w = &mut self.watchers[who];
@@ -559,10 +588,10 @@ impl Town {
         match code {
             200..300 => {
                 let tag = parameter(message.header("To").unwrap(), "tag").map(str::to_owned);
-                if w.to_tag != tag {
-                    (w.to_tag, w.seen) = (tag, 0);
+                if w.to_tag.is_none() || w.to_tag == tag {
+                    w.to_tag = tag;
+                    w.target = message.header("Contact").map(|c| uri_of(c).to_owned());
                 }
-                w.target = message.header("Contact").map(|c| uri_of(c).to_owned());
                 let granted: u32 = message.header("Expires").unwrap().parse().unwrap();
                 w.until = Some(now + secs(granted.into()));
                 if granted > 0 {
@@ -599,6 +628,7 @@ impl Town {
             return self.respond(branch, &message.response(481, "", ""));
         }
         w.to_tag = tag;
+        w.target = message.header("Contact").map(|c| uri_of(c).to_owned());
         // What is over is over: a gateway that died before it knew may not know (RFC 6665 §4.1.3).
         if w.over {
             return self.respond(branch, &message.response(481, "", ""));
@@ -635,6 +665,7 @@ impl Town {
             tuples,
             most: 86_400,
             hasty: false,
+            body: None,
             dialogs: BTreeMap::new(),
             asked: Vec::new(),
         };
@@ -692,7 +723,12 @@ impl Town {
         if !hasty {
             self.respond(branch, &response);
         }
-        let state = if asked == 0 { "terminated;reason=timeout".to_owned() } else { self.watched[&user].state.clone() };
+        let state = match (asked, self.watched[&user].state.as_str()) {
+            (0, "active") => "terminated;reason=timeout".to_owned(),
+            // Who may not see may not poll.
+            (0, _) => "terminated;reason=rejected".to_owned(),
+            (_, state) => state.to_owned(),
+        };
         if !state.is_empty() {
             self.notify(&user, &call_id, &state);
         }
@@ -706,12 +742,18 @@ impl Town {
 
     /// The document of a SIP user.
     fn document(&self, user: &str) -> String {
+        if let Some(body) = &self.watched[user].body {
+            return body.clone();
+        }
         let tuple = |(id, note): &(String, String)| {
             format!("<tuple id='{id}'><status><basic>open</basic></status><note>{note}</note></tuple>")
         };
         let tuples: String = self.watched[user].tuples.iter().map(tuple).collect();
-        let tuples =
-            if tuples.is_empty() { "<tuple id='x'><status><basic>closed</basic></status></tuple>".to_owned() } else { tuples };
+        let tuples = if tuples.is_empty() {
+            "<tuple id='x'><status><basic>closed</basic></status></tuple>".to_owned()
+        } else {
+            tuples
+        };
         format!("<presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:{user}@example.net'>{tuples}</presence>")
     }
 
@@ -722,12 +764,15 @@ impl Town {
         held.cseq += 1;
         let left = held.until.since(now).as_secs();
         let expires = if state.starts_with("terminated") { String::new() } else { format!(";expires={left}") };
-        let body = if state.starts_with("pending") { String::new() } else { body };
         let text = format!(
             "NOTIFY {} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.20;branch=z9hG4bKtown{n}\r\nMax-Forwards: 70\r\nFrom: {}\r\nTo: {}\r\n\
              Call-ID: {call_id}\r\nCSeq: {} NOTIFY\r\nContact: <sip:{user}@192.0.2.20>\r\nEvent: presence\r\n\
              Subscription-State: {state}{expires}\r\nContent-Type: application/pidf+xml\r\nContent-Length: {}\r\n\r\n{body}",
-            held.target, held.from, held.to, held.cseq, body.len()
+            held.target,
+            held.from,
+            held.to,
+            held.cseq,
+            body.len()
         );
         self.request(text, &format!("z9hG4bKtown{n}"), None);
     }
@@ -754,6 +799,7 @@ impl Town {
             asked: BTreeMap::new(),
             roster: BTreeMap::new(),
             open_to_gateway: true,
+            left: Vec::new(),
             errors: Vec::new(),
         };
         self.accounts.insert(bare.to_owned(), account);
@@ -848,8 +894,8 @@ impl Town {
         }
         let for_gateway = from.local().is_none();
         let Some(account) = self.accounts.get_mut(&bare) else {
-            // A server that has no such account (RFC 6121 §8.5.1): to a request it says nothing, or what it says of those that do not want.
-            if matches!(stanza.type_.as_deref(), Some("probe" | "subscribe")) {
+            // RFC 6121 §8.5.1: a request for an account that is not there is ignored, a probe gets what all get who may not know.
+            if stanza.type_.as_deref() == Some("probe") {
                 self.presence(&bare, &sip, "unsubscribed");
             }
             return;
@@ -860,7 +906,11 @@ impl Town {
                 if account.subscribers.contains(&sip) {
                     // RFC 6121 §3.1.3: the server answers by itself. What the gateway has on disk it need not ask.
                     let key = [b"ps", sip.as_bytes(), &[0], bare.as_bytes()].concat();
-                    if self.disk.get(&key).is_some_and(|record| String::from_utf8_lossy(record).contains("\"granted\":true")) {
+                    if self
+                        .disk
+                        .get(&key)
+                        .is_some_and(|record| String::from_utf8_lossy(record).contains("\"granted\":true"))
+                    {
                         self.fault(format!("{bare} is asked again by {sip}"));
                     }
                     return self.approves(&bare, &sip);
@@ -892,11 +942,10 @@ impl Town {
                     }
                 }
             }
-            Some("unavailable") => {
-                if let Some(entry) = account.roster.get_mut(&sip) {
-                    entry.online.remove(from.resource().unwrap_or(""));
-                }
-            }
+            Some("unavailable") => match account.roster.get_mut(&sip) {
+                Some(entry) => drop(entry.online.remove(from.resource().unwrap_or(""))),
+                None => account.left.push(sip),
+            },
             None => {
                 let status = stanza.child("status", ns::CLIENT).map(|e| e.text().into_owned()).unwrap_or_default();
                 let known = account.roster.get(&sip).is_some_and(|entry| entry.approved);

@@ -34,6 +34,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 use subscription::Subscription;
 use watch::Watch;
+use watch::publish::Publishing;
 use xmpp::error::StanzaError;
 use xmpp::jid::Jid;
 use xmpp::stanza::{Kind, Stanza};
@@ -49,11 +50,13 @@ pub const ACCEPT: &str = "application/pidf+xml";
 pub struct Options {
     /// Whether presence is translated at all. If not, a subscription is refused on either side.
     pub enabled: bool,
-    /// The Expires of our SUBSCRIBEs, in seconds.
+    /// The Expires of our SUBSCRIBEs and PUBLISHes, in seconds.
     pub refresh: u32,
     /// Whether RPID data beyond activities are shown to XMPP users, in words.
     pub rich: bool,
-    /// How long the NOTIFY of a fetch waits for the XMPP server's answer to the probe.
+    /// Whether the presence of XMPP users who let the gateway itself see it is published to the outbound proxy (RFC 3903).
+    pub publish: bool,
+    /// How long the NOTIFY of a fetch, or the refresh of a dialog, waits for the XMPP server's answer to the probe.
     pub probe_wait: Duration,
     /// How long the dialog of an XMPP user is refreshed without a sign of a presence session. A server that will not tell the gateway whether
     /// there is one (it answers its probe `unsubscribed`) would otherwise have it refreshed for ever.
@@ -76,6 +79,7 @@ impl Default for Options {
             enabled: true,
             refresh: 3600,
             rich: false,
+            publish: false,
             probe_wait: Duration::from_secs(2),
             keep: Duration::from_secs(7 * 24 * 3600),
             dialogs_per_pair: 8,
@@ -163,6 +167,7 @@ pub struct Presences {
     /// `subscribe` stanzas on their way.
     asking: Table<StanzaToken, Fingerprint>,
     sessions: session::Sessions,
+    publishing: Publishing,
     resync: Resync,
     /// When a pair was polled last.
     polled: Recent<Fingerprint, Time>,
@@ -190,6 +195,7 @@ impl Presences {
             save_again: false,
             asking: Table::new(key),
             sessions: session::Sessions::new(key),
+            publishing: Publishing::new(config.presence.authorizations, key),
             resync: Resync::default(),
             polled: Recent::new(key, 65_536),
             timers: Timers::new(),
@@ -240,12 +246,23 @@ impl Presences {
         };
         let (key, value) = match name.0 {
             Direction::SipWatchesXmpp => match self.watches.get(&name.1) {
-                Some(watch) => (watch.key(), watch.record(&mut saved).map(|record| record.to_bytes())),
+                Some(watch) => {
+                    let record = watch.record(&mut saved);
+                    if record.is_none() {
+                        // No later process will know these dialogs, so their numbers are free.
+                        watch.usages().for_each(|id| drop(saved(id)));
+                    }
+                    (watch.key(), record.map(|record| record.to_bytes()))
+                }
                 None => return,
             },
             Direction::XmppWatchesSip => match self.subscriptions.get(&name.1) {
                 Some(subscription) => {
-                    (subscription.key(), subscription.record(&mut saved).map(|record| record.to_bytes()))
+                    let record = subscription.record(&mut saved);
+                    if record.is_none() {
+                        subscription.usages().for_each(|id| drop(saved(id)));
+                    }
+                    (subscription.key(), record.map(|record| record.to_bytes()))
                 }
                 None => return,
             },
@@ -383,18 +400,24 @@ impl Mapping for Presences {
         }
     }
 
+    fn overheard(&mut self, stage: &mut Stage<'_>, stanza: &Stanza) {
+        if let (Kind::Presence, None | Some("unavailable" | "unsubscribed")) = (stanza.kind, stanza.type_.as_deref()) {
+            self.session_answer(stage, stanza);
+        }
+    }
+
     fn error(&mut self, stage: &mut Stage<'_>, stanza: &Stanza, error: &StanzaError) -> bool {
         let (Kind::Presence, Some(from), Some(to)) = (stanza.kind, &stanza.from, &stanza.to) else { return false };
-        if to.local().is_none() {
-            return self.session_error(stage, from, error);
-        }
         let pair = self.pair(&to.bare(), &from.bare());
+        if to.local().is_none() && self.session_error(stage, from, error) {
+            return true;
+        }
         self.asking_failed(stage, pair, stanza.id.as_deref(), error)
     }
 
-    fn outcome(&mut self, _: &mut Stage<'_>, _: ClientId, outcome: Outcome) -> Option<Outcome> {
-        // Its requests are the engine's.
-        Some(outcome)
+    /// Of a PUBLISH; the other requests are the engine's.
+    fn outcome(&mut self, stage: &mut Stage<'_>, id: ClientId, outcome: Outcome) -> Option<Outcome> {
+        self.publication_outcome(stage, id, outcome)
     }
 
     fn stanza_outcome(&mut self, _: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool {
@@ -465,9 +488,10 @@ impl Mapping for Presences {
                 Due::Save => self.save_unsaved(stage),
             }
         }
+        self.publications_due(stage);
     }
 
     fn deadline(&self) -> Option<Time> {
-        self.timers.next()
+        [self.timers.next(), self.publishing.deadline()].into_iter().flatten().min()
     }
 }

@@ -126,6 +126,11 @@ impl Subscription {
         })
     }
 
+    /// Its dialog, if there is one.
+    pub(super) fn usages(&self) -> impl Iterator<Item = UsageId> {
+        self.usage.into_iter()
+    }
+
     pub(super) fn is_of(&self, domain: &str) -> bool {
         self.sip.domain() == domain
     }

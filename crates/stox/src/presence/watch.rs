@@ -1,6 +1,7 @@
 //! A SIP user watches an XMPP user: RFC 8048 §5.3, §6.2, §7.2.
 
 mod contact;
+pub(super) mod publish;
 
 use super::record::{self, Saved};
 use super::x2s::{self, Resource};
@@ -140,6 +141,11 @@ impl Watch {
             granted: self.state == State::Granted,
             dialogs: self.watchers.iter().filter(kept).filter_map(|watcher| saved(watcher.usage)).collect(),
         })
+    }
+
+    /// Its dialogs.
+    pub(super) fn usages(&self) -> impl Iterator<Item = UsageId> {
+        self.watchers.iter().map(|watcher| watcher.usage)
     }
 
     pub(super) fn is_of(&self, domain: &str) -> bool {
@@ -512,6 +518,9 @@ impl Presences {
                 self.live.insert(name(pair));
                 watch.watchers.push(Watcher { usage: id, phase: Phase::Live });
             }
+        }
+        if watch.is_published() && self.options.publish {
+            self.begin_to_publish(pair, self.user(&key.xmpp));
         }
         self.count(&key.sip, Some(&key.xmpp), true);
         if self.watches.insert(pair, Box::new(watch)).is_some() {
