@@ -31,6 +31,8 @@ pub enum Input {
     SipConnectionLost(Target),
     /// A stanza from a component stream.
     Stanza(LinkId, Stanza),
+    /// One that another shard gets as [`Input::Stanza`], but that may answer what this one has asked.
+    Overheard(LinkId, Stanza),
     /// A component stream is authenticated.
     LinkUp(LinkId),
     /// A component stream ended.
@@ -228,6 +230,7 @@ impl Gateway {
             Input::SipSendFailed(id) => self.sip.send_failed(now, id),
             Input::SipConnectionLost(target) => self.sip.connection_failed(now, target),
             Input::Stanza(link, stanza) => self.stanza(link, stanza),
+            Input::Overheard(link, stanza) => self.overheard(link, &stanza),
             Input::LinkUp(link) => {
                 self.links.up(link, &mut self.out);
                 self.each(|mapping, stage| mapping.link_up(stage, link));
@@ -589,6 +592,17 @@ impl Gateway {
         });
         if let Some(stanza) = unclaimed {
             self.unclaimed_stanza(link, &stanza);
+        }
+    }
+
+    /// What is wrong with it, the shard finds that takes it.
+    fn overheard(&mut self, link: LinkId, stanza: &Stanza) {
+        if self.check_stanza(link, stanza).is_err() {
+            return;
+        }
+        match StanzaError::from_stanza(stanza) {
+            Some(error) => drop(self.any(|mapping, stage| mapping.error(stage, stanza, &error))),
+            None => self.each(|mapping, stage| mapping.overheard(stage, stanza)),
         }
     }
 

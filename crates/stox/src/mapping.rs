@@ -51,6 +51,9 @@ pub trait Mapping {
     /// A stanza that was claimed, and that came by `link`.
     fn stanza(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: Stanza);
 
+    /// A stanza that another shard takes, but that may answer what this one has asked.
+    fn overheard(&mut self, _: &mut Stage<'_>, _: &Stanza) {}
+
     /// An error stanza, which nobody claims: does it end something of this mapping?
     fn error(&mut self, stage: &mut Stage<'_>, stanza: &Stanza, error: &StanzaError) -> bool;
 

@@ -7,6 +7,8 @@
 //! under way, and an error must find the shard that waits for it.
 
 use crate::address;
+use crate::config::LinkId;
+use crate::gateway::Input;
 use crate::store::Key;
 use base::{HashKey, Str};
 use sip::{Message, Request, Response, Uri};
@@ -44,17 +46,25 @@ impl Router {
         }
     }
 
-    /// The shard of a stanza; `None` for what concerns all of them: what a server says about a user to the gateway itself, which any of them
-    /// may have asked.
-    pub fn stanza(&self, stanza: &Stanza) -> Option<usize> {
+    /// The shard of a stanza.
+    pub fn stanza(&self, stanza: &Stanza) -> usize {
         match (&stanza.from, &stanza.to) {
-            (Some(a), Some(b)) if self.shards > 1 => {
-                let asks = matches!(stanza.type_.as_deref(), Some("subscribe" | "unsubscribe" | "probe"));
-                let for_all = stanza.kind == Kind::Presence && b.local().is_none() && !asks;
-                (!for_all).then(|| self.pair(a, b))
-            }
-            _ => Some(0),
+            (Some(a), Some(b)) if self.shards > 1 => self.pair(a, b),
+            _ => 0,
         }
+    }
+
+    /// What each shard that a stanza concerns is told. It belongs to one; but what a server says about a user to the gateway itself, any of
+    /// them may have asked.
+    pub fn inputs(&self, link: LinkId, stanza: Stanza) -> impl Iterator<Item = (usize, Input)> {
+        let own = self.stanza(&stanza);
+        let asks = matches!(stanza.type_.as_deref(), Some("subscribe" | "unsubscribe" | "probe"));
+        let to_gateway = stanza.to.as_ref().is_some_and(|to| to.local().is_none());
+        let others = if stanza.kind == Kind::Presence && to_gateway && !asks { self.shards } else { 0 };
+        let overheard: Vec<_> =
+            (0..others).filter(|shard| *shard != own).map(|shard| (shard, stanza.clone())).collect();
+        let overheard = overheard.into_iter().map(move |(shard, stanza)| (shard, Input::Overheard(link, stanza)));
+        std::iter::once((own, Input::Stanza(link, stanza))).chain(overheard)
     }
 
     /// The shard of a record.
@@ -109,10 +119,37 @@ mod tests {
                 error.from = Some(Jid::parse("juliet@example.com/balcony").unwrap());
                 error.to = Some(Jid::parse(&jid).unwrap());
                 let shard = router.sip(&Message::Request(request));
-                assert_eq!(Some(shard), router.stanza(&error), "{from}");
+                assert_eq!(shard, router.stanza(&error), "{from}");
                 used.insert(shard);
             }
         }
         assert_eq!(used.len(), 16);
+    }
+    /// What a server says to the gateway itself comes to all, and one of them acts on it: the one that a request of the same user gets.
+    #[test]
+    fn what_is_said_to_the_gateway_is_overheard() {
+        let router = Router::new(4, HashKey::new(1, 2));
+        let presence = |type_: &str, to: &str| {
+            let mut stanza = Stanza::presence();
+            stanza.from = Some(Jid::parse("juliet@example.com/balcony").unwrap());
+            stanza.to = Some(Jid::parse(to).unwrap());
+            stanza.type_ = (!type_.is_empty()).then(|| type_.into());
+            stanza
+        };
+        let shards = |stanza| {
+            let inputs: Vec<_> = router.inputs(0, stanza).collect();
+            let (own, rest) = inputs.split_first().unwrap();
+            assert!(matches!(own.1, Input::Stanza(..)) && rest.iter().all(|(_, i)| matches!(i, Input::Overheard(..))));
+            (own.0, rest.len())
+        };
+        let (own, rest) = shards(presence("subscribe", "example.net"));
+        assert_eq!(rest, 0);
+        for type_ in ["", "unavailable", "subscribed", "unsubscribed", "error"] {
+            assert_eq!(shards(presence(type_, "example.net")), (own, 3), "{type_}");
+            assert_eq!(shards(presence(type_, "romeo@example.net")).1, 0);
+        }
+        let mut iq = presence("result", "example.net");
+        iq.kind = Kind::Iq;
+        assert_eq!(shards(iq), (own, 0));
     }
 }

@@ -157,6 +157,7 @@ fn presence_options(config: &Config, shards: usize) -> stox::presence::Options {
         enabled: presence.enabled,
         refresh: whole_seconds(presence.refresh),
         rich: presence.rich,
+        publish: config.sip.publish,
         probe_wait: presence.probe_wait,
         keep: presence.keep,
         dialogs_per_pair: presence.dialogs_per_pair,

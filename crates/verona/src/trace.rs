@@ -46,6 +46,7 @@ pub(crate) fn input(input: &Input) {
         | Input::Taken(_)
         | Input::Lost(_)
         | Input::Restore { .. }
+        | Input::Overheard(..)
         | Input::Saved(_) => {}
     }
 }

@@ -89,6 +89,7 @@ impl Settings {
             "retry_after" => config.limits.retry_after = small()?,
             "store" => self.store = flag()?,
             "presence" => config.presence.enabled = flag()?,
+            "publish" => config.presence.publish = flag()?,
             "presence_rich" => config.presence.rich = flag()?,
             "refresh" => config.presence.refresh = small()?,
             "dialogs_per_pair" => config.presence.dialogs_per_pair = number()?,

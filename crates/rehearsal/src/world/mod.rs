@@ -502,13 +502,8 @@ impl World {
                     if let Some(number) = number {
                         self.letters.of(number).reached_gateway = true;
                     }
-                    match self.router.stanza(&stanza) {
-                        Some(shard) => self.shards[shard].handle(self.now, Input::Stanza(0, stanza)),
-                        None => {
-                            for shard in &mut self.shards {
-                                shard.handle(self.now, Input::Stanza(0, stanza.clone()));
-                            }
-                        }
+                    for (shard, input) in self.router.inputs(0, stanza) {
+                        self.shards[shard].handle(self.now, input);
                     }
                 }
                 component::Output::Taken(token) => self.tell(token, Input::Taken(token)),

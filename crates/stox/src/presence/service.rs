@@ -21,12 +21,18 @@ impl Presences {
             Some("subscribe") => {
                 stage.answer(link, &answer(from.bare()).with_type(Str::const_new("subscribed")));
                 stage.answer(link, &here(from.bare()));
+                self.ask_to_publish(stage, &gateway, from);
             }
             Some("unsubscribe") => {
                 stage.answer(link, &answer(from.bare()).with_type(Str::const_new("unsubscribed")));
+                self.stop_to_publish(stage, &gateway, from);
             }
             Some("probe") => stage.answer(link, &here(from.clone())),
-            None | Some("unavailable" | "unsubscribed") => self.session_answer(stage, stanza),
+            None | Some("unavailable" | "unsubscribed") => {
+                self.session_answer(stage, stanza);
+                self.user_says(stage, &gateway, stanza);
+            }
+            Some("subscribed") => self.user_says(stage, &gateway, stanza),
             Some(_) => stage.note(Note::Ignored { why: "presence to the gateway" }),
         }
     }

@@ -275,13 +275,10 @@ impl Link {
             match output {
                 Output::Bytes(bytes) => self.unwritten.extend_from_slice(&bytes),
                 Output::Stanza(stanza) => {
-                    let shards = match self.dispatch.router.stanza(&stanza) {
-                        Some(shard) => shard..shard + 1,
-                        None => 0..stanzas.len(),
-                    };
-                    for (inputs, bytes) in &mut stanzas[shards] {
+                    for (shard, input) in self.dispatch.router.inputs(self.id, stanza) {
+                        let (inputs, bytes) = &mut stanzas[shard];
                         *bytes += READ_OVERHEAD;
-                        inputs.push(Input::Stanza(self.id, stanza.clone()));
+                        inputs.push(input);
                     }
                 }
                 Output::Taken(token) => stanzas[shard_of(token, self.dispatch.shards())].0.push(Input::Taken(token)),

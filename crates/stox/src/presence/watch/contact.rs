@@ -58,6 +58,7 @@ impl Presences {
         }
         self.tell_watchers(stage, pair);
         self.fetched(stage, pair);
+        self.publish(stage, pair);
         self.tidy_watch(pair);
     }
 
@@ -89,8 +90,14 @@ impl Presences {
     pub(in crate::presence) fn contact_presence(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, stanza: &Stanza) {
         let times = self.times(stage, pair);
         let of_interest = self.subscriptions.get(&pair).is_some_and(|subscription| subscription.is_live());
+        let published = self.options.publish;
         let known = self.watches.get_mut(&pair).filter(|watch| match watch.state {
-            State::Granted => of_interest || !watch.watchers.is_empty() || !watch.fetches.is_empty(),
+            State::Granted => {
+                of_interest
+                    || published && watch.is_published()
+                    || !watch.watchers.is_empty()
+                    || !watch.fetches.is_empty()
+            }
             State::Neutral => !watch.fetches.is_empty(),
             State::Asked => false,
         });
@@ -141,6 +148,9 @@ impl Presences {
         let waits = watch.fetches.iter_mut().filter(|fetch| fetch.until > soon);
         if waits.map(|fetch| fetch.until = soon).count() > 0 {
             self.timers.set(soon, Due::Fetch(pair));
+        }
+        if changed {
+            self.publish(stage, pair);
         }
         self.session_seen(stage, pair);
     }
