@@ -1,5 +1,7 @@
 //! The gateway as a machine: one input, drain all outputs, next input.
 
+mod access;
+
 use crate::address;
 use crate::config::{Config, LinkId};
 use crate::error::Refusal;
@@ -12,7 +14,7 @@ use crate::store::{Broken, Key, SaveToken};
 use base::{HashKey, Str, Time, Tokens};
 use sip::agent::{self, Agent, ClientId, Failure, Flow, SendTo, ServerId, Target};
 use sip::subscription::{self, Subscriptions};
-use sip::{Message, Method, Rejected, Request, Uri};
+use sip::{Message, Method, Rejected, Request};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use xmpp::error::StanzaError;
@@ -449,16 +451,6 @@ impl Gateway {
         stage.events(|events, ground| events.request(ground, id, request, flow, &contact));
     }
 
-    /// Whether `from` is the other side of the dialog that the request names. What is in no dialog is the engine's to refuse.
-    fn is_party(&self, request: &Request, from: &xmpp::jid::Jid) -> bool {
-        let Some(dialog) = self.subscriptions.find(request).and_then(|id| self.subscriptions.dialog(id)) else {
-            return true;
-        };
-        let remote = sip::NameAddr::parse(&dialog.remote_uri).ok();
-        let remote = remote.and_then(|remote| address::to_jid(&remote.uri, &self.addresses).ok());
-        remote.is_some_and(|remote| remote.same_bare(from))
-    }
-
     /// Takes note of the sender's name. Whom it speaks to, the dialog knows: the Request-URI is our Contact.
     fn hear_in_dialog(&mut self, request: &Request, from: &xmpp::jid::Jid) {
         let dialog = self.subscriptions.find(request).and_then(|id| self.subscriptions.dialog(id));
@@ -503,50 +495,6 @@ impl Gateway {
 
     fn accepting(&self) -> Result<(), Refusal> {
         if self.draining { Err(Refusal::Overload { retry_after: self.config.limits.retry_after }) } else { Ok(()) }
-    }
-
-    /// Who may speak, and to whom: RFC 7247 §8, and no open relay.
-    fn check_request(
-        &self,
-        request: &Request,
-        flow: Flow,
-    ) -> Result<(xmpp::jid::Jid, xmpp::jid::Jid, LinkId), Refusal> {
-        let to_header = request.headers.to().map_err(|_| Refusal::BadRequest("Bad To"))?;
-        if [&request.uri, &to_header.uri].into_iter().any(is_sips) {
-            return Err(Refusal::SipsNotAllowed);
-        }
-        let (from, link) = self.check_peer(request, flow)?;
-        if from.local().is_none() {
-            return Err(Refusal::SenderNotAllowed);
-        }
-        // Most XMPP servers still apply stringprep, which would make another user of this one.
-        address::keeps_its_name(&from).map_err(Refusal::Sender)?;
-        let to = address::to_jid(&request.uri, &self.addresses).map_err(Refusal::Address)?;
-        if !self.config.xmpp_domains.iter().any(|d| d == to.domain()) {
-            return Err(Refusal::NotServed);
-        }
-        // The gateway ends the SIP path and begins an XMPP one: the request is forwarded in all but name (RFC 5393, RFC 7247 §8).
-        if request.headers.max_forwards().ok().flatten() == Some(0) {
-            return Err(Refusal::TooManyHops);
-        }
-        Ok((from, to, link))
-    }
-
-    /// Whether whoever sent this may speak for its From.
-    fn check_peer(&self, request: &Request, flow: Flow) -> Result<(xmpp::jid::Jid, LinkId), Refusal> {
-        let from_header = request.headers.from().map_err(|_| Refusal::BadRequest("Bad From"))?;
-        let from = address::to_jid(&from_header.uri, &self.addresses).map_err(Refusal::Sender)?;
-        if self.config.xmpp_domains.iter().any(|d| d == from.domain()) {
-            return Err(Refusal::SpoofedDomain);
-        }
-        let source = flow.remote.ip();
-        let allowed =
-            self.config.peers.iter().any(|p| p.source.contains(source) && p.domains.iter().any(|d| d == from.domain()));
-        let link = self.config.links.iter().position(|l| l.domain == from.domain());
-        match (allowed, link) {
-            (true, Some(link)) => Ok((from, link)),
-            (false, _) | (_, None) => Err(Refusal::SenderNotAllowed),
-        }
     }
 
     /// A stanza from a component stream, whose server vouches for its `from`.
@@ -625,24 +573,6 @@ impl Gateway {
     fn unclaimed_stanza(&mut self, link: LinkId, stanza: &Stanza) {
         self.refuse_stanza(link, stanza, &Refusal::NotSupported);
     }
-
-    fn check_stanza(&self, link: LinkId, stanza: &Stanza) -> Result<(), Refusal> {
-        let Some(l) = self.config.links.get(link) else { return Err(Refusal::NotServed) };
-        let Some(from) = &stanza.from else { return Err(Refusal::BadRequest("from is missing")) };
-        // A stanza from a SIP domain of ours has come round a loop, or lies.
-        if self.config.links.iter().any(|l| l.domain == from.domain()) {
-            return Err(Refusal::SpoofedDomain);
-        }
-        if !l.allow_from.is_empty() && !l.allow_from.iter().any(|d| d == from.domain()) {
-            return Err(Refusal::SenderNotAllowed);
-        }
-        Ok(())
-    }
-}
-
-/// RFC 7247 §8: a SIPS To or Request-URI asks for TLS on all hops, which XMPP cannot promise.
-fn is_sips(uri: &Uri) -> bool {
-    uri.scheme() == "sips"
 }
 
 /// The display name of whoever sent this, if it has one.

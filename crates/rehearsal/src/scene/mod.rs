@@ -27,6 +27,7 @@ mod pattern;
 mod player;
 mod script;
 mod settings;
+mod shows;
 mod stanza;
 
 pub use pattern::{Captures, fits};

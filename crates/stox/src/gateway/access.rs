@@ -1,0 +1,80 @@
+//! Who may speak, and to whom: RFC 7247 §8, and no open relay.
+
+use super::Gateway;
+use crate::address;
+use crate::config::LinkId;
+use crate::error::Refusal;
+use sip::agent::Flow;
+use sip::{NameAddr, Request, Uri};
+use xmpp::jid::Jid;
+use xmpp::stanza::Stanza;
+
+impl Gateway {
+    /// Whether `from` is the other side of the dialog that the request names. What is in no dialog is the engine's to refuse.
+    pub(super) fn is_party(&self, request: &Request, from: &Jid) -> bool {
+        let Some(dialog) = self.subscriptions.find(request).and_then(|id| self.subscriptions.dialog(id)) else {
+            return true;
+        };
+        let remote = NameAddr::parse(&dialog.remote_uri).ok();
+        let remote = remote.and_then(|remote| address::to_jid(&remote.uri, &self.addresses).ok());
+        remote.is_some_and(|remote| remote.same_bare(from))
+    }
+
+    /// Who may speak, and to whom: RFC 7247 §8, and no open relay.
+    pub(super) fn check_request(&self, request: &Request, flow: Flow) -> Result<(Jid, Jid, LinkId), Refusal> {
+        let to_header = request.headers.to().map_err(|_| Refusal::BadRequest("Bad To"))?;
+        if [&request.uri, &to_header.uri].into_iter().any(is_sips) {
+            return Err(Refusal::SipsNotAllowed);
+        }
+        let (from, link) = self.check_peer(request, flow)?;
+        if from.local().is_none() {
+            return Err(Refusal::SenderNotAllowed);
+        }
+        // Most XMPP servers still apply stringprep, which would make another user of this one.
+        address::keeps_its_name(&from).map_err(Refusal::Sender)?;
+        let to = address::to_jid(&request.uri, &self.addresses).map_err(Refusal::Address)?;
+        if !self.config.xmpp_domains.iter().any(|d| d == to.domain()) {
+            return Err(Refusal::NotServed);
+        }
+        // The gateway ends the SIP path and begins an XMPP one: the request is forwarded in all but name (RFC 5393, RFC 7247 §8).
+        if request.headers.max_forwards().ok().flatten() == Some(0) {
+            return Err(Refusal::TooManyHops);
+        }
+        Ok((from, to, link))
+    }
+
+    /// Whether whoever sent this may speak for its From.
+    pub(super) fn check_peer(&self, request: &Request, flow: Flow) -> Result<(Jid, LinkId), Refusal> {
+        let from_header = request.headers.from().map_err(|_| Refusal::BadRequest("Bad From"))?;
+        let from = address::to_jid(&from_header.uri, &self.addresses).map_err(Refusal::Sender)?;
+        if self.config.xmpp_domains.iter().any(|d| d == from.domain()) {
+            return Err(Refusal::SpoofedDomain);
+        }
+        let source = flow.remote.ip();
+        let allowed =
+            self.config.peers.iter().any(|p| p.source.contains(source) && p.domains.iter().any(|d| d == from.domain()));
+        let link = self.config.links.iter().position(|l| l.domain == from.domain());
+        match (allowed, link) {
+            (true, Some(link)) => Ok((from, link)),
+            (false, _) | (_, None) => Err(Refusal::SenderNotAllowed),
+        }
+    }
+
+    pub(super) fn check_stanza(&self, link: LinkId, stanza: &Stanza) -> Result<(), Refusal> {
+        let Some(l) = self.config.links.get(link) else { return Err(Refusal::NotServed) };
+        let Some(from) = &stanza.from else { return Err(Refusal::BadRequest("from is missing")) };
+        // A stanza from a SIP domain of ours has come round a loop, or lies.
+        if self.config.links.iter().any(|l| l.domain == from.domain()) {
+            return Err(Refusal::SpoofedDomain);
+        }
+        if !l.allow_from.is_empty() && !l.allow_from.iter().any(|d| d == from.domain()) {
+            return Err(Refusal::SenderNotAllowed);
+        }
+        Ok(())
+    }
+}
+
+/// RFC 7247 §8: a SIPS To or Request-URI asks for TLS on all hops, which XMPP cannot promise.
+fn is_sips(uri: &Uri) -> bool {
+    uri.scheme() == "sips"
+}
