@@ -4,11 +4,13 @@
 mod bodies;
 mod gateway;
 mod sip;
+mod subscription;
 mod xmpp;
 
 pub use self::bodies::{cpim, html_cleaner, multipart, pidf};
 pub use self::gateway::{gateway, jid_sip_mapping};
 pub use self::sip::{framing, header, sip_message, uri};
+pub use self::subscription::subscription;
 pub use self::xmpp::{component_stream, xml_stream};
 
 use ::base::Tokens;
@@ -30,6 +32,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("xml_stream", xml_stream),
     ("component_stream", component_stream),
     ("gateway", gateway),
+    ("subscription", subscription),
 ];
 
 /// A mutation of `seed`, always the same for the same `tokens`: bytes changed, cut out, put in, doubled, or a piece of `other` put in.

@@ -162,7 +162,7 @@ fn main() -> std::io::Result<()> {
         };
         let mut ground =
             Ground { now: world.now, agent: &mut world.agent, hops: &world.hop, tokens: &mut world.tokens };
-        drop(world.engine.subscribe(&mut ground, wish).is_ok());
+        let _ = world.engine.subscribe(&mut ground, wish);
         world.settle();
     }
     let more = (resident() - before) / count.max(1);

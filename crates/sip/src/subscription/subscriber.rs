@@ -265,8 +265,8 @@ impl Subscriptions {
         // RFC 6665 §5.4.9: the first that could make the dialog does, if it says where to go. Its route set comes with the NOTIFY (§4.4.1).
         let made = entry.dialog.remote_tag.is_empty() && !tag.is_empty() && target.is_some();
         let same = entry.dialog.remote_tag == tag;
-        // RFC 5839: no NOTIFY will come.
-        if response.code == 204 && part.established {
+        // RFC 5839: no NOTIFY will come. One that ends has nothing but Timer N to end it then.
+        if response.code == 204 && part.established && asked > 0 {
             part.timer_n = None;
         }
         let (unsubscribe, ended) = (part.unsubscribe, asked == 0);

@@ -306,7 +306,12 @@ fn a_fetch_is_one_answer() {
     );
     let (_, server, _) = desk.receive(&notify_for(&sent, "p", 1, "terminated;reason=timeout")).notified();
     assert_eq!(ok(&mut desk, id, server).names(), ["ended"]);
-    // Who does not know that a fetch ends with its answer is not waited for for ever.
+    // Who does not know that a fetch ends with its answer is not waited for for ever, nor one who says that nothing comes (RFC 5839).
+    let (id, sent) = begin(&mut desk, wish(0));
+    let (_, server, _) = desk.receive(&notify_for(&sent, "p", 3, "active")).notified();
+    ok(&mut desk, id, server);
+    desk.receive(&response(&sent, 204, "p", ""));
+    assert_eq!(desk.wait(32.0).names(), ["expired"]);
     let (id, sent) = begin(&mut desk, wish(0));
     desk.receive(&response(&sent, 200, "p", "Expires: 0\nContact: <sip:romeo@192.0.2.1:5070>\n"));
     let (_, server, _) = desk.receive(&notify_for(&sent, "p", 2, "active;expires=3600")).notified();
