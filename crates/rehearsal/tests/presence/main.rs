@@ -4,6 +4,7 @@
 #![allow(unreachable_pub, reason = "modules of one test")]
 
 mod crash;
+mod mirror;
 mod privacy;
 mod storms;
 mod town;
