@@ -173,7 +173,7 @@ impl Desk {
             self.now = at.max(self.now);
             self.agent.timeout(self.now);
             all.extend(self.drain());
-            all.extend(self.act(|engine, ground| engine.timeout(ground)));
+            all.extend(self.act(Subscriptions::timeout));
         }
         self.now = end;
         all

@@ -213,16 +213,16 @@ impl World {
         assert_eq!(first, text);
     }
 
-    fn event(&mut self, side: usize, event: Event) {
+    fn event(&mut self, side: usize, event: &Event) {
         let id = event.id();
         let life = self.sides[side].life;
         let held = self.dice.below(self.weather.held + 1);
-        if let Event::Watch { server, expires, .. } = event {
+        if let &Event::Watch { server, expires, .. } = event {
             let expires = expires / (1 + u32::from(self.chance(20)));
             self.sides[side].alive.insert(id);
             return self.after(held, Later::Decide { side, life, id, server, expires });
         }
-        if let Event::Notify { server, .. } = event {
+        if let &Event::Notify { server, .. } = event {
             return self.after(held, Later::Answer { side, life, id, server });
         }
         assert!(self.sides[side].alive.contains(&id), "{event:?} of a dead usage");
@@ -327,7 +327,7 @@ impl World {
                 if let Some(output) = self.sides[side].agent.poll() {
                     self.output(side, output);
                 } else if let Some(event) = self.sides[side].engine.poll() {
-                    self.event(side, event);
+                    self.event(side, &event);
                 } else if self.sides[side].engine.deadline().is_some_and(|at| at <= self.now) {
                     self.act(side, Subscriptions::timeout);
                 } else {

@@ -265,7 +265,7 @@ fn what_is_refused_in_a_dialog() {
     // A NOTIFY from who watches.
     let notify = notify_for(&subscribe(&tag, 7, 600), "r", 9, "active")
         .replace("From: <sip:juliet@example.com>", "From: <sip:romeo@example.net>")
-        .replace(&format!("To: <sip:romeo@example.net>;tag=r\n"), &format!("To: <sip:juliet@example.com>;tag={tag}\n"));
+        .replace("To: <sip:romeo@example.net>;tag=r\n", &format!("To: <sip:juliet@example.com>;tag={tag}\n"));
     refused(&mut desk, &notify, "SIP/2.0 481");
     // The refusal by the layer above leaves the subscription as it was.
     let (_, server) = desk.receive(&subscribe(&tag, 20, 600)).watch();

@@ -167,7 +167,7 @@ fn refreshes_are_spread() {
     let start = desk.now;
     while let Some(at) = desk.engine.deadline().filter(|at| at.since(start) <= Duration::from_secs(950)) {
         desk.now = at;
-        let told = desk.act(|engine, ground| engine.timeout(ground));
+        let told = desk.act(Subscriptions::timeout);
         due.extend(told.names().iter().map(|name| (name.clone(), at.since(start).as_millis())));
     }
     assert_eq!(due.len(), 20);
