@@ -129,6 +129,8 @@ enum Due {
     Retry(Fingerprint),
     /// More of what has to be brought up to date.
     Resync,
+    /// The XMPP server has said nothing of a contact since the stream is back.
+    Silence(Fingerprint),
     /// What could not be saved is tried again.
     Save,
 }
@@ -485,6 +487,7 @@ impl Mapping for Presences {
                 Due::Session(user) => self.session_due(stage, user),
                 Due::Retry(pair) => self.retry_due(stage, pair),
                 Due::Resync => self.resync_some(stage),
+                Due::Silence(pair) => self.silence_due(stage, pair),
                 Due::Save => self.save_unsaved(stage),
             }
         }

@@ -25,6 +25,9 @@ use xmpp::stanza::Stanza;
 /// How long a poll waits for more resources when the first has come: each comes in a stanza of its own.
 const REST_OF_ANSWER: Duration = Duration::from_millis(100);
 
+/// How long the server has to say something of a contact when the stream is back. It has much to say then.
+const SILENCE: Duration = Duration::from_secs(10);
+
 /// How far the authorization is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
@@ -80,6 +83,8 @@ enum Known {
     Nothing,
     /// What was true when the stream was this often up: what the server says next replaces it.
     Since(u32),
+    /// The server was asked and said nothing.
+    Silent,
 }
 
 /// A pair whose SIP user watches the XMPP user.
@@ -177,7 +182,7 @@ impl Watch {
 
     /// Whether the contact has a presence session; `None` if that is not known.
     pub(super) fn session(&self) -> Option<bool> {
-        (self.state == State::Granted && self.is_known()).then_some(!self.resources.is_empty())
+        (self.state == State::Granted && matches!(self.known, Known::Since(_))).then_some(!self.resources.is_empty())
     }
 
     /// A stanza from the SIP user to the contact.
@@ -499,7 +504,10 @@ impl Presences {
     /// Brings a pair up to date when the stream is up again.
     pub(super) fn resync_watch(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
         match self.watches.get(&pair).map(|watch| watch.state) {
-            Some(State::Granted) => self.probe(stage, pair),
+            Some(State::Granted) => {
+                self.timers.set(stage.now + SILENCE, Due::Silence(pair));
+                self.probe(stage, pair);
+            }
             Some(State::Asked) => self.ask(stage, pair),
             Some(State::Neutral) | None => {}
         }

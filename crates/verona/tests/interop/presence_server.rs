@@ -149,3 +149,23 @@ fn the_gateway_is_killed_and_its_dialogs_go_on() {
     assert!(dialog.has(&end, "SUBSCRIBE") && end.header("Expires") == "0", "{}", end.raw);
     assert!(end.cseq() > refresh.cseq(), "{}", end.raw);
 }
+
+/// Prosody tells nobody that an approval was taken back while the gateway was away, and answers no probe after that. What the phone was shown
+/// before must not stay with it.
+#[test]
+fn an_approval_is_taken_back_while_the_gateway_is_dead() {
+    let (mut world, mut romeo) = World::with("presence-taken-back", |settings| {
+        quick(settings);
+        settings.store = "redb:verona.redb";
+    });
+    let mut juliet = world.client("juliet", "balcony");
+    let watch = presence_watched::befriend(&world, &mut romeo, &mut juliet, 600);
+    world.gateway.kill();
+    send(&mut juliet, "unsubscribed");
+    until("Prosody has forgotten him", SOON, || roster(&mut juliet) != "from");
+    juliet.send_raw("<presence><status>secret</status></presence>");
+    world.gateway.restart(&world.place);
+    let last = watch.told(&mut romeo, Duration::from_secs(20), "active", |body| !body.contains(">open<"));
+    assert!(last.raw.contains(">closed<"), "{}", last.raw);
+    romeo.no_request(A_WHILE, |_| true);
+}

@@ -154,4 +154,22 @@ impl Presences {
         }
         self.session_seen(stage, pair);
     }
+
+    /// The server has said nothing of a contact since it is back. So does Prosody 0.12 of a contact who took the approval back while the stream
+    /// was down, and every server of one who blocks the watcher (XEP-0191 §3.4): what was true before must not be shown for ever.
+    pub(in crate::presence) fn silence_due(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        if self.is_fresh(stage, pair) {
+            return;
+        }
+        let Some(watch) = self.watches.get_mut(&pair).filter(|watch| watch.state == State::Granted) else { return };
+        if !stage.link_of(watch.sip.domain()).is_some_and(|link| stage.links.is_up(link)) {
+            return;
+        }
+        watch.forget();
+        watch.known = Known::Silent;
+        for watcher in watch.watchers.iter().filter(|watcher| watcher.phase == Phase::Live) {
+            stage.events(|events, _| events.touch(watcher.usage, Change::Content));
+        }
+        self.publish(stage, pair);
+    }
 }
