@@ -147,3 +147,23 @@ fn a_disk_that_fails_is_said_and_recovers() {
         afterwards(&mut town, seed);
     }
 }
+
+/// An approval is a promise: no NOTIFY says `active` before it is on disk, and then one says all.
+#[test]
+fn an_approval_is_told_when_it_is_saved() {
+    let mut town = Town::new(7, 2, |_| {});
+    town.account("juliet@example.com", Policy::Leave);
+    town.comes("juliet@example.com", "balcony", "here");
+    let who = town.watch("romeo", "juliet@example.com", 600);
+    town.run(secs(2));
+    town.disk_takes = ms(500);
+    let before = town.watchers[who].notifies.len();
+    town.approves("juliet@example.com", "romeo@example.net");
+    town.run(ms(900));
+    assert_eq!((town.watchers[who].notifies.len(), town.watchers[who].is_active()), (before, false));
+    town.run(ms(200));
+    assert!(town.watchers[who].is_active());
+    assert_eq!(town.watchers[who].sees(), Some((true, vec!["here".to_owned()])));
+    town.run(secs(5));
+    assert_eq!(town.watchers[who].notifies.len(), before + 1);
+}
