@@ -154,6 +154,8 @@ pub struct Gateway {
     out: VecDeque<Output>,
     now: Time,
     draining: bool,
+    /// What the subscriptions had counted when their refusals were last told.
+    told: subscription::Counts,
 }
 
 impl Gateway {
@@ -192,6 +194,7 @@ impl Gateway {
             out: VecDeque::new(),
             now: Time::ZERO,
             draining: false,
+            told: subscription::Counts::default(),
         }
     }
 
@@ -316,7 +319,25 @@ impl Gateway {
                 let mut event = Some(event);
                 self.each(|mapping, stage| event = event.take().and_then(|event| mapping.event(stage, event)));
             } else {
-                return;
+                return self.note_refusals();
+            }
+        }
+    }
+
+    /// Tells of what the subscriptions have refused by themselves.
+    fn note_refusals(&mut self) {
+        let now = self.subscriptions.counts();
+        let before = std::mem::replace(&mut self.told, now);
+        let refused = [
+            (Refusal::BadEvent.name(), now.bad_event - before.bad_event),
+            (Refusal::NoDialog.name(), now.stray - before.stray),
+            (Refusal::Overload { retry_after: 0 }.name(), now.overload - before.overload),
+            ("out-of-order", now.out_of_order - before.out_of_order),
+            ("too-brief", now.too_brief - before.too_brief),
+        ];
+        for (refusal, times) in refused {
+            for _ in 0..times {
+                self.out.push_back(Output::Note(Note::Refused { refusal, towards: Side::Sip, message: false }));
             }
         }
     }

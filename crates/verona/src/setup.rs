@@ -163,7 +163,8 @@ fn presence_options(config: &Config, shards: usize) -> stox::presence::Options {
         dialogs_per_pair: presence.dialogs_per_pair,
         watchers_per_contact: share(presence.watchers_per_contact),
         authorizations: share(limits.authorizations),
-        authorizations_per_user: share(limits.authorizations_per_user),
+        // Not shared out: chance may bring most of a user's pairs to one shard.
+        authorizations_per_user: limits.authorizations_per_user,
         ..stox::presence::Options::default()
     }
 }

@@ -188,7 +188,7 @@ settings! {
         subscriptions_per_source: usize = 20_000, 1..=10_000_000;
         /// Presence authorizations that are remembered; beyond: 503, or resource-constraint.
         authorizations: usize = 2_000_000, 16..=100_000_000;
-        /// Those of them that one user asked for; beyond: 503, or resource-constraint.
+        /// Those of them that one user asked for, in one worker; beyond: 503, or resource-constraint.
         authorizations_per_user: usize = 1_000, 1..=1_000_000;
         /// Bytes that wait to be written to one XMPP server or SIP connection; beyond: 503, or the connection is closed.
         write_bytes: usize = 1_048_576, 65_536..=67_108_864;

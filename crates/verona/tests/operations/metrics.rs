@@ -82,7 +82,7 @@ async fn each_message_is_counted_once_for_what_became_of_it() {
         ("refusals_total", "towards=\"sip\",refusal=\"bad-event\"".to_owned(), 1),
         ("refusals_total", "towards=\"xmpp\",refusal=\"groupchat\"".to_owned(), 1),
         ("ignored_total", "why=\"nothing to translate\"".to_owned(), 2),
-        ("ignored_total", "why=\"presence\"".to_owned(), 1),
+        ("ignored_total", "why=\"presence that nobody watches\"".to_owned(), 1),
         ("message_seconds_count", "direction=\"sip_to_xmpp\"".to_owned(), 3),
         ("message_seconds_count", "direction=\"xmpp_to_sip\"".to_owned(), 2),
         ("xmpp_link_up", "domain=\"example.net\"".to_owned(), 1),
