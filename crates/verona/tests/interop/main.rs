@@ -9,6 +9,7 @@ mod phones;
 mod presence;
 mod presence_phones;
 mod presence_proxy;
+mod presence_publish;
 mod presence_server;
 mod presence_sipp;
 mod presence_watched;
