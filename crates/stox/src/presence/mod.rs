@@ -443,6 +443,10 @@ impl Mapping for Presences {
             },
             // A fetch that ended, or what is dead here already.
             (None, Event::Wanted { id, .. }) => stage.events(|events, _| events.skip(id)),
+            (None, Event::Notify { id, server, .. }) => {
+                let refusal = Refusal::NoDialog.response();
+                stage.events(|events, ground| events.answer_notify(ground, id, server, refusal));
+            }
             (None, _) => {}
         }
         if dead {

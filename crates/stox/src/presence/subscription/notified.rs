@@ -31,7 +31,10 @@ impl Presences {
 
     /// The approval is saved, or cannot be.
     pub(in crate::presence) fn granted(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, news: &News, saved: bool) {
-        let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
+        let Some(subscription) = self.subscriptions.get_mut(&pair) else {
+            // A later NOTIFY has ended it meanwhile.
+            return answer(stage, news, Response::new(200, ""));
+        };
         subscription.granting = false;
         match subscription.state {
             State::Polling | State::Leaving => return answer(stage, news, Response::new(200, "")),
