@@ -3,12 +3,14 @@
 
 mod bodies;
 mod gateway;
+mod presence;
 mod sip;
 mod subscription;
 mod xmpp;
 
 pub use self::bodies::{cpim, html_cleaner, multipart, pidf};
 pub use self::gateway::{gateway, jid_sip_mapping};
+pub use self::presence::presence;
 pub use self::sip::{framing, header, sip_message, uri};
 pub use self::subscription::subscription;
 pub use self::xmpp::{component_stream, xml_stream};
@@ -33,6 +35,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("component_stream", component_stream),
     ("gateway", gateway),
     ("subscription", subscription),
+    ("presence", presence),
 ];
 
 /// A mutation of `seed`, always the same for the same `tokens`: bytes changed, cut out, put in, doubled, or a piece of `other` put in.

@@ -85,7 +85,7 @@ pub fn gateway(data: &[u8]) {
     }
 }
 
-fn read_stanza(bytes: &[u8]) -> Stanza {
+pub(super) fn read_stanza(bytes: &[u8]) -> Stanza {
     let wrapped = [b"<s xmlns='jabber:component:accept'>", bytes, b"</s>"].concat();
     let limits = xml::Limits { stanza_bytes: 1 << 22, elements: 1 << 16, ..xml::Limits::default() };
     let wrapped = Element::parse(&wrapped, &limits).expect("every stanza is well-formed");

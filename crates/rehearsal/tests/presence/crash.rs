@@ -142,7 +142,8 @@ fn a_disk_that_fails_is_said_and_recovers() {
             let pause = town.chance.below(pause + 1);
             town.run(ms(pause));
         }
-        let refused: Vec<u16> = town.watchers.iter().flat_map(|w| w.codes.clone()).filter(|code| *code >= 300).collect();
+        let refused: Vec<u16> =
+            town.watchers.iter().flat_map(|w| w.codes.clone()).filter(|code| *code >= 300).collect();
         assert!(refused.iter().all(|code| matches!(code, 481 | 500 | 503)), "{refused:?}");
         afterwards(&mut town, seed);
     }

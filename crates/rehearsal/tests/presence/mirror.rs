@@ -81,7 +81,9 @@ impl Mirror {
         let end = self.now + time;
         loop {
             self.settle();
-            let Some(due) = self.gateways.iter().filter_map(Gateway::deadline).min().filter(|at| *at <= end) else { break };
+            let Some(due) = self.gateways.iter().filter_map(Gateway::deadline).min().filter(|at| *at <= end) else {
+                break;
+            };
             self.now = self.now.max(due);
             let now = self.now;
             self.gateways.iter_mut().for_each(|gateway| gateway.timeout(now));
@@ -205,7 +207,10 @@ fn lovers() -> Mirror {
     assert_eq!(types(&mirror.stanzas[1]), ["subscribe"]);
     assert!(mirror.stanzas[0].is_empty(), "nobody has approved");
     mirror.stanza(1, presence("juliet@b.example", "romeo@a.example", "subscribed"));
-    assert_eq!((types(&mirror.stanzas[0]), types(&mirror.stanzas[1])), (vec!["subscribed".into()], vec!["subscribe".into(), "probe".into()]));
+    assert_eq!(
+        (types(&mirror.stanzas[0]), types(&mirror.stanzas[1])),
+        (vec!["subscribed".into()], vec!["subscribe".into(), "probe".into()])
+    );
     mirror.stanzas = [Vec::new(), Vec::new()];
     mirror
 }
@@ -244,7 +249,10 @@ fn xmpp_presence_comes_through_sip() {
     };
     let got = reflect(&mut mirror, gone("chamber"));
     let seen = |stanza: &Stanza| {
-        (stanza.from.as_ref().unwrap().resource().unwrap_or("").to_owned(), stanza.type_.as_deref() == Some("unavailable"))
+        (
+            stanza.from.as_ref().unwrap().resource().unwrap_or("").to_owned(),
+            stanza.type_.as_deref() == Some("unavailable"),
+        )
     };
     assert_eq!(got.iter().map(seen).collect::<Vec<_>>(), [(fields.resource.clone(), false), ("chamber".into(), true)]);
     let asleep = Element::new("status", ns::CLIENT).with_text("Asleep").with_lang("en");
@@ -266,7 +274,8 @@ fn each_priority_comes_back_as_it_was() {
 }
 
 fn line() -> impl Strategy<Value = String> {
-    "[\\PC]{1,40}".prop_filter("blank ends, or no character of XML", |s| s.trim() == s && s.chars().all(xml::is_xml_char))
+    "[\\PC]{1,40}"
+        .prop_filter("blank ends, or no character of XML", |s| s.trim() == s && s.chars().all(xml::is_xml_char))
 }
 
 fn resource() -> impl Strategy<Value = String> {
@@ -280,8 +289,12 @@ fn resource() -> impl Strategy<Value = String> {
 fn fields() -> impl Strategy<Value = Fields> {
     let show = prop::sample::select(vec![None, Some("away"), Some("chat"), Some("dnd"), Some("xa")]);
     let statuses = prop::collection::btree_map(prop::option::of("[a-z]{2}(-[A-Z]{2})?"), line(), 0..4);
-    (resource(), show, statuses, prop::option::of(0..=127i8))
-        .prop_map(|(resource, show, statuses, priority)| Fields { resource, show, statuses, priority })
+    (resource(), show, statuses, prop::option::of(0..=127i8)).prop_map(|(resource, show, statuses, priority)| Fields {
+        resource,
+        show,
+        statuses,
+        priority,
+    })
 }
 
 proptest! {
@@ -328,7 +341,8 @@ impl Phones {
     /// Juliet's phone says this; what Romeo's is told.
     fn reflect(&mut self, pidf: &Pidf) -> Pidf {
         self.number += 1;
-        let (number, [from, to, call_id], body) = (self.number, &self.dialog, String::from_utf8(pidf.to_bytes()).unwrap());
+        let (number, [from, to, call_id], body) =
+            (self.number, &self.dialog, String::from_utf8(pidf.to_bytes()).unwrap());
         let text = format!(
             "NOTIFY {} SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.3;branch=z9hG4bKn{number}\r\nMax-Forwards: 70\r\nFrom: {from}\r\nTo: {to}\r\n\
              Call-ID: {call_id}\r\nCSeq: {number} NOTIFY\r\nContact: <sip:juliet@192.0.2.3;transport=tcp>\r\nEvent: presence\r\n\

@@ -39,7 +39,11 @@ fn into_the_dialog_of(town: &mut Town, who: usize, method: &str, from: &str) {
         "{method} {target} SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.20;branch=z9hG4bKinto{method}{}\r\nMax-Forwards: 70\r\n\
          From: <sip:{from}>;tag={}\r\nTo: <sip:{}>;tag={}\r\nCall-ID: {}\r\nCSeq: 900 {method}\r\nEvent: presence\r\n\
          Contact: <sip:tybalt@192.0.2.66>\r\nExpires: 3600\r\nSubscription-State: active\r\nContent-Length: 0\r\n\r\n",
-        from.replace('@', "."), w.tag, w.contact, w.to_tag.as_deref().unwrap(), w.call_id
+        from.replace('@', "."),
+        w.tag,
+        w.contact,
+        w.to_tag.as_deref().unwrap(),
+        w.call_id
     ));
     town.run(secs(1));
 }
@@ -75,7 +79,8 @@ fn tybalt_tries(contact: &str) -> Vec<String> {
     town.run(secs(2));
     // What a contact says to him without having approved.
     if contact == "online0" {
-        let stanza = Stanza::presence().with_from(jid("online0@example.com/balcony")).with_to(jid("tybalt@example.net"));
+        let stanza =
+            Stanza::presence().with_from(jid("online0@example.com/balcony")).with_to(jid("tybalt@example.net"));
         town.says(stanza.with_child(Element::new("status", ns::CLIENT).with_text("a secret")));
     }
     town.run(secs(2));
@@ -106,7 +111,9 @@ fn tybalt_tries(contact: &str) -> Vec<String> {
     let log = town.log.take().unwrap();
     let of_tybalt = log.iter().filter(|(_, message)| message.headers.iter().any(|(_, value)| value.contains("tybalt")));
     let seen: Vec<String> = of_tybalt.map(|(at, message)| plain(start, *at, message, contact)).collect();
-    assert!(seen.iter().all(|message| !message.contains("pidf+xml\n\n<") && !message.contains("secret") && !message.contains("<presence")));
+    assert!(seen.iter().all(|message| !message.contains("pidf+xml\n\n<")
+        && !message.contains("secret")
+        && !message.contains("<presence")));
     assert!(seen.len() > 25, "{}", seen.len());
     seen
 }
@@ -194,7 +201,13 @@ fn romeo(tuples: &[(&str, &str)], change: impl FnOnce(&mut Settings)) -> Town {
 /// RFC 8048 §5.2.1: pending is not approved, whatever body comes with it; and so are a refusal and a first NOTIFY that ends at once.
 #[test]
 fn an_xmpp_user_sees_nothing_before_the_sip_side_has_approved() {
-    for state in ["pending", "terminated;reason=rejected", "terminated;reason=noresource", "terminated;reason=timeout", "waiting"] {
+    for state in [
+        "pending",
+        "terminated;reason=rejected",
+        "terminated;reason=noresource",
+        "terminated;reason=timeout",
+        "waiting",
+    ] {
         let mut town = romeo(&[("desk", "a secret")], |_| {});
         town.of("romeo").state = state.into();
         town.adds("juliet@example.com", "romeo@example.net");
@@ -217,7 +230,13 @@ fn presence_of_somebody_else_is_dropped_and_rich_presence_is_opt_in() {
         )
     };
     let mood = "<r:mood><r:guilty/></r:mood><r:place-type><r:other>a tomb</r:other></r:place-type>";
-    for entity in ["pres:tybalt@example.net", "pres:romeo@example.org", "pres:romeo2@example.net", "pres:juliet@example.com", "romeo"] {
+    for entity in [
+        "pres:tybalt@example.net",
+        "pres:romeo@example.org",
+        "pres:romeo2@example.net",
+        "pres:juliet@example.com",
+        "romeo",
+    ] {
         let mut town = romeo(&[], |_| {});
         town.of("romeo").body = Some(document(entity, mood));
         town.adds("juliet@example.com", "romeo@example.net");

@@ -193,7 +193,11 @@ fn a_presence_that_flaps_is_told_at_a_pace_and_its_end_arrives() {
     town.run(secs(60));
     let before = town.watchers[who].notifies.len();
     for n in 0..3000 {
-        if n % 2 == 0 { town.comes(&contact(0), "balcony", &format!("{n}")) } else { town.goes(&contact(0), "balcony") }
+        if n % 2 == 0 {
+            town.comes(&contact(0), "balcony", &format!("{n}"))
+        } else {
+            town.goes(&contact(0), "balcony")
+        }
         town.run(ms(10));
     }
     town.comes(&contact(0), "balcony", "still");

@@ -71,7 +71,11 @@ fn who_was_offline_for_a_week_finds_a_roster_that_is_right() {
         town.run(WEEK);
         let meanwhile = asked(&town).len() - before;
         // A server that does not say leaves the gateway to refresh for a week; the other ends it at once.
-        if open { assert_eq!(meanwhile, 0) } else { assert!((150..260).contains(&meanwhile), "{meanwhile}") }
+        if open {
+            assert_eq!(meanwhile, 0)
+        } else {
+            assert!((150..260).contains(&meanwhile), "{meanwhile}")
+        }
         town.run(2 * DAY);
         let before = asked(&town).len();
         town.of("romeo").tuples = vec![("desk".into(), "banished".into())];
@@ -176,9 +180,16 @@ fn a_notify_of_another_fork_or_of_before() {
 #[test]
 fn failures_come_and_go_and_the_authorization_stays() {
     let retry = vec![("Retry-After".to_owned(), "120".to_owned())];
-    for (code, headers) in
-        [(503, retry), (500, vec![]), (480, vec![]), (408, vec![]), (404, vec![]), (302, vec![]), (481, vec![]), (0, vec![])]
-    {
+    for (code, headers) in [
+        (503, retry),
+        (500, vec![]),
+        (480, vec![]),
+        (408, vec![]),
+        (404, vec![]),
+        (302, vec![]),
+        (481, vec![]),
+        (0, vec![]),
+    ] {
         let mut town = verona(12);
         town.of("romeo").answer = (code, headers);
         let start = town.now;
