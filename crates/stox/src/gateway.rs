@@ -295,6 +295,11 @@ impl Gateway {
         self.subscriptions.counts()
     }
 
+    /// The publications' counts, for metrics.
+    pub fn publication_counts(&self) -> sip::publication::Counts {
+        self.presences.publication_counts()
+    }
+
     /// The presence authorizations in both directions, for metrics.
     pub fn authorizations(&self) -> usize {
         self.presences.authorizations()

@@ -263,6 +263,9 @@ impl Shard {
         self.meters.notifiers.set(subscriptions.notifiers as f64);
         self.meters.subscribers.set(subscriptions.subscribers as f64);
         self.meters.subscriptions_waiting.set(subscriptions.waiting as f64);
+        let publications = self.gateway.publication_counts();
+        self.meters.publications.set(publications.open as f64);
+        self.meters.publish_failures.absolute(publications.failures);
     }
 }
 

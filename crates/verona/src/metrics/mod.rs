@@ -14,6 +14,8 @@
 //! | `verona_authorizations` | `shard` | presence authorizations, of both directions |
 //! | `verona_subscriptions` | `role`, `shard` | live notification dialogs: as notifier (SIP users watch), as subscriber (XMPP users watch) |
 //! | `verona_subscriptions_waiting` | `shard` | dialogs with something to send that wait for their turn |
+//! | `verona_publications` | `shard` | users whose presence is published (RFC 3903) |
+//! | `verona_publish_failures_total` | `shard` | PUBLISH requests that were refused or had no answer |
 //! | `verona_sip_connections` | | open SIP connections |
 //! | `verona_sip_connections_refused_total` | | SIP connections closed because there were too many |
 //! | `verona_sip_rejected_total` | | bytes that came as a SIP message and are none |
@@ -91,6 +93,10 @@ pub struct ShardMeters {
     pub subscribers: Gauge,
     /// Dialogs that wait for their turn to send.
     pub subscriptions_waiting: Gauge,
+    /// Users whose presence is published.
+    pub publications: Gauge,
+    /// PUBLISH requests that failed.
+    pub publish_failures: Counter,
 }
 
 /// The meters of the store.
@@ -201,6 +207,8 @@ impl Meters {
         describe_gauge("verona_authorizations", "Presence authorizations");
         describe_gauge("verona_subscriptions", "Live notification dialogs");
         describe_gauge("verona_subscriptions_waiting", "Notification dialogs that wait for their turn to send");
+        describe_gauge("verona_publications", "Users whose presence is published");
+        describe_counter("verona_publish_failures_total", "PUBLISH requests that were refused or had no answer");
         describe_gauge("verona_sip_connections", "Open SIP connections");
         describe_counter("verona_sip_connections_refused_total", "SIP connections beyond the limits");
         describe_counter("verona_sip_rejected_total", "Bytes that came as a SIP message and are none");
@@ -325,6 +333,11 @@ impl Meters {
             notifiers: gauge("verona_subscriptions", Some(("role", "notifier"))),
             subscribers: gauge("verona_subscriptions", Some(("role", "subscriber"))),
             subscriptions_waiting: gauge("verona_subscriptions_waiting", None),
+            publications: gauge("verona_publications", None),
+            publish_failures: self.recorder.register_counter(
+                &Key::from_parts("verona_publish_failures_total", vec![Label::new("shard", shard.to_string())]),
+                &METADATA,
+            ),
         }
     }
 

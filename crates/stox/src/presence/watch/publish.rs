@@ -59,6 +59,11 @@ impl Watch {
 }
 
 impl Presences {
+    /// The publications' counts.
+    pub(crate) fn publication_counts(&self) -> publication::Counts {
+        self.publishing.engine.counts()
+    }
+
     /// A user sees the gateway's presence from now on: it is asked for its own.
     pub(in crate::presence) fn ask_to_publish(&mut self, stage: &mut Stage<'_>, gateway: &Jid, user: &Jid) {
         let (pair, known) = (self.pair(gateway, user), self.user(user));
