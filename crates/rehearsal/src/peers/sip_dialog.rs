@@ -41,8 +41,22 @@ impl SipDialog {
         }
     }
 
-    /// Has the phone watch `uri` as `from` (both SIP URIs) by a SUBSCRIBE to `to`. Gives the dialog and the response, which may be a refusal:
-    /// then there is none.
+    /// Has the phone watch `uri` as `from` (both SIP URIs) by a SUBSCRIBE to `to`. Gives the dialog and the 2xx.
+    #[track_caller]
+    pub fn granted(
+        phone: &mut SipPhone,
+        to: SocketAddr,
+        from: &str,
+        uri: &str,
+        expires: u32,
+    ) -> (SipDialog, SipMessage) {
+        match SipDialog::watch(phone, to, from, uri, expires) {
+            (Some(dialog), answer) => (dialog, answer),
+            (None, answer) => panic!("{}", answer.raw),
+        }
+    }
+
+    /// As [`granted`](SipDialog::granted), where the response may be a refusal: then there is no dialog.
     #[track_caller]
     pub fn watch(
         phone: &mut SipPhone,

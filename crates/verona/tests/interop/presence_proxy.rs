@@ -80,9 +80,8 @@ fn dialogs_through_kamailio_keep_their_route() {
     romeo.register(site.proxy, "romeo", Kamailio::DOMAIN);
 
     // He watches her.
-    let (watch, answer) =
-        SipDialog::watch(&mut romeo, site.proxy, "sip:romeo@example.net", "sip:juliet@example.com", 600);
-    let Some(mut watch) = watch else { panic!("{}", answer.raw) };
+    let (mut watch, _) =
+        SipDialog::granted(&mut romeo, site.proxy, "sip:romeo@example.net", "sip:juliet@example.com", 600);
     assert!(watch.route().len() == 1 && watch.route()[0].contains(&site.proxy.to_string()), "{:?}", watch.route());
     juliet.presence(SOON, "subscribe", ROMEO);
     send(&mut juliet, "subscribed");

@@ -10,8 +10,7 @@ const JULIET: &str = "sip:juliet@example.com";
 
 /// The phone watches juliet, and is answered 200.
 fn watch(world: &World, phone: &mut SipPhone, expires: u32) -> (SipDialog, SipMessage) {
-    let (dialog, answer) = SipDialog::watch(phone, world.gateway.sip(), FROM, JULIET, expires);
-    let Some(dialog) = dialog else { panic!("{}", answer.raw) };
+    let (dialog, answer) = SipDialog::granted(phone, world.gateway.sip(), FROM, JULIET, expires);
     assert_eq!((answer.code, answer.header("Expires")), (200, expires.to_string().as_str()), "{}", answer.raw);
     (dialog, answer)
 }
@@ -133,7 +132,7 @@ fn a_client_refuses_a_phone() {
 #[test]
 fn a_phones_subscription_lapses() {
     let (world, mut romeo) = World::with("presence-s-expiry", |s| {
-        s.more = "[presence]\nmin_expires = \"2s\"\nnotify_interval = \"0s\"\n".to_owned()
+        s.more = "[presence]\nmin_expires = \"2s\"\nnotify_interval = \"0s\"\n".to_owned();
     });
     let mut juliet = world.client("juliet", "balcony");
     let (none, answer) = SipDialog::watch(&mut romeo, world.gateway.sip(), FROM, JULIET, 1);
@@ -157,8 +156,7 @@ fn a_phone_polls_a_client() {
     let mut juliet = world.client("juliet", "balcony");
     // A stranger; there is no such user; the two must look the same.
     for uri in [JULIET, "sip:nobody@example.com"] {
-        let (dialog, answer) = SipDialog::watch(&mut romeo, world.gateway.sip(), FROM, uri, 0);
-        let dialog = dialog.unwrap_or_else(|| panic!("{}", answer.raw));
+        let (dialog, _) = SipDialog::granted(&mut romeo, world.gateway.sip(), FROM, uri, 0);
         let got = dialog.told(&mut romeo, SOON, "terminated", |_| true);
         assert_eq!(got.body.as_deref(), Some(""), "{}", got.raw);
         assert_eq!(got.header("Subscription-State").split("reason=").nth(1), Some("timeout"), "{uri}: {}", got.raw);
@@ -166,8 +164,7 @@ fn a_phone_polls_a_client() {
     juliet.no_presence(A_WHILE, |p| p.kind.as_deref() == Some("subscribe"));
     let mut dialog = befriend(&world, &mut romeo, &mut juliet, 600);
     let poll = |romeo: &mut SipPhone| {
-        let (dialog, answer) = SipDialog::watch(romeo, world.gateway.sip(), FROM, JULIET, 0);
-        let dialog = dialog.unwrap_or_else(|| panic!("{}", answer.raw));
+        let (dialog, answer) = SipDialog::granted(romeo, world.gateway.sip(), FROM, JULIET, 0);
         assert_eq!(answer.header("Expires"), "0");
         dialog.told(romeo, SOON, "terminated", |_| true).body.unwrap_or_default()
     };
@@ -196,8 +193,7 @@ fn a_client_blocks_a_phone() {
     juliet.send_raw("<presence><status>secret</status></presence>");
     // Neither a refresh, nor a poll, nor a new dialog finds a way around it.
     assert_eq!(dialog.subscribe(&mut romeo, 600).code, 200);
-    let (poll, answer) = SipDialog::watch(&mut romeo, world.gateway.sip(), FROM, JULIET, 0);
-    let poll = poll.unwrap_or_else(|| panic!("{}", answer.raw));
+    let (poll, _) = SipDialog::granted(&mut romeo, world.gateway.sip(), FROM, JULIET, 0);
     poll.told(&mut romeo, SOON, "terminated", |b| !b.contains(">open<"));
     let (second, _) = watch(&world, &mut romeo, 600);
     second.notified(&mut romeo, SOON);
