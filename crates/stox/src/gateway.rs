@@ -11,7 +11,7 @@ use crate::message::Messages;
 use crate::names::Names;
 use crate::presence::Presences;
 use crate::store::{Broken, Key, SaveToken};
-use base::{HashKey, Str, Time, Tokens};
+use base::{HashKey, Time, Tokens};
 use sip::agent::{self, Agent, ClientId, Failure, Flow, SendTo, ServerId, Target};
 use sip::subscription::{self, Subscriptions};
 use sip::{Message, Method, Rejected, Request};
@@ -441,7 +441,7 @@ impl Gateway {
         }
         match self.accepting().and_then(|()| self.check_request(&request, flow)) {
             Ok((from, to, link)) => {
-                self.names.heard(&from, &to, display(&request).as_deref());
+                self.names.heard(&from, &to, access::display(&request).as_deref());
                 let incoming = Incoming { id, request, flow, from, to, link };
                 let mut incoming = Some(incoming);
                 self.any(|mapping, stage| match incoming.take() {
@@ -475,16 +475,6 @@ impl Gateway {
         let (mut stage, _) = self.stage();
         let contact = stage.contact(&request.uri, flow.transport);
         stage.events(|events, ground| events.request(ground, id, request, flow, &contact));
-    }
-
-    /// Takes note of the sender's name. Whom it speaks to, the dialog knows: the Request-URI is our Contact.
-    fn hear_in_dialog(&mut self, request: &Request, from: &xmpp::jid::Jid) {
-        let dialog = self.subscriptions.find(request).and_then(|id| self.subscriptions.dialog(id));
-        let local = dialog.and_then(|dialog| sip::NameAddr::parse(&dialog.local_uri).ok());
-        let to = local.and_then(|local| address::to_jid(&local.uri, &self.addresses).ok());
-        if let Some(to) = to {
-            self.names.heard(from, &to, display(request).as_deref());
-        }
     }
 
     fn refuse_request(&mut self, id: ServerId, refusal: &Refusal, message: bool) {
@@ -599,11 +589,6 @@ impl Gateway {
     fn unclaimed_stanza(&mut self, link: LinkId, stanza: &Stanza) {
         self.refuse_stanza(link, stanza, &Refusal::NotSupported);
     }
-}
-
-/// The display name of whoever sent this, if it has one.
-fn display(request: &Request) -> Option<Str> {
-    request.headers.from().ok()?.display
 }
 
 fn address_options(config: &Config) -> address::Options {

@@ -4,6 +4,7 @@ use super::Gateway;
 use crate::address;
 use crate::config::LinkId;
 use crate::error::Refusal;
+use base::Str;
 use sip::agent::Flow;
 use sip::{NameAddr, Request, Uri};
 use xmpp::jid::Jid;
@@ -18,6 +19,16 @@ impl Gateway {
         let remote = NameAddr::parse(&dialog.remote_uri).ok();
         let remote = remote.and_then(|remote| address::to_jid(&remote.uri, &self.addresses).ok());
         remote.is_some_and(|remote| remote.same_bare(from))
+    }
+
+    /// Takes note of the sender's name. Whom it speaks to, the dialog knows: the Request-URI is our Contact.
+    pub(super) fn hear_in_dialog(&mut self, request: &Request, from: &Jid) {
+        let dialog = self.subscriptions.find(request).and_then(|id| self.subscriptions.dialog(id));
+        let local = dialog.and_then(|dialog| NameAddr::parse(&dialog.local_uri).ok());
+        let to = local.and_then(|local| address::to_jid(&local.uri, &self.addresses).ok());
+        if let Some(to) = to {
+            self.names.heard(from, &to, display(request).as_deref());
+        }
     }
 
     /// Who may speak, and to whom: RFC 7247 §8, and no open relay.
@@ -72,6 +83,11 @@ impl Gateway {
         }
         Ok(())
     }
+}
+
+/// The display name of whoever sent this, if it has one.
+pub(super) fn display(request: &Request) -> Option<Str> {
+    request.headers.from().ok()?.display
 }
 
 /// RFC 7247 §8: a SIPS To or Request-URI asks for TLS on all hops, which XMPP cannot promise.
