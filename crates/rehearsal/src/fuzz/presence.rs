@@ -172,9 +172,9 @@ impl World {
             4 => self.notify(pair, STATES[usize::from(a % 8)], b),
             5 | 6 => self.stanza(pair, a, b),
             7 => self.server(pair, a),
-            8 => self.settle(a % 4 > 0),
+            8 => self.settle(!a.is_multiple_of(4)),
             9 => self.wait(Duration::from_millis(TIMES[usize::from(a % 8)])),
-            10 if a % 4 == 0 => self.restart(),
+            10 if a.is_multiple_of(4) => self.restart(),
             10 if self.up => {
                 self.up = false;
                 while let Some(token) = self.stanzas.pop_front() {
@@ -188,7 +188,7 @@ impl World {
             }
             _ => {
                 if let Some(token) = self.stanzas.pop_front() {
-                    self.input(if a % 4 > 0 { Input::Taken(token) } else { Input::Lost(token) });
+                    self.input(if !a.is_multiple_of(4) { Input::Taken(token) } else { Input::Lost(token) });
                 }
             }
         }

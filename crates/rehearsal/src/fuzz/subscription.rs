@@ -172,7 +172,7 @@ impl World<'_> {
                 self.act(|engine, ground| engine.answer_notify(ground, id, server, Response::new(code, "")));
             }
             7..=10 => {
-                let change = if self.byte() % 2 == 0 { Change::Content } else { Change::State };
+                let change = if self.byte().is_multiple_of(2) { Change::Content } else { Change::State };
                 if let Some(id) = self.usage() {
                     self.engine.touch(id, change);
                 }
@@ -366,7 +366,7 @@ impl World<'_> {
             if let Some(output) = self.agent.poll() {
                 self.output(output);
             } else if let Some(event) = self.engine.poll() {
-                self.event(event);
+                self.event(&event);
             } else if self.engine.deadline().is_some_and(|at| at <= self.now) {
                 self.act(Subscriptions::timeout);
             } else {
@@ -434,13 +434,13 @@ impl World<'_> {
         self.open.push((client, request));
     }
 
-    fn event(&mut self, event: Event) {
+    fn event(&mut self, event: &Event) {
         let id = event.id();
-        if let Event::Watch { server, .. } = event {
+        if let Event::Watch { server, .. } = *event {
             self.alive.insert(id);
             return self.watches.push((id, server));
         }
-        if let Event::Notify { server, .. } = event {
+        if let Event::Notify { server, .. } = *event {
             return self.notifies.push((id, server));
         }
         assert!(self.alive.contains(&id), "{event:?} of a dead usage");

@@ -29,7 +29,9 @@ fn something(town: &mut Town, step: u64) {
     let (a, b) = (town.chance.below(PEOPLE), town.chance.below(PEOPLE));
     let live: Vec<usize> = (0..town.watchers.len()).filter(|w| !town.watchers[*w].over).collect();
     match town.chance.below(10) {
-        0 | 1 if live.len() < 20 => drop(town.watch(&format!("romeo{a}"), &juliet(b), 600)),
+        0 | 1 if live.len() < 20 => {
+            town.watch(&format!("romeo{a}"), &juliet(b), 600);
+        }
         2 => {
             if let Some(who) = live.get(a as usize).copied().filter(|w| town.watchers[*w].code() == 200) {
                 town.watchers[who].keeps = false;

@@ -237,7 +237,7 @@ fn xmpp_presence_comes_through_sip() {
         priority: Some(1),
     };
     let got = reflect(&mut mirror, fields.stanza());
-    assert_eq!(got.iter().map(Fields::of).collect::<Vec<_>>(), [fields.clone()]);
+    assert_eq!(got.iter().map(Fields::of).collect::<Vec<_>>(), std::slice::from_ref(&fields));
     // A second resource beside it: SIP tells of both.
     let chamber = Fields { resource: "chamber".into(), show: None, statuses: BTreeMap::new(), priority: Some(127) };
     let got = reflect(&mut mirror, chamber.stanza());

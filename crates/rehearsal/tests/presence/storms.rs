@@ -133,30 +133,46 @@ fn small(change: impl FnOnce(&mut Settings)) -> Town {
 #[test]
 fn floods_meet_the_bound_of_each_thing() {
     let mut town = small(|s| s.config.subscriptions.max_per_source = 50);
-    (0..80).for_each(|n| drop(town.watch(&romeo(n), &contact(n), 100)));
+    for n in 0..80 {
+        town.watch(&romeo(n), &contact(n), 100);
+    }
     flooded(town, 50, 30);
     let mut town = small(|s| s.config.subscriptions.max_usages = 40);
-    (0..80).for_each(|n| drop(town.watch(&romeo(n), &contact(n), 100)));
+    for n in 0..80 {
+        town.watch(&romeo(n), &contact(n), 100);
+    }
     flooded(town, 40, 40);
     let mut town = small(|s| s.config.presence.authorizations_per_user = 20);
-    (0..80).for_each(|n| drop(town.watch(&romeo(0), &contact(n), 100)));
+    for n in 0..80 {
+        town.watch(&romeo(0), &contact(n), 100);
+    }
     flooded(town, 20, 60);
     let mut town = small(|s| s.config.presence.watchers_per_contact = 30);
-    (0..80).for_each(|n| drop(town.watch(&romeo(n), &contact(0), 100)));
+    for n in 0..80 {
+        town.watch(&romeo(n), &contact(0), 100);
+    }
     flooded(town, 30, 50);
     let mut town = small(|s| s.config.presence.dialogs_per_pair = 3);
-    (0..80).for_each(|_| drop(town.watch(&romeo(0), &contact(0), 100)));
+    for _ in 0..80 {
+        town.watch(&romeo(0), &contact(0), 100);
+    }
     flooded(town, 3, 77);
     let mut town = small(|s| s.config.presence.authorizations = 10);
-    (0..80).for_each(|n| drop(town.watch(&romeo(n), &contact(n), 100)));
+    for n in 0..80 {
+        town.watch(&romeo(n), &contact(n), 100);
+    }
     flooded(town, 10, 70);
     // Polls take no room for longer than they last.
     let mut town = small(|s| s.config.subscriptions.max_usages = 40);
-    (0..80).for_each(|n| drop(town.watch(&romeo(n), &contact(n % 2), 0)));
+    for n in 0..80 {
+        town.watch(&romeo(n), &contact(n % 2), 0);
+    }
     town.run(secs(40));
     assert_eq!(town.kept(), [0; 4]);
     let mut town = small(|_| {});
-    (0..80).for_each(|n| drop(town.watch(&romeo(n), &contact(n), 20)));
+    for n in 0..80 {
+        town.watch(&romeo(n), &contact(n), 20);
+    }
     town.run(secs(2));
     assert_eq!(codes(&town), BTreeMap::from([(423, 80)]));
     assert!(town.watchers.iter().all(|w| w.min_expires.as_deref() == Some("60")));
@@ -194,9 +210,9 @@ fn a_presence_that_flaps_is_told_at_a_pace_and_its_end_arrives() {
     let before = town.watchers[who].notifies.len();
     for n in 0..3000 {
         if n % 2 == 0 {
-            town.comes(&contact(0), "balcony", &format!("{n}"))
+            town.comes(&contact(0), "balcony", &format!("{n}"));
         } else {
-            town.goes(&contact(0), "balcony")
+            town.goes(&contact(0), "balcony");
         }
         town.run(ms(10));
     }

@@ -72,9 +72,9 @@ fn who_was_offline_for_a_week_finds_a_roster_that_is_right() {
         let meanwhile = asked(&town).len() - before;
         // A server that does not say leaves the gateway to refresh for a week; the other ends it at once.
         if open {
-            assert_eq!(meanwhile, 0)
+            assert_eq!(meanwhile, 0);
         } else {
-            assert!((150..260).contains(&meanwhile), "{meanwhile}")
+            assert!((150..260).contains(&meanwhile), "{meanwhile}");
         }
         town.run(2 * DAY);
         let before = asked(&town).len();
@@ -97,10 +97,10 @@ fn a_mutual_authorization_says_when_the_session_is_over() {
     town.user(JULIET).open_to_gateway = false;
     let who = town.watch("romeo", JULIET, 3600);
     town.run(secs(5));
-    assert_eq!(town.watchers[who].sees().unwrap().0, true);
+    assert!(town.watchers[who].sees().unwrap().0);
     town.goes(JULIET, "balcony");
     town.run(secs(10));
-    assert_eq!(town.watchers[who].sees().unwrap().0, false);
+    assert!(!town.watchers[who].sees().unwrap().0);
     let before = asked(&town).len();
     town.run(3 * DAY);
     assert_eq!(asked(&town).len(), before, "no session, no refresh");
