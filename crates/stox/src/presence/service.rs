@@ -25,7 +25,7 @@ impl Presences {
             }
             Some("unsubscribe") => {
                 stage.answer(link, &answer(from.bare()).with_type(Str::const_new("unsubscribed")));
-                self.stop_to_publish(stage, &gateway, from);
+                self.stop_publishing(stage, &gateway, from);
             }
             Some("probe") => stage.answer(link, &here(from.clone())),
             None | Some("unavailable" | "unsubscribed") => {

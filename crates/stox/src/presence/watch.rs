@@ -528,7 +528,7 @@ impl Presences {
             }
         }
         if watch.is_published() && self.options.publish {
-            self.begin_to_publish(pair, self.user(&key.xmpp));
+            self.begin_publishing(pair, self.user(&key.xmpp));
         }
         self.count(&key.sip, Some(&key.xmpp), true);
         if self.watches.insert(pair, Box::new(watch)).is_some() {

@@ -80,7 +80,7 @@ impl Presences {
             watch.state = State::Asked;
             self.count(gateway, Some(user), true);
             self.watches.insert(pair, Box::new(watch));
-            self.begin_to_publish(pair, known);
+            self.begin_publishing(pair, known);
             self.save(stage, name(pair), Then::Nothing);
         }
         if self.watches.get(&pair).is_some_and(|watch| watch.state == State::Asked) {
@@ -89,13 +89,13 @@ impl Presences {
     }
 
     /// A pair of the gateway's own, new or from the store.
-    pub(super) fn begin_to_publish(&mut self, pair: Fingerprint, user: Fingerprint) {
+    pub(super) fn begin_publishing(&mut self, pair: Fingerprint, user: Fingerprint) {
         self.publishing.users.insert(user, Published { pair, publication: None });
         self.live.insert(name(pair));
     }
 
     /// A user does not want to see the gateway's presence any more: neither is its own seen then.
-    pub(in crate::presence) fn stop_to_publish(&mut self, stage: &mut Stage<'_>, gateway: &Jid, user: &Jid) {
+    pub(in crate::presence) fn stop_publishing(&mut self, stage: &mut Stage<'_>, gateway: &Jid, user: &Jid) {
         let pair = self.pair(gateway, user);
         let Some(watch) = self.watches.get(&pair) else { return };
         if let Some(link) = stage.link_of(gateway.domain()) {
