@@ -4,7 +4,7 @@
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, UdpSocket};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 use xmpp::stream::component::{self, ServerOutput};
 
 fn verona(arguments: &[&str]) -> Output {
@@ -184,4 +184,105 @@ fn messages_are_mapped_from_files() {
         assert!(text(&out.stderr).contains(why), "{content}: {}", text(&out.stderr));
         std::fs::remove_file(path).unwrap();
     }
+}
+
+/// The lines of a store with a record of each kind, as `store export` prints them.
+fn records() -> String {
+    let usage = |role: &str| {
+        format!(
+            "{{\"accept\":\"\",\"contact\":\"sip:juliet@192.0.2.1:5060\",\"dialog\":{{\"call_id\":\"a84b4c76\",\"local_cseq\":10001,\
+             \"local_tag\":\"l\",\"local_uri\":\"<sip:juliet@example.com>\",\"remote_cseq\":1,\
+             \"remote_tag\":\"r\",\"remote_target\":\"sip:romeo@192.0.2.2:5060\",\"remote_uri\":\"<sip:romeo@example.net>\",\
+             \"route_set\":[\"<sip:edge.example.net;lr>\"]}},\"event_id\":null,\"expires\":3600,\"expires_in\":1800,\
+             \"package\":\"presence\",\"role\":\"{role}\",\"source\":null,\"state\":\"active\"}}"
+        )
+    };
+    format!(
+        "{{\"kind\":\"presence\",\"record\":{{\"asked\":true,\"dialogs\":[{{\"expires\":1800000000,\"usage\":{}}}],\"granted\":true}},\
+         \"sip\":\"romeo@example.net\",\"watcher\":\"sip\",\"xmpp\":\"juliet@example.com\"}}\n\
+         {{\"kind\":\"presence\",\"record\":{{\"dialog\":{{\"expires\":1800000000,\"usage\":{}}},\"granted\":true,\
+         \"online\":[\"orchard\"]}},\"sip\":\"romeo@example.net\",\"watcher\":\"xmpp\",\"xmpp\":\"juliet@example.com\"}}\n",
+        usage("notifier"),
+        usage("subscriber"),
+    )
+}
+
+/// `verona store import` with these lines.
+fn import(config: &str, lines: &str) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_verona"));
+    command.args(["store", "import", "-c", config]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // It may have ended already.
+    let _ = child.stdin.take().unwrap().write_all(lines.as_bytes());
+    let out = child.wait_with_output().unwrap();
+    (out.status.code(), text(&out.stdout), text(&out.stderr))
+}
+
+#[test]
+fn a_store_is_exported_and_imported() {
+    let folder = std::env::temp_dir().join(format!("verona-cli-{}-import", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let place = |name: &str, url: &str| {
+        let path = folder.join(name);
+        std::fs::write(&path, config(5060, 5347).replace("memory:", url)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let export = |config: &str| text(&verona(&["store", "export", "-c", config]).stdout);
+    let (one, other) = (place("one.toml", "redb:one.redb"), place("other.toml", "redb:new/other.redb"));
+
+    let (code, said, complaints) = import(&one, &records());
+    assert_eq!((code, complaints.as_str()), (Some(0), ""));
+    assert!(said.ends_with("one.redb: 2 records are imported\n"), "{said}");
+    assert_eq!(export(&one), records());
+    assert_eq!(import(&other, &export(&one)).0, Some(0));
+    assert_eq!(export(&other), records());
+    assert_eq!(verona(&["store", "check", "-c", &other]).status.code(), Some(0));
+
+    // What is there is replaced, what is not named stays.
+    let changed = records().lines().next().unwrap().replace("\"granted\":true", "\"granted\":false");
+    assert_eq!(import(&other, &format!("\n{changed}\n")).0, Some(0));
+    assert_eq!(export(&other), format!("{changed}\n{}\n", records().lines().nth(1).unwrap()));
+
+    // One wrong line, and nothing of what came with it is taken.
+    let before = export(&other);
+    for (wrong, why) in [
+        ("{\"kind\":", "line 3: no JSON"),
+        ("[]", "line 3: kind is missing, or no string"),
+        ("{\"kind\":\"register\"}", "line 3: kind is \"register\""),
+        ("{\"kind\":\"presence\",\"watcher\":\"both\"}", "line 3: watcher is \"both\""),
+        (
+            "{\"key\":\"x\",\"value\":\"\",\"broken\":\"why\"}",
+            "line 3: this record could not be read where it was exported",
+        ),
+        ("{\"kind\":\"presence\",\"watcher\":\"sip\",\"sip\":\"@x\",\"xmpp\":\"a@b\"}", "line 3: sip: "),
+        (
+            "{\"kind\":\"presence\",\"watcher\":\"sip\",\"sip\":\"a@b\",\"xmpp\":\"a@b/c\"}",
+            "line 3: xmpp: an address with a",
+        ),
+        ("{\"kind\":\"presence\",\"watcher\":\"sip\",\"sip\":\"a@b\",\"xmpp\":\"c@d\"}", "line 3: record is missing"),
+        (
+            "{\"kind\":\"presence\",\"watcher\":\"sip\",\"sip\":\"a@b\",\"xmpp\":\"c@d\",\"record\":{\"dialogs\":[{}]}}",
+            "line 3: the value cannot be read: missing field",
+        ),
+    ] {
+        let (code, said, complaints) = import(&other, &format!("{}{wrong}\n", records()));
+        assert_eq!((code, said.as_str()), (Some(1), ""), "{wrong}");
+        assert!(complaints.starts_with(why), "{wrong}: {complaints}");
+        assert!(
+            complaints.ends_with("other.redb: 0 records are imported, and nothing from there on\n"),
+            "{complaints}"
+        );
+        assert_eq!(export(&other), before, "{wrong}");
+    }
+
+    // The gateway has it open.
+    let held = verona::store::open(&verona::config::Store::Redb(folder.join("one.redb"))).unwrap();
+    let (code, _, complaints) = import(&one, &records());
+    assert_eq!(code, Some(1));
+    assert!(complaints.ends_with("another process has it open: stop the gateway first\n"), "{complaints}");
+    drop(held);
+    let (code, _, complaints) = import(&place("memory.toml", "memory:"), &records());
+    assert_eq!(code, Some(1));
+    assert!(complaints.contains("nothing of it is on disk"), "{complaints}");
+    std::fs::remove_dir_all(folder).unwrap();
 }

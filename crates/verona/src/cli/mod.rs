@@ -64,7 +64,7 @@ enum Command {
         #[arg(long)]
         connect: bool,
     },
-    /// Look at what survives a restart (store.url), while the gateway is stopped.
+    /// Look at what survives a restart (store.url), or move it, while the gateway is stopped.
     Store {
         #[command(subcommand)]
         what: StoreCommand,
@@ -95,6 +95,13 @@ enum StoreCommand {
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Take the lines that `export` prints from standard input: into a new store, or beside what is there, where the same record is
+    /// replaced. Of each 4096 records either all are taken or, if one is wrong, none, and none behind them.
+    Import {
+        /// The configuration.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+    },
     /// Read everything that is there as the gateway would, mend what can be mended, and count.
     Check {
         /// The configuration.
@@ -111,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Check { config, connect } => check::check(&config, connect),
         Command::Demo { once } => demo::demo(once),
         Command::Store { what: StoreCommand::Export { config } } => store::export(&config),
+        Command::Store { what: StoreCommand::Import { config } } => store::import(&config),
         Command::Store { what: StoreCommand::Check { config } } => store::check(&config),
         Command::Map { what, phone_domain } => map::map(&what, phone_domain.as_deref()),
     };

@@ -1,4 +1,8 @@
-//! `verona store`: what survives a restart, shown and checked while the gateway is stopped.
+//! `verona store`: what survives a restart, shown, checked and moved while the gateway is stopped.
+
+mod import;
+
+pub(super) use import::import;
 
 use super::{Exit, complain, say};
 use crate::config::{self, Environment, Store};
@@ -85,14 +89,7 @@ pub(super) fn check(config: &Path) -> Exit {
 
 /// Opens the store that the configuration names. It is not made.
 fn open(config: &Path) -> Result<(PathBuf, Redb), Exit> {
-    let loaded = config::load(config, Environment::of_process()).map_err(|mistakes| {
-        complain(&mistakes.to_string());
-        Exit::Config
-    })?;
-    let Store::Redb(path) = loaded.config.store.url else {
-        complain("store.url is \"memory:\": nothing of it is on disk");
-        return Err(Exit::Failed);
-    };
+    let path = place(config)?;
     match Redb::existing(&path) {
         Ok(store) => Ok((path, store)),
         Err(Error::Io(e)) if e.kind() == ErrorKind::NotFound => {
@@ -102,16 +99,28 @@ fn open(config: &Path) -> Result<(PathBuf, Redb), Exit> {
             ));
             Err(Exit::Failed)
         }
-        Err(Error::Held) => {
-            complain(&format!("{}: another process has it open: stop the gateway first", path.display()));
-            Err(Exit::Failed)
-        }
         Err(e) => Err(failed(&path, &e)),
     }
 }
 
+/// Where the store of a configuration is.
+fn place(config: &Path) -> Result<PathBuf, Exit> {
+    let loaded = config::load(config, Environment::of_process()).map_err(|mistakes| {
+        complain(&mistakes.to_string());
+        Exit::Config
+    })?;
+    match loaded.config.store.url {
+        Store::Redb(path) => Ok(path),
+        Store::Memory => {
+            complain("store.url is \"memory:\": nothing of it is on disk");
+            Err(Exit::Failed)
+        }
+    }
+}
+
 fn failed(path: &Path, error: &Error) -> Exit {
-    complain(&format!("{}: {error}", path.display()));
+    let hint = if matches!(error, Error::Held) { ": stop the gateway first" } else { "" };
+    complain(&format!("{}: {error}{hint}", path.display()));
     if error.may_pass() { Exit::Failed } else { Exit::Config }
 }
 

@@ -22,7 +22,7 @@ async fn the_store_is_a_file_beside_the_configuration_and_open_once() {
     assert_eq!(world.program.metric("verona_store_records"), 0.0);
 
     // While the gateway runs the commands keep out, and so does a second gateway.
-    for arguments in [["store", "check"], ["store", "export"]] {
+    for arguments in [["store", "check"], ["store", "export"], ["store", "import"]] {
         let out = verona(&arguments, &config);
         assert_eq!(out.status.code(), Some(1), "{arguments:?}");
         assert!(
@@ -64,7 +64,7 @@ async fn a_store_that_cannot_be_used_is_a_fault_of_the_configuration() {
     }
     let file = world.place.folder.join("verona.redb");
     std::fs::write(&file, "this is somebody's letter, not a database").unwrap();
-    for arguments in [&["run"][..], &["store", "check"], &["store", "export"]] {
+    for arguments in [&["run"][..], &["store", "check"], &["store", "export"], &["store", "import"]] {
         let out = verona(arguments, &config);
         let log = said(&out.stderr);
         assert_eq!(out.status.code(), Some(78), "{log}");
