@@ -11,6 +11,8 @@ pub const DELIVERED: u8 = 1;
 pub const ACCEPTED: u8 = 2;
 /// Its sender was told that it failed.
 pub const REFUSED: u8 = 4;
+/// Another state of the same came out before it could (RFC 6665 §4.2.2 has a NOTIFY tell the state, not each change of it).
+pub const SUPERSEDED: u8 = 16;
 /// Its sender waited for an answer as long as RFC 3261 has it wait (timer F), and counts it as failed.
 pub const UNANSWERED: u8 = 8;
 
@@ -114,6 +116,11 @@ pub fn settled_from_sip(marks: u8) -> bool {
 /// A message from XMPP is settled by its delivery or by an error.
 pub fn settled_from_xmpp(marks: u8) -> bool {
     marks & (DELIVERED | REFUSED) != 0
+}
+
+/// A change of presence is settled when it, or a later one, has come out, or by an error.
+pub fn settled_change(marks: u8) -> bool {
+    marks & (DELIVERED | REFUSED | SUPERSEDED) != 0
 }
 
 #[cfg(test)]

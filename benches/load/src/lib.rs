@@ -7,6 +7,7 @@ pub mod bytes;
 pub mod component;
 pub mod ledger;
 pub mod options;
+pub mod presence;
 pub mod process;
 pub mod report;
 pub mod run;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 use verona_load::options::{HELP, Options};
-use verona_load::{report, run};
+use verona_load::{presence, report, run};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -15,6 +15,12 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "verona-load: {what}");
         ExitCode::FAILURE
     };
+    if let Some(("presence", words)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return match presence::main(words) {
+            Err(what) => complain(what),
+            Ok(()) => ExitCode::SUCCESS,
+        };
+    }
     match Options::parse(words.into_iter()) {
         Err(what) => complain(what),
         Ok(options) => match run::run(options) {

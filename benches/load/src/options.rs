@@ -24,7 +24,13 @@ secret \"secret\"). One line of JSON comes out.
   --sip-domain D       the component's domain                  example.net
   --xmpp-domain D      the XMPP users' domain                  example.com
   --patience S         how long nothing may happen             35
-  --watch PID          report this process's CPU and memory";
+  --watch PID          report this process's CPU and memory
+
+verona-load presence fill     presence authorizations, a line of JSON each, for `verona store import`; SIP users watch XMPP users and the
+                              other way round, in turns; of --users N authorizations the first --live N have a dialog
+verona-load presence run      plays both sides of these: takes the gateway's stream, answers its probes and SUBSCRIBEs until it has
+                              nothing more to ask, then has the XMPP users change their presence --count times, and send
+                              --messages N single messages in the same way (--rate, --window), so that the one can be held against the other";
 
 /// Which way messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,7 +138,7 @@ impl Options {
     }
 }
 
-fn number<T: std::str::FromStr>(word: &str, value: &str) -> Result<T, String> {
+pub(crate) fn number<T: std::str::FromStr>(word: &str, value: &str) -> Result<T, String> {
     value.parse().map_err(|_| format!("{word} {value}: not what it takes"))
 }
 

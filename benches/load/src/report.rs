@@ -87,7 +87,7 @@ fn one(ledger: &Ledger, way: Way) -> Value {
 }
 
 /// In milliseconds.
-fn percentile(sorted: &[u64], share: f64) -> f64 {
+pub(crate) fn percentile(sorted: &[u64], share: f64) -> f64 {
     let at = ((sorted.len() as f64 * share).ceil() as usize).clamp(1, sorted.len().max(1)) - 1;
     sorted.get(at).map_or(0.0, |ns| *ns as f64 / 1e6)
 }

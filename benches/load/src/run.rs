@@ -6,17 +6,17 @@ use crate::process::{self, Usage};
 use crate::report::Measured;
 use crate::{bytes, component, send, sip, xmpp};
 use std::io::{self, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How long a gateway has to connect to our XMPP side.
-const CONNECT: Duration = Duration::from_secs(40);
+pub(crate) const CONNECT: Duration = Duration::from_secs(40);
 
 /// How long we listen on when all is settled, for what comes twice.
-const AFTERMATH: Duration = Duration::from_millis(300);
+pub(crate) const AFTERMATH: Duration = Duration::from_millis(300);
 
 /// What the kernel is to keep for us, in bytes: nothing is to be lost at our end.
 const KERNEL_BUFFER: usize = 64 << 20;
@@ -122,14 +122,8 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A socket that cannot be had, or a gateway that does not come.
 pub fn run(options: Options) -> io::Result<(Arc<Shared>, Measured)> {
     let listener = TcpListener::bind(options.server)?;
-    let udp = if options.tcp { None } else { Some(UdpSocket::bind(options.listen)?) };
+    let udp = if options.tcp { None } else { Some(bind(options.listen)?) };
     let accepting = if options.tcp { Some(TcpListener::bind(options.listen)?) } else { None };
-    if let Some(udp) = &udp {
-        // Without the privilege the system's limit has to do.
-        let _ = rustix::net::sockopt::set_socket_recv_buffer_size_force(udp, KERNEL_BUFFER)
-            .or_else(|_| rustix::net::sockopt::set_socket_recv_buffer_size(udp, KERNEL_BUFFER));
-        udp.set_read_timeout(Some(Duration::from_millis(100)))?;
-    }
     let (stream, first) = component::accept(&listener, &options.secret, CONNECT)?;
     // The gateway has to notice that its stream is up.
     thread::sleep(Duration::from_millis(200));
@@ -137,10 +131,9 @@ pub fn run(options: Options) -> io::Result<(Arc<Shared>, Measured)> {
     if let Some(tcp) = &tcp {
         tcp.set_nodelay(true)?;
     }
-    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
     let count = |way| if options.ways.contains(&way) { options.count } else { 0 };
     let shared = Arc::new(Shared {
-        name: format!("n{:08x}", bytes::hash(&nanos.to_be_bytes())),
+        name: name(),
         from_sip: Ledger::new(count(Way::SipToXmpp)),
         from_xmpp: Ledger::new(count(Way::XmppToSip)),
         over: AtomicBool::new(false),
@@ -159,7 +152,10 @@ pub fn run(options: Options) -> io::Result<(Arc<Shared>, Measured)> {
     };
     {
         let shared = Arc::clone(&shared);
-        thread::spawn(move || xmpp::read(&shared, stream, first));
+        thread::spawn(move || {
+            let came = |stanza: &[u8], answers: &mut Vec<u8>| xmpp::came(&shared, stanza, answers);
+            xmpp::read(stream, first, came, |bytes| shared.send_xmpp(bytes));
+        });
     }
     match (tcp, accepting) {
         (Some(tcp), Some(accepting)) => {
@@ -178,7 +174,8 @@ pub fn run(options: Options) -> io::Result<(Arc<Shared>, Measured)> {
         let shared = Arc::clone(&shared);
         thread::spawn(move || send::send(&shared, way));
     }
-    let peak = wait(&shared, before);
+    let ledgers: Vec<&Ledger> = shared.options.ways.iter().map(|way| shared.ledger(*way)).collect();
+    let peak = wait(&ledgers, &shared.options, || shared.now(), before);
     let after = watch(&shared);
     let measured = Measured {
         seconds: began.elapsed().as_secs_f64(),
@@ -193,23 +190,37 @@ pub fn run(options: Options) -> io::Result<(Arc<Shared>, Measured)> {
     Ok((shared, measured))
 }
 
+/// The UDP socket of the SIP side.
+pub(crate) fn bind(listen: SocketAddr) -> io::Result<UdpSocket> {
+    let udp = UdpSocket::bind(listen)?;
+    // Without the privilege the system's limit has to do.
+    let _ = rustix::net::sockopt::set_socket_recv_buffer_size_force(&udp, KERNEL_BUFFER)
+        .or_else(|_| rustix::net::sockopt::set_socket_recv_buffer_size(&udp, KERNEL_BUFFER));
+    udp.set_read_timeout(Some(Duration::from_millis(100)))?;
+    Ok(udp)
+}
+
+/// A name that no other run has.
+pub(crate) fn name() -> String {
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    format!("n{:08x}", bytes::hash(&nanos.to_be_bytes()))
+}
+
 /// Waits until everything is settled, or until nothing has happened for too long; returns the most memory that was seen.
-fn wait(shared: &Shared, before: Usage) -> u64 {
-    let patience = u64::try_from(shared.options.patience.as_nanos()).unwrap_or(u64::MAX);
+pub(crate) fn wait(ledgers: &[&Ledger], options: &Options, now: impl Fn() -> u64, before: Usage) -> u64 {
+    let patience = u64::try_from(options.patience.as_nanos()).unwrap_or(u64::MAX);
     let mut peak = before.memory;
     let mut looked = Instant::now();
     loop {
         thread::sleep(Duration::from_millis(5));
         if looked.elapsed() > Duration::from_secs(1) {
             looked = Instant::now();
-            peak = peak.max(shared.options.watch.map_or(0, |pid| process::usage(pid).memory));
+            peak = peak.max(options.watch.map_or(0, |pid| process::usage(pid).memory));
         }
-        let done = |way: &Way| {
-            let ledger = shared.ledger(*way);
-            ledger.all_sent.load(SeqCst) && ledger.settled.load(SeqCst) >= ledger.sent.load(SeqCst)
-        };
-        let last = shared.options.ways.iter().map(|w| shared.ledger(*w).progress.load(SeqCst)).max().unwrap_or(0);
-        if shared.options.ways.iter().all(done) || shared.now().saturating_sub(last) > patience {
+        let done =
+            |ledger: &&Ledger| ledger.all_sent.load(SeqCst) && ledger.settled.load(SeqCst) >= ledger.sent.load(SeqCst);
+        let last = ledgers.iter().map(|ledger| ledger.progress.load(SeqCst)).max().unwrap_or(0);
+        if ledgers.iter().all(done) || now().saturating_sub(last) > patience {
             return peak;
         }
     }

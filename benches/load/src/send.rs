@@ -2,11 +2,12 @@
 
 use crate::bytes::escape;
 use crate::ledger::Ledger;
-use crate::options::Way;
+use crate::options::{Options, Way};
 use crate::run::{Shared, lock};
 use std::io::Write;
+use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
@@ -16,38 +17,50 @@ const BATCH: usize = 64;
 /// Sends all messages of one way.
 pub(crate) fn send(shared: &Arc<Shared>, way: Way) {
     let ledger = shared.ledger(way);
-    let (rate, start) = (shared.options.rate, shared.now());
+    let mut buffer = Vec::with_capacity(1 << 16);
+    let now = || shared.now();
+    pace(ledger, &shared.options, now, &shared.over, |some| write(shared, way, ledger, some, &mut buffer));
+}
+
+/// Has everything in a ledger written when it is due.
+pub(crate) fn pace(
+    ledger: &Ledger,
+    options: &Options,
+    now: impl Fn() -> u64,
+    over: &AtomicBool,
+    mut write: impl FnMut(Range<usize>) -> std::io::Result<()>,
+) {
+    let (rate, start) = (options.rate, now());
     ledger.progress.store(start, SeqCst);
     if rate <= 0.0 {
         ledger.wakes(Some(thread::current()));
     }
     let total = ledger.marks.len();
     let mut next = 0;
-    let mut buffer = Vec::with_capacity(1 << 16);
-    while next < total && !shared.over.load(SeqCst) {
+    while next < total && !over.load(SeqCst) {
         let due = |n: usize| start + (n as f64 * 1e9 / rate) as u64;
         let until = if rate > 0.0 {
-            ((shared.now() - start) as f64 / 1e9 * rate) as usize + 1
+            ((now() - start) as f64 / 1e9 * rate) as usize + 1
         } else {
-            ledger.settled.load(SeqCst) + usize::try_from(shared.options.window).unwrap_or(usize::MAX)
+            ledger.settled.load(SeqCst) + usize::try_from(options.window).unwrap_or(usize::MAX)
         };
         let until = until.min(total).min(next + BATCH);
         if until <= next {
             if rate > 0.0 {
-                let wait = due(next).saturating_sub(shared.now()).clamp(50_000, 1_000_000);
+                let wait = due(next).saturating_sub(now()).clamp(50_000, 1_000_000);
                 thread::sleep(Duration::from_nanos(wait));
             } else {
                 thread::park_timeout(Duration::from_millis(50));
             }
             continue;
         }
-        let now = shared.now();
+        let sent = now();
         for message in next..until {
-            ledger.due[message].store(if rate > 0.0 { due(message) } else { now }, SeqCst);
+            ledger.due[message].store(if rate > 0.0 { due(message) } else { sent }, SeqCst);
         }
         // Before the bytes leave: an answer may be faster than the next line.
         ledger.sent.store(until, SeqCst);
-        if write(shared, way, ledger, next..until, &mut buffer).is_err() {
+        if write(next..until).is_err() {
             break;
         }
         next = until;
@@ -59,7 +72,7 @@ fn write(
     shared: &Shared,
     way: Way,
     ledger: &Ledger,
-    messages: std::ops::Range<usize>,
+    messages: Range<usize>,
     buffer: &mut Vec<u8>,
 ) -> std::io::Result<()> {
     buffer.clear();

@@ -1,7 +1,7 @@
 //! The SIP side: it takes requests and answers, and repeats its own requests until they are answered (RFC 3261 §17.1.2, timers E and F).
 
 use crate::bytes::{address, find, hash, header, headers};
-use crate::ledger::{ACCEPTED, DELIVERED, REFUSED, UNANSWERED};
+use crate::ledger::{ACCEPTED, DELIVERED, Ledger, REFUSED, UNANSWERED};
 use crate::options::Way;
 use crate::run::{Arrival, Shared, lock, settling};
 use crate::send::request;
@@ -88,21 +88,21 @@ fn came(shared: &Shared, message: &[u8], answer: &mut Vec<u8>) {
     match head.strip_prefix(b"SIP/2.0 ") {
         Some(rest) => answered(shared, rest, head),
         None if head.starts_with(b"MESSAGE ") => {
-            respond(head, answer);
+            respond(head, "", answer);
             delivered(shared, head, text);
         }
         None => {}
     }
 }
 
-/// 200, at once: what is measured is the gateway.
-fn respond(head: &[u8], answer: &mut Vec<u8>) {
+/// 200, at once: what is measured is the gateway. `more` are headers, each with its line's end.
+pub(crate) fn respond(head: &[u8], more: &str, answer: &mut Vec<u8>) {
     answer.extend_from_slice(b"SIP/2.0 200 OK\r\n");
     for (name, value) in headers(head) {
         let (name, tag) = match name {
             b"Via" | b"v" => ("Via", ""),
             b"From" | b"f" => ("From", ""),
-            b"To" | b"t" => ("To", ";tag=load"),
+            b"To" | b"t" => ("To", if find(value, b";tag=").is_some() { "" } else { ";tag=load" }),
             b"Call-ID" | b"i" => ("Call-ID", ""),
             b"CSeq" => ("CSeq", ""),
             _ => continue,
@@ -111,6 +111,7 @@ fn respond(head: &[u8], answer: &mut Vec<u8>) {
             answer.extend_from_slice(part);
         }
     }
+    answer.extend_from_slice(more.as_bytes());
     answer.extend_from_slice(b"Content-Length: 0\r\n\r\n");
 }
 
@@ -118,17 +119,29 @@ fn respond(head: &[u8], answer: &mut Vec<u8>) {
 fn delivered(shared: &Shared, head: &[u8], text: &[u8]) {
     let ledger = &shared.from_xmpp;
     let Some(message) = shared.number(text, ledger) else { return };
-    let branch = header(head, "Via", "v").and_then(|v| Some(hash(&v[find(v, b"branch=")?..]))).unwrap_or(0);
-    if ledger.mark(message, DELIVERED, shared.now(), settling(Way::XmppToSip)) {
-        ledger.branch[message].store(branch, SeqCst);
+    if came_first(ledger, message, head, shared.now(), settling(Way::XmppToSip)) {
         let value = |long, compact| header(head, long, compact).map(address).unwrap_or_default();
         let arrival = Arrival { from: value("From", "f"), to: value("To", "t"), text };
         shared.compare(ledger, message, &arrival, false);
-    } else if ledger.branch[message].load(SeqCst) == branch {
-        ledger.retransmissions.fetch_add(1, SeqCst);
-    } else {
-        ledger.duplicates.fetch_add(1, SeqCst);
     }
+}
+
+/// Whether a message comes out for the first time. If not, it is counted by whether it is the same request.
+pub(crate) fn came_first(
+    ledger: &Ledger,
+    message: usize,
+    head: &[u8],
+    now: u64,
+    settling: impl Fn(u8) -> bool,
+) -> bool {
+    let branch = header(head, "Via", "v").and_then(|v| Some(hash(&v[find(v, b"branch=")?..]))).unwrap_or(0);
+    if ledger.mark(message, DELIVERED, now, settling) {
+        ledger.branch[message].store(branch, SeqCst);
+        return true;
+    }
+    let again = ledger.branch[message].load(SeqCst) == branch;
+    (if again { &ledger.retransmissions } else { &ledger.duplicates }).fetch_add(1, SeqCst);
+    false
 }
 
 /// An answer to a request of ours.
@@ -212,8 +225,16 @@ mod tests {
     #[test]
     fn an_answer_repeats_its_request() {
         let mut answer = Vec::new();
-        respond(b"MESSAGE sip:a@b SIP/2.0\r\nVia: x\r\nTo: <sip:a@b>\r\nSubject: s\r\nCSeq: 1 MESSAGE", &mut answer);
+        respond(
+            b"MESSAGE sip:a@b SIP/2.0\r\nVia: x\r\nTo: <sip:a@b>\r\nSubject: s\r\nCSeq: 1 MESSAGE",
+            "",
+            &mut answer,
+        );
         let text = "SIP/2.0 200 OK\r\nVia: x\r\nTo: <sip:a@b>;tag=load\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(String::from_utf8(answer).unwrap(), text);
+        let mut answer = Vec::new();
+        respond(b"SUBSCRIBE sip:a@b SIP/2.0\r\nt: <sip:a@b>;tag=1", "Expires: 60\r\n", &mut answer);
+        let text = "SIP/2.0 200 OK\r\nTo: <sip:a@b>;tag=1\r\nExpires: 60\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(String::from_utf8(answer).unwrap(), text);
     }
 

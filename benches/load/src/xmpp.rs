@@ -1,16 +1,20 @@
 //! The XMPP side: a server that has one component, whose pings it answers, and whose stanzas it takes.
 
 use crate::bytes::{attribute, bare, between, find, unescape};
-use crate::ledger::{DELIVERED, REFUSED};
+use crate::ledger::{DELIVERED, Ledger, REFUSED};
 use crate::options::Way;
 use crate::run::{Arrival, Shared, settling};
 use memchr::memmem::Finder;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
 
-/// Reads the component's stream until it ends.
-pub(crate) fn read(shared: &Arc<Shared>, mut stream: TcpStream, mut got: Vec<u8>) {
+/// Reads the component's stream until it ends. What is written for a stanza by `came` goes to `send`.
+pub(crate) fn read(
+    mut stream: TcpStream,
+    mut got: Vec<u8>,
+    came: impl Fn(&[u8], &mut Vec<u8>),
+    send: impl Fn(&[u8]) -> io::Result<()>,
+) {
     let mut buffer = vec![0; 1 << 18];
     let mut answers = Vec::new();
     let ends = [
@@ -21,11 +25,11 @@ pub(crate) fn read(shared: &Arc<Shared>, mut stream: TcpStream, mut got: Vec<u8>
     loop {
         let mut done = 0;
         while let Some(len) = stanza(&got[done..], &ends) {
-            came(shared, got[done..done + len].trim_ascii_start(), &mut answers);
+            came(got[done..done + len].trim_ascii_start(), &mut answers);
             done += len;
         }
         got.drain(..done);
-        if !answers.is_empty() && shared.send_xmpp(&answers).is_err() {
+        if !answers.is_empty() && send(&answers).is_err() {
             return;
         }
         answers.clear();
@@ -49,17 +53,13 @@ fn stanza(bytes: &[u8], ends: &[(&str, Finder<'_>)]) -> Option<usize> {
     }
 }
 
-fn came(shared: &Shared, stanza: &[u8], answers: &mut Vec<u8>) {
+pub(crate) fn came(shared: &Shared, stanza: &[u8], answers: &mut Vec<u8>) {
     let tag = &stanza[..memchr::memchr(b'>', stanza).unwrap_or(stanza.len())];
     let value = |name| attribute(tag, name).unwrap_or_default();
-    let text = |bytes| String::from_utf8_lossy(bytes);
     let (from, to, id) = (value("from"), value("to"), value("id"));
     match (&stanza[1..3], value("type")) {
-        (b"iq", b"get" | b"set") => {
-            // Writing to a vector cannot fail.
-            let _ = write!(answers, "<iq type='result' from='{}' to='{}' id='{}'/>", text(to), text(from), text(id));
-        }
-        (b"me", b"error") => failed(shared, stanza, id),
+        (b"iq", b"get" | b"set") => pong(from, to, id, answers),
+        (b"me", b"error") => failed(&shared.from_xmpp, &shared.name, stanza, id, shared.now()),
         (b"me", _) => {
             let ledger = &shared.from_sip;
             let body = between(stanza, b"<body>", b"</body>").map(unescape).unwrap_or_default();
@@ -75,14 +75,20 @@ fn came(shared: &Shared, stanza: &[u8], answers: &mut Vec<u8>) {
     }
 }
 
-/// An error for a stanza of ours.
-fn failed(shared: &Shared, stanza: &[u8], id: &[u8]) {
-    let ledger = &shared.from_xmpp;
+/// The answer to a question of the gateway's: by it, it knows that all before it was taken.
+pub(crate) fn pong(from: &[u8], to: &[u8], id: &[u8], answers: &mut Vec<u8>) {
+    let text = |bytes| String::from_utf8_lossy(bytes);
+    // Writing to a vector cannot fail.
+    let _ = write!(answers, "<iq type='result' from='{}' to='{}' id='{}'/>", text(to), text(from), text(id));
+}
+
+/// An error for a stanza of ours, whose id is the run's name and a number.
+pub(crate) fn failed(ledger: &Ledger, name: &str, stanza: &[u8], id: &[u8], now: u64) {
     let number = id
-        .strip_prefix(shared.name.as_bytes())
+        .strip_prefix(name.as_bytes())
         .and_then(|rest| std::str::from_utf8(rest.strip_prefix(b".")?).ok()?.parse::<usize>().ok());
     let Some(message) = number.filter(|n| *n < ledger.marks.len()) else { return };
-    if ledger.mark(message, REFUSED, shared.now(), settling(Way::XmppToSip)) {
+    if ledger.mark(message, REFUSED, now, settling(Way::XmppToSip)) {
         let error = find(stanza, b"<error").map_or(&b""[..], |at| &stanza[at + 1..]);
         let condition = memchr::memchr(b'<', error).map_or(&b""[..], |at| &error[at + 1..]);
         let end = condition.iter().position(|b| !b.is_ascii_lowercase() && *b != b'-').unwrap_or(0);
