@@ -3,7 +3,7 @@
 use super::generator::{Generator, Offer, Outcome};
 use super::kamailio;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -43,39 +43,60 @@ pub(crate) struct Gateway {
 }
 
 /// A gateway that runs; it ends with this.
-struct Running(Child);
+#[derive(Debug)]
+pub(crate) struct Running(Child);
+
+impl Running {
+    pub(crate) fn start(command: &mut Command) -> std::io::Result<Running> {
+        command.spawn().map(Running)
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// How it ended, if it has.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
+        self.0.try_wait().ok().flatten()
+    }
+
+    /// Ends it without a warning.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if matches!(self.0.try_wait(), Ok(Some(_))) {
+        if self.ended().is_some() {
             return;
         }
         // Kamailio's children end with it if it is asked kindly.
         let _ = Command::new("kill").arg(self.0.id().to_string()).status();
         let until = Instant::now() + Duration::from_secs(8);
         while Instant::now() < until {
-            if matches!(self.0.try_wait(), Ok(Some(_))) {
+            if self.ended().is_some() {
                 return;
             }
             thread::sleep(Duration::from_millis(20));
         }
-        let _ = self.0.kill();
-        let _ = self.0.wait();
+        self.kill();
     }
 }
 
 impl Gateway {
     /// Starts the gateway, offers it messages, and ends it.
     pub(crate) fn run(&self, generator: &Generator, offer: &Offer) -> Result<Outcome, String> {
-        let mut running = Running(self.start()?);
+        let mut running = self.start()?;
         thread::sleep(Duration::from_millis(if self.kind == Kind::Kamailio { 1500 } else { 300 }));
-        if let Ok(Some(status)) = running.0.try_wait() {
+        if let Some(status) = running.ended() {
             return Err(format!("{} ended at once: {status}", self.kind.name()));
         }
-        generator.offer(offer, running.0.id())
+        generator.offer(offer, running.id())
     }
 
-    fn start(&self) -> Result<Child, String> {
+    fn start(&self) -> Result<Running, String> {
         let mut command = match self.kind {
             Kind::Null => {
                 let mut command = Command::new(&self.null);
@@ -92,7 +113,7 @@ impl Gateway {
             Kind::Kamailio => kamailio::command(&self.scratch)?,
         };
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        command.spawn().map_err(|e| format!("{}: {e}", self.kind.name()))
+        Running::start(&mut command).map_err(|e| format!("{}: {e}", self.kind.name()))
     }
 }
 

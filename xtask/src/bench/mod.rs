@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: the gateway under load, beside a gateway that does nothing and beside Kamailio's, in one run on one machine. The
-//! table goes into benches/README.md.
+//! `cargo xtask bench`: the gateway under load, in one run on one machine. Messages are measured beside a gateway that does nothing and
+//! beside Kamailio's; presence ([`presence`]) against the figures that are asked for. The tables go into benches/README.md.
 //!
 //! The generator is the project's own (benches/load). If VERONA_LOADGEN names the folder of another one with the programs `stoxload` and
 //! `nullgw`, the same is measured with that too.
@@ -7,6 +7,7 @@
 mod gateway;
 mod generator;
 mod kamailio;
+mod presence;
 mod table;
 
 use crate::say;
@@ -29,17 +30,22 @@ pub(crate) struct Way {
     pub(crate) most: Vec<(Kind, f64)>,
 }
 
-/// Measures, and writes the table. False if something could not be run at all.
+/// Measures, and writes the tables. False if something could not be run at all.
 pub(crate) fn run(root: &Path, words: &[&str]) -> bool {
-    let quick = match words {
-        [] => false,
-        ["--quick"] => true,
+    let (quick, words) = match words {
+        ["--quick", rest @ ..] | [rest @ .., "--quick"] => (true, rest),
+        words => (false, words),
+    };
+    let parts: &[&str] = match words {
+        [] => &["messages", "presence"],
+        ["--only", "messages"] => &["messages"],
+        ["--only", "presence"] => &["presence"],
         _ => {
-            say("usage: cargo xtask bench [--quick]");
+            say("usage: cargo xtask bench [--quick] [--only messages|presence]");
             return false;
         }
     };
-    match measure(root, quick) {
+    match measure(root, quick, parts) {
         Ok(()) => true,
         Err(e) => {
             say(&format!("bench: {e}"));
@@ -48,34 +54,52 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> bool {
     }
 }
 
-fn measure(root: &Path, quick: bool) -> Result<(), String> {
+fn measure(root: &Path, quick: bool, parts: &[&str]) -> Result<(), String> {
     say("building");
     cargo(root, &["build", "--release", "--locked", "-p", "verona", "-p", "verona-load"])?;
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
     let (programs, scratch) = (target.join("release"), target.join("bench"));
     std::fs::create_dir_all(&scratch).map_err(|e| format!("{}: {e}", scratch.display()))?;
-    let mut kamailio = kamailio::find(&scratch);
+    let readme = root.join("benches/README.md");
+    for part in parts {
+        let text = match *part {
+            "presence" => presence::measure(&programs, &scratch, quick)?,
+            _ => messages(&programs, &scratch, quick)?,
+        };
+        table::into_readme(&readme, part, &text)?;
+        say(&text);
+    }
+    Ok(())
+}
+
+/// Messages both ways, as Markdown.
+fn messages(programs: &Path, scratch: &Path, quick: bool) -> Result<String, String> {
+    let mut kamailio = kamailio::find(scratch);
     if kamailio.is_ok() {
         // One look at whether it works here at all, so that it does not end the run in the middle.
         let gateway = Gateway {
             kind: Kind::Kamailio,
-            programs: programs.clone(),
-            scratch: scratch.clone(),
+            programs: programs.to_owned(),
+            scratch: scratch.to_owned(),
             null: programs.join("nullgw"),
         };
-        kamailio = gateway.run(&Generator::own(&programs), &Offer { count: 100, ..Offer::of("s2x") }).map(drop);
+        kamailio = gateway.run(&Generator::own(programs), &Offer { count: 100, ..Offer::of("s2x") }).map(drop);
     }
     if let Err(why) = &kamailio {
         say(&format!("without Kamailio: {why}"));
     }
-    let mut generators = vec![Generator::own(&programs)];
+    let mut generators = vec![Generator::own(programs)];
     if let Some(folder) = std::env::var_os("VERONA_LOADGEN") {
-        generators.push(Generator::external(Path::new(&folder), &scratch)?);
+        generators.push(Generator::external(Path::new(&folder), scratch)?);
     }
     let mut parts = vec![];
     for generator in &generators {
-        let make =
-            |kind| Gateway { kind, programs: programs.clone(), scratch: scratch.clone(), null: generator.null.clone() };
+        let make = |kind| Gateway {
+            kind,
+            programs: programs.to_owned(),
+            scratch: scratch.to_owned(),
+            null: generator.null.clone(),
+        };
         let mut ways = vec![];
         for name in ["s2x", "x2s"] {
             let kamailio = kamailio.is_ok().then(|| make(Kind::Kamailio));
@@ -83,10 +107,7 @@ fn measure(root: &Path, quick: bool) -> Result<(), String> {
         }
         parts.push((generator.name, ways));
     }
-    let text = table::write(&parts, kamailio.as_ref().err().map(String::as_str));
-    table::into_readme(&root.join("benches/README.md"), &text)?;
-    say(&text);
-    Ok(())
+    Ok(table::write(&parts, kamailio.as_ref().err().map(String::as_str)))
 }
 
 /// All runs of one way with one generator.

@@ -6,12 +6,10 @@ use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
 
-const BEGIN: &str = "<!-- bench: begin -->";
-const END: &str = "<!-- bench: end -->";
-
 /// Everything as Markdown.
 pub(crate) fn write(parts: &[(&'static str, Vec<Way>)], no_kamailio: Option<&str>) -> String {
-    let mut text = format!("{}, {}. `cargo xtask bench`\n", said("date", &["-u", "+%Y-%m-%d"]), machine());
+    let mut text =
+        format!("{}, {}. `cargo xtask bench --only messages`\n", said("date", &["-u", "+%Y-%m-%d"]), machine());
     if let Some(why) = no_kamailio {
         // Writing to a string cannot fail.
         let _ = writeln!(text, "\nWithout Kamailio: {why}.");
@@ -114,24 +112,25 @@ const TARGETS: &[(&str, Judge)] = &[
     }),
 ];
 
-fn verdict(good: bool, what: &str) -> String {
+pub(crate) fn verdict(good: bool, what: &str) -> String {
     format!("{what}: {}", if good { "yes" } else { "**no**" })
 }
 
-/// Puts the table between the marks of a file.
-pub(crate) fn into_readme(path: &Path, table: &str) -> Result<(), String> {
+/// Puts the table of a part of the bench between its marks in a file.
+pub(crate) fn into_readme(path: &Path, part: &str, table: &str) -> Result<(), String> {
+    let (begin, end) = (format!("<!-- {part}: begin -->"), format!("<!-- {part}: end -->"));
     let error = |e: std::io::Error| format!("{}: {e}", path.display());
     let text = std::fs::read_to_string(path).map_err(error)?;
-    let (Some((before, rest)), Some((_, after))) = (text.split_once(BEGIN), text.split_once(END)) else {
+    let (Some((before, rest)), Some((_, after))) = (text.split_once(&begin), text.split_once(&end)) else {
         return Err(format!("{}: the marks are gone", path.display()));
     };
-    if !rest.contains(END) {
+    if !rest.contains(&end) {
         return Err(format!("{}: the marks are in the wrong order", path.display()));
     }
-    std::fs::write(path, format!("{before}{BEGIN}\n{table}{END}{after}")).map_err(error)
+    std::fs::write(path, format!("{before}{begin}\n{table}{end}{after}")).map_err(error)
 }
 
-fn machine() -> String {
+pub(crate) fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let memory = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
         let kib: u64 = text.strip_prefix("MemTotal:")?.trim_start().split(' ').next()?.parse().ok()?;
@@ -144,7 +143,7 @@ fn machine() -> String {
     )
 }
 
-fn said(program: &str, words: &[&str]) -> String {
+pub(crate) fn said(program: &str, words: &[&str]) -> String {
     let output = Command::new(program).args(words).output().map(|o| o.stdout).unwrap_or_default();
     String::from_utf8_lossy(&output).trim().to_owned()
 }
