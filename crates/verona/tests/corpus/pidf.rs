@@ -116,7 +116,8 @@ async fn presence_documents_if_the_corpus_is_there() {
             let to = stanza.attr("to").unwrap_or_default();
             let from = stanza.attr("from").unwrap_or_default();
             let resource = from.split_once('/').map_or("", |(_, resource)| resource);
-            if to != format!("juliet{n}@{XMPP_DOMAIN}") || resource.len() > 1023 || resource.contains(char::is_control) {
+            if to != format!("juliet{n}@{XMPP_DOMAIN}") || resource.len() > 1023 || resource.contains(char::is_control)
+            {
                 problems.push(format!("{}: {stanza:?}", case.name));
             }
         }

@@ -261,10 +261,8 @@ const RFC_CASES: &[Deviation] = &[
     deviation("mpart01", 403, "its From is in a domain that this source may not send for"),
 ];
 
-const OWN_CASES: &[Deviation] = &[
-    deviation("auth-empty-nonce", 200, NO_DIGEST),
-    deviation("auth-uri-mismatch", 200, NO_DIGEST),
-];
+const OWN_CASES: &[Deviation] =
+    &[deviation("auth-empty-nonce", 200, NO_DIGEST), deviation("auth-uri-mismatch", 200, NO_DIGEST)];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn torture_messages_of_the_rfcs_if_the_corpus_is_there() {
