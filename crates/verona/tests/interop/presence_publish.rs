@@ -21,7 +21,7 @@ fn agree(client: &mut XmppClient) {
 /// The phone watches juliet at the presence agent.
 fn watch(phone: &mut SipPhone, agent: SocketAddr) -> SipDialog {
     let (dialog, answer) = SipDialog::watch(phone, agent, "sip:nurse@example.net", "sip:juliet@example.com", 600);
-    dialog.unwrap_or_else(|| panic!("{}", answer.raw))
+    dialog.ok_or(answer.raw).expect("the agent takes the SUBSCRIBE")
 }
 
 /// What a client says is seen by who watches it at the presence agent, for longer than one publication lives, and until it goes.
