@@ -174,7 +174,8 @@ impl Subscriptions {
     /// When [`Subscriptions::timeout`] wants to be called.
     pub fn deadline(&self) -> Option<Time> {
         if self.has_room() && !self.line.is_empty() {
-            return Some(Time::ZERO);
+            // Not earlier than now: what is long overdue looks like a process that stood still.
+            return Some(self.now);
         }
         [self.due.first().map(|(at, _)| *at), self.stalled].into_iter().flatten().min()
     }
