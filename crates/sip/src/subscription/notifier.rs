@@ -234,6 +234,17 @@ impl Subscriptions {
         }
     }
 
+    /// The next NOTIFY is the last one: no refresh is taken any more, and no number is missing for it.
+    pub fn close(&mut self, id: UsageId) {
+        if let Some(entry) = self.usages.get_mut(&id)
+            && let EntryPart::Notifier(part) = &mut entry.part
+        {
+            entry.ending = true;
+            part.wants = Some(Change::State);
+            self.settle(id);
+        }
+    }
+
     /// There is room for a NOTIFY of this usage.
     pub(super) fn offer(&mut self, id: UsageId) {
         let Some(entry) = self.usages.get_mut(&id) else { return };

@@ -4,11 +4,16 @@ use super::{Due, Name, Presences};
 use crate::config::LinkId;
 use crate::mapping::Stage;
 use crate::store::Direction;
-use std::collections::VecDeque;
+use base::Time;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
+use xmpp::stanza::Stanza;
 
 /// How often some of it is done.
 const STEP: Duration = Duration::from_millis(50);
+
+/// How long until what a full stream has lost is told again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How much at one time: a thousand pairs a second.
 const BATCH: usize = 50;
@@ -17,6 +22,8 @@ const BATCH: usize = 50;
 #[derive(Debug, Default)]
 pub(super) struct Resync {
     waiting: VecDeque<Name>,
+    /// Those whose presence was lost a moment ago.
+    again: BTreeSet<Name>,
     /// How often each stream came up.
     times: Vec<u32>,
 }
@@ -40,9 +47,36 @@ impl Presences {
             Direction::SipWatchesXmpp => self.watches.get(pair).is_some_and(|watch| watch.is_of(domain)),
             Direction::XmppWatchesSip => self.subscriptions.get(pair).is_some_and(|s| s.is_of(domain)),
         };
-        // Where there was more to do already, its timer is set.
+        // Where there was more to do already, its timer is set. Nobody waits twice, however often the stream comes and goes.
         let idle = self.resync.waiting.is_empty();
+        self.resync.waiting.retain(|name| !is_of_link(&name));
         self.resync.waiting.extend(self.live.iter().filter(is_of_link));
+        if idle {
+            self.resync_some(stage);
+        }
+    }
+
+    /// Sends presence of a pair. What the stream loses, because it ended or had no room, is told again: as it is then.
+    pub(super) fn tell(&mut self, stage: &mut Stage<'_>, link: LinkId, name: Name, stanza: &Stanza) {
+        if let Some(token) = stage.deliver(link, stanza) {
+            self.telling.insert(token, name);
+        }
+    }
+
+    /// Presence of a pair was lost. If the stream is up, it had no room; if not, all pairs wait for it in any case.
+    pub(super) fn untold(&mut self, now: Time, name: Name) {
+        if self.live.contains(&name) && !self.resync.again.contains(&name) {
+            if self.resync.again.is_empty() {
+                self.timers.set(now + AGAIN, Due::Untold);
+            }
+            self.resync.again.insert(name);
+        }
+    }
+
+    /// What was lost for want of room is told now.
+    pub(super) fn tell_untold(&mut self, stage: &mut Stage<'_>) {
+        let idle = self.resync.waiting.is_empty();
+        self.resync.waiting.extend(std::mem::take(&mut self.resync.again));
         if idle {
             self.resync_some(stage);
         }

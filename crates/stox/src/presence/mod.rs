@@ -111,6 +111,9 @@ enum Then {
 struct Saving {
     then: Then,
     name: Name,
+    key: Vec<u8>,
+    /// Whether the disk has a record that must not stay there, should this fail: it is to be forgotten, or was to be before.
+    forgets: bool,
     /// The CSeqs that the record reserves.
     ceilings: Vec<(UsageId, u32)>,
 }
@@ -129,6 +132,8 @@ enum Due {
     Retry(Fingerprint),
     /// More of what has to be brought up to date.
     Resync,
+    /// What a stream has lost for want of room is told again.
+    Untold,
     /// The XMPP server has said nothing of a contact since the stream is back.
     Silence(Fingerprint),
     /// What could not be saved is tried again.
@@ -168,6 +173,8 @@ pub struct Presences {
     save_again: bool,
     /// `subscribe` stanzas on their way.
     asking: Table<StanzaToken, Fingerprint>,
+    /// Presence on its way.
+    telling: Table<StanzaToken, Name>,
     sessions: session::Sessions,
     publishing: Publishing,
     resync: Resync,
@@ -196,6 +203,7 @@ impl Presences {
             forgetting: Table::new(key),
             save_again: false,
             asking: Table::new(key),
+            telling: Table::new(key),
             sessions: session::Sessions::new(key),
             publishing: Publishing::new(config.presence.authorizations, key),
             resync: Resync::default(),
@@ -271,9 +279,9 @@ impl Presences {
         };
         self.unsaved.remove(&name);
         let key = key.to_bytes();
-        self.unforgotten.remove(&key);
-        let token = stage.save(key, value);
-        self.saving.insert(token, Saving { then, name, ceilings });
+        let forgets = self.unforgotten.remove(&key) || value.is_none();
+        let token = stage.save(key.clone(), value);
+        self.saving.insert(token, Saving { then, name, key, forgets, ceilings });
     }
 
     /// Forgets the record of a pair that is no more.
@@ -291,6 +299,10 @@ impl Presences {
                 stage.events(|events, _| events.confirmed(usage, ceiling));
             }
         } else {
+            if saving.forgets {
+                self.unforgotten.insert(saving.key);
+            }
+            // Nothing, if the pair is no more.
             self.unsaved.insert(saving.name);
             self.save_later(stage.now);
         }
@@ -323,7 +335,7 @@ impl Presences {
             let token = stage.save(key.clone(), None);
             self.forgetting.insert(token, key);
         }
-        if !self.unsaved.is_empty() {
+        if !self.unsaved.is_empty() || !self.unforgotten.is_empty() {
             self.save_later(stage.now);
         }
     }
@@ -422,9 +434,15 @@ impl Mapping for Presences {
         self.publication_outcome(stage, id, outcome)
     }
 
-    fn stanza_outcome(&mut self, _: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool {
-        let Some(pair) = self.asking.remove(&token) else { return false };
-        self.asked(pair, taken);
+    fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool {
+        if let Some(pair) = self.asking.remove(&token) {
+            self.asked(pair, taken);
+            return true;
+        }
+        let Some(name) = self.telling.remove(&token) else { return false };
+        if !taken {
+            self.untold(stage.now, name);
+        }
         true
     }
 
@@ -491,6 +509,7 @@ impl Mapping for Presences {
                 Due::Session(user) => self.session_due(stage, user),
                 Due::Retry(pair) => self.retry_due(stage, pair),
                 Due::Resync => self.resync_some(stage),
+                Due::Untold => self.tell_untold(stage),
                 Due::Silence(pair) => self.silence_due(stage, pair),
                 Due::Save => self.save_unsaved(stage),
             }

@@ -26,6 +26,10 @@ pub struct Subscription {
     pub dialog: Option<Saved>,
     /// The resources that the XMPP user was told are available; an empty one stands for none.
     pub online: Vec<String>,
+    /// The user may have a presence session, so there is to be a dialog, or to be one again.
+    pub wanted: bool,
+    /// The user has unsubscribed, but was not told yet that it is done.
+    pub leaving: bool,
 }
 
 /// One side of a notification dialog.
@@ -47,10 +51,12 @@ impl Epoch {
         self.0.saturating_add(at.as_micros().div_ceil(1_000_000))
     }
 
-    /// The moment that a record names; `None` if it is not after `now`.
-    pub(super) fn time(self, seconds: u64, now: Time) -> Option<Time> {
-        let at = Time::ZERO + Duration::from_secs(seconds.checked_sub(self.0)?);
-        (at > now).then_some(at)
+    /// When a dialog of a record expires; `None` if it has. Never later than it had left when it was saved: the clock may have been years
+    /// ahead then.
+    pub(super) fn expiry(self, saved: &Saved, now: Time) -> Option<Time> {
+        let at = Time::ZERO + Duration::from_secs(saved.expires.checked_sub(self.0)?);
+        let latest = now + Duration::from_secs(saved.usage.expires_in.into());
+        (at > now).then_some(at.min(latest))
     }
 }
 

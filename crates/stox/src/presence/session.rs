@@ -53,11 +53,10 @@ impl Sessions {
 impl Presences {
     /// Asks whether the XMPP user of a pair has a session; [`Presences::session_is`] goes on, perhaps at once.
     pub(super) fn ask_session(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, sip: &Jid, xmpp: &Jid) {
-        // What the SIP user of the pair is allowed to see is the best answer.
-        match self.watches.get(&pair).and_then(|watch| watch.session()) {
-            Some(true) => return self.session_is(stage, pair, Session::Live),
-            Some(false) => return self.session_is(stage, pair, Session::Over),
-            None => {}
+        // What the SIP user of the pair is allowed to see is the best answer; but that there is no session, the server is asked: the user
+        // may be coming back this moment.
+        if self.watches.get(&pair).and_then(|watch| watch.session()) == Some(true) {
+            return self.session_is(stage, pair, Session::Live);
         }
         let user = self.user(xmpp);
         if let Some((at, answer)) = self.sessions.answers.get(&user).copied()

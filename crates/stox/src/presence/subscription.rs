@@ -119,8 +119,10 @@ impl Subscription {
 
     /// What is to be saved, if anything is.
     pub(super) fn record(&self, saved: impl FnOnce(UsageId) -> Option<Saved>) -> Option<record::Subscription> {
-        matches!(self.state, State::Asked | State::Granted).then(|| record::Subscription {
+        (self.state != State::Polling).then(|| record::Subscription {
             granted: self.state == State::Granted || self.granting,
+            wanted: !self.over,
+            leaving: self.state == State::Leaving,
             dialog: self.usage.and_then(saved),
             online: self.online.iter().map(|name| name.as_deref().unwrap_or("").to_owned()).collect(),
         })
@@ -191,7 +193,9 @@ impl Presences {
                 // RFC 6121 §3.1.3: who is approved is told so again, and what there is to see.
                 stage.answer(link, &subscription.stanza("subscribed"));
                 subscription.told = true;
-                subscription.last.iter().for_each(|presence| stage.tell(link, presence));
+                for presence in subscription.last.clone() {
+                    self.tell(stage, link, name(pair), &presence);
+                }
                 self.seen(stage.now, pair);
                 self.wake(stage, pair);
                 return Ok(());
@@ -204,6 +208,7 @@ impl Presences {
             }
             Some((State::Polling | State::Leaving, subscription)) => {
                 subscription.state = State::Asked;
+                subscription.granting = false;
                 subscription.nick = nick;
                 // The dialog that is there only ends; the new authorization gets its own.
                 if let Some(usage) = subscription.usage.take() {
@@ -236,6 +241,7 @@ impl Presences {
             let refusal = Refusal::Storage { retry_after: stage.config.limits.retry_after };
             stage.refuse_stanza(link, stanza, &refusal);
         }
+        self.release(stage, pair);
         self.drop_subscription(pair);
     }
 
@@ -383,8 +389,8 @@ impl Presences {
         let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return };
         match self.subscriptions.get_mut(&pair).map(|subscription| (subscription.state, subscription)) {
             Some((State::Granted, subscription)) => {
-                for presence in &subscription.last {
-                    stage.tell(link, &presence.clone().with_to(from.clone()));
+                for presence in subscription.last.clone() {
+                    self.tell(stage, link, name(pair), &presence.with_to(from.clone()));
                 }
                 self.seen(stage.now, pair);
                 self.wake(stage, pair);
@@ -432,9 +438,8 @@ impl Presences {
             return;
         }
         subscription.state = State::Leaving;
-        let (usage, key) = (subscription.usage, subscription.key());
-        self.unsaved.remove(&name(pair));
-        self.forget(stage, &key);
+        let usage = subscription.usage;
+        self.save(stage, name(pair), Then::Nothing);
         match usage {
             Some(usage) => stage.events(|events, ground| events.unsubscribe(ground, usage)),
             None => self.left(stage, pair),
@@ -449,7 +454,11 @@ impl Presences {
         {
             stage.answer(link, &subscription.stanza("unsubscribed"));
         }
+        let key = self.subscriptions.get(&pair).map(|subscription| subscription.key());
         self.drop_subscription(pair);
+        if let Some(key) = key {
+            self.forget(stage, &key);
+        }
     }
 
     fn drop_subscription(&mut self, pair: Fingerprint) {
@@ -467,37 +476,55 @@ impl Presences {
     pub(super) fn resync_subscription(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
         let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
         let Some(link) = stage.link_of(subscription.sip.domain()) else { return };
+        if subscription.state == State::Leaving {
+            return match subscription.usage {
+                Some(usage) => stage.events(|events, ground| events.unsubscribe(ground, usage)),
+                None => self.left(stage, pair),
+            };
+        }
         if subscription.state == State::Granted && !std::mem::replace(&mut subscription.told, true) {
             // RFC 6121 §3.1.6: a server that knows it already makes nothing of it.
             stage.answer(link, &subscription.stanza("subscribed"));
         }
         if subscription.usage.is_none() && !subscription.online.is_empty() {
             // What the user was told before a crash, and nobody vouches for any more.
+            let wanted = !subscription.over;
             self.tell_gone(stage, pair);
             self.save(stage, name(pair), Then::Nothing);
             self.live.remove(&name(pair));
+            if wanted {
+                self.wake(stage, pair);
+            }
         } else if subscription.last.is_empty() {
             self.wake(stage, pair);
         } else {
-            subscription.last.iter().for_each(|presence| stage.tell(link, presence));
+            for presence in subscription.last.clone() {
+                self.tell(stage, link, name(pair), &presence);
+            }
         }
     }
 
     /// A record from the store.
     pub(super) fn restore_subscription(&mut self, stage: &mut Stage<'_>, key: &Key, record: record::Subscription) {
         let pair = self.pair(&key.sip, &key.xmpp);
-        let state = if record.granted { State::Granted } else { State::Asked };
+        let state = match (record.leaving, record.granted) {
+            (true, _) => State::Leaving,
+            (false, true) => State::Granted,
+            (false, false) => State::Asked,
+        };
         let mut subscription = Subscription::new(key.sip.clone(), key.xmpp.clone(), state, stage.now);
         let online = record.online.into_iter().map(|name| Some(Str::from(name)).filter(|name| !name.is_empty()));
         subscription.online = online.collect();
         if let Some(saved) = record.dialog
-            && let Some(at) = self.epoch.time(saved.expires, stage.now)
+            && let Some(at) = self.epoch.expiry(&saved, stage.now)
             && let Ok(id) = stage.events(|events, ground| events.restore(ground, saved.usage, at))
         {
             self.usages.insert(id, name(pair));
             subscription.usage = Some(id);
         }
-        if subscription.usage.is_some() || !subscription.online.is_empty() {
+        subscription.over = !record.wanted;
+        let unfinished = record.wanted || record.leaving || !subscription.online.is_empty();
+        if subscription.usage.is_some() || unfinished {
             self.live.insert(name(pair));
         }
         self.count(&subscription.xmpp, None, true);

@@ -98,6 +98,8 @@ pub(super) struct Watch {
     /// When the contact's server got the request: when the stream was this often up. A server keeps one request of each sender (RFC 6121
     /// §3.1.3), but what the contact said while the stream was down came to nobody: it is asked again then, and who has approved is not.
     asked: Option<u32>,
+    /// A probe was sent when there was no authorization: `unsubscribed` is the server's answer to that (RFC 6121 §4.3.2).
+    polled: bool,
     /// The id of the last request, by which an error to it is known.
     request: Str,
     /// The name that the SIP user goes by.
@@ -105,6 +107,8 @@ pub(super) struct Watch {
     watchers: Vec<Watcher>,
     fetches: Vec<Fetch>,
     known: Known,
+    /// When the server was asked for all of it: when the stream was this often up.
+    whole: Option<u32>,
     resources: Vec<Resource>,
     /// The resource that went last, and what it said then.
     gone: Option<Box<Gone>>,
@@ -125,11 +129,13 @@ impl Watch {
             state: State::Neutral,
             untold: false,
             asked: None,
+            polled: false,
             request: Str::default(),
             nick: None,
             watchers: Vec::new(),
             fetches: Vec::new(),
             known: Known::Nothing,
+            whole: None,
             resources: Vec::new(),
             gone: None,
         }
@@ -173,7 +179,7 @@ impl Watch {
 
     /// Lets go of what is known.
     fn forget(&mut self) {
-        (self.known, self.resources, self.gone) = (Known::Nothing, Vec::new(), None);
+        (self.known, self.whole, self.resources, self.gone) = (Known::Nothing, None, Vec::new(), None);
     }
 
     fn watcher(&mut self, usage: UsageId) -> Option<&mut Watcher> {
@@ -182,7 +188,12 @@ impl Watch {
 
     /// Whether the contact has a presence session; `None` if that is not known.
     pub(super) fn session(&self) -> Option<bool> {
-        (self.state == State::Granted && matches!(self.known, Known::Since(_))).then_some(!self.resources.is_empty())
+        match (self.state == State::Granted && matches!(self.known, Known::Since(_)), self.resources.is_empty()) {
+            (true, false) => Some(true),
+            // What was heard by chance is not all there is.
+            (true, true) => self.whole.is_some_and(|times| self.known == Known::Since(times)).then_some(false),
+            (false, _) => None,
+        }
     }
 
     /// A stanza from the SIP user to the contact.
@@ -329,11 +340,12 @@ impl Presences {
             }
             State::Asked => self.ask(stage, pair),
             // The contact refused while the record was on its way: this watcher asks anew.
-            State::Neutral => {
+            State::Neutral if new => {
                 (watch.state, watch.asked) = (State::Asked, None);
                 self.save(stage, name(pair), Then::Nothing);
                 self.ask(stage, pair);
             }
+            State::Neutral => {}
         }
     }
 
@@ -374,9 +386,12 @@ impl Presences {
     }
 
     fn probe(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
-        let Some(watch) = self.watches.get(&pair) else { return };
+        let times = self.times(stage, pair);
+        let Some(watch) = self.watches.get_mut(&pair) else { return };
+        watch.whole = Some(times);
         if let Some(link) = stage.link_of(watch.sip.domain()) {
-            stage.tell(link, &watch.stanza("probe"));
+            let probe = watch.stanza("probe");
+            self.tell(stage, link, name(pair), &probe);
         }
     }
 
@@ -389,14 +404,18 @@ impl Presences {
             State::Granted if self.is_fresh(stage, pair) => self.fetched(stage, pair),
             State::Granted | State::Neutral => {
                 self.timers.set(stage.now + self.options.probe_wait, Due::Fetch(pair));
+                if let Some(watch) = self.watches.get_mut(&pair) {
+                    watch.polled = watch.state == State::Neutral;
+                }
                 self.probe(stage, pair);
             }
         }
     }
 
     pub(super) fn fetch_due(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
-        let Some(watch) = self.watches.get(&pair) else { return };
+        let Some(watch) = self.watches.get_mut(&pair) else { return };
         if watch.fetches.iter().any(|fetch| fetch.until <= stage.now) {
+            watch.polled = false;
             self.fetched(stage, pair);
         }
     }
@@ -471,9 +490,13 @@ impl Presences {
                     // What it says until somebody watches again is not kept.
                     let seen = self.subscriptions.get(&pair).is_some_and(|subscription| subscription.is_online());
                     if let (false, Some(link)) = (seen, stage.link_of(watch.sip.domain())) {
-                        stage.tell(link, &watch.stanza("unavailable"));
+                        stage.answer(link, &watch.stanza("unavailable"));
                     }
                     self.unwatch(pair);
+                } else if watch.state == State::Asked {
+                    // Nobody waits for the answer. Should it still be a yes, the contact's server says so to the next request by itself
+                    // (RFC 6121 §3.1.3).
+                    watch.state = State::Neutral;
                 }
             }
             self.save(stage, name(pair), Then::Nothing);
@@ -508,7 +531,13 @@ impl Presences {
                 self.timers.set(stage.now + SILENCE, Due::Silence(pair));
                 self.probe(stage, pair);
             }
-            Some(State::Asked) => self.ask(stage, pair),
+            Some(State::Asked) => {
+                self.ask(stage, pair);
+                // Its first NOTIFY may have died with the process before (RFC 6665 §4.2.1.2).
+                if self.times(stage, pair) == 1 {
+                    self.tell_watchers(stage, pair);
+                }
+            }
             Some(State::Neutral) | None => {}
         }
     }
@@ -519,7 +548,7 @@ impl Presences {
         let mut watch = Watch::new(key.sip.clone(), key.xmpp.clone());
         watch.state = if record.granted { State::Granted } else { State::Asked };
         for saved in &record.dialogs {
-            let Some(at) = self.epoch.time(saved.expires, stage.now) else { continue };
+            let Some(at) = self.epoch.expiry(saved, stage.now) else { continue };
             let usage = saved.usage.clone();
             if let Ok(id) = stage.events(|events, ground| events.restore(ground, usage, at)) {
                 self.usages.insert(id, name(pair));

@@ -31,10 +31,9 @@ impl Presences {
 
     /// The approval is saved, or cannot be.
     pub(in crate::presence) fn granted(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, news: &News, saved: bool) {
-        let Some(subscription) = self.subscriptions.get_mut(&pair) else {
-            // A later NOTIFY has ended it meanwhile.
-            return answer(stage, news, Response::new(200, ""));
-        };
+        // Its dialog is over meanwhile, or another one has begun.
+        let current = self.subscriptions.get_mut(&pair).filter(|s| s.usage == Some(news.usage));
+        let Some(subscription) = current else { return answer(stage, news, Response::new(200, "")) };
         subscription.granting = false;
         match subscription.state {
             State::Polling | State::Leaving => return answer(stage, news, Response::new(200, "")),
@@ -88,6 +87,10 @@ impl Presences {
                 Some(presences) => self.tell_user(stage, pair, presences, polling),
             }
         }
+        if news.state == Substate::Pending && self.subscriptions.get(&pair).is_some_and(|s| s.is_online()) {
+            self.tell_gone(stage, pair);
+            self.save(stage, name(pair), Then::Nothing);
+        }
         if let Substate::Terminated { reason, retry_after } = &news.state {
             self.terminated(stage, pair, news.usage, reason.as_ref(), *retry_after);
         }
@@ -116,13 +119,19 @@ impl Presences {
             }
             return;
         }
-        stanzas.iter().for_each(|stanza| stage.tell(link, stanza));
         // To who comes later, those that went away need not be told.
-        let stay = |stanza: &Stanza| stanza.type_.is_none();
-        subscription.last =
-            if presences.online.is_empty() { stanzas } else { stanzas.into_iter().filter(stay).collect() };
-        if subscription.online != presences.online {
-            subscription.online = presences.online;
+        let stay = |stanza: &&Stanza| stanza.type_.is_none() || presences.online.is_empty();
+        subscription.last = stanzas.iter().filter(stay).cloned().collect();
+        let changed = subscription.online != presences.online;
+        subscription.online = presences.online;
+        for stanza in &stanzas {
+            match stanza.type_ {
+                // Nobody would say it again.
+                Some(_) => stage.answer(link, stanza),
+                None => self.tell(stage, link, name(pair), stanza),
+            }
+        }
+        if changed {
             self.save(stage, name(pair), Then::Nothing);
         }
     }

@@ -38,6 +38,12 @@ impl Presences {
 
     /// The contact does not approve, or not any more (§5.3.1, example 15). The server says the same to a probe.
     pub(in crate::presence) fn contact_refused(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
+        if let Some(watch) = self.watches.get_mut(&pair)
+            && std::mem::take(&mut watch.polled)
+            && watch.state == State::Asked
+        {
+            return self.fetched(stage, pair);
+        }
         self.end_watch(stage, pair, End::Rejected);
     }
 
@@ -50,6 +56,7 @@ impl Presences {
         watch.forget();
         for watcher in watch.watchers.iter_mut().filter(|watcher| watcher.phase == Phase::Live) {
             watcher.phase = Phase::Ending(end);
+            stage.events(|events, _| events.close(watcher.usage));
         }
         let key = watch.key();
         if authorized {
@@ -81,7 +88,8 @@ impl Presences {
             Condition::Forbidden | Condition::NotAllowed | Condition::PolicyViolation => {
                 self.end_watch(stage, pair, End::Rejected);
             }
-            _ => {}
+            // With the next SUBSCRIBE it is tried again.
+            _ => watch.asked = None,
         }
         true
     }
@@ -102,6 +110,9 @@ impl Presences {
             State::Asked => false,
         });
         let Some(watch) = known else {
+            if let Some(watch) = self.watches.get_mut(&pair) {
+                watch.forget();
+            }
             return stage.note(Note::Ignored { why: "presence that nobody watches" });
         };
         let departing = x2s::read(stanza);
