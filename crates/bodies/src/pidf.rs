@@ -153,7 +153,12 @@ impl Pidf {
         self.tuples.iter().for_each(|tuple| root.push(tuple.to_element()));
         self.notes.iter().for_each(|note| root.push(note.to_element(NS)));
         self.persons.iter().for_each(|person| root.push(person.to_element()));
-        xml::write_document(&root)
+        let rich = |rich: &Rich| !rich.is_empty();
+        let extended =
+            !self.persons.is_empty() || self.tuples.iter().any(|t| rich(&t.rich) || t.relationship.is_some());
+        // Phones look for `<rpid:busy/>` as it stands there, whatever namespaces are.
+        let prefixes: &[(&str, &str)] = if extended { &[("dm", DATA_MODEL_NS), ("rpid", rpid::NS)] } else { &[] };
+        xml::write_document_prefixed(&root, prefixes)
     }
 }
 

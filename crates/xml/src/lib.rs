@@ -26,7 +26,7 @@ pub use error::Error;
 pub use limits::Limits;
 pub use reader::{Event, Reader};
 pub use tree::{Attr, Element, Node};
-pub use write::{escape_attr, escape_text, write, write_document, write_rescoped};
+pub use write::{escape_attr, escape_text, write, write_document, write_document_prefixed, write_rescoped};
 
 /// The namespace that the prefix `xml` is bound to: `xml:lang` lives here (Namespaces in XML §3).
 pub const XML_NS: &str = "http://www.w3.org/XML/1998/namespace";

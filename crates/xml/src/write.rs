@@ -5,13 +5,13 @@ use crate::{Attr, Element, Node, XML_NS, XMLNS_NS, is_name};
 /// Writes `e` into a place where `outer_ns` is the default namespace: `xmlns` is declared only where it changes. What the
 /// reader made reads back the same; a character that XML forbids becomes U+FFFD, and one that a name forbids `_`.
 pub fn write(e: &Element, outer_ns: &str, out: &mut Vec<u8>) {
-    element(e, &Names { inner: None, outer: outer_ns }, outer_ns, out);
+    element(e, &Names { inner: None, outer: outer_ns, prefixes: &[] }, outer_ns, &[], out);
 }
 
 /// Like [`write()`], but elements in `inner_ns` are written as if they were in `outer_ns`, from `e` downwards as far as no
 /// other namespace comes between: re-scoping a stanza from one content namespace to another (RFC 6120 §4.8.3).
 pub fn write_rescoped(e: &Element, inner_ns: &str, outer_ns: &str, out: &mut Vec<u8>) {
-    element(e, &Names { inner: Some(inner_ns), outer: outer_ns }, outer_ns, out);
+    element(e, &Names { inner: Some(inner_ns), outer: outer_ns, prefixes: &[] }, outer_ns, &[], out);
 }
 
 /// Writes `e` as a document in UTF-8, with an XML declaration.
@@ -21,13 +21,22 @@ pub fn write_document(e: &Element) -> Vec<u8> {
     out
 }
 
+/// The same with a prefix for the elements of some namespaces, each a pair of prefix and namespace, all declared at the root: for readers
+/// that look for the prefix that everybody uses and not for the namespace.
+pub fn write_document_prefixed(e: &Element, prefixes: &[(&str, &str)]) -> Vec<u8> {
+    let mut out = b"<?xml version=\"1.0\" encoding=\"UTF-8\"?>".to_vec();
+    element(e, &Names { inner: None, outer: "", prefixes }, "", prefixes, &mut out);
+    out
+}
+
 /// Which namespace is written as which, where the default namespace is still the outer one.
 struct Names<'a> {
     inner: Option<&'a str>,
     outer: &'a str,
+    prefixes: &'a [(&'a str, &'a str)],
 }
 
-fn element(e: &Element, names: &Names<'_>, default_ns: &str, out: &mut Vec<u8>) {
+fn element(e: &Element, names: &Names<'_>, default_ns: &str, declared: &[(&str, &str)], out: &mut Vec<u8>) {
     let rescoped = default_ns == names.outer && names.inner.is_some_and(|inner| e.ns == inner);
     let ns = match e.ns.as_str() {
         _ if rescoped => names.outer,
@@ -35,15 +44,26 @@ fn element(e: &Element, names: &Names<'_>, default_ns: &str, out: &mut Vec<u8>) 
         XMLNS_NS => "",
         ns => ns,
     };
-    out.push(b'<');
-    if ns == XML_NS {
+    let prefix = match ns {
         // The one namespace that cannot be the default one.
-        out.extend_from_slice(b"xml:");
-    }
-    name(&e.name, out);
-    let inside = if ns == XML_NS { default_ns } else { ns };
+        XML_NS => Some("xml"),
+        ns => names.prefixes.iter().find(|(_, named)| *named == ns).map(|(prefix, _)| *prefix),
+    };
+    let prefixed = |out: &mut Vec<u8>| {
+        if let Some(prefix) = prefix {
+            out.extend_from_slice(prefix.as_bytes());
+            out.push(b':');
+        }
+        name(&e.name, out);
+    };
+    out.push(b'<');
+    prefixed(out);
+    let inside = if prefix.is_some() { default_ns } else { ns };
     if inside != default_ns {
         attr(b"xmlns", inside, out);
+    }
+    for (prefix, ns) in declared {
+        attr(format!("xmlns:{prefix}").as_bytes(), ns, out);
     }
     for (i, a) in e.attrs.iter().enumerate() {
         // What looks like a declaration would collide with ours; HTML is full of them.
@@ -58,15 +78,12 @@ fn element(e: &Element, names: &Names<'_>, default_ns: &str, out: &mut Vec<u8>) 
     out.push(b'>');
     for child in &e.children {
         match child {
-            Node::Element(child) => element(child, names, inside, out),
+            Node::Element(child) => element(child, names, inside, &[], out),
             Node::Text(text) => escape_text(text, out),
         }
     }
     out.extend_from_slice(b"</");
-    if ns == XML_NS {
-        out.extend_from_slice(b"xml:");
-    }
-    name(&e.name, out);
+    prefixed(out);
     out.push(b'>');
 }
 
@@ -205,6 +222,24 @@ mod tests {
             "<message><body>x</body><x xmlns='b'><y/><z xmlns='a'/></x><none xmlns=''/></message>"
         );
         assert!(written(&e, "").starts_with("<message xmlns='a'><body>x"));
+    }
+
+    #[test]
+    fn a_document_may_have_prefixes() {
+        let e = Element::new("presence", "p")
+            .with_child(
+                Element::new("person", "d").with_child(Element::new("busy", "r")).with_child(Element::new("x", "")),
+            )
+            .with_child(Element::new("note", "p").with_text("x"));
+        let written = write_document_prefixed(&e, &[("dm", "d"), ("rpid", "r")]);
+        let text = String::from_utf8(written.clone()).expect("UTF-8");
+        assert!(
+            text.ends_with(
+                "<presence xmlns='p' xmlns:dm='d' xmlns:rpid='r'><dm:person><rpid:busy/><x xmlns=''/></dm:person><note>x</note></presence>"
+            ),
+            "{text}"
+        );
+        assert_eq!(Element::parse(&written, &crate::Limits::default()), Ok(e));
     }
 
     #[test]

@@ -92,12 +92,14 @@ async fn a_server_that_dies_with_messages_in_its_hands() {
         let asking = ask(&phone, &gateway, &text);
         tokio::pin!(asking);
         // It has the stanza, and goes before it answers the barrier behind it.
+        let mut heard_of = 0;
         let answer = loop {
             tokio::select! {
                 answer = &mut asking => break answer,
                 heard = link.next() => match heard {
                     Heard::Stanza(e) => {
                         assert_eq!(body_of(&e).as_deref(), Some(text.as_str()));
+                        heard_of += 1;
                         link.stop_reading();
                         link.say("</stream:stream>");
                     }
@@ -108,7 +110,9 @@ async fn a_server_that_dies_with_messages_in_its_hands() {
         };
         // The barrier may have gone out with the stanza and come back before the end.
         assert!(answer.0 == Some(200) || as_deref(&answer) == TRY_LATER, "{answer:?}");
-        assert!(!link.said().iter().any(|h| matches!(h, Heard::Stanza(_))), "it is not sent twice");
+        // The answer may have been there before this test had looked at the stanza.
+        heard_of += link.said().iter().filter(|h| matches!(h, Heard::Stanza(_))).count();
+        assert!(heard_of <= 1, "it is not sent twice");
     }
     let mut link = xmpp.up().await;
     let start = Instant::now();
