@@ -224,11 +224,11 @@ mod tests {
         assert_eq!(
             written(&pidf),
             "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\
-             <presence xmlns='urn:ietf:params:xml:ns:pidf' entity='pres:juliet@example.com'>\
+             <presence xmlns='urn:ietf:params:xml:ns:pidf' xmlns:dm='urn:ietf:params:xml:ns:pidf:data-model' \
+             xmlns:rpid='urn:ietf:params:xml:ns:pidf:rpid' entity='pres:juliet@example.com'>\
              <tuple id='ID-yn0cl4bnw0yr3vym'><status><basic>open</basic><show xmlns='jabber:client'>away</show></status>\
              <contact>sip:juliet@example.com;gr=yn0cl4bnw0yr3vym</contact></tuple>\
-             <person xmlns='urn:ietf:params:xml:ns:pidf:data-model' id='person'>\
-             <activities xmlns='urn:ietf:params:xml:ns:pidf:rpid'><away/></activities></person></presence>"
+             <dm:person id='person'><rpid:activities><rpid:away/></rpid:activities></dm:person></presence>"
         );
         let (pidf, _) = super::pidf(&juliet(), &[]);
         assert_eq!(
