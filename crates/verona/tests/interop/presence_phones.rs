@@ -24,6 +24,8 @@ fn baresip_watches_and_is_watched() {
     romeo.wait_contact("Online", SOON);
     juliet.send_raw("<presence type='unavailable'/>");
     romeo.wait_contact("Offline", SOON);
+    juliet.send_raw("<presence><show>dnd</show></presence>");
+    romeo.wait_contact("Busy", SOON);
     juliet.send_raw("<presence/>");
     romeo.wait_contact("Online", SOON);
 
