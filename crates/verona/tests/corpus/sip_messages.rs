@@ -1,7 +1,7 @@
 //! `sip` (RFC 4475, RFC 5118) and `sip-own`: one message each, by UDP or TCP, and a good one behind each.
 
 use crate::table::{Case, Deviation, Outcome, cases, corpus, disagreement};
-use crate::world::{Heard, SIP_DOMAIN, World, XMPP_DOMAIN, body_of, loopback};
+use crate::world::{Heard, PATIENCE, SIP_DOMAIN, World, XMPP_DOMAIN, body_of, loopback};
 use rehearsal::wire::SipText;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, SocketAddr};
@@ -51,6 +51,10 @@ async fn play_udp(world: &mut World, bytes: &[u8]) -> Played {
     let stanzas = world.baseline_from_sip(false).await;
     let mut datagrams = Vec::new();
     let mut buffer = vec![0; 65_536];
+    if bytes.starts_with(b"SUBSCRIBE ") {
+        // But a SUBSCRIBE is saved before it is answered, and that takes its time.
+        let _ = tokio::time::timeout(PATIENCE, sockets.last().unwrap().readable()).await;
+    }
     for socket in &sockets {
         while let Ok(n) = socket.try_recv(&mut buffer) {
             datagrams.push(buffer[..n].to_vec());
