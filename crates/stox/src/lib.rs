@@ -11,5 +11,6 @@ pub mod message;
 pub mod names;
 pub mod network;
 pub mod presence;
+mod prints;
 pub mod route;
 pub mod store;

@@ -19,8 +19,6 @@ enum Owed {
     /// Nobody waits, but it has to arrive: an answer that the stream lost is sent again. Without its bytes where too many are kept already:
     /// then it is sent once.
     Arrival { link: LinkId, bytes: Option<Vec<u8>> },
-    /// Nothing.
-    Nothing,
 }
 
 #[derive(Debug, Default)]
@@ -83,14 +81,6 @@ impl Links {
         }
     }
 
-    /// Sends a stanza that is worth nothing later: if the stream is down, or ends, it is dropped.
-    pub(crate) fn tell(&mut self, link: LinkId, stanza: &Stanza, out: &mut VecDeque<Output>) {
-        if self.is_up(link) {
-            let token = self.mint(Owed::Nothing);
-            out.push_back(Output::Stanza { link, bytes: stanza.to_bytes(ns::COMPONENT_ACCEPT), token });
-        }
-    }
-
     /// The server took the stanza. Returns whether a mapping waits for it.
     pub(crate) fn taken(&mut self, token: StanzaToken, out: &mut VecDeque<Output>) -> bool {
         match self.owed.remove(&token) {
@@ -104,7 +94,7 @@ impl Links {
                 }
                 false
             }
-            Some(Owed::Nothing) | None => false,
+            None => false,
         }
     }
 
@@ -124,7 +114,7 @@ impl Links {
                 out.push_back(Output::Note(Note::AnswerDropped));
                 false
             }
-            Some(Owed::Nothing) | None => false,
+            None => false,
         }
     }
 

@@ -197,12 +197,8 @@ impl Stage<'_> {
         contact.into()
     }
 
-    /// Sends presence. Where the stream is down or ends, it is dropped: when the stream is back, everybody is told what is true then.
-    pub fn tell(&mut self, link: LinkId, stanza: &Stanza) {
-        self.links.tell(link, stanza, self.out);
-    }
-
-    /// Sends a stanza whose outcome comes back as [`Mapping::stanza_outcome`]; `None` if the stream is down.
+    /// Sends a stanza whose outcome comes back as [`Mapping::stanza_outcome`]; `None` if the stream is down. Of a stanza that is worth nothing
+    /// later the outcome may be left to nobody.
     pub fn deliver(&mut self, link: LinkId, stanza: &Stanza) -> Option<StanzaToken> {
         self.links.deliver(link, stanza, self.out)
     }

@@ -4,6 +4,7 @@
 //! sees it, and what somebody goes by towards one person another does not learn.
 
 use crate::error::one_line;
+use crate::prints;
 use base::{Fingerprint, HashKey, Recent, Str};
 use xmpp::jid::Jid;
 
@@ -56,8 +57,7 @@ impl Names {
     }
 
     fn pair(&self, sip: &Jid, xmpp: &Jid) -> Fingerprint {
-        let local = |jid: &Jid| jid.local().unwrap_or("").as_bytes().to_vec();
-        self.key.fingerprint(&[&local(sip), sip.domain().as_bytes(), &local(xmpp), xmpp.domain().as_bytes()])
+        prints::pair(&self.key, sip, xmpp)
     }
 }
 

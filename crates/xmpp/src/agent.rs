@@ -11,6 +11,7 @@ use crate::jid::escape;
 use crate::ns;
 use crate::stanza::{Kind, Stanza};
 use base::{Str, format_compact};
+use std::sync::LazyLock;
 use xml::Element;
 
 /// Who answers.
@@ -87,12 +88,15 @@ pub fn answer(identity: &Identity<'_>, iq: &Stanza, name: Option<&str>) -> Optio
 
 /// What the gateway says that it can do, in short, for its own presence.
 pub fn caps(identity: &Identity<'_>) -> Caps {
-    Caps::of(&gateway_info(), &caps_node(identity))
+    static CAPS: LazyLock<Caps> = LazyLock::new(|| Caps::of(&gateway_info(), ""));
+    Caps { node: caps_node(identity), ..CAPS.clone() }
 }
 
 /// What can be done with any SIP user, in short, for its presence.
 pub fn user_caps(identity: &Identity<'_>) -> Caps {
-    Caps::of(&user_info(), &caps_node(identity))
+    // Each presence carries them, and they never change.
+    static CAPS: LazyLock<Caps> = LazyLock::new(|| Caps::of(&user_info(), ""));
+    Caps { node: caps_node(identity), ..CAPS.clone() }
 }
 
 fn get(identity: &Identity<'_>, asked: Asked, payload: &Element) -> Result<Option<Element>, Condition> {

@@ -22,6 +22,7 @@ use crate::error::{self, Refusal};
 use crate::gateway::Note;
 use crate::links::StanzaToken;
 use crate::mapping::{Incoming, Mapping, Outcome, Side, Stage};
+use crate::prints;
 use base::{Fingerprint, HashKey, Table, Time};
 use peers::Peers;
 use queue::{Job, Purpose, Queue};
@@ -118,13 +119,7 @@ impl Messages {
     /// The name of a stanza as an error to it will name it: RFC 6120 §8.3.1 swaps from and to and keeps the id. The server may
     /// answer for a full JID from the bare one, and to the bare one or to a resource as it spells it.
     fn stanza_key(&self, id: &str, sender: &Jid, recipient: &Jid) -> Fingerprint {
-        self.key.fingerprint(&[
-            id.as_bytes(),
-            sender.local().unwrap_or("").as_bytes(),
-            sender.domain().as_bytes(),
-            recipient.local().unwrap_or("").as_bytes(),
-            recipient.domain().as_bytes(),
-        ])
+        prints::said(&self.key, id, sender, recipient)
     }
 
     fn release(&mut self, token: StanzaToken) -> Option<Held> {
@@ -216,7 +211,7 @@ impl Messages {
                 return Ok(());
             }
         };
-        let pair = self.pair(from, to);
+        let pair = prints::pair(&self.key, from, to);
         let job =
             Job { link, envelope: queue::envelope(stanza), draft, purpose, since: stage.now, plain: peer.plain_only };
         let refused = if !self.queue.has_room(&job, limits.queued_bytes) {
@@ -235,15 +230,6 @@ impl Messages {
             }
             (result, _) => result,
         }
-    }
-
-    fn pair(&self, from: &Jid, to: &Jid) -> Fingerprint {
-        self.key.fingerprint(&[
-            from.local().unwrap_or("").as_bytes(),
-            from.domain().as_bytes(),
-            to.local().unwrap_or("").as_bytes(),
-            to.domain().as_bytes(),
-        ])
     }
 
     /// Sends a job's request. What is refused comes back with the reason.

@@ -1,5 +1,6 @@
 //! What the gateway has learned of the SIP users: what they take and what they sent.
 
+use crate::prints;
 use base::{Fingerprint, HashKey, Recent};
 use xmpp::jid::Jid;
 
@@ -43,6 +44,6 @@ impl Peers {
     }
 
     fn print(&self, user: &Jid) -> Fingerprint {
-        self.key.fingerprint(&[user.local().unwrap_or("").as_bytes(), user.domain().as_bytes()])
+        prints::user(&self.key, user)
     }
 }

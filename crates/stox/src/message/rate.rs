@@ -1,5 +1,6 @@
 //! How fast one address may speak: a token bucket for each sender.
 
+use crate::prints;
 use base::{Fingerprint, HashKey, Recent, Time};
 use xmpp::jid::Jid;
 
@@ -32,7 +33,7 @@ impl Rates {
         if rate == 0 {
             return true;
         }
-        let print = self.key.fingerprint(&[sender.local().unwrap_or("").as_bytes(), sender.domain().as_bytes()]);
+        let print = prints::user(&self.key, sender);
         let full = u64::from(burst.max(1)) * ONE;
         if self.buckets.get(&print).is_none() {
             self.buckets.insert(print, Bucket { level: full, at: now });

@@ -1,5 +1,6 @@
 //! Delivery receipts (XEP-0184), displayed markers (XEP-0333) and their SIP face, IMDN (RFC 5438), in page mode.
 
+use crate::prints;
 use base::{Fingerprint, HashKey, Recent, Str};
 use xmpp::ext::{hints, receipts};
 use xmpp::jid::Jid;
@@ -61,13 +62,7 @@ impl Receipts {
     }
 
     fn print(&self, id: &str, recipient: &Jid, sender: &Jid) -> Fingerprint {
-        self.key.fingerprint(&[
-            id.as_bytes(),
-            recipient.local().unwrap_or("").as_bytes(),
-            recipient.domain().as_bytes(),
-            sender.local().unwrap_or("").as_bytes(),
-            sender.domain().as_bytes(),
-        ])
+        prints::said(&self.key, id, recipient, sender)
     }
 }
 

@@ -23,6 +23,7 @@ use crate::error::Refusal;
 use crate::gateway::Note;
 use crate::links::StanzaToken;
 use crate::mapping::{Incoming, Mapping, Outcome, Stage};
+use crate::prints;
 use crate::store::{Broken, Direction, Key, SaveToken};
 use base::{Fingerprint, HashKey, Recent, Table, Time, Timers};
 use link::Resync;
@@ -218,12 +219,11 @@ impl Presences {
     }
 
     fn pair(&self, sip: &Jid, xmpp: &Jid) -> Fingerprint {
-        let local = |jid: &Jid| jid.local().unwrap_or("").as_bytes().to_vec();
-        self.key.fingerprint(&[&local(sip), sip.domain().as_bytes(), &local(xmpp), xmpp.domain().as_bytes()])
+        prints::pair(&self.key, sip, xmpp)
     }
 
     fn user(&self, jid: &Jid) -> Fingerprint {
-        self.key.fingerprint(&[jid.local().unwrap_or("").as_bytes(), jid.domain().as_bytes()])
+        prints::user(&self.key, jid)
     }
 
     /// Whether `user` may have one authorization more.
@@ -359,7 +359,7 @@ impl Presences {
         match event {
             Event::Accepted { .. } => self.subscription_accepted(pair),
             Event::Notify { id, server, request, state, .. } => {
-                self.notified(stage, pair, subscription::News { usage: id, server, request, state });
+                self.notified(stage, pair, id, server, &request, state);
             }
             Event::RefreshDue { .. } => self.refresh_due(stage, pair),
             Event::Refused { id, cause, gone, .. } => self.subscription_refused(stage, pair, id, &cause, gone),

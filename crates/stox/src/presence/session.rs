@@ -77,7 +77,8 @@ impl Presences {
         self.sessions.asked.insert(user, Asked { pairs: vec![pair], until });
         self.timers.set(until, Due::Session(user));
         let probe = Stanza::presence().with_from(gateway).with_to(xmpp.bare()).with_type(Str::const_new("probe"));
-        stage.tell(link, &probe);
+        // If it is lost, the wait for the answer ends all the same.
+        let _ = stage.deliver(link, &probe);
     }
 
     /// There was a sign of a session: what the server said before, that there is none, is not true any more.

@@ -13,10 +13,11 @@ use crate::mapping::Stage;
 use crate::names;
 use crate::store::{Direction, Key};
 use base::{Fingerprint, Str, Time};
+use bodies::pidf::Pidf;
+use sip::Uri;
 use sip::agent::ServerId;
 use sip::header::NameAddr;
 use sip::subscription::{State as Substate, Subscribe, UsageId};
-use sip::{Request, Uri};
 use std::time::Duration;
 use xmpp::ext::nick::Nick;
 use xmpp::jid::Jid;
@@ -82,13 +83,16 @@ pub(super) struct Subscription {
     pollers: Vec<Jid>,
 }
 
-/// A NOTIFY that waits for its answer.
+/// A NOTIFY that was read, and waits for its answer.
 #[derive(Debug)]
 pub(super) struct News {
-    pub(super) usage: UsageId,
-    pub(super) server: ServerId,
-    pub(super) request: Box<Request>,
-    pub(super) state: Substate,
+    usage: UsageId,
+    server: ServerId,
+    state: Substate,
+    /// Its document, if it has one.
+    pidf: Option<Pidf>,
+    /// The value of Content-Language.
+    language: Option<Str>,
 }
 
 impl Subscription {
@@ -454,6 +458,11 @@ impl Presences {
         {
             stage.answer(link, &subscription.stanza("unsubscribed"));
         }
+        self.end_subscription(stage, pair);
+    }
+
+    /// Forgets a pair and its record.
+    fn end_subscription(&mut self, stage: &mut Stage<'_>, pair: Fingerprint) {
         let key = self.subscriptions.get(&pair).map(|subscription| subscription.key());
         self.drop_subscription(pair);
         if let Some(key) = key {

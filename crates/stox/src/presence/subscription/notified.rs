@@ -6,23 +6,35 @@ use crate::error::{self, Refusal};
 use crate::gateway::Note;
 use crate::mapping::{Side, Stage};
 use crate::presence::{Presences, Then, s2x};
-use base::Fingerprint;
-use sip::Response;
+use base::{Fingerprint, Str};
+use sip::agent::ServerId;
 use sip::header::Name as Header;
 use sip::subscription::{Cause, Reason, State as Substate, UsageId};
+use sip::{Request, Response};
 use std::time::Duration;
 use xmpp::agent;
 use xmpp::stanza::Stanza;
 
 impl Presences {
     /// A NOTIFY. The first active one of an authorization is answered when that is saved.
-    pub(in crate::presence) fn notified(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, news: News) {
+    pub(in crate::presence) fn notified(
+        &mut self,
+        stage: &mut Stage<'_>,
+        pair: Fingerprint,
+        usage: UsageId,
+        server: ServerId,
+        request: &Request,
+        state: Substate,
+    ) {
         let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
+        // A body that cannot be read must not be taken for a yes that nobody sees.
+        let pidf = match s2x::read(request) {
+            Ok(pidf) => pidf,
+            Err(refusal) => return answer(stage, usage, server, refusal.response()),
+        };
+        let language = request.headers.get(Header::ContentLanguage).map(Str::from);
+        let news = News { usage, server, state, pidf, language };
         if subscription.state == State::Asked && news.state == Substate::Active {
-            // A body that cannot be read must not be taken for a yes that nobody sees.
-            if let Err(refusal) = s2x::read(&news.request) {
-                return answer(stage, &news, refusal.response());
-            }
             subscription.granting = true;
             return self.save(stage, name(pair), Then::Granted { pair, news: Box::new(news) });
         }
@@ -33,14 +45,14 @@ impl Presences {
     pub(in crate::presence) fn granted(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, news: &News, saved: bool) {
         // Its dialog is over meanwhile, or another one has begun.
         let current = self.subscriptions.get_mut(&pair).filter(|s| s.usage == Some(news.usage));
-        let Some(subscription) = current else { return answer(stage, news, Response::new(200, "")) };
+        let Some(subscription) = current else { return answer(stage, news.usage, news.server, Response::new(200, "")) };
         subscription.granting = false;
         match subscription.state {
-            State::Polling | State::Leaving => return answer(stage, news, Response::new(200, "")),
+            State::Polling | State::Leaving => return answer(stage, news.usage, news.server, Response::new(200, "")),
             State::Asked if !saved => {
                 // The notifier tries again; until then nothing was promised.
                 let refusal = Refusal::Storage { retry_after: stage.config.limits.retry_after };
-                return answer(stage, news, refusal.response());
+                return answer(stage, news.usage, news.server, refusal.response());
             }
             State::Asked => {
                 (subscription.state, subscription.told) = (State::Granted, true);
@@ -56,11 +68,7 @@ impl Presences {
 
     fn news(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, news: &News) {
         let Some(subscription) = self.subscriptions.get(&pair) else { return };
-        let pidf = match s2x::read(&news.request) {
-            Ok(pidf) => pidf,
-            Err(refusal) => return answer(stage, news, refusal.response()),
-        };
-        answer(stage, news, Response::new(200, ""));
+        answer(stage, news.usage, news.server, Response::new(200, ""));
         let polling = subscription.state == State::Polling;
         let may_tell = match (&news.state, subscription.state) {
             // §5.2.1: nothing of the contact before it has approved.
@@ -72,10 +80,10 @@ impl Presences {
             }
             (Substate::Active | Substate::Terminated { .. }, State::Asked | State::Leaving) => false,
         };
-        if let (true, Some(pidf)) = (may_tell, &pidf) {
+        if let (true, Some(pidf)) = (may_tell, &news.pidf) {
             let target = stage.subscriptions.dialog(news.usage).map(|dialog| dialog.remote_target.clone());
             let source = s2x::Source {
-                language: news.request.headers.get(Header::ContentLanguage),
+                language: news.language.as_deref(),
                 target: target.as_deref(),
                 addresses: &address::Options { phone_domain: stage.config.phone_domain.clone() },
                 now: stage.wall(),
@@ -114,7 +122,8 @@ impl Presences {
         if polling {
             for poller in std::mem::take(&mut subscription.pollers) {
                 for stanza in &stanzas {
-                    stage.tell(link, &stanza.clone().with_to(poller.clone()));
+                    // Lost, it is polled for again.
+                    let _ = stage.deliver(link, &stanza.clone().with_to(poller.clone()));
                 }
             }
             return;
@@ -208,9 +217,7 @@ impl Presences {
         if let Some(link) = stage.link_of(subscription.sip.domain()) {
             stage.answer(link, &stanza);
         }
-        let key = subscription.key();
-        self.drop_subscription(pair);
-        self.forget(stage, &key);
+        self.end_subscription(stage, pair);
     }
 
     /// A SUBSCRIBE of ours failed.
@@ -315,6 +322,6 @@ fn cannot(code: u16) -> bool {
     matches!(code, 404 | 405 | 406 | 410 | 414 | 415 | 416 | 420 | 484 | 485 | 488 | 501 | 505 | 513 | 604 | 606)
 }
 
-fn answer(stage: &mut Stage<'_>, news: &News, response: Response) {
-    stage.events(|events, ground| events.answer_notify(ground, news.usage, news.server, response));
+fn answer(stage: &mut Stage<'_>, usage: UsageId, server: ServerId, response: Response) {
+    stage.events(|events, ground| events.answer_notify(ground, usage, server, response));
 }
