@@ -72,6 +72,19 @@ impl Ledger {
         }
     }
 
+    /// How long each waited that came out, the shortest first, and the seconds from the first message to the last that did. In nanoseconds.
+    pub fn waits(&self) -> (Vec<u64>, f64) {
+        let came = |number: &usize| self.marks[*number].load(SeqCst) & DELIVERED != 0;
+        let delivered: Vec<usize> = (0..self.sent.load(SeqCst)).filter(came).collect();
+        let moment = |times: &[AtomicU64], number: usize| times[number].load(SeqCst);
+        let last = delivered.iter().map(|number| moment(&self.came, *number)).max().unwrap_or(0);
+        let wait = |number: usize| moment(&self.came, number).saturating_sub(moment(&self.due, number));
+        let mut waits: Vec<u64> = delivered.into_iter().map(wait).collect();
+        waits.sort_unstable();
+        let first = self.due.first().map_or(0, |due| due.load(SeqCst));
+        (waits, last.saturating_sub(first) as f64 / 1e9)
+    }
+
     /// Marks a message; true if it had not been marked so. `settling` says from all its marks whether it has nothing to wait for.
     pub fn mark(&self, message: usize, mark: u8, now: u64, settling: impl Fn(u8) -> bool) -> bool {
         let before = self.marks[message].fetch_or(mark, SeqCst);

@@ -49,14 +49,9 @@ pub fn report(shared: &Shared, measured: &Measured) -> Value {
 fn one(ledger: &Ledger, way: Way) -> Value {
     let sent = ledger.sent.load(SeqCst);
     let (mut refused, mut unanswered, mut lost, mut both) = (0, 0, 0, 0);
-    let mut waits = Vec::with_capacity(sent);
-    let mut last = 0;
     for message in 0..sent {
         let marks = ledger.marks[message].load(SeqCst);
         if marks & DELIVERED != 0 {
-            let came = ledger.came[message].load(SeqCst);
-            last = last.max(came);
-            waits.push(came.saturating_sub(ledger.due[message].load(SeqCst)));
             // Told that it failed, and there all the same: its sender will send it again.
             both += usize::from(marks & (REFUSED | UNANSWERED) != 0);
         } else if marks & REFUSED != 0 {
@@ -67,9 +62,7 @@ fn one(ledger: &Ledger, way: Way) -> Value {
             lost += 1;
         }
     }
-    waits.sort_unstable();
-    let first = ledger.due.first().map_or(0, |d| d.load(SeqCst));
-    let seconds = last.saturating_sub(first) as f64 / 1e9;
+    let (waits, seconds) = ledger.waits();
     let delivered = waits.len();
     json!({
         "sent": sent, "delivered": delivered, "refused": refused, "unanswered": unanswered, "lost": lost, "delivered_and_failed": both,

@@ -1,7 +1,10 @@
 //! SIP messages as the people of a rehearsal see them: a start line, headers, a body. This is on purpose not the parser of the
-//! gateway, so that a fault there is not made twice.
+//! gateway, so that a fault there is not made twice. And the stanzas that a gateway writes.
 
 use std::fmt;
+use xml::Element;
+use xmpp::ns;
+use xmpp::stanza::Stanza;
 
 /// A SIP message, read leniently.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -162,6 +165,19 @@ pub fn long_name(name: &str) -> &str {
         "k" => "Supported",
         _ => name,
     }
+}
+
+/// The one stanza that a gateway has written for its component stream.
+///
+/// # Panics
+/// It is none, or not one alone: that is a fault of the gateway's.
+pub fn read_stanza(bytes: &[u8]) -> Stanza {
+    let wrapped = [b"<s xmlns='jabber:component:accept'>", bytes, b"</s>"].concat();
+    let limits = xml::Limits { stanza_bytes: 1 << 22, elements: 1 << 16, ..xml::Limits::default() };
+    let wrapped = Element::parse(&wrapped, &limits).expect("every stanza is well-formed");
+    assert_eq!(wrapped.children.len(), 1, "one stanza");
+    let e = wrapped.elements().next().cloned().expect("a stanza");
+    Stanza::from_element(e, ns::COMPONENT_ACCEPT).expect("a stanza with addresses that are some")
 }
 
 #[cfg(test)]

@@ -1,138 +1,20 @@
 //! Two gateways back to back, XMPP -> SIP -> XMPP and SIP -> XMPP -> SIP, keep every field of both tables of RFC 7572.
-//!
-//! The SIP domain of one is the XMPP domain of the other: users of a.example and b.example speak XMPP, each on its own side, and
-//! between the gateways there is SIP; or the other way round.
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests")]
 
-use base::{Time, Tokens};
+mod facing;
+
+use facing::{Mirror, PLACES};
 use proptest::prelude::*;
-use rehearsal::scene::Settings;
 use rehearsal::wire::SipText;
-use sip::agent::{Flow, SendTo, Target, Transport};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use stox::config::{Link, Peer};
-use stox::gateway::{Gateway, Input, Output};
-use stox::network::Network;
+use std::time::Duration;
 use xml::Element;
 use xmpp::jid::Jid;
 use xmpp::ns;
 use xmpp::stanza::Stanza;
 
 const RECEIPTS: &str = "urn:xmpp:receipts";
-/// Where each gateway is, and a phone that is neither.
-const PLACES: [([u8; 4], u16); 3] = [([192, 0, 2, 1], 5060), ([192, 0, 2, 2], 5060), ([192, 0, 2, 3], 5060)];
-
-struct Mirror {
-    gateways: [Gateway; 2],
-    now: Time,
-    /// What users of each side's XMPP domain got.
-    stanzas: [Vec<Stanza>; 2],
-    /// What went to the phone.
-    phone: Vec<SipText>,
-    /// Whether SIP from a gateway goes to the other one; else to the phone.
-    joined: bool,
-    /// Whether stanzas from a gateway go into the other one; else to the users.
-    crossed: bool,
-}
-
-fn gateway(own: &str, other: &str, at: usize, next_hop: usize) -> Gateway {
-    let mut settings = Settings::default();
-    let config = &mut settings.config;
-    config.xmpp_domains = vec![own.into()];
-    config.links = vec![Link { domain: other.into(), allow_from: Vec::new() }];
-    config.peers =
-        vec![Peer { source: Network { address: [192, 0, 2, 0].into(), prefix: 24 }, domains: vec![other.into()] }];
-    config.message.max_request = 60_000;
-    if let Some(proxy) = &mut config.proxy {
-        proxy.target = Target { transport: Transport::Tcp, remote: PLACES[next_hop].into() };
-    }
-    let (address, port) = PLACES[at];
-    settings.sip.sent_by = vec![(Transport::Tcp, sip::Host::V4(address.into()), Some(port))];
-    let mut gateway = Gateway::new(Arc::new(settings.config), settings.sip, Tokens::seeded(at as u64));
-    gateway.handle(Time::from_secs(1), Input::LinkUp(0));
-    gateway
-}
-
-impl Mirror {
-    /// XMPP at both ends.
-    fn of_xmpp() -> Mirror {
-        Mirror {
-            gateways: [gateway("a.example", "b.example", 0, 1), gateway("b.example", "a.example", 1, 0)],
-            now: Time::from_secs(1),
-            stanzas: [Vec::new(), Vec::new()],
-            phone: Vec::new(),
-            joined: true,
-            crossed: false,
-        }
-    }
-
-    /// SIP at both ends.
-    fn of_sip() -> Mirror {
-        let gateways = [gateway("a.example", "b.example", 0, 2), gateway("b.example", "a.example", 1, 2)];
-        Mirror { gateways, joined: false, crossed: true, ..Mirror::of_xmpp() }
-    }
-
-    fn sip(&mut self, to: usize, from: SocketAddr, bytes: &bytes::Bytes) {
-        let flow = Flow { transport: Transport::Tcp, local: PLACES[to].into(), remote: from, connection: Some(1) };
-        let message = sip::parse_datagram(bytes, &sip::Limits::default()).unwrap();
-        self.gateways[to].handle(self.now, Input::Sip(message, flow));
-    }
-
-    fn stanza(&mut self, to: usize, stanza: Stanza) {
-        self.gateways[to].handle(self.now, Input::Stanza(0, stanza));
-        self.run();
-    }
-
-    fn run(&mut self) {
-        loop {
-            let mut idle = true;
-            for at in 0..2 {
-                while let Some(output) = self.gateways[at].poll() {
-                    idle = false;
-                    self.output(at, output);
-                }
-            }
-            if idle {
-                return;
-            }
-        }
-    }
-
-    fn output(&mut self, at: usize, output: Output) {
-        match output {
-            Output::Sip { to, bytes, .. } => {
-                let to = match to {
-                    SendTo::Target(target) => target.remote,
-                    SendTo::Flow { flow, .. } => flow.remote,
-                };
-                match PLACES.iter().position(|p| SocketAddr::from(*p) == to) {
-                    Some(gateway @ 0..2) if self.joined => self.sip(gateway, PLACES[at].into(), &bytes),
-                    _ => self.phone.push(SipText::parse(&bytes).unwrap()),
-                }
-            }
-            Output::Stanza { bytes, token, .. } => {
-                let text =
-                    format!("<stream xmlns='{}'>{}</stream>", ns::COMPONENT_ACCEPT, String::from_utf8(bytes).unwrap());
-                let limits = xml::Limits { stanza_bytes: 1 << 20, ..xml::Limits::default() };
-                let stream = Element::parse(text.as_bytes(), &limits).unwrap();
-                let element = stream.elements().next().unwrap().clone();
-                let stanza = Stanza::from_element(element, ns::COMPONENT_ACCEPT).unwrap();
-                if self.crossed {
-                    self.gateways[1 - at].handle(self.now, Input::Stanza(0, stanza));
-                } else {
-                    self.stanzas[at].push(stanza);
-                }
-                self.gateways[at].handle(self.now, Input::Taken(token));
-            }
-            Output::Save { token, .. } => self.gateways[at].handle(self.now, Input::Saved(token)),
-            Output::Note(_) => {}
-        }
-    }
-}
-
 /// All that RFC 7572's tables know of a message stanza, and what goes beyond them.
 #[derive(Debug, Clone, PartialEq, Default)]
 struct Fields {
@@ -261,7 +143,7 @@ fn receipts_go_round() {
         cpim.len()
     );
     mirror.sip(0, PLACES[2].into(), &teach.into_bytes().into());
-    mirror.run();
+    mirror.run(Duration::from_millis(1));
     mirror.stanzas[0].clear();
     fields.id = Some("m2".into());
     let got = reflect(&mut mirror, &fields);
@@ -279,8 +161,8 @@ fn receipts_go_round() {
 fn sip_round(request: &SipText) -> SipText {
     let mut mirror = Mirror::of_sip();
     mirror.sip(1, PLACES[2].into(), &request.to_bytes().into());
-    mirror.run();
-    let requests = mirror.phone.iter().filter(|m| m.request().is_some());
+    mirror.run(Duration::from_millis(1));
+    let requests = mirror.phone.iter().map(|(_, m)| m).filter(|m| m.request().is_some());
     let [out] = requests.collect::<Vec<_>>()[..] else { panic!("one request comes out, not {:?}", mirror.phone) };
     out.clone()
 }

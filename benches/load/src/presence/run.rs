@@ -235,25 +235,16 @@ impl Shared {
 
 fn report(ledger: &Ledger, cpu: f64, own: f64) -> Value {
     let sent = ledger.sent.load(SeqCst);
-    let (mut refused, mut superseded, mut lost, mut last) = (0, 0, 0, 0);
-    let mut waits = Vec::with_capacity(sent);
-    for number in 0..sent {
-        let marks = ledger.marks[number].load(SeqCst);
-        if marks & DELIVERED != 0 {
-            let came = ledger.came[number].load(SeqCst);
-            last = last.max(came);
-            waits.push(came.saturating_sub(ledger.due[number].load(SeqCst)));
-        } else if marks & REFUSED != 0 {
-            refused += 1;
-        } else if marks & SUPERSEDED != 0 {
-            superseded += 1;
-        } else {
-            lost += 1;
+    let (mut refused, mut superseded, mut lost) = (0, 0, 0);
+    for marks in ledger.marks.iter().take(sent).map(|marks| marks.load(SeqCst)) {
+        match marks {
+            _ if marks & DELIVERED != 0 => {}
+            _ if marks & REFUSED != 0 => refused += 1,
+            _ if marks & SUPERSEDED != 0 => superseded += 1,
+            _ => lost += 1,
         }
     }
-    waits.sort_unstable();
-    let first = ledger.due.first().map_or(0, |due| due.load(SeqCst));
-    let seconds = last.saturating_sub(first) as f64 / 1e9;
+    let (waits, seconds) = ledger.waits();
     let per_100k = |seconds: f64| if waits.is_empty() { 0.0 } else { seconds * 1e5 / waits.len() as f64 };
     json!({
         "sent": sent, "delivered": waits.len(), "superseded": superseded, "refused": refused, "lost": lost,

@@ -2,13 +2,14 @@
 
 use super::split;
 use crate::scene::Settings;
+use crate::wire::read_stanza;
 use base::{Str, Time};
 use bytes::Bytes;
 use sip::{Limits, Message, Method, Uri, parse_datagram};
 use std::time::Duration;
 use stox::address::{Form, Options, Scheme, to_form, to_jid, to_uri};
 use stox::gateway::{Input, Output};
-use xml::{Element, Event, Reader};
+use xml::{Event, Reader};
 use xmpp::jid::Jid;
 use xmpp::ns;
 use xmpp::stanza::Stanza;
@@ -83,15 +84,6 @@ pub fn gateway(data: &[u8]) {
             }
         }
     }
-}
-
-pub(super) fn read_stanza(bytes: &[u8]) -> Stanza {
-    let wrapped = [b"<s xmlns='jabber:component:accept'>", bytes, b"</s>"].concat();
-    let limits = xml::Limits { stanza_bytes: 1 << 22, elements: 1 << 16, ..xml::Limits::default() };
-    let wrapped = Element::parse(&wrapped, &limits).expect("every stanza is well-formed");
-    assert_eq!(wrapped.children.len(), 1, "one stanza");
-    let e = wrapped.elements().next().cloned().expect("a stanza");
-    Stanza::from_element(e, ns::COMPONENT_ACCEPT).expect("a stanza with addresses that are some")
 }
 
 fn from_sip(gateway: &mut stox::gateway::Gateway, input: Input, settings: &Settings) {

@@ -1,7 +1,7 @@
 //! The whole gateway with presence, under SIP users, XMPP users, a server, a disk and a network that do anything in any order.
 
-use super::gateway::read_stanza;
 use crate::scene::{GATEWAY, Settings};
+use crate::wire::read_stanza;
 use crate::wire::{SipText, parameter, uri_of, user_of};
 use base::Time;
 use bytes::Bytes;

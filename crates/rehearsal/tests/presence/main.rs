@@ -4,6 +4,8 @@
 #![allow(unreachable_pub, reason = "modules of one test")]
 
 mod crash;
+#[path = "../facing/mod.rs"]
+mod facing;
 mod mirror;
 mod privacy;
 mod storms;

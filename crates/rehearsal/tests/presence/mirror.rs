@@ -1,151 +1,19 @@
 //! Two gateways back to back keep every field of both tables of RFC 8048 §6: XMPP -> SIP -> XMPP and SIP -> XMPP -> SIP.
-//!
-//! The SIP domain of one is the XMPP domain of the other, as in the mirror of the messages.
 
-use crate::town::{jid, ms, read_stanza, secs};
-use base::{Time, Tokens};
+use crate::facing::{Mirror, PLACES};
+use crate::town::{jid, secs};
 use bodies::pidf::{Basic, Contact, Note, Pidf, Priority, Tuple};
-use bytes::Bytes;
 use proptest::prelude::*;
-use rehearsal::scene::Settings;
 use rehearsal::wire::{SipText, uri_of};
-use sip::agent::{Flow, SendTo, Target, Transport};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-use stox::config::{Link, Peer};
-use stox::gateway::{Gateway, Input, Output};
-use stox::network::Network;
 use xml::Element;
 use xmpp::ns;
 use xmpp::stanza::Stanza;
 
-/// Where each gateway is, and a phone that is neither.
-const PLACES: [([u8; 4], u16); 3] = [([192, 0, 2, 1], 5060), ([192, 0, 2, 2], 5060), ([192, 0, 2, 3], 5060)];
-
-struct Mirror {
-    gateways: [Gateway; 2],
-    now: Time,
-    /// Stanzas from a gateway go into the other one, and SIP to the phone; else SIP does, and stanzas go to the users.
-    crossed: bool,
-    /// What users of each side's XMPP domain got.
-    stanzas: [Vec<Stanza>; 2],
-    /// What the phone got, and from which gateway.
-    phone: Vec<(usize, SipText)>,
-}
-
-fn gateway(own: &str, other: &str, at: usize, next_hop: usize) -> Gateway {
-    let mut settings = Settings::default();
-    let config = &mut settings.config;
-    config.xmpp_domains = vec![own.into()];
-    config.links = vec![Link { domain: other.into(), allow_from: Vec::new() }];
-    config.peers =
-        vec![Peer { source: Network { address: [192, 0, 2, 0].into(), prefix: 24 }, domains: vec![other.into()] }];
-    // Each change is looked at for itself.
-    config.subscriptions.notify_burst = 1000;
-    if let Some(proxy) = &mut config.proxy {
-        proxy.target = Target { transport: Transport::Tcp, remote: PLACES[next_hop].into() };
-    }
-    let (address, port) = PLACES[at];
-    settings.sip.sent_by = vec![(Transport::Tcp, sip::Host::V4(address.into()), Some(port))];
-    let mut gateway = Gateway::new(Arc::new(settings.config), settings.sip, Tokens::seeded(at as u64));
-    gateway.handle(Time::from_secs(1), Input::LinkUp(0));
-    gateway
-}
-
-impl Mirror {
-    fn new(crossed: bool) -> Mirror {
-        let hops = if crossed { [2, 2] } else { [1, 0] };
-        Mirror {
-            gateways: [gateway("a.example", "b.example", 0, hops[0]), gateway("b.example", "a.example", 1, hops[1])],
-            now: Time::from_secs(1),
-            crossed,
-            stanzas: [Vec::new(), Vec::new()],
-            phone: Vec::new(),
-        }
-    }
-
-    fn sip(&mut self, to: usize, from: SocketAddr, bytes: &Bytes) {
-        let flow = Flow { transport: Transport::Tcp, local: PLACES[to].into(), remote: from, connection: Some(1) };
-        let message = sip::parse_datagram(bytes, &sip::Limits::default()).unwrap();
-        self.gateways[to].handle(self.now, Input::Sip(message, flow));
-    }
-
-    fn stanza(&mut self, to: usize, stanza: Stanza) {
-        self.gateways[to].handle(self.now, Input::Stanza(0, stanza));
-        self.run(ms(1));
-    }
-
-    fn run(&mut self, time: Duration) {
-        let end = self.now + time;
-        loop {
-            self.settle();
-            let Some(due) = self.gateways.iter().filter_map(Gateway::deadline).min().filter(|at| *at <= end) else {
-                break;
-            };
-            self.now = self.now.max(due);
-            let now = self.now;
-            self.gateways.iter_mut().for_each(|gateway| gateway.timeout(now));
-        }
-        self.now = end;
-    }
-
-    fn settle(&mut self) {
-        loop {
-            let mut idle = true;
-            for at in 0..2 {
-                while let Some(output) = self.gateways[at].poll() {
-                    idle = false;
-                    self.output(at, output);
-                }
-            }
-            if idle {
-                return;
-            }
-        }
-    }
-
-    fn output(&mut self, at: usize, output: Output) {
-        match output {
-            Output::Sip { to, bytes, .. } => {
-                let to = match to {
-                    SendTo::Target(target) => target.remote,
-                    SendTo::Flow { flow, .. } => flow.remote,
-                };
-                match PLACES.iter().position(|p| SocketAddr::from(*p) == to) {
-                    Some(other @ 0..2) => self.sip(other, PLACES[at].into(), &bytes),
-                    _ => self.phone_gets(at, SipText::parse(&bytes).unwrap()),
-                }
-            }
-            Output::Stanza { bytes, token, .. } => {
-                let stanza = read_stanza(&bytes);
-                if self.crossed && stanza.to.as_ref().unwrap().local().is_some() {
-                    self.gateways[1 - at].handle(self.now, Input::Stanza(0, stanza));
-                } else {
-                    self.stanzas[at].push(stanza);
-                }
-                self.gateways[at].handle(self.now, Input::Taken(token));
-            }
-            Output::Save { token, .. } => self.gateways[at].handle(self.now, Input::Saved(token)),
-            Output::Note(_) => {}
-        }
-    }
-
-    /// The phone takes every NOTIFY.
-    fn phone_gets(&mut self, at: usize, message: SipText) {
-        if message.request().is_some_and(|(method, _)| method == "NOTIFY") {
-            let answer = message.response(200, "OK", "phone").to_bytes();
-            self.sip(at, PLACES[2].into(), &answer.into());
-        }
-        self.phone.push((at, message));
-    }
-
-    /// The last NOTIFY that the phone got.
-    fn last_notify(&self) -> &SipText {
-        let notify = |(_, message): &&(usize, SipText)| message.start.starts_with("NOTIFY");
-        &self.phone.iter().rev().find(notify).unwrap().1
-    }
+/// The last NOTIFY that the phone got.
+fn last_notify(mirror: &Mirror) -> &SipText {
+    let notify = |(_, message): &&(usize, SipText)| message.start.starts_with("NOTIFY");
+    &mirror.phone.iter().rev().find(notify).unwrap().1
 }
 
 /// What Table 1 knows of a resource, and Table 2 too.
@@ -196,7 +64,7 @@ impl Fields {
 
 /// Romeo at one end watches Juliet at the other, and both speak XMPP.
 fn lovers() -> Mirror {
-    let mut mirror = Mirror::new(false);
+    let mut mirror = Mirror::of_xmpp();
     let presence = |from: &str, to: &str, type_: &'static str| {
         Stanza::presence().with_from(jid(from)).with_to(jid(to)).with_type(type_)
     };
@@ -318,7 +186,7 @@ struct Phones {
 }
 
 fn phones() -> Phones {
-    let mut mirror = Mirror::new(true);
+    let mut mirror = Mirror::of_sip();
     let subscribe = "SUBSCRIBE sip:juliet@a.example SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.3;branch=z9hG4bKwatch\r\n\
         Max-Forwards: 70\r\nFrom: <sip:romeo@b.example>;tag=r\r\nTo: <sip:juliet@a.example>\r\nCall-ID: watch\r\nCSeq: 1 SUBSCRIBE\r\n\
         Contact: <sip:romeo@192.0.2.3;transport=tcp>\r\nEvent: presence\r\nExpires: 3600\r\nContent-Length: 0\r\n\r\n";
@@ -327,7 +195,7 @@ fn phones() -> Phones {
     let came = |(at, message): &&(usize, SipText)| *at == 1 && message.start.starts_with("SUBSCRIBE");
     let subscribe = mirror.phone.iter().find(came).unwrap().1.clone();
     assert_eq!(subscribe.request().unwrap().1, "sip:juliet@a.example");
-    assert!(mirror.last_notify().header("Subscription-State").unwrap().starts_with("pending"));
+    assert!(last_notify(&mirror).header("Subscription-State").unwrap().starts_with("pending"));
     let mut answer = subscribe.response(200, "OK", "j");
     answer.push("Expires", "3600");
     answer.push("Contact", "<sip:juliet@192.0.2.3;transport=tcp>");
@@ -352,7 +220,7 @@ impl Phones {
         );
         self.mirror.sip(1, PLACES[2].into(), &text.into());
         self.mirror.run(secs(1));
-        let notify = self.mirror.last_notify();
+        let notify = last_notify(&self.mirror);
         assert!(notify.header("Subscription-State").unwrap().starts_with("active"), "{notify}");
         let mut pidf = Pidf::parse(&notify.body, None).unwrap();
         // The gateway adds an activity for phones that know RPID and not `<show/>`.

@@ -10,7 +10,7 @@ mod xmpp_side;
 use base::{HashKey, Time, Tokens};
 use bytes::Bytes;
 use rehearsal::scene::Settings;
-use rehearsal::wire::{SipText, parameter, uri_of, user_of};
+use rehearsal::wire::{SipText, parameter, read_stanza, uri_of, user_of};
 use sip::agent::{Flow, Transport};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -484,11 +484,4 @@ impl Town {
 
 pub fn jid(text: &str) -> Jid {
     Jid::parse(text).unwrap()
-}
-
-pub fn read_stanza(bytes: &[u8]) -> Stanza {
-    let wrapped = [b"<s xmlns='jabber:component:accept'>", bytes, b"</s>"].concat();
-    let limits = xml::Limits { stanza_bytes: 1 << 22, elements: 1 << 16, ..xml::Limits::default() };
-    let element = Element::parse(&wrapped, &limits).unwrap().elements().next().cloned().unwrap();
-    Stanza::from_element(element, ns::COMPONENT_ACCEPT).unwrap()
 }
