@@ -489,9 +489,9 @@ impl Gateway {
             Method::Options => {
                 // RFC 3261 §11: an answer about a user is the answer an INVITE would get; about the gateway it is its own.
                 let accept = if self.config.presence.enabled {
-                    format!("{}, {}", crate::message::ACCEPT, crate::presence::ACCEPT)
+                    format!("{}, {}", crate::content::arrived::ACCEPT, crate::presence::ACCEPT)
                 } else {
-                    crate::message::ACCEPT.to_owned()
+                    crate::content::arrived::ACCEPT.to_owned()
                 };
                 let mut answer = self.sip.options_answer(request, &accept);
                 if self.config.presence.enabled {

@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod config;
+pub mod content;
 pub mod error;
 pub mod gateway;
 pub mod links;

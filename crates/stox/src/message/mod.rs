@@ -8,8 +8,6 @@
 //! (RFC 6121 §5.2.2: to an entity that is no room, `<service-unavailable/>`); headline is translated like normal, as
 //! SIP has no word for it, and its sender is told of failures.
 
-mod content;
-mod identifiers;
 mod peers;
 mod queue;
 mod rate;
@@ -18,6 +16,8 @@ pub mod s2x;
 pub mod x2s;
 
 use crate::config::{Config, LinkId};
+use crate::content::arrived::Arrived;
+use crate::content::departing::{self, Departing};
 use crate::error::{self, Refusal};
 use crate::gateway::Note;
 use crate::links::StanzaToken;
@@ -28,7 +28,6 @@ use peers::Peers;
 use queue::{Job, Purpose, Queue};
 use rate::Rates;
 use receipts::Receipts;
-use s2x::Arrived;
 use sip::Method;
 use sip::agent::{ClientId, ServerId};
 use sip::{Request, Response};
@@ -36,8 +35,6 @@ use std::collections::VecDeque;
 use xmpp::error::StanzaError;
 use xmpp::jid::Jid;
 use xmpp::stanza::{Kind, Stanza};
-
-pub use content::ACCEPT;
 
 /// Why a message that is in order goes nowhere: the other side has no word for it, or nobody wants to know.
 const NOTHING: &str = "nothing to translate";
@@ -191,22 +188,22 @@ impl Messages {
             return Err(Refusal::RateExceeded { retry_after: limits.retry_after });
         }
         let peer = self.peers.get(to);
-        let (draft, purpose) = match x2s::read(stanza) {
-            x2s::Departing::Message(text) => {
+        let (draft, purpose) = match departing::read(stanza) {
+            Departing::Message(text) => {
                 let purpose = Purpose::Message { receipt: text.receipt };
                 (x2s::message(stanza, &text, peer, &self.options, stage.wall(), stage.tokens)?, purpose)
             }
-            x2s::Departing::State(state) if peer.composing && self.options.chat_states => {
+            Departing::State(state) if peer.composing && self.options.chat_states => {
                 (x2s::chat_state(stanza, state)?, Purpose::Notice)
             }
-            x2s::Departing::Receipt { id, disposition } => {
+            Departing::Receipt { id, disposition } => {
                 let Some(wanted) = self.receipts.answer(&id, from, to, disposition) else {
                     stage.note(Note::Ignored { why: NOTHING });
                     return Ok(());
                 };
                 (x2s::receipt(stanza, &wanted, disposition, stage.wall(), stage.tokens)?, Purpose::Notice)
             }
-            x2s::Departing::State(_) | x2s::Departing::Nothing => {
+            Departing::State(_) | Departing::Nothing => {
                 stage.note(Note::Ignored { why: NOTHING });
                 return Ok(());
             }

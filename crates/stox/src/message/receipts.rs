@@ -1,32 +1,11 @@
 //! Delivery receipts (XEP-0184), displayed markers (XEP-0333) and their SIP face, IMDN (RFC 5438), in page mode.
 
+use crate::content::{Disposition, Wanted};
 use crate::prints;
-use base::{Fingerprint, HashKey, Recent, Str};
+use base::{Fingerprint, HashKey, Recent};
 use xmpp::ext::{hints, receipts};
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
-
-/// What a SIP sender asked to be told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
-    /// The imdn.Message-ID of its message.
-    pub message_id: Str,
-    /// The DateTime of its message, to be given back as it was (RFC 5438 §7.2.1.1).
-    pub date_time: Option<Str>,
-    /// It wants to know of the delivery.
-    pub delivery: bool,
-    /// It wants to know of the display.
-    pub display: bool,
-}
-
-/// What became of a message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Disposition {
-    /// A device has it.
-    Delivered,
-    /// A person has seen it.
-    Displayed,
-}
 
 /// A bounded memory of what SIP senders asked to be told.
 #[derive(Debug)]

@@ -1,11 +1,10 @@
 //! SIP to XMPP: RFC 7572 §5, Table 2.
 
-pub use super::content::{Arrived, Text};
-use super::receipts::Disposition;
-use super::{content, identifiers, peers};
+use super::peers;
+use crate::content::arrived::{self, Arrived};
+use crate::content::{Disposition, identifiers};
 use crate::error::Refusal;
 use base::Str;
-use bodies::text::language;
 use sip::Name;
 use sip::Request;
 use xml::Element;
@@ -38,9 +37,9 @@ pub fn read(request: &Request) -> Result<Arrived, Refusal> {
     }
     let language = request.headers.get(Name::ContentLanguage);
     match request.headers.get(Name::ContentType) {
-        Some(content_type) => content::read(content_type, language, &request.body),
+        Some(content_type) => arrived::read(content_type, language, &request.body),
         // RFC 3261 §20.15: a body without a type is no request; without a body there is nothing but perhaps a subject.
-        None if request.body.is_empty() => content::read("text/plain", language, b""),
+        None if request.body.is_empty() => arrived::read("text/plain", language, b""),
         None => Err(Refusal::BadBody("Content-Type is missing")),
     }
 }
@@ -57,11 +56,18 @@ pub fn stanza(request: &Request, arrived: &Arrived, from: &Jid, to: &Jid, id: &s
     stanza.to = Some(to.clone());
     stanza.id = Some(Str::from(id));
     match arrived {
-        Arrived::Text(text) => fill(&mut stanza, request, text)?,
+        Arrived::Text(text) => {
+            let (subject, language) = (request.headers.get(Name::Subject), request.headers.get(Name::ContentLanguage));
+            if !text.fill(&mut stanza, subject, language, thread(request).as_deref()) {
+                return None;
+            }
+        }
         Arrived::State(state) => {
             // A state is no single message: XEP-0085 §5.1 has it in messages of type chat, and nobody keeps it.
             stanza.type_ = Some(Str::const_new("chat"));
-            thread(&mut stanza, request);
+            if let Some(thread) = thread(request) {
+                stanza.push(Element::new("thread", ns::CLIENT).with_text(&thread));
+            }
             stanza.push(state.to_element());
             stanza.push(hints::no_store());
         }
@@ -79,54 +85,7 @@ pub fn stanza(request: &Request, arrived: &Arrived, from: &Jid, to: &Jid, id: &s
     Some(stanza)
 }
 
-/// RFC 7572 Table 2: body, subject, Call-ID, Content-Language. No type (§5: absent, which is "normal").
-fn fill(stanza: &mut Stanza, request: &Request, text: &Text) -> Option<()> {
-    let header_subject = request.headers.get(Name::Subject).map(str::trim).filter(|s| !s.is_empty());
-    let subject = header_subject.or(text.subject.as_deref());
-    if !text.has_words() && subject.is_none() {
-        return None;
-    }
-    // A body without a language has that of the stanza, which may then not be another one's.
-    let tagged = text.bodies.iter().all(|(lang, _)| lang.is_some());
-    stanza.lang = text.bodies.first().filter(|_| tagged).and_then(|(lang, _)| lang.clone()).or_else(|| {
-        let header = request.headers.get(Name::ContentLanguage)?;
-        language(header.split(',').next().unwrap_or(header))
-    });
-    if let Some(subject) = subject {
-        stanza.push(Element::new("subject", ns::CLIENT).with_text(subject));
-    }
-    let mut said = Vec::with_capacity(text.bodies.len());
-    for (lang, body) in text.bodies.iter().filter(|(_, body)| !body.is_empty()) {
-        // RFC 6121 §5.2.3: no two bodies in one language.
-        let speaks = lang.as_ref().or(stanza.lang.as_ref()).cloned();
-        if said.contains(&speaks) {
-            continue;
-        }
-        said.push(speaks);
-        let element = Element::new("body", ns::CLIENT).with_text(body);
-        stanza.push(match lang {
-            Some(lang) if stanza.lang.as_ref() != Some(lang) => element.with_lang(lang.clone()),
-            _ => element,
-        });
-    }
-    thread(stanza, request);
-    if let Some(html) = &text.html {
-        stanza.push(html.clone());
-    }
-    if let Some(wanted) = &text.receipt {
-        if wanted.delivery {
-            stanza.push(receipts::Receipt::Request.to_element());
-        }
-        if wanted.display {
-            stanza.push(markers::Marker::Markable.to_element());
-        }
-    }
-    Some(())
-}
-
-fn thread(stanza: &mut Stanza, request: &Request) {
-    if let Ok(call_id) = request.headers.call_id() {
-        let thread = identifiers::thread_of_call_id(call_id);
-        stanza.push(Element::new("thread", ns::CLIENT).with_text(&thread));
-    }
+/// RFC 7572 Table 2: the Call-ID is the thread.
+fn thread(request: &Request) -> Option<Str> {
+    request.headers.call_id().ok().map(identifiers::thread_of_call_id)
 }

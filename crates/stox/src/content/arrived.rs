@@ -1,6 +1,6 @@
-//! The body of a SIP MESSAGE, read: RFC 7572 §7, and what phones send beyond it.
+//! The body of a SIP MESSAGE or an MSRP message, read: RFC 7572 §7, and what phones send beyond it; and its words as a stanza has them.
 
-use super::receipts::{Disposition, Wanted};
+use super::{Disposition, Wanted};
 use crate::error::Refusal;
 use base::Str;
 use bodies::cpim;
@@ -13,8 +13,11 @@ use bodies::text::language;
 use bodies::{Content, Error, Limits, Part, multipart, text};
 use xml::Element;
 use xmpp::ext::chatstates::ChatState;
+use xmpp::ext::{markers, receipts};
+use xmpp::ns;
+use xmpp::stanza::Stanza;
 
-/// What we take in a MESSAGE, as an Accept header says it (RFC 3261 §20.1): goes into every 415 and into answers to OPTIONS.
+/// What we take, as an Accept header says it (RFC 3261 §20.1): goes into every 415 and into answers to OPTIONS.
 pub const ACCEPT: &str = "text/plain, text/html, message/cpim, multipart/alternative, multipart/mixed, \
                           application/im-iscomposing+xml, message/imdn+xml";
 
@@ -56,8 +59,59 @@ pub struct Text {
 
 impl Text {
     /// Whether there is anything to read in it.
-    pub(super) fn has_words(&self) -> bool {
+    pub fn has_words(&self) -> bool {
         self.bodies.iter().any(|(_, body)| !body.is_empty())
+    }
+
+    /// The words as a stanza has them: subject, bodies in each language, the thread, the request for receipts. `subject` and `language` are what
+    /// the headers around the body say. False if there is nothing to read: then nothing was added.
+    pub fn fill(
+        &self,
+        stanza: &mut Stanza,
+        subject: Option<&str>,
+        language: Option<&str>,
+        thread: Option<&str>,
+    ) -> bool {
+        let subject = subject.map(str::trim).filter(|s| !s.is_empty()).or(self.subject.as_deref());
+        if !self.has_words() && subject.is_none() {
+            return false;
+        }
+        // A body without a language has that of the stanza, which may then not be another one's.
+        let tagged = self.bodies.iter().all(|(lang, _)| lang.is_some());
+        let first = self.bodies.first().filter(|_| tagged).and_then(|(lang, _)| lang.clone());
+        stanza.lang = first.or_else(|| language.and_then(first_language));
+        if let Some(subject) = subject {
+            stanza.push(Element::new("subject", ns::CLIENT).with_text(subject));
+        }
+        let mut said = Vec::with_capacity(self.bodies.len());
+        for (lang, body) in self.bodies.iter().filter(|(_, body)| !body.is_empty()) {
+            // RFC 6121 §5.2.3: no two bodies in one language.
+            let speaks = lang.as_ref().or(stanza.lang.as_ref()).cloned();
+            if said.contains(&speaks) {
+                continue;
+            }
+            said.push(speaks);
+            let element = Element::new("body", ns::CLIENT).with_text(body);
+            stanza.push(match lang {
+                Some(lang) if stanza.lang.as_ref() != Some(lang) => element.with_lang(lang.clone()),
+                _ => element,
+            });
+        }
+        if let Some(thread) = thread {
+            stanza.push(Element::new("thread", ns::CLIENT).with_text(thread));
+        }
+        if let Some(html) = &self.html {
+            stanza.push(html.clone());
+        }
+        if let Some(wanted) = &self.receipt {
+            if wanted.delivery {
+                stanza.push(receipts::Receipt::Request.to_element());
+            }
+            if wanted.display {
+                stanza.push(markers::Marker::Markable.to_element());
+            }
+        }
+        true
     }
 }
 
@@ -66,7 +120,7 @@ impl Text {
 /// # Errors
 /// [`Refusal::BadBody`] for one that breaks its own format, [`Refusal::UnsupportedContent`] for one of another type, in another
 /// charset or with a required feature that we do not have, [`Refusal::TooBig`] for too many parts.
-pub(super) fn read(content_type: &str, content_language: Option<&str>, body: &[u8]) -> Result<Arrived, Refusal> {
+pub fn read(content_type: &str, content_language: Option<&str>, body: &[u8]) -> Result<Arrived, Refusal> {
     let content_type = ContentType::parse(content_type).map_err(refusal)?;
     let content = if content_type.type_() == "multipart" {
         Content::Parts(multipart::parse(&content_type, body, &Limits::default()).map_err(refusal)?)
@@ -234,7 +288,11 @@ fn add(bodies: &mut Vec<(Option<Str>, String)>, more: Vec<(Option<Str>, String)>
 
 /// The first language of a part (RFC 3282 allows a list, XMPP one).
 fn lang(part: &Part) -> Option<Str> {
-    part.language.as_deref().and_then(|l| language(l.split(',').next().unwrap_or(l)))
+    part.language.as_deref().and_then(first_language)
+}
+
+fn first_language(list: &str) -> Option<Str> {
+    language(list.split(',').next().unwrap_or(list))
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the signature of map_err")]

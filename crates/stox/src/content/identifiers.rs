@@ -1,4 +1,4 @@
-//! The identifiers of RFC 7572's tables: thread <-> Call-ID, id <-> transaction identifier.
+//! The identifiers of the tables of RFC 7572 and RFC 7573: thread <-> Call-ID, id <-> transaction identifier.
 
 use base::Str;
 
@@ -10,14 +10,14 @@ const LONGEST: usize = 400;
 
 /// RFC 7572 Table 1: the thread is the Call-ID. One that RFC 3261's `callid` does not allow is carried percent-encoded behind
 /// a mark, so that the way back gives the same thread. `None` for a thread that is empty or too long to carry.
-pub(super) fn call_id_of_thread(thread: &str) -> Option<Str> {
+pub(crate) fn call_id_of_thread(thread: &str) -> Option<Str> {
     let plain = is_call_id(thread) && !thread.starts_with(ENCODED);
     let call_id = if plain { Str::from(thread) } else { encode(ENCODED, thread.as_bytes()) };
     (!thread.is_empty() && call_id.len() <= LONGEST).then_some(call_id)
 }
 
 /// RFC 7572 Table 2: the Call-ID is the thread; what [`call_id_of_thread`] encoded is decoded again.
-pub(super) fn thread_of_call_id(call_id: &str) -> Str {
+pub(crate) fn thread_of_call_id(call_id: &str) -> Str {
     let decoded = call_id.strip_prefix(ENCODED).and_then(decode);
     match decoded {
         // Only our own spelling is undone: two Call-IDs never become one thread.
@@ -28,13 +28,13 @@ pub(super) fn thread_of_call_id(call_id: &str) -> Str {
 
 /// The suffix of a branch that carries a stanza id (RFC 7572 Table 1: id is the transaction identifier). `None` for an id that is
 /// empty or too long (64 bytes encoded): the branch is unique without it.
-pub(super) fn branch_suffix_of_id(id: &str) -> Option<Str> {
+pub(crate) fn branch_suffix_of_id(id: &str) -> Option<Str> {
     let suffix = encode("", id.as_bytes());
     (!suffix.is_empty() && suffix.len() <= 64).then_some(suffix)
 }
 
 /// RFC 7572 Table 2: the transaction identifier is the id. A branch of Verona's own form carries the stanza id of the other side.
-pub(super) fn id_of_branch(branch: &str) -> Str {
+pub(crate) fn id_of_branch(branch: &str) -> Str {
     let carried = sip::agent::branch_suffix(branch).and_then(decode);
     match carried {
         Some(id) if branch_suffix_of_id(&id).as_deref() == sip::agent::branch_suffix(branch) => id,
@@ -44,13 +44,13 @@ pub(super) fn id_of_branch(branch: &str) -> Str {
 
 /// The imdn.Message-ID (RFC 5438 §6.3, a token) for a message with this stanza id. `None` for an id that is empty or too long (200
 /// bytes encoded).
-pub(super) fn message_id_of_id(id: &str) -> Option<Str> {
+pub(crate) fn message_id_of_id(id: &str) -> Option<Str> {
     let message_id = encode("", id.as_bytes());
     (!message_id.is_empty() && message_id.len() <= 200).then_some(message_id)
 }
 
 /// The stanza id that [`message_id_of_id`] made this of; any other Message-ID as it is.
-pub(super) fn id_of_message_id(message_id: &str) -> Str {
+pub(crate) fn id_of_message_id(message_id: &str) -> Str {
     match decode(message_id) {
         Some(id) if message_id_of_id(&id).as_deref() == Some(message_id) => id,
         _ => Str::from(message_id),
