@@ -22,6 +22,8 @@ pub struct Config {
     pub phone_domain: Option<Str>,
     /// How single messages are translated.
     pub message: crate::message::Options,
+    /// How chat sessions are translated.
+    pub chat: crate::chat::Options,
     /// How presence is translated.
     pub presence: crate::presence::Options,
     /// The bounds of the SIP subscriptions, of one shard.
@@ -40,6 +42,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// How the users of a SIP domain are reached with chat messages.
+    pub fn chat_mode(&self, domain: &str) -> Mode {
+        self.links.iter().find(|link| link.domain == domain).map(|link| link.chat).unwrap_or_default()
+    }
+
+    /// Whether there are sessions at all.
+    pub fn has_sessions(&self) -> bool {
+        self.links.iter().any(|link| link.chat != Mode::Message)
+    }
+
     /// Whether requests may be sent to an address that a peer has named (THREATS 46).
     pub fn may_lead_to(&self, address: IpAddr) -> bool {
         is_global(address) || self.allow_networks.iter().any(|network| network.contains(address))
@@ -79,6 +91,20 @@ pub struct Link {
     pub domain: Str,
     /// The XMPP domains whose users may send to it; empty means any. The server vouches for the `from` of each stanza.
     pub allow_from: Vec<Str>,
+    /// How its users are reached with chat messages.
+    pub chat: Mode,
+}
+
+/// As what chat messages go to the users of a SIP domain.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// In MSRP sessions (RFC 7573), and as nothing else.
+    Session,
+    /// Alone (RFC 7572). INVITEs to chat are refused.
+    #[default]
+    Message,
+    /// In sessions; alone to those who refuse sessions.
+    Auto,
 }
 
 /// A network, and the SIP domains that it may speak for.

@@ -10,6 +10,7 @@ use crate::mapping::{Incoming, Mapping, Outcome, Side, Stage};
 use crate::message::Messages;
 use crate::names::Names;
 use crate::presence::Presences;
+use crate::rate::Rates;
 use crate::store::{Broken, Key, SaveToken};
 use base::{HashKey, Time, Tokens};
 use sip::agent::{self, Agent, ClientId, Failure, Flow, SendTo, ServerId, Target};
@@ -150,6 +151,7 @@ pub struct Gateway {
     presences: Presences,
     names: Names,
     next_save: SaveToken,
+    rates: Rates,
     addresses: address::Options,
     out: VecDeque<Output>,
     now: Time,
@@ -190,6 +192,7 @@ impl Gateway {
             presences,
             names,
             next_save: first_token,
+            rates: Rates::new(key),
             addresses,
             out: VecDeque::new(),
             now: Time::ZERO,
@@ -410,6 +413,7 @@ impl Gateway {
             tokens: &mut self.tokens,
             out: &mut self.out,
             next_save: &mut self.next_save,
+            rates: &mut self.rates,
         };
         (stage, [&mut self.messages, &mut self.presences])
     }

@@ -2,6 +2,7 @@
 //! per mapping. [`gateway::Gateway`] is the whole of it as a machine that is handed inputs and asked for outputs.
 
 pub mod address;
+pub mod chat;
 pub mod config;
 pub mod content;
 pub mod error;
@@ -13,5 +14,6 @@ pub mod names;
 pub mod network;
 pub mod presence;
 mod prints;
+mod rate;
 pub mod route;
 pub mod store;

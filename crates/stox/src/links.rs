@@ -197,11 +197,16 @@ mod tests {
     fn an_answer_waits_for_room() {
         let config = Config {
             xmpp_domains: Vec::new(),
-            links: vec![crate::config::Link { domain: "example.net".into(), allow_from: Vec::new() }],
+            links: vec![crate::config::Link {
+                domain: "example.net".into(),
+                allow_from: Vec::new(),
+                chat: crate::config::Mode::Message,
+            }],
             peers: Vec::new(),
             proxy: None,
             phone_domain: None,
             message: crate::message::Options::default(),
+            chat: crate::chat::Options::default(),
             presence: crate::presence::Options::default(),
             subscriptions: sip::subscription::Config::default(),
             allow_networks: Vec::new(),

@@ -4,6 +4,7 @@ use crate::config::{Config, LinkId};
 use crate::error::Refusal;
 use crate::gateway::{Note, Output};
 use crate::links::{Links, StanzaToken};
+use crate::rate::Rates;
 use crate::store::{Broken, Key, SaveToken};
 use base::{Str, Time, Tokens};
 use sip::agent::{Agent, ClientId, Flow, ServerId, Target, Transport};
@@ -117,6 +118,7 @@ pub struct Stage<'a> {
     pub tokens: &'a mut Tokens,
     pub(crate) out: &'a mut VecDeque<Output>,
     pub(crate) next_save: &'a mut SaveToken,
+    pub(crate) rates: &'a mut Rates,
 }
 
 /// The way of requests within a dialog: RFC 3261 §12.2.1.1 by the addresses that the peer has named, as far as the operator lets it.
@@ -154,6 +156,19 @@ impl Stage<'_> {
     pub fn wall(&self) -> Option<bodies::Timestamp> {
         let seconds = self.config.epoch.checked_add(self.now.since(Time::ZERO).as_secs())?;
         bodies::Timestamp::from_unix(i64::try_from(seconds).ok()?)
+    }
+
+    /// Counts a message of `sender`, and says whether it may send it.
+    ///
+    /// # Errors
+    /// [`Refusal::RateExceeded`].
+    pub fn rate(&mut self, sender: &Jid) -> Result<(), Refusal> {
+        let limits = &self.config.limits;
+        if self.rates.allows(self.now, sender, limits.rate, limits.burst) {
+            Ok(())
+        } else {
+            Err(Refusal::RateExceeded { retry_after: limits.retry_after })
+        }
     }
 
     /// Acts on the subscriptions.

@@ -56,6 +56,7 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             .map(|c| gateway::Link {
                 domain: Str::from(&c.domain),
                 allow_from: c.allow_from.list().iter().map(Str::from).collect(),
+                chat: gateway::Mode::Message,
             })
             .collect(),
         peers,
@@ -67,6 +68,7 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             chat_states: config.message.chat_states,
             ..stox::message::Options::default()
         },
+        chat: stox::chat::Options::default(),
         presence: presence_options(config, shards),
         subscriptions: sip::subscription::Config {
             min_expires: whole_seconds(config.presence.min_expires),

@@ -7,10 +7,10 @@ use sip::uri::Host;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use stox::config::{Config, Limits, Link, Peer, Proxy};
+use stox::config::{Config, Limits, Link, Mode, Peer, Proxy};
 use stox::gateway::Gateway;
 use stox::network::Network;
-use stox::{message, presence};
+use stox::{chat, message, presence};
 
 /// The gateway's own address.
 pub const GATEWAY: ([u8; 4], u16) = ([192, 0, 2, 1], 5060);
@@ -38,7 +38,10 @@ impl Default for Settings {
         let sip_domains = || vec![Str::from("example.net"), Str::from("sip.example")];
         let config = Config {
             xmpp_domains: vec!["example.com".into(), "xmpp.example".into()],
-            links: sip_domains().into_iter().map(|domain| Link { domain, allow_from: Vec::new() }).collect(),
+            links: sip_domains()
+                .into_iter()
+                .map(|domain| Link { domain, allow_from: Vec::new(), chat: Mode::Message })
+                .collect(),
             peers: vec![Peer {
                 source: Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 },
                 domains: sip_domains(),
@@ -46,6 +49,7 @@ impl Default for Settings {
             proxy: Some(Proxy { target: Target { transport: Transport::Udp, remote: PROXY.into() }, route: None }),
             phone_domain: None,
             message: message::Options::default(),
+            chat: chat::Options::default(),
             presence: presence::Options::default(),
             subscriptions: subscription::Config::default(),
             allow_networks: vec![Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 }],
@@ -87,6 +91,21 @@ impl Settings {
             "rate" => config.limits.rate = small()?,
             "burst" => config.limits.burst = small()?,
             "retry_after" => config.limits.retry_after = small()?,
+            "chat" => {
+                let mode = match value {
+                    "session" => Mode::Session,
+                    "message" => Mode::Message,
+                    "auto" => Mode::Auto,
+                    _ => return Err("chat is session, message or auto".to_owned()),
+                };
+                config.links.iter_mut().for_each(|l| l.chat = mode);
+            }
+            "chat_idle" => config.chat.idle = Duration::from_secs(number()? as u64),
+            "chat_ring" => config.chat.ring = Duration::from_secs(number()? as u64),
+            "chat_remember" => config.chat.remember = Duration::from_secs(number()? as u64),
+            "failure_reports" => config.chat.failure_reports = flag()?,
+            "sessions_per_pair" => config.chat.sessions_per_pair = number()?,
+            "sessions" => config.chat.sessions = number()?,
             "store" => self.store = flag()?,
             "presence" => config.presence.enabled = flag()?,
             "publish" => config.presence.publish = flag()?,

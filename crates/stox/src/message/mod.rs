@@ -10,7 +10,6 @@
 
 mod peers;
 mod queue;
-mod rate;
 mod receipts;
 pub mod s2x;
 pub mod x2s;
@@ -26,7 +25,6 @@ use crate::prints;
 use base::{Fingerprint, HashKey, Table, Time};
 use peers::Peers;
 use queue::{Job, Purpose, Queue};
-use rate::Rates;
 use receipts::Receipts;
 use sip::Method;
 use sip::agent::{ClientId, ServerId};
@@ -82,7 +80,6 @@ pub struct Messages {
     patience: VecDeque<(Time, StanzaToken)>,
     queue: Queue,
     peers: Peers,
-    rates: Rates,
     receipts: Receipts,
 }
 
@@ -97,7 +94,6 @@ impl Messages {
             patience: VecDeque::new(),
             queue: Queue::new(key),
             peers: Peers::new(key, options.remember),
-            rates: Rates::new(key),
             receipts: Receipts::new(key, options.remember),
             options,
         }
@@ -143,9 +139,7 @@ impl Messages {
     ) -> Result<Option<(StanzaToken, Fingerprint)>, Refusal> {
         let limits = &stage.config.limits;
         let (from, to) = (&incoming.from, &incoming.to);
-        if !self.rates.allows(stage.now, from, limits.rate, limits.burst) {
-            return Err(Refusal::RateExceeded { retry_after: limits.retry_after });
-        }
+        stage.rate(from)?;
         if !stage.links.is_up(incoming.link) {
             return Err(Refusal::LinkDown { retry_after: limits.retry_after });
         }
@@ -184,9 +178,7 @@ impl Messages {
         if to.local().is_none() {
             return Err(Refusal::NotSupported);
         }
-        if !self.rates.allows(stage.now, from, limits.rate, limits.burst) {
-            return Err(Refusal::RateExceeded { retry_after: limits.retry_after });
-        }
+        stage.rate(from)?;
         let peer = self.peers.get(to);
         let (draft, purpose) = match departing::read(stanza) {
             Departing::Message(text) => {
