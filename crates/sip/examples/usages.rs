@@ -5,8 +5,8 @@ use bytes::Bytes;
 use std::io::Write;
 use std::net::SocketAddr;
 use verona_sip::agent::{self, Agent, Flow, Output, Target, Transport};
-use verona_sip::subscription::{Config, Event, Ground, NextHop, State, Subscribe, Subscriptions};
-use verona_sip::{Host, Limits, Method, NameAddr, Response, Uri, parse_datagram};
+use verona_sip::subscription::{Config, Event, State, Subscribe, Subscriptions};
+use verona_sip::{Ground, Host, Limits, Method, NameAddr, NextHop, Response, Uri, parse_datagram};
 
 struct Hop(Target);
 

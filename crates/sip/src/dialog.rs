@@ -5,7 +5,7 @@ use crate::lex::Syntax;
 use crate::message::{Request, Response};
 use crate::method::Method;
 use crate::uri::Uri;
-use base::Str;
+use base::{HashKey, Str};
 use serde::{Deserialize, Serialize};
 
 /// The greatest sequence number there is (RFC 3261 §8.1.1.5).
@@ -183,6 +183,16 @@ fn bare(address: &NameAddr) -> Str {
 /// A text in no more room than it takes: dialogs live for days.
 fn tight(text: &str) -> Str {
     Str::new(text)
+}
+
+/// The name of a dialog, also of one whose other tag is not known yet.
+pub(crate) fn name(key: &HashKey, dialog: &Dialog) -> u128 {
+    name_of(key, &dialog.call_id, &dialog.local_tag, &dialog.remote_tag)
+}
+
+/// The same from its parts.
+pub(crate) fn name_of(key: &HashKey, call_id: &str, local_tag: &str, remote_tag: &str) -> u128 {
+    key.fingerprint(&[call_id.as_bytes(), local_tag.as_bytes(), remote_tag.as_bytes()]).bits()
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 pub mod agent;
 mod dialog;
 pub mod framing;
+mod ground;
 pub mod header;
 mod lex;
 mod limits;
@@ -20,6 +21,7 @@ mod validate;
 
 pub use dialog::Dialog;
 pub use framing::{Frame, StreamDecoder};
+pub use ground::{Cause, Ground, NextHop};
 pub use header::{CSeq, HeaderError, HeaderName, Headers, Name, NameAddr, Params, Via};
 pub use lex::Syntax;
 pub use limits::Limits;

@@ -3,10 +3,8 @@
 use ::base::{Str, Time, Tokens};
 use bytes::Bytes;
 use sip::agent::{self, Agent, ClientId, Flow, Output, ServerId, Target, Transport};
-use sip::subscription::{
-    Body, Change, Config, Event, Ground, NextHop, Reason, State, Subscribe, Subscriptions, Usage, UsageId,
-};
-use sip::{Host, Limits, Message, Method, Name, NameAddr, Request, Response, Uri, parse_datagram};
+use sip::subscription::{Body, Change, Config, Event, Reason, State, Subscribe, Subscriptions, Usage, UsageId};
+use sip::{Ground, Host, Limits, Message, Method, Name, NameAddr, NextHop, Request, Response, Uri, parse_datagram};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -15,12 +15,11 @@ mod usage;
 mod value;
 
 pub use usage::{Role, Usage, UsageState};
-pub use value::{
-    Body, Cause, Change, Config, Counts, Event, Ground, Kind, NextHop, Reason, Refused, State, Subscribe, UsageId,
-};
+pub use value::{Body, Change, Config, Counts, Event, Kind, Reason, Refused, State, Subscribe, UsageId};
 
 use crate::agent::{ClientId, Failure, Flow, ServerId};
-use crate::dialog::Dialog;
+use crate::dialog::{Dialog, name, name_of};
+use crate::ground::{Cause, Ground, respond};
 use crate::header::Name;
 use crate::message::{Request, Response};
 use crate::method::Method;
@@ -37,10 +36,6 @@ const STALL: Duration = Duration::from_millis(500);
 const SAVE_AGAIN: Duration = Duration::from_secs(30);
 /// Tickets begin in the middle: whoever comes back to the line goes before its first.
 const FIRST_TICKET: u64 = 1 << 62;
-/// The characters of our tags and Call-IDs: 80 and 130 random bits.
-const TAG: usize = 16;
-const CALL_ID: usize = 26;
-
 /// All subscriptions, those we made and those made with us.
 #[derive(Debug)]
 pub struct Subscriptions {
@@ -550,30 +545,7 @@ impl Subscriptions {
     }
 }
 
-/// The name of a dialog, also of one whose other tag is not known yet.
-fn name(key: &HashKey, dialog: &Dialog) -> u128 {
-    name_of(key, &dialog.call_id, &dialog.local_tag, &dialog.remote_tag)
-}
-
-fn name_of(key: &HashKey, call_id: &str, local_tag: &str, remote_tag: &str) -> u128 {
-    key.fingerprint(&[call_id.as_bytes(), local_tag.as_bytes(), remote_tag.as_bytes()]).bits()
-}
-
-/// Answers a request.
-fn respond(ground: &mut Ground<'_>, server: ServerId, mut response: Response, headers: &[(Name, &str)]) {
-    for (name, value) in headers {
-        response.headers.push(*name, value);
-    }
-    ground.agent.respond(ground.now, server, response);
-}
-
 /// RFC 6665 §4.1.2.2, §4.2.2: the refusals that end a subscription; the others are about the one request.
 fn destroys(code: u16) -> bool {
     matches!(code, 404 | 405 | 410 | 416 | 480..=485 | 489 | 501 | 604)
-}
-
-/// Retry-After in seconds, if the answer has one.
-fn retry_after(response: &Response) -> Option<u32> {
-    let value = response.headers.get(Name::RetryAfter)?;
-    crate::header::RetryAfter::parse(value).ok().map(|value| value.seconds)
 }

@@ -1,10 +1,11 @@
 //! The notifier: RFC 6665 §4.2.
 
 use super::usage::{Entry, MAX_UNANSWERED, Pace, Part as EntryPart, UsageState, Wish, seconds, stronger};
-use super::value::{Body, Cause, Change, Config, Event, Ground, Kind, Reason, State, UsageId};
-use super::{Subscriptions, destroys, name, name_of, respond, retry_after};
+use super::value::{Body, Change, Config, Event, Kind, Reason, State, UsageId};
+use super::{Subscriptions, destroys};
 use crate::agent::{Failure, Flow, Refused as NotSent, ServerId};
-use crate::dialog::{self, Dialog};
+use crate::dialog::{self, Dialog, name, name_of};
+use crate::ground::{Cause, Ground, respond, retry_after};
 use crate::header::{self, Name};
 use crate::message::{Request, Response};
 use crate::method::Method;

@@ -1,10 +1,11 @@
 //! The subscriber: RFC 6665 §4.1.
 
 use super::usage::{Entry, MAX_UNANSWERED, Part as EntryPart, UsageState, Wish, seconds};
-use super::value::{Cause, Event, Ground, Refused, State, Subscribe, UsageId};
-use super::{CALL_ID, Subscriptions, TAG, destroys, name, name_of, respond, retry_after};
+use super::value::{Event, Refused, State, Subscribe, UsageId};
+use super::{Subscriptions, destroys};
 use crate::agent::{Refused as NotSent, ServerId, Target};
-use crate::dialog::{self, Dialog};
+use crate::dialog::{self, Dialog, name, name_of};
+use crate::ground::{CALL_ID, Cause, Ground, TAG, respond, retry_after};
 use crate::header::{Name, NameAddr, Params};
 use crate::message::{Request, Response};
 use crate::method::Method;

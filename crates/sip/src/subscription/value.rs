@@ -1,10 +1,11 @@
 //! What the layer above says to the engine and hears from it.
 
-use crate::agent::{Agent, Failure, Flow, ServerId, Target};
+use crate::agent::{Flow, ServerId, Target};
+use crate::ground::Cause;
 use crate::header::{NameAddr, SubscriptionState};
-use crate::message::{Request, Response};
+use crate::message::Request;
 use crate::uri::Uri;
-use base::{Str, Time, Tokens};
+use base::Str;
 use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
@@ -12,30 +13,6 @@ use std::time::Duration;
 /// Names a subscription that we keep, in either role. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UsageId(pub(super) u64);
-
-/// Who knows the way: requests within a dialog go to the first of the route set, or else to the target (RFC 3261 §8.1.2).
-pub trait NextHop {
-    /// The next hop. `None` if there is no way.
-    fn next_hop(&self, route_set: &[Str], remote_target: &Uri) -> Option<Target>;
-}
-
-/// What the engine stands on for one call.
-pub struct Ground<'a> {
-    /// The moment.
-    pub now: Time,
-    /// The agent that requests and answers go through.
-    pub agent: &'a mut Agent,
-    /// Who knows the way.
-    pub hops: &'a dyn NextHop,
-    /// The source of tags, Call-IDs and jitter.
-    pub tokens: &'a mut Tokens,
-}
-
-impl fmt::Debug for Ground<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ground").field("now", &self.now).finish_non_exhaustive()
-    }
-}
 
 /// The engine's bounds and times.
 #[derive(Debug, Clone)]
@@ -252,28 +229,6 @@ pub struct Subscribe {
     pub target: Target,
     /// Call-ID, or none to have one minted.
     pub call_id: Option<Str>,
-}
-
-/// Why a request of ours failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cause {
-    /// It was refused.
-    Response(Box<Response>),
-    /// Nobody answered; or, of a SUBSCRIBE that came, we did not answer in time.
-    Timeout,
-    /// It could not be carried.
-    Transport,
-    /// There is no way to the target, or no number left.
-    NoWay,
-}
-
-impl From<Failure> for Cause {
-    fn from(failure: Failure) -> Cause {
-        match failure {
-            Failure::Timeout => Cause::Timeout,
-            Failure::Transport => Cause::Transport,
-        }
-    }
 }
 
 /// Why a usage did not even begin.

@@ -8,6 +8,7 @@ mod notifier;
 mod subscriber;
 
 use super::*;
+use crate::NextHop;
 use crate::agent::{self, Agent, Output, SendTo, Target, Transport};
 use crate::header::NameAddr;
 use crate::limits::Limits;
