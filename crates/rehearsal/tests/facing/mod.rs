@@ -11,7 +11,7 @@ use sip::agent::{Flow, SendTo, Target, Transport};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use stox::config::{Link, Peer};
+use stox::config::{Link, Mode, Peer};
 use stox::gateway::{Gateway, Input, Output};
 use stox::network::Network;
 use xmpp::stanza::Stanza;
@@ -34,7 +34,7 @@ fn gateway(own: &str, other: &str, at: usize, next_hop: usize) -> Gateway {
     let mut settings = Settings::default();
     let config = &mut settings.config;
     config.xmpp_domains = vec![own.into()];
-    config.links = vec![Link { domain: other.into(), allow_from: Vec::new() }];
+    config.links = vec![Link { domain: other.into(), allow_from: Vec::new(), chat: Mode::Message }];
     config.peers =
         vec![Peer { source: Network { address: [192, 0, 2, 0].into(), prefix: 24 }, domains: vec![other.into()] }];
     // Everything is looked at for itself, and whole.
