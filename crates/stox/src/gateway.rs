@@ -369,7 +369,7 @@ impl Gateway {
                 }
             }
             // A held message is let go before its sender gives up.
-            agent::Output::Cancelled { id } => drop(self.subscriptions.cancelled(id)),
+            agent::Output::Cancelled { id, .. } => drop(self.subscriptions.cancelled(id)),
             // Nobody waits for a provisional response, and INVITEs are never accepted yet.
             agent::Output::Response { .. } | agent::Output::Ack { .. } => {}
         }

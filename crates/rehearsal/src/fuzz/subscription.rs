@@ -395,7 +395,7 @@ impl World<'_> {
                 self.open.retain(|(client, _)| *client != id);
                 self.act(|engine, ground| engine.failed(ground, id, why));
             }
-            Output::Cancelled { id } => drop(self.engine.cancelled(id)),
+            Output::Cancelled { id, .. } => drop(self.engine.cancelled(id)),
             Output::Ack { .. } => {}
         }
     }

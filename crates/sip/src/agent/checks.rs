@@ -159,6 +159,13 @@ impl Agent {
         allow(&self.config)
     }
 
+    /// The option tags of Supported, as its value.
+    pub fn supported(&self) -> Str {
+        let mut list = Str::default();
+        self.config.supported.iter().for_each(|s| push(&mut list, s));
+        list
+    }
+
     /// RFC 3261 §11.2: what we are able to do. `accept` is the value of Accept.
     pub fn options_answer(&self, request: &Request, accept: &str) -> Response {
         let mut response = Response::to_request(request, 200, "OK", None);
@@ -167,9 +174,7 @@ impl Agent {
         // RFC 3261 §20.2, §20.3: no encoding but none, and any language.
         response.headers.push(Name::AcceptEncoding, "identity");
         response.headers.push(Name::AcceptLanguage, "*");
-        let mut supported = Str::default();
-        self.config.supported.iter().for_each(|s| push(&mut supported, s));
-        response.headers.push(Name::Supported, supported);
+        response.headers.push(Name::Supported, self.supported());
         response
     }
 }

@@ -211,9 +211,14 @@ impl Agent {
     }
 
     /// Cancels an INVITE of ours: RFC 3261 §9.1. The CANCEL goes out once something has come back, and the INVITE ends in any case: with the
-    /// 487 that the other side owes, with the answer that crossed the CANCEL, or by a timeout. Anything else is not cancelled.
-    pub fn cancel(&mut self, now: Time, id: ClientId) {
+    /// 487 that the other side owes, with the answer that crossed the CANCEL, or by a timeout. Anything else is not cancelled. `reasons` are
+    /// the values of Reason in the CANCEL (RFC 3326); those of the first call count.
+    pub fn cancel(&mut self, now: Time, id: ClientId, reasons: &[Str]) {
         let Some(t) = self.clients.get_mut(&id) else { return };
+        if let (Cancel::No, Some(invite)) = (t.cancel, &mut t.invite) {
+            invite.headers.remove(Name::Reason);
+            reasons.iter().for_each(|reason| invite.headers.push(Name::Reason, reason));
+        }
         match t.machine {
             Machine::Invite(client_invite::State::Calling) if t.cancel == Cancel::No => t.cancel = Cancel::Wished,
             Machine::Invite(client_invite::State::Proceeding) if t.cancel != Cancel::Sent => self.send_cancel(now, id),
@@ -384,6 +389,10 @@ fn within(invite: &Request, method: Method, to: Option<&str>) -> Request {
     headers.copy(&invite.headers, Name::CallId);
     if let Ok(cseq) = invite.headers.cseq() {
         headers.push(Name::CSeq, CSeq { number: cseq.number, method });
+    }
+    if request.method == Method::Cancel {
+        // Those that were wished for the CANCEL: an INVITE that was sent is read for nothing else.
+        headers.copy(&invite.headers, Name::Reason);
     }
     request
 }

@@ -222,6 +222,8 @@ pub enum Output {
     Cancelled {
         /// The request's name.
         id: ServerId,
+        /// Why, in the words of the CANCEL's first Reason (RFC 3326), if it was a CANCEL that had one.
+        reason: Option<Str>,
     },
     /// The ACK for a 2xx to an INVITE.
     Ack {
@@ -424,6 +426,11 @@ impl Agent {
             remembered_bytes: self.memory.bytes(),
             ..self.counts
         }
+    }
+
+    /// T1, T2 and T4.
+    pub fn intervals(&self) -> Intervals {
+        self.config.intervals
     }
 
     /// How long either side of a transaction tries: 64 T1.

@@ -9,7 +9,7 @@ use crate::message::{Request, Response};
 use crate::method::Method;
 use crate::transaction::{Effect, Timer, server, server_invite};
 use crate::validate::Essentials;
-use base::Time;
+use base::{Str, Time};
 use bytes::Bytes;
 
 /// What the memory holds for a request that was never answered: its retransmissions are absorbed, and that is all.
@@ -127,7 +127,7 @@ impl Agent {
             return self.send_response(&echo, echo.response(&checks::answer(&refusal)));
         }
         if request.method == Method::Cancel {
-            return self.cancel_came(now, &echo);
+            return self.cancel_came(now, &request, &echo);
         }
         if checks::looped(&self.config, &request) {
             self.counts.looped += 1;
@@ -338,7 +338,7 @@ impl Agent {
                 }
                 Effect::InformTimeout => {
                     self.counts.useless += 1;
-                    self.out.push_back(Output::Cancelled { id });
+                    self.out.push_back(Output::Cancelled { id, reason: None });
                 }
                 // The ACK is passed on where it came; a request is when its transaction begins; the shell reports no failed response.
                 Effect::ToUser | Effect::InformTransport => {}
@@ -417,7 +417,7 @@ impl Agent {
 
     /// RFC 3261 §9.2: 200 if there is an INVITE to cancel, and then 487 to that one unless it is answered already; 481 otherwise. Cancelling
     /// anything but an INVITE has no effect, and is not meant to be done.
-    fn cancel_came(&mut self, now: Time, echo: &Echo) {
+    fn cancel_came(&mut self, now: Time, request: &Request, echo: &Echo) {
         let Some(&id) = self.invites.get(&echo.invite) else {
             self.counts.refused += 1;
             self.remember(now, echo, &Answer::plain(481));
@@ -427,7 +427,8 @@ impl Agent {
         if self.servers.get(&id).is_some_and(|t| t.machine.is_open()) {
             self.counts.cancelled += 1;
             self.answer(now, id, &Answer::plain(487));
-            self.out.push_back(Output::Cancelled { id });
+            let reason = request.headers.get(Name::Reason).map(Str::from);
+            self.out.push_back(Output::Cancelled { id, reason });
         }
     }
 }

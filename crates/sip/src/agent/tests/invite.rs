@@ -90,6 +90,16 @@ fn an_accepted_invite_is_not_taken_for_a_new_one() {
     assert_eq!(told(&desk.receive(&invite())), "");
 }
 
+/// RFC 3326.
+#[test]
+fn a_cancel_may_say_why() {
+    let mut desk = Desk::new();
+    desk.surfaced(&invite());
+    let cancel = invite().replace("INVITE", "CANCEL").replace("Max-Forwards", "Reason: SIP;cause=200\nMax-Forwards");
+    let out = desk.receive(&cancel);
+    assert!(matches!(out.last(), Some(Output::Cancelled { reason: Some(why), .. }) if why == "SIP;cause=200"));
+}
+
 /// RFC 3261 §9.2.
 #[test]
 fn a_cancel_ends_an_invite_that_waits() {
@@ -241,15 +251,16 @@ fn every_2xx_to_our_invite_is_passed_on_until_timer_m() {
 fn our_cancel_waits_for_a_provisional_response() {
     let mut desk = Desk::new();
     let (id, bytes) = send(&mut desk, Method::Invite, Transport::Tcp);
-    desk.agent.cancel(desk.now, id);
-    desk.agent.cancel(desk.now, id);
+    let why = r#"SIP;cause=200;text="Call completed elsewhere""#;
+    desk.agent.cancel(desk.now, id, &[why.into()]);
+    desk.agent.cancel(desk.now, id, &["SIP;cause=603".into()]);
     assert_eq!(told(&desk.drain()), "");
     let out = desk.receive(&response(&bytes, 100));
     assert_eq!(told(&out), "response 100\nto 192.0.2.1:5060: CANCEL sip:romeo@example.net SIP/2.0\n");
     let Some(Output::Send { bytes: cancel, .. }) = out.get(1) else { panic!("no CANCEL") };
     assert_eq!(text(cancel).lines().nth(1), bytes.lines().nth(1));
-    assert!(text(cancel).contains("\r\nCSeq: 1 CANCEL\r\n"));
-    desk.agent.cancel(desk.now, id);
+    assert!(text(cancel).contains(&format!("\r\nCSeq: 1 CANCEL\r\nReason: {why}\r\n")));
+    desk.agent.cancel(desk.now, id, &[]);
     assert_eq!(told(&desk.drain()), "");
     assert_eq!(told(&desk.receive(&response(&text(cancel), 200))), "");
     assert_eq!(
@@ -266,7 +277,7 @@ fn our_cancelled_invite_ends_even_if_nobody_says_so() {
     let (id, bytes) = send(&mut desk, Method::Invite, Transport::Udp);
     desk.receive(&response(&bytes, 180));
     assert_eq!(timed(&desk.wait(100_000)), "");
-    desk.agent.cancel(desk.now, id);
+    desk.agent.cancel(desk.now, id, &[]);
     assert_eq!(told(&desk.drain()), "to 192.0.2.1:5060: CANCEL sip:romeo@example.net SIP/2.0\n");
     let out = desk.wait(100_000);
     assert!(timed(&out).ends_with("32000 failed Timeout\n"), "{}", timed(&out));

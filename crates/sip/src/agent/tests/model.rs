@@ -163,7 +163,7 @@ impl World {
                 let message = parse_datagram(&bytes, &Limits::default()).expect("a response");
                 self.client.received(self.now, message, flow);
             }
-            Event::GiveUp(id) => self.client.cancel(self.now, id),
+            Event::GiveUp(id) => self.client.cancel(self.now, id, &[]),
             Event::Answer(id, call_id) => {
                 let mut answer = Response::new([200, 404, 486, 500, 603][self.dice.below(5) as usize], "");
                 if self.dice.below(4) == 0 {

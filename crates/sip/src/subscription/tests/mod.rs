@@ -132,7 +132,7 @@ impl Desk {
                         assert!(self.engine.response(&mut ground, id, &response), "a response to nothing");
                     }
                     Output::Failed { id, why } => assert!(self.engine.failed(&mut ground, id, why), "of nobody"),
-                    Output::Cancelled { id } => told.cancelled |= self.engine.cancelled(id),
+                    Output::Cancelled { id, .. } => told.cancelled |= self.engine.cancelled(id),
                     Output::Ack { .. } => panic!("no INVITE was sent"),
                 }
             } else if let Some(event) = self.engine.poll() {

@@ -169,7 +169,7 @@ impl World {
                 self.sides[side].open.remove(&id);
                 self.act(side, |engine, ground| engine.failed(ground, id, why));
             }
-            Output::Cancelled { id } => {
+            Output::Cancelled { id, .. } => {
                 self.sides[side].waiting.remove(&id);
                 self.sides[side].engine.cancelled(id);
             }
