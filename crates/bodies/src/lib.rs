@@ -1,6 +1,6 @@
 //! What SIP and MSRP carry, read and written: MIME types, character sets, multipart, CPIM, is-composing, disposition
-//! notifications, presence and HTML. Everything here is a function from bytes to values and back; a body is hostile until it is
-//! parsed, so each reader states its bounds and runs in time linear to its input.
+//! notifications, presence, session descriptions and HTML. Everything here is a function from bytes to values and back; a body
+//! is hostile until it is parsed, so each reader states its bounds and runs in time linear to its input.
 
 pub mod charset;
 pub mod cpim;
@@ -14,6 +14,7 @@ pub mod multipart;
 mod part;
 pub mod pidf;
 pub mod rpid;
+pub mod sdp;
 pub mod text;
 pub mod timestamp;
 mod transfer;
