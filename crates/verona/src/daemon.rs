@@ -2,9 +2,10 @@
 
 use crate::config::{Config, Listen, Transport};
 use crate::dispatch::Dispatch;
+use crate::io::bounds::{self, Bounds};
 use crate::io::clock::Clock;
 use crate::io::link::{self, Link};
-use crate::io::tcp::{self, Bounds, Connections};
+use crate::io::tcp::Connections;
 use crate::io::udp::{self, Sockets};
 use crate::metrics::Meters;
 use crate::setup;
@@ -88,7 +89,7 @@ fn bind(listens: &[Listen]) -> Result<Bound, StartError> {
                 address
             }
             Transport::Tcp => {
-                let listener = doing(&what, tcp::bind(listen.address))?;
+                let listener = doing(&what, bounds::bind(listen.address))?;
                 let address = doing(&what, listener.local_addr())?;
                 bound.tcp.push(listener);
                 address

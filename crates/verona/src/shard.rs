@@ -297,8 +297,8 @@ mod tests {
     use super::*;
     use crate::config::{self, Environment};
     use crate::dispatch::Dispatch;
+    use crate::io::bounds::Bounds;
     use crate::io::link::{self, Waiting};
-    use crate::io::tcp::Bounds;
     use crate::setup;
     use crate::state::State;
     use crate::store::{Writer, memory::Memory};

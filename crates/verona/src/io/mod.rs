@@ -1,5 +1,6 @@
 //! Sockets, and the clock.
 
+pub(crate) mod bounds;
 pub(crate) mod clock;
 pub(crate) mod link;
 pub(crate) mod tcp;

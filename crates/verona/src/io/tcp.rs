@@ -1,16 +1,17 @@
 //! SIP over TCP: connections that others opened and connections that we open.
 //!
 //! What waits here is bounded in three ways: in connections, for all and for each address; in bytes for each connection; and in bytes
-//! for all of them, where the more is taken already the less each may take ([`may_hold`]).
+//! for all of them, where the more is taken already the less each may take ([`Budget`]).
 
 use crate::dispatch::Dispatch;
+use crate::io::bounds::{self, Bounds, Budget, CHUNK, CONNECT, FAREWELL, Places, STUCK};
 use crate::metrics::Meters;
 use bytes::Bytes;
 use sip::agent::{ClientId, Flow, Target, Transport};
 use sip::{Frame, Limits, StreamDecoder};
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -21,69 +22,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
-/// How long a connection may take to be made.
-const CONNECT: Duration = Duration::from_secs(10);
-
-/// How long the other end may not read.
-const STUCK: Duration = Duration::from_secs(20);
-
-/// How long accepting rests when the process has no more descriptors.
-const REST: Duration = Duration::from_millis(200);
-
-/// Descriptors that connections leave to the rest: sockets, streams, the admin interface, the store, names to look up.
-const RESERVED: usize = 128;
-
-/// Bytes that may wait to be written to all connections, and the same again of messages that have not come whole.
-const ALL: usize = 8 << 20;
-
-/// What each connection may hold of them even when all are taken.
-const FLOOR: usize = 4 << 10;
-
 /// What a message takes in a queue besides its bytes.
 const PACKET: usize = 128;
 
-/// How much is read or written at once.
-const CHUNK: usize = 16 << 10;
-
-/// How long connections may take at the end to write what waits.
-const FAREWELL: Duration = Duration::from_secs(1);
-
-/// The bounds on connections.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Bounds {
-    pub(crate) connections: usize,
-    pub(crate) per_address: usize,
-    /// Bytes that may wait to be written to one of them.
-    pub(crate) write_bytes: usize,
-    /// How long a peer may take to send its first whole message, or to finish one it has begun.
-    pub(crate) unfinished: Duration,
-    /// How long a connection may be silent. RFC 5626 §4.4.1 has peers ping at most every two minutes.
-    pub(crate) silent: Duration,
-}
-
 /// A request of a shard's, to tell the shard should it not go out.
 pub(crate) type Client = (usize, ClientId);
-
-impl Bounds {
-    /// The bounds that the operator set, less what there are no descriptors for.
-    pub(crate) fn of(limits: &crate::config::Limits) -> Bounds {
-        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let most = descriptors
-            .map_or(usize::MAX, |d| usize::try_from(d).unwrap_or(usize::MAX))
-            .saturating_sub(RESERVED)
-            .max(1);
-        if limits.connections > most {
-            tracing::warn!(limit = limits.connections, most, "fewer descriptors than limits.connections needs");
-        }
-        Bounds {
-            connections: limits.connections.min(most),
-            per_address: limits.connections_per_address,
-            write_bytes: limits.write_bytes,
-            unfinished: limits.half_message,
-            silent: limits.idle_connection,
-        }
-    }
-}
 
 struct Packet {
     bytes: Bytes,
@@ -107,7 +50,7 @@ struct Tables {
     /// The connections that we opened: requests go over these, and only these, so that nobody gets others' requests by
     /// connecting from their address.
     ours: HashMap<SocketAddr, u64>,
-    per_address: HashMap<IpAddr, usize>,
+    places: Places,
     /// Shards that have not dealt with the loss of a connection of ours yet. Were they to send over the next one before, they would take
     /// that request for lost, too.
     untold: HashMap<(usize, SocketAddr), usize>,
@@ -119,9 +62,9 @@ struct Inner {
     bounds: Bounds,
     limits: Limits,
     /// Bytes that wait to be written, in all.
-    waiting: AtomicUsize,
+    waiting: Budget,
     /// Bytes of messages that have not come whole, in all.
-    begun: AtomicUsize,
+    begun: Budget,
     dispatch: Dispatch,
     meters: Arc<Meters>,
 }
@@ -138,39 +81,6 @@ impl std::fmt::Debug for Connections {
     }
 }
 
-/// Binds a listener.
-pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
-    let socket = socket2::Socket::new(socket2::Domain::for_address(addr), socket2::Type::STREAM, None)?;
-    socket.set_nonblocking(true)?;
-    socket.set_reuse_address(true)?;
-    if addr.is_ipv6() {
-        socket.set_only_v6(true)?;
-    }
-    socket.bind(&addr.into())?;
-    socket.listen(1024)?;
-    TcpListener::from_std(socket.into())
-}
-
-/// Whether one connection may hold `own` bytes when all of them hold `all`: a quarter of what is left. So a few can never take
-/// everything, and however many try, the others have the floor.
-fn may_hold(own: usize, all: usize) -> bool {
-    own <= FLOOR.max(ALL.saturating_sub(all) / 4)
-}
-
-/// What counts as one address: one IPv4 address, or one IPv6 network of those that are given to one customer.
-fn block(ip: IpAddr) -> IpAddr {
-    match ip.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
-        v4 => v4,
-    }
-}
-
-/// Whether an error of accept says that the process or the system has no room, rather than that one connection came to nothing.
-fn is_exhausted(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    Errno::from_io_error(error).is_some_and(|e| matches!(e, Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM))
-}
-
 impl Connections {
     pub(crate) fn new(bounds: Bounds, limits: Limits, dispatch: Dispatch, meters: Arc<Meters>) -> Connections {
         let inner = Inner {
@@ -178,8 +88,8 @@ impl Connections {
             tables: Mutex::default(),
             bounds,
             limits,
-            waiting: AtomicUsize::new(0),
-            begun: AtomicUsize::new(0),
+            waiting: Budget::default(),
+            begun: Budget::default(),
             dispatch,
             meters,
         };
@@ -188,32 +98,19 @@ impl Connections {
 
     /// Takes connections from a listener for ever.
     pub(crate) async fn accept(self, listener: TcpListener) {
-        loop {
-            match listener.accept().await {
-                Ok((stream, remote)) => self.accepted(stream, remote),
-                // Those that are open go on, and some will close.
-                Err(error) if is_exhausted(&error) => tokio::time::sleep(REST).await,
-                Err(_) => tokio::task::yield_now().await,
-            }
-        }
+        bounds::accept(listener, |stream, remote| self.accepted(stream, remote)).await;
     }
 
     fn accepted(&self, stream: TcpStream, remote: SocketAddr) {
         let serving = {
             let mut tables = self.tables();
-            if !self.has_place(&tables, remote) {
+            if !tables.places.has_one(&self.inner.bounds, remote) {
                 self.inner.meters.sip_connections_refused.increment(1);
                 return;
             }
             self.add(&mut tables, remote, true)
         };
         tokio::spawn(serving.run(stream));
-    }
-
-    fn has_place(&self, tables: &Tables, remote: SocketAddr) -> bool {
-        let bounds = self.inner.bounds;
-        let address = tables.per_address.get(&block(remote.ip())).copied().unwrap_or(0);
-        tables.queues.len() < bounds.connections && address < bounds.per_address
     }
 
     /// Whether the connection `id` is there.
@@ -229,12 +126,12 @@ impl Connections {
     fn enqueue(&self, tables: &mut Tables, id: u64, packet: Packet) -> bool {
         let Some(queue) = tables.queues.get(&id) else { return false };
         let (len, own) = (packet.bytes.len() + PACKET, queue.waiting.load(Ordering::Relaxed));
-        let all = self.inner.waiting.load(Ordering::Relaxed);
+        let all = self.inner.waiting.taken();
         let fits = own == 0 || own + len <= self.inner.bounds.write_bytes;
-        if fits && may_hold(own + len, all) {
+        if fits && Budget::allows(own + len, all) {
             // Before the writer can take it off again.
             queue.waiting.fetch_add(len, Ordering::Relaxed);
-            self.inner.waiting.fetch_add(len, Ordering::Relaxed);
+            self.inner.waiting.take(len);
             if queue.packets.send(packet).is_ok() {
                 return true;
             }
@@ -251,7 +148,7 @@ impl Connections {
 
     fn taken(&self, waiting: &AtomicUsize, len: usize) {
         waiting.fetch_sub(len, Ordering::Relaxed);
-        self.inner.waiting.fetch_sub(len, Ordering::Relaxed);
+        self.inner.waiting.free(len);
     }
 
     /// Sends to `remote` over a connection of ours, which is made if there is none. False if that cannot even be begun. A response may
@@ -264,7 +161,7 @@ impl Connections {
         if let Some(&id) = tables.ours.get(&remote) {
             return self.enqueue(&mut tables, id, Packet { bytes, client });
         }
-        if client.is_none() && !self.has_place(&tables, remote) {
+        if client.is_none() && !tables.places.has_one(&self.inner.bounds, remote) {
             return false;
         }
         let serving = self.add(&mut tables, remote, false);
@@ -290,7 +187,7 @@ impl Connections {
     pub(crate) async fn finish(&self) {
         self.tables().queues.clear();
         let closed = async {
-            while !self.tables().per_address.is_empty() {
+            while !self.tables().places.is_empty() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
@@ -304,7 +201,7 @@ impl Connections {
         let (cut, is_cut) = oneshot::channel();
         tables.queues.insert(id, Queue { packets: sender, waiting: Arc::clone(&waiting), accepted, cut });
         self.inner.meters.sip_connections.increment(1.0);
-        *tables.per_address.entry(block(remote.ip())).or_default() += 1;
+        tables.places.take(remote);
         let connections = self.clone();
         Serving { connections, id, remote, accepted, packets, waiting, is_cut, unsent: Vec::new(), begun: 0 }
     }
@@ -368,15 +265,9 @@ impl Drop for Serving {
                     *tables.untold.entry((shard, self.remote)).or_default() += 1;
                 }
             }
-            let block = block(self.remote.ip());
-            if let Some(count) = tables.per_address.get_mut(&block) {
-                *count -= 1;
-                if *count == 0 {
-                    tables.per_address.remove(&block);
-                }
-            }
+            tables.places.free(self.remote);
         }
-        inner.begun.fetch_sub(self.begun, Ordering::Relaxed);
+        inner.begun.free(self.begun);
         self.packets.close();
         let mut unsent = std::mem::take(&mut self.unsent);
         unsent.extend(std::iter::from_fn(|| self.packets.try_recv().ok()).filter_map(|p| p.client));
@@ -443,8 +334,9 @@ async fn read(
             connections.send(id, Bytes::from(b"\r\n".repeat(pings)), None);
         }
         let before = std::mem::replace(begun, decoder.buffered());
-        all_begun.fetch_add(*begun, Ordering::Relaxed);
-        let all = all_begun.fetch_sub(before, Ordering::Relaxed) - before;
+        all_begun.take(*begun);
+        all_begun.free(before);
+        let others = all_begun.taken().saturating_sub(*begun);
         for (shard, (inputs, bytes)) in batches.into_iter().enumerate().filter(|(_, (inputs, _))| !inputs.is_empty()) {
             dispatch.send(shard, inputs, bytes).await;
         }
@@ -453,7 +345,7 @@ async fn read(
             tokio::time::sleep(Duration::from_secs(1)).await;
             return;
         }
-        if !may_hold(*begun, all - *begun) {
+        if !Budget::allows(*begun, others) {
             return;
         }
         let is_awaited = decoder.is_inside_message() || (unfinished.is_some() && accepted);
