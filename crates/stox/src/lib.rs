@@ -7,6 +7,7 @@ pub mod config;
 pub mod content;
 pub mod error;
 pub mod gateway;
+mod held;
 pub mod links;
 pub mod mapping;
 pub mod message;

@@ -19,17 +19,17 @@ use crate::content::arrived::Arrived;
 use crate::content::departing::{self, Departing};
 use crate::error::{self, Refusal};
 use crate::gateway::Note;
+use crate::held::Held;
 use crate::links::StanzaToken;
 use crate::mapping::{Incoming, Mapping, Outcome, Side, Stage};
 use crate::prints;
-use base::{Fingerprint, HashKey, Table, Time};
+use base::{Fingerprint, HashKey, Time};
 use peers::Peers;
 use queue::{Job, Purpose, Queue};
 use receipts::Receipts;
 use sip::Method;
 use sip::agent::{ClientId, ServerId};
 use sip::{Request, Response};
-use std::collections::VecDeque;
 use xmpp::error::StanzaError;
 use xmpp::jid::Jid;
 use xmpp::stanza::{Kind, Stanza};
@@ -61,9 +61,8 @@ impl Default for Options {
 
 /// A SIP request that waits for what the XMPP side says.
 #[derive(Debug)]
-struct Held {
+struct Waiting {
     id: ServerId,
-    key: Fingerprint,
     /// Whether the recipient was a full JID: RFC 7247 §7.1 wants other codes then.
     full: bool,
     since: Time,
@@ -74,10 +73,7 @@ struct Held {
 pub struct Messages {
     options: Options,
     key: HashKey,
-    held: Table<StanzaToken, Held>,
-    held_by_stanza: Table<Fingerprint, StanzaToken>,
-    /// What is held, oldest first, with the moment it has waited long enough.
-    patience: VecDeque<(Time, StanzaToken)>,
+    held: Held<Waiting>,
     queue: Queue,
     peers: Peers,
     receipts: Receipts,
@@ -89,9 +85,7 @@ impl Messages {
         let options = config.message.clone();
         Messages {
             key,
-            held: Table::new(key),
-            held_by_stanza: Table::new(key),
-            patience: VecDeque::new(),
+            held: Held::new(key),
             queue: Queue::new(key),
             peers: Peers::new(key, options.remember),
             receipts: Receipts::new(key, options.remember),
@@ -113,22 +107,6 @@ impl Messages {
     /// answer for a full JID from the bare one, and to the bare one or to a resource as it spells it.
     fn stanza_key(&self, id: &str, sender: &Jid, recipient: &Jid) -> Fingerprint {
         prints::said(&self.key, id, sender, recipient)
-    }
-
-    fn release(&mut self, token: StanzaToken) -> Option<Held> {
-        let held = self.held.remove(&token)?;
-        if self.held_by_stanza.get(&held.key) == Some(&token) {
-            self.held_by_stanza.remove(&held.key);
-        }
-        // What is released early leaves its place in the line; those at the front go now, so that the line stays short, and the
-        // others when they are most of it: one that waits must not keep all that came behind it.
-        while self.patience.front().is_some_and(|(_, t)| !self.held.contains(t)) {
-            self.patience.pop_front();
-        }
-        if self.patience.len() > 2 * self.held.len() + 64 {
-            self.patience.retain(|(_, t)| self.held.contains(t));
-        }
-        Some(held)
     }
 
     /// What came from SIP, on its way to XMPP. `Ok(None)`: nothing is to be sent, the request is answered 200.
@@ -153,7 +131,7 @@ impl Messages {
         self.peers.learn(from, |peer| arrived.teaches(peer));
         // An id of its own for each stanza on its way: a sender that repeats a branch does not confuse its own errors.
         let mut id = s2x::stanza_id(&incoming.request);
-        if id.is_empty() || self.held_by_stanza.contains(&self.stanza_key(&id, from, to)) {
+        if id.is_empty() || self.held.is_said(&self.stanza_key(&id, from, to)) {
             id.push_str(&stage.tokens.token(8));
         }
         let key = self.stanza_key(&id, from, to);
@@ -344,9 +322,8 @@ impl Mapping for Messages {
         match self.arrive(stage, &incoming) {
             Ok(Some((token, key))) => {
                 let Incoming { id, to, .. } = incoming;
-                self.held_by_stanza.insert(key, token);
-                self.patience.push_back((stage.now + stage.config.limits.held_for, token));
-                self.held.insert(token, Held { id, key, full: !to.is_bare(), since: stage.now });
+                let until = stage.now + stage.config.limits.held_for;
+                self.held.hold(token, key, until, Waiting { id, full: !to.is_bare(), since: stage.now });
             }
             Ok(None) => {
                 stage.note(Note::Ignored { why: NOTHING });
@@ -367,8 +344,7 @@ impl Mapping for Messages {
         else {
             return false;
         };
-        let Some(&token) = self.held_by_stanza.get(&self.stanza_key(id, to, from)) else { return false };
-        let Some(held) = self.release(token) else { return false };
+        let Some(held) = self.held.refused(&self.stanza_key(id, to, from)) else { return false };
         let mut response = error::to_response(error, held.full);
         if response.code == 405 {
             // RFC 3261 §21.4.6: a 405 without Allow is none.
@@ -389,7 +365,7 @@ impl Mapping for Messages {
     }
 
     fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool {
-        let Some(held) = self.release(token) else { return false };
+        let Some(held) = self.held.release(token) else { return false };
         if taken {
             stage.note(Note::Delivered { to: Side::Xmpp, micros: stage.now.since(held.since).as_micros() as u64 });
             stage.sip.respond(stage.now, held.id, Response::new(200, ""));
@@ -401,12 +377,9 @@ impl Mapping for Messages {
     }
 
     fn abandon(&mut self, stage: &mut Stage<'_>) {
-        let tokens: Vec<StanzaToken> = self.patience.drain(..).map(|(_, token)| token).collect();
-        for token in tokens {
-            if let Some(held) = self.release(token) {
-                let refusal = Refusal::LinkDown { retry_after: stage.config.limits.retry_after };
-                stage.refuse_request(held.id, &refusal);
-            }
+        while let Some(held) = self.held.give_up() {
+            let refusal = Refusal::LinkDown { retry_after: stage.config.limits.retry_after };
+            stage.refuse_request(held.id, &refusal);
         }
         for (pair, job) in self.queue.land_all() {
             self.unanswered(stage, pair, &job, &Refusal::SipTimeout);
@@ -414,15 +387,13 @@ impl Mapping for Messages {
     }
 
     fn timeout(&mut self, stage: &mut Stage<'_>) {
-        while let Some(&(_, token)) = self.patience.front().filter(|(at, _)| *at <= stage.now) {
-            if let Some(held) = self.release(token) {
-                let refusal = Refusal::LinkDown { retry_after: stage.config.limits.retry_after };
-                stage.refuse_request(held.id, &refusal);
-            }
+        while let Some(held) = self.held.overdue(stage.now) {
+            let refusal = Refusal::LinkDown { retry_after: stage.config.limits.retry_after };
+            stage.refuse_request(held.id, &refusal);
         }
     }
 
     fn deadline(&self) -> Option<Time> {
-        self.patience.front().map(|(at, _)| *at)
+        self.held.deadline()
     }
 }
