@@ -150,7 +150,7 @@ pub(crate) fn contact(headers: &Headers) -> Result<Option<Str>, HeaderError> {
 }
 
 /// A URI without what no Request-URI may have.
-fn plain(uri: Uri) -> Uri {
+pub(crate) fn plain(uri: Uri) -> Uri {
     match uri {
         Uri::Sip(mut uri) => {
             uri.headers = None;

@@ -8,6 +8,7 @@ mod dialog;
 pub mod framing;
 mod ground;
 pub mod header;
+pub mod invite;
 mod lex;
 mod limits;
 mod message;
