@@ -8,6 +8,7 @@ pub mod content;
 pub mod error;
 pub mod gateway;
 mod held;
+pub mod leg;
 pub mod links;
 pub mod mapping;
 pub mod message;

@@ -47,6 +47,13 @@ pub enum Refusal {
         /// The value of Accept.
         accept: &'static str,
     },
+    /// A session description that nothing can be agreed on with (RFC 3261 §21.4.26).
+    NotAcceptableHere {
+        /// The warn-code of RFC 3261 §20.43: 302 transport, 304 medium, 305 format, 306 attribute, 330 multicast, 399 else.
+        warning: u16,
+        /// What cannot be agreed on, in words without quotation marks.
+        why: &'static str,
+    },
     /// A body in a content encoding: none is unpacked.
     UnsupportedEncoding,
     /// A body of too many parts or too deep.
@@ -108,6 +115,7 @@ impl Refusal {
             Refusal::BadEvent => "bad-event",
             Refusal::UnsupportedContent { .. } => "unsupported-content",
             Refusal::NotAcceptable { .. } => "not-acceptable",
+            Refusal::NotAcceptableHere { .. } => "not-acceptable-here",
             Refusal::UnsupportedEncoding => "unsupported-encoding",
             Refusal::TooBig => "too-big",
             Refusal::TooLong { .. } => "too-long",
@@ -144,6 +152,7 @@ impl Refusal {
             Refusal::BadEvent => 489,
             Refusal::UnsupportedContent { .. } | Refusal::UnsupportedEncoding => 415,
             Refusal::NotAcceptable { .. } => 406,
+            Refusal::NotAcceptableHere { .. } => 488,
             Refusal::TooBig | Refusal::TooLong { .. } => 413,
             Refusal::Loop => 482,
             Refusal::TooManyHops => 483,
@@ -171,6 +180,7 @@ impl Refusal {
             | Refusal::BadEvent
             | Refusal::UnsupportedContent { .. }
             | Refusal::NotAcceptable { .. }
+            | Refusal::NotAcceptableHere { .. }
             | Refusal::UnsupportedEncoding
             | Refusal::TooBig
             | Refusal::TooLong { .. }
@@ -189,6 +199,9 @@ impl Refusal {
             Refusal::MethodNotAllowed { allow } => response.headers.push(Name::Allow, allow),
             Refusal::UnsupportedContent { accept } | Refusal::NotAcceptable { accept } => {
                 response.headers.push(Name::Accept, accept);
+            }
+            Refusal::NotAcceptableHere { warning, why } => {
+                response.headers.push(Name::Warning, format_compact!("{warning} gateway \"{why}\""));
             }
             Refusal::UnsupportedEncoding => response.headers.push(Name::AcceptEncoding, "identity"),
             // RFC 5630 §4.2: 380 says that trying again with another scheme is not wanted.
@@ -253,6 +266,7 @@ impl Refusal {
             Refusal::NotAcceptable { .. } => {
                 (Condition::NotAcceptable, Modify, Str::const_new("Nothing that is wanted can be sent"))
             }
+            Refusal::NotAcceptableHere { why, .. } => (Condition::NotAcceptable, Modify, Str::const_new(why)),
             Refusal::UnsupportedEncoding => {
                 (Condition::NotAcceptable, Modify, Str::const_new("Encoded content is not supported"))
             }

@@ -260,6 +260,14 @@ fn each_refusal_has_two_faces() {
             "modify",
         ),
         (
+            Refusal::NotAcceptableHere { warning: 304, why: "No such medium" },
+            488,
+            "Not Acceptable Here",
+            Some(("Warning", "304 gateway \"No such medium\"")),
+            "not-acceptable",
+            "modify",
+        ),
+        (
             Refusal::UnsupportedEncoding,
             415,
             "Unsupported Media Type",
