@@ -86,6 +86,13 @@ VALUES = {
     "subscription-state": rf"{TOKEN}(?:{GENERIC_PARAM})*",
     "sip-if-match": TOKEN,
     "sip-etag": TOKEN,
+    # RFC 4028 §4 and §5, RFC 3262 §7, RFC 3326 §2, RFC 3261 §20.43.
+    "session-expires": rf"[0-9]+(?:{GENERIC_PARAM})*",
+    "min-se": rf"[0-9]+(?:{GENERIC_PARAM})*",
+    "rseq": r"[0-9]+",
+    "rack": rf"[0-9]+[ \t]+[0-9]+[ \t]+{TOKEN}",
+    "reason": comma_list(rf"{TOKEN}(?:{GENERIC_PARAM})*"),
+    "warning": comma_list(rf"[0-9]{{3}} (?:{HOST}(?::[0-9]+)?|{TOKEN}) {QUOTED}"),
     "timestamp": r"[0-9]+(?:\.[0-9]*)?(?:[ \t]+[0-9]*(?:\.[0-9]*)?)?",
 }
 PATTERNS = {name: re.compile(rf"(?:{pattern})\Z") for name, pattern in VALUES.items()}
@@ -98,12 +105,17 @@ HEADER_LINE = re.compile(rf"({TOKEN})[ \t]*:[ \t]*(.*?)[ \t]*\Z", re.DOTALL)
 COMPACT = {
     "a": "accept-contact", "b": "referred-by", "c": "content-type", "e": "content-encoding", "f": "from", "i": "call-id",
     "k": "supported", "l": "content-length", "m": "contact", "o": "event", "r": "refer-to", "s": "subject", "t": "to",
-    "u": "allow-events", "v": "via",
+    "u": "allow-events", "v": "via", "x": "session-expires",
 }
 ONCE = (
     "from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type", "content-disposition", "subject",
     "expires", "min-expires", "event", "subscription-state", "date", "user-agent", "server", "timestamp", "retry-after",
+    "session-expires", "min-se", "rseq", "rack",
 )  # fmt: skip
+# What a request with a tag in To may be, and what it must be; what makes or moves a dialog, and so says where we are.
+WITHIN = ("SUBSCRIBE", "NOTIFY", "INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "PRACK", "INFO", "REFER")
+ONLY_WITHIN = ("ACK", "BYE", "UPDATE", "PRACK")
+TARGETED = ("INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY")
 
 
 class Message:
@@ -205,7 +217,7 @@ class Message:
             self.check_response()
 
     def check_request(self, transport):
-        """What holds for a request, outside of a dialog or (SUBSCRIBE and NOTIFY) within one."""
+        """What holds for a request, outside of a dialog or within one."""
         if not self.all("max-forwards"):
             self.faults.append("no max-forwards")
         elif self.get("max-forwards").isdigit() and int(self.get("max-forwards")) > 255:
@@ -213,10 +225,20 @@ class Message:
         if self.get("cseq").split()[1:] != [self.method]:
             self.faults.append("CSeq names another method")
         tagged = re.search(r";[ \t]*tag=", self.get("to"))
-        if tagged and self.method not in ("SUBSCRIBE", "NOTIFY"):
+        if tagged and self.method not in WITHIN:
             self.faults.append("To with a tag outside a dialog")
+        if not tagged and self.method in ONLY_WITHIN:
+            self.faults.append(f"{self.method} without the tag of its dialog")
+        if self.method in TARGETED:
+            self.check_contact(self.method)
+        elif self.method in ("BYE", "CANCEL", "PRACK") and self.all("contact"):
+            self.faults.append(f"{self.method} with a Contact (RFC 3261 §20, table 2)")
         if self.method in ("SUBSCRIBE", "NOTIFY"):
             self.check_event(tagged)
+        elif self.method in ("INVITE", "UPDATE"):
+            self.check_offer()
+        elif self.method == "CANCEL":
+            self.check_cancel()
         via = self.get("via")
         if not re.match(rf"SIP/2\.0/{transport}\s", via, re.IGNORECASE):
             self.faults.append(f"Via says {via.split()[:1]}, it came over {transport}")
@@ -231,12 +253,53 @@ class Message:
         if self.method == "MESSAGE" and len(self.data) > 1300:
             self.faults.append(f"MESSAGE of {len(self.data)} bytes (RFC 3428 §8)")
 
+    def check_contact(self, what):
+        """Exactly one SIP URI as the target of a dialog (RFC 3261 §8.1.1.8, §12.1)."""
+        value = self.get("contact")
+        if len(self.all("contact")) != 1 or re.search(r">[^\"]*,", value):
+            self.faults.append(f"{what} without exactly one Contact")
+        elif not re.search(r"(?:^|<)sips?:", value):
+            self.faults.append(f"{what}: Contact is no SIP URI: {value!r}")
+
+    def check_offer(self):
+        """What RFC 3261 §13.2.1 and §18.1.1 and RFC 4028 §7 want in INVITE and UPDATE."""
+        if self.method == "INVITE":
+            for name in ("allow", "supported"):
+                if not self.all(name):
+                    self.faults.append(f"INVITE without {name}")
+        if len(self.data) > 1300 and "/UDP" in self.get("via"):
+            self.faults.append(f"{self.method} of {len(self.data)} bytes over UDP (RFC 3261 §18.1.1)")
+        self.check_timer()
+
+    def check_timer(self):
+        """Session-Expires goes with the extension (RFC 4028 §7.1, §9)."""
+        if not self.all("session-expires"):
+            return
+        tags = [tag.strip() for value in self.all("supported") + self.all("require") for tag in value.split(",")]
+        if "timer" not in tags:
+            self.faults.append("Session-Expires without the option tag timer")
+        refresher = re.search(r";[ \t]*refresher[ \t]*=[ \t]*([^; \t]*)", self.get("session-expires"))
+        if refresher and refresher[1] not in ("uac", "uas"):
+            self.faults.append(f"Session-Expires: {self.get('session-expires')!r}")
+        least = self.get("min-se").split(";")[0] or "90"
+        given = self.get("session-expires").split(";")[0].strip()
+        if given.isdigit() and least.isdigit() and int(given) < max(90, int(least)):
+            self.faults.append(f"Session-Expires of {given} s, less than {max(90, int(least))}")
+
+    def check_cancel(self):
+        """RFC 3261 §9.1: one Via, and nothing that a proxy could refuse."""
+        if len(self.all("via")) != 1 or "," in self.get("via"):
+            self.faults.append("CANCEL with more than one Via")
+        for name in ("require", "proxy-require"):
+            if self.all(name):
+                self.faults.append(f"CANCEL with {name}")
+        if self.body:
+            self.faults.append("CANCEL with a body")
+
     def check_event(self, tagged):
         """What RFC 6665 §3.1, §4.1.2 and §4.2.2 want in its two requests."""
         if not self.all("event"):
             self.faults.append(f"{self.method} without Event")
-        if len(self.all("contact")) != 1 or "," in self.get("contact"):
-            self.faults.append(f"{self.method} without exactly one Contact")
         if self.method == "SUBSCRIBE":
             if not self.all("expires"):
                 self.faults.append("SUBSCRIBE without Expires")
@@ -256,7 +319,11 @@ class Message:
         """What holds for a response."""
         if self.code > 100 and not re.search(r";[ \t]*tag=", self.get("to")):
             self.faults.append("To without tag")
-        for code, name in ((405, "allow"), (420, "unsupported"), (415, "accept"), (489, "allow-events"), (423, "min-expires")):
+        needed = (
+            (401, "www-authenticate"), (405, "allow"), (407, "proxy-authenticate"), (415, "accept"), (420, "unsupported"),
+            (421, "require"), (422, "min-se"), (423, "min-expires"), (489, "allow-events"),
+        )  # fmt: skip
+        for code, name in needed:
             if self.code == code and not self.all(name):
                 self.faults.append(f"{code} without {name}")
 
@@ -268,6 +335,8 @@ class Message:
                 self.faults.append(f"Expires is {given!r}, was {asked!r} (RFC 6665 §4.2.1.1)")
             if len(self.all("contact")) != 1:
                 self.faults.append("a 2xx to SUBSCRIBE without exactly one Contact")
+        if request.method in ("INVITE", "UPDATE") and self.code > 100:
+            self.check_dialog_answer(request)
         for name in ("from", "call-id", "cseq"):
             if self.get(name) != request.get(name):
                 self.faults.append(f"{name} is {self.get(name)!r}, was {request.get(name)!r}")
@@ -278,3 +347,30 @@ class Message:
             self.faults.append(f"via is {theirs!r}, was {ours!r}")
         if not self.get("to").startswith(request.get("to")):
             self.faults.append(f"to is {self.get('to')!r}, was {request.get('to')!r}")
+
+    def check_dialog_answer(self, request):
+        """What an answer to INVITE or UPDATE must add (RFC 3261 §12.1.1, §13.3.1, RFC 3262 §3, RFC 4028 §9)."""
+        if self.code < 300:
+            self.check_contact(f"{self.code} to {request.method}")
+            # Proxies add theirs before those that were there; nobody takes one away.
+            ours = request.all("record-route")
+            if ours and self.all("record-route")[-len(ours):] != ours:
+                self.faults.append("Record-Route is not what the request had")
+        if 200 <= self.code < 300:
+            for name in ("allow", "supported"):
+                if request.method == "INVITE" and not self.all(name):
+                    self.faults.append(f"{self.code} to INVITE without {name}")
+            self.check_timer()
+            required = [tag.strip() for value in self.all("require") for tag in value.split(",")]
+            if "refresher=uac" in self.get("session-expires") and "timer" not in required:
+                self.faults.append("refresher=uac without Require: timer (RFC 4028 §9)")
+            if self.all("session-expires") and "refresher=" not in self.get("session-expires"):
+                self.faults.append("Session-Expires in a 2xx without refresher")
+        if 100 < self.code < 200:
+            reliable = any("100rel" in value for value in self.all("require"))
+            if reliable != bool(self.all("rseq")):
+                self.faults.append("RSeq and Require: 100rel belong together (RFC 3262 §3)")
+            wanted = any("100rel" in value for value in request.all("require"))
+            able = wanted or any("100rel" in value for value in request.all("supported"))
+            if reliable and not able or wanted and not reliable:
+                self.faults.append("a reliable answer where none may be, or none where one must be (RFC 3262 §3)")

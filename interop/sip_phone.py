@@ -24,130 +24,21 @@ Events
 """
 
 import asyncio
-import json
-import os
 import re
-import sys
 
 from sip_grammar import COMPACT, Message
-
-T1, T2 = 0.5, 4.0
-
-
-def emit(event, **fields):
-    """One event out. Nothing is buffered: the test waits for this line."""
-    fields["event"] = event
-    sys.stdout.write(json.dumps(fields, ensure_ascii=True) + "\n")
-    sys.stdout.flush()
+from sip_wire import T1, T2, Wire, body_of, describe, emit, fresh
 
 
-def describe(message, source, transport):
-    """A message as the fields of an event."""
-    try:
-        body = message.body.decode("utf-8")
-    except UnicodeDecodeError:
-        body = None
-    return {
-        "method": message.method,
-        "uri": message.uri,
-        "code": message.code,
-        "reason": message.reason,
-        "headers": [[name, value] for name, value in message.headers],
-        "body": body,
-        "body_hex": message.body.hex(),
-        "size": len(message.data),
-        "raw": message.data.decode("utf-8", errors="replace"),
-        "source": list(source[:2]),
-        "transport": transport,
-        "faults": message.faults,
-    }
-
-
-def body_of(order):
-    """The body that a command asks for."""
-    if "body_hex" in order:
-        return bytes.fromhex(order["body_hex"])
-    return order.get("body", "").encode("utf-8")
-
-
-def fresh():
-    """A token that nobody else has."""
-    return os.urandom(8).hex()
-
-
-class Phone:
-    """The sockets, what was asked of them and what they still owe an answer."""
+class Phone(Wire):
+    """What was asked of the sockets and what they still owe an answer."""
 
     def __init__(self):
-        self.udp = None
-        self.host, self.port = None, None
-        self.streams = {}  # (host, port) -> writer
+        super().__init__()
         self.defaults = {None: {"code": 200}}  # by method; None is for all that have no other
         self.queued = []
         self.answered = {}  # transaction -> the answer's bytes, or None while there is none
         self.asked = {}  # (branch, method) -> our request, what waits for its answer
-        self.tasks = set()
-
-    def later(self, work):
-        """Runs `work` beside the rest and keeps it alive."""
-        task = asyncio.ensure_future(work)
-        self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
-
-    # The wire
-
-    async def listen(self, host, port):
-        """UDP and TCP on one port."""
-        loop = asyncio.get_running_loop()
-        self.udp, _ = await loop.create_datagram_endpoint(lambda: Datagrams(self), local_addr=(host, port))
-        self.host, self.port = self.udp.get_extra_info("sockname")[:2]
-        await asyncio.start_server(self.accepted, self.host, self.port)
-        emit("listening", host=self.host, port=self.port)
-
-    async def accepted(self, reader, writer):
-        """Somebody connected to us."""
-        peer = writer.get_extra_info("peername")[:2]
-        self.streams[peer] = writer
-        await self.read(reader, peer)
-
-    async def stream(self, peer):
-        """The connection to `peer`, opened if there is none."""
-        if peer not in self.streams or self.streams[peer].is_closing():
-            reader, self.streams[peer] = await asyncio.open_connection(*peer, local_addr=(self.host, 0))
-            self.later(self.read(reader, peer))
-        return self.streams[peer]
-
-    async def read(self, reader, peer):
-        """Cuts a stream into messages by Content-Length (§18.3)."""
-        data = b""
-        while chunk := await reader.read(65536):
-            data += chunk
-            while True:
-                while data.startswith(b"\r\n"):
-                    data = data[2:]
-                head, found, rest = data.partition(b"\r\n\r\n")
-                if not found:
-                    break
-                length = 0
-                for line in head.split(b"\r\n")[1:]:
-                    name, _, value = line.partition(b":")
-                    if name.strip().lower() in (b"content-length", b"l") and value.strip().isdigit():
-                        length = int(value)
-                if len(rest) < length:
-                    break
-                whole, data = head + b"\r\n\r\n" + rest[:length], rest[length:]
-                self.came(whole, peer, "tcp")
-        self.streams.pop(peer, None)
-        emit("closed", source=list(peer))
-
-    async def send(self, data, peer, transport):
-        """Bytes out."""
-        if transport == "tcp":
-            writer = await self.stream(peer)
-            writer.write(data)
-            await writer.drain()
-        else:
-            self.udp.sendto(data, peer)
 
     # What comes in
 
@@ -222,7 +113,7 @@ class Phone:
             if message.method == "SUBSCRIBE":
                 user = re.match(r"sips?:([^@;]*)@", message.uri)
                 ours = [
-                    ("Contact", f"<sip:{user[1] + '@' if user else ''}{self.host}:{self.port}>"),
+                    ("Contact", f"<sip:{user[1] + '@' if user else ''}{self.at()}>"),
                     ("Expires", message.get("expires") or "3600"),
                 ]
                 headers += [(name, value) for name, value in ours if name.lower() not in given]
@@ -239,7 +130,7 @@ class Phone:
         given = {COMPACT.get(name.lower(), name.lower()) for name, _ in headers}
         transport = order.get("transport", "udp").upper()
         ours = [
-            ("Via", f"SIP/2.0/{transport} {self.host}:{self.port};branch=z9hG4bK{fresh()};rport"),
+            ("Via", f"SIP/2.0/{transport} {self.at()};branch=z9hG4bK{fresh()};rport"),
             ("Max-Forwards", "70"),
             ("From", f"<sip:romeo@example.net>;tag={fresh()}"),
             ("To", f"<{uri}>"),
@@ -283,7 +174,8 @@ class Phone:
         """One command."""
         what = order["do"]
         if what == "listen":
-            await self.listen(order["host"], order["port"])
+            await self.bind(order["host"], order["port"])
+            emit("listening", host=self.host, port=self.port)
         elif what == "answer":
             rule = {key: value for key, value in order.items() if key != "do"}
             if "times" in rule:
@@ -301,29 +193,6 @@ class Phone:
                 writer.close()
         else:
             raise ValueError(f"no such command: {what}")
-
-    async def run(self):
-        """Reads commands until stdin ends."""
-        loop = asyncio.get_running_loop()
-        reader = asyncio.StreamReader(limit=16 * 1024 * 1024)
-        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-        while line := await reader.readline():
-            try:
-                await self.obey(json.loads(line))
-            except Exception as problem:  # reported, and the test decides
-                emit("problem", what=repr(problem), line=line.decode(errors="replace"))
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
-
-
-class Datagrams(asyncio.DatagramProtocol):
-    """The UDP socket."""
-
-    def __init__(self, phone):
-        self.phone = phone
-
-    def datagram_received(self, data, addr):
-        self.phone.came(data, addr, "udp")
 
 
 if __name__ == "__main__":
