@@ -3,7 +3,7 @@
 #![cfg(feature = "peers")]
 
 use rehearsal::peers::{
-    Answer, Baresip, Kamailio, Place, Process, Prosody, SipPhone, Sipp, SippMessage, XmppClient, json, until,
+    Answer, Baresip, Kamailio, MsrpPeer, Place, Process, Prosody, SipPhone, Sipp, SippMessage, XmppClient, json, until,
 };
 use std::time::Duration;
 
@@ -131,6 +131,35 @@ fn a_phone_is_strict() {
     }
     romeo.send_raw(paris.address(), "udp", good.as_bytes());
     paris.request(SOON, |_| true);
+}
+
+#[test]
+fn an_msrp_peer_is_strict() {
+    let place = Place::new("msrp-strict");
+    let mut test = MsrpPeer::self_test(&place);
+    let status = test.wait(Duration::from_secs(120));
+    assert!(status.success() && test.log().contains("test_rules passed"), "{status}\n{}", test.log());
+}
+
+#[test]
+fn an_msrp_peer_talks_to_another() {
+    let place = Place::new("msrp-peers");
+    let mut romeo = MsrpPeer::listen_tls(&place, "romeo", place.free());
+    let mut paris = MsrpPeer::listen_tls(&place, "paris", place.free());
+    for fields in [json!({}), json!({"tls": true, "transport": "tcp"})] {
+        let call = romeo.call(paris.address(), "sip:paris@example.net", fields);
+        let theirs = paris.wait("confirmed", SOON, |_| true);
+        let theirs = theirs["s"].as_str().expect("a call has a name");
+        romeo.send(&call, "<&> \u{1f339}", json!({"success": "yes"}));
+        assert_eq!(paris.message(SOON, theirs).text.as_deref(), Some("<&> \u{1f339}"));
+        assert_eq!(romeo.event("report", SOON, &call)["code"], 200);
+        let id = paris.send(theirs, "back", json!({"cpim": true, "imdn": ["positive-delivery"]}));
+        let got = romeo.message(SOON, &call);
+        let cpim = got.cpim.expect("it is wrapped");
+        assert_eq!((got.text.as_deref(), cpim.header("imdn.Message-ID")), (Some("back"), id.as_str()));
+        romeo.bye(&call);
+        paris.event("ended", SOON, theirs);
+    }
 }
 
 #[test]

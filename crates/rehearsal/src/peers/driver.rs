@@ -56,7 +56,7 @@ impl Driver {
     }
 
     /// The first event of this `kind` that fits, however many others came before it (they keep waiting). Fails the test
-    /// after `patience`, and at once if the script reports a problem or ends.
+    /// after `patience`, and at once if the script reports a problem, or a fault of the other side, or ends.
     #[track_caller]
     pub fn expect<T: DeserializeOwned>(&mut self, kind: &str, patience: Duration, fits: impl Fn(&T) -> bool) -> T {
         match self.wait(kind, patience, &fits) {
@@ -98,7 +98,8 @@ impl Driver {
             }
             match self.events.recv_timeout(end.saturating_duration_since(Instant::now())) {
                 Ok(event) => {
-                    assert!(event["event"] != "problem", "{}: {event:#}", self.name);
+                    let bad = event["event"] == "problem" || event["event"] == "fault";
+                    assert!(!bad, "{}: {event:#}", self.name);
                     self.waiting.push_back(event);
                 }
                 Err(RecvTimeoutError::Timeout) => return None,
