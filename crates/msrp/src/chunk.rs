@@ -171,3 +171,6 @@ impl Ranges {
         self.front >= total
     }
 }
+
+#[cfg(test)]
+mod tests;

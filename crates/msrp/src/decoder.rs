@@ -102,7 +102,9 @@ fn find_end(bytes: &[u8], from: usize, marker: &Marker) -> End {
     let marker = marker.get();
     let mut from = from;
     loop {
-        let Some(found) = memmem::find(&bytes[from..], marker) else {
+        let found = memmem::find(&bytes[from..], marker);
+        looked_at(found.map_or(bytes.len() - from, |found| found + marker.len()));
+        let Some(found) = found else {
             return End::NotBefore(from.max((bytes.len() + 1).saturating_sub(marker.len())));
         };
         let place = from + found;
@@ -279,6 +281,7 @@ impl Decoder {
             Some(_) | None => return Err(Fatal(Syntax("no transaction id"))),
         }
         let within = bytes.len().min(self.limits.max_head);
+        looked_at(within - scanned.min(within));
         match memchr(b'\n', &bytes[scanned.min(within)..within]) {
             Some(found) => {
                 let end = scanned.min(within) + found + 1;
@@ -300,7 +303,9 @@ impl Decoder {
     fn read_head(&mut self, id: usize, first: usize, mut line: usize, mut scanned: usize) -> Result<Step, Fatal> {
         let within = self.buffer.len().min(self.limits.max_head);
         loop {
-            let Some(found) = memchr(b'\n', &self.buffer[scanned.min(within)..within]) else {
+            let found = memchr(b'\n', &self.buffer[scanned.min(within)..within]);
+            looked_at(found.unwrap_or(within - scanned.min(within)) + 1);
+            let Some(found) = found else {
                 if self.buffer.len() >= self.limits.max_head {
                     return Err(LONG);
                 }
@@ -408,3 +413,20 @@ impl Arrival {
         }
     }
 }
+
+#[cfg(test)]
+std::thread_local! {
+    /// How many bytes were looked at: what the cost of a stream is measured by.
+    static LOOKED: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+#[cfg(test)]
+fn looked_at(bytes: usize) {
+    LOOKED.set(LOOKED.get() + bytes);
+}
+
+#[cfg(not(test))]
+fn looked_at(_: usize) {}
+
+#[cfg(test)]
+mod tests;

@@ -305,3 +305,6 @@ impl fmt::Debug for Path {
         write!(f, "Path({})", self.text)
     }
 }
+
+#[cfg(test)]
+mod tests;

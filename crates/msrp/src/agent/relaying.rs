@@ -27,7 +27,9 @@ pub(super) fn ask(session: &mut Session, core: &mut Core, now: Time) {
         rspauth
     });
     login.attempts += 1;
-    login.asked = Some(Asked { transaction, rspauth, until: now + core.config.patience });
+    let patience = now + core.config.patience;
+    let until = login.expires.filter(|at| *at > now).map_or(patience, |at| at.min(patience));
+    login.asked = Some(Asked { transaction, rspauth, until });
     request.encode(core.write(connection, 1024));
 }
 

@@ -74,3 +74,6 @@ impl Login {
         true
     }
 }
+
+#[cfg(test)]
+mod tests;

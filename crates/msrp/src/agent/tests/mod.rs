@@ -1,9 +1,17 @@
 //! Agents and what they say, in simulated time.
 
+mod binding;
+mod cost;
+mod incoming;
+mod model;
+mod outgoing;
+mod relaying;
+
 use super::*;
 use crate::decoder::{Decoder, Limits};
 use crate::frame::FailureReport;
 use crate::uri::Host;
+use base::Str;
 use bytes::Bytes;
 use std::time::Duration;
 
@@ -117,6 +125,40 @@ impl Desk {
         self.drain()
     }
 
+    /// Answers all chunks of ours.
+    fn answer_all(&mut self, code: u16) -> Vec<String> {
+        let open: Vec<Str> =
+            self.agent.sessions.get(&self.id).unwrap().outbox.transactions.iter().map(|t| t.id.clone()).collect();
+        open.iter().flat_map(|tid| self.answer(tid, code)).collect()
+    }
+
+    /// An answer to a chunk of ours.
+    fn answer(&mut self, tid: &str, code: u16) -> Vec<String> {
+        let own = self.own.clone();
+        self.receive(&format!("MSRP {tid} {code} x\r\nTo-Path: {own}\r\nFrom-Path: {PEER}\r\n-------{tid}$\r\n"))
+    }
+
+    /// A REPORT to us.
+    fn report(&mut self, message_id: &str, range: &str, status: &str) -> Vec<String> {
+        let own = self.own.clone();
+        self.receive(&format!(
+            "MSRP rep0 REPORT\r\nTo-Path: {own}\r\nFrom-Path: {PEER}\r\nMessage-ID: {message_id}\r\n\
+             Byte-Range: {range}\r\nStatus: {status}\r\n-------rep0$\r\n"
+        ))
+    }
+
+    /// Sends, and what comes out of it.
+    fn say(&mut self, outgoing: Outgoing) -> (Str, Vec<String>) {
+        let id = self.agent.send(self.now, self.id, outgoing).unwrap();
+        (id, self.drain())
+    }
+
+    /// Answers the message of this number.
+    fn respond(&mut self, number: u32, code: u16) -> Vec<String> {
+        self.agent.answer(self.now, MessageToken { session: self.id, number }, code, "");
+        self.drain()
+    }
+
     fn wait(&mut self, seconds: u64) -> Vec<String> {
         self.now = self.now + Duration::from_secs(seconds);
         self.agent.timeout(self.now);
@@ -160,19 +202,4 @@ fn a_message_each_way() {
     assert_eq!(desk.drain(), ["7: tid1 200 OK"]);
     desk.agent.answer(desk.now, token, 200, "");
     assert_eq!(desk.drain(), [""; 0], "once is enough");
-}
-
-#[test]
-fn we_connect_and_speak_first() {
-    let mut desk = Desk::with(config());
-    desk.agent.begin(desk.now, desk.id, &peer(Way::Active(hop())));
-    assert_eq!(desk.drain(), ["open 1 peer.example.com:2855"]);
-    let sent = desk.agent.send(desk.now, desk.id, message("Hi")).unwrap();
-    assert_eq!(desk.drain(), [""; 0]);
-    desk.agent.opened(desk.now, Ticket(1), Some(WIRE));
-    assert_eq!(desk.drain(), ["bind 7", "up 1", "7: SEND 1-2/2 \"Hi\"$"]);
-    assert_eq!(desk.wait(30), [format!("failed {sent} Timeout")]);
-    desk.agent.close(desk.now, desk.id);
-    assert_eq!(desk.drain(), ["release 7"]);
-    assert_eq!(desk.agent.deadline(), None);
 }
