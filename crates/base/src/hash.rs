@@ -125,6 +125,16 @@ impl<K: Eq + Hash, V> Table<K, V> {
         all
     }
 
+    /// All keys, in their order.
+    pub fn keys_sorted(&self) -> Vec<K>
+    where
+        K: Ord + Clone,
+    {
+        let mut all: Vec<K> = self.map.keys().cloned().collect();
+        all.sort();
+        all
+    }
+
     /// How many keys have a value.
     pub fn len(&self) -> usize {
         self.map.len()

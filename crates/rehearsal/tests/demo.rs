@@ -46,7 +46,7 @@ async fn shell(udp: UdpSocket, phone: SocketAddr, server: SocketAddr) {
                     }
                     Output::Stanza { bytes, token, .. } => component.send(now(), &bytes, Some(token)).unwrap(),
                     Output::Save { token, .. } => gateway.handle(now(), Input::Saved(token)),
-                    Output::Note(_) => {}
+                    Output::Msrp(_) | Output::Note(_) => {}
                 }
             }
             component.flushed(now());

@@ -24,6 +24,8 @@ pub struct Config {
     pub message: crate::message::Options,
     /// How chat sessions are translated.
     pub chat: crate::chat::Options,
+    /// How sessions are carried; `None`: there are none, whatever [`Link::chat`] says.
+    pub msrp: Option<crate::leg::Options>,
     /// How presence is translated.
     pub presence: crate::presence::Options,
     /// The bounds of the SIP subscriptions, of one shard.
@@ -44,12 +46,13 @@ pub struct Config {
 impl Config {
     /// How the users of a SIP domain are reached with chat messages.
     pub fn chat_mode(&self, domain: &str) -> Mode {
-        self.links.iter().find(|link| link.domain == domain).map(|link| link.chat).unwrap_or_default()
+        let link = self.links.iter().find(|link| link.domain == domain).filter(|_| self.msrp.is_some());
+        link.map(|link| link.chat).unwrap_or_default()
     }
 
     /// Whether there are sessions at all.
     pub fn has_sessions(&self) -> bool {
-        self.links.iter().any(|link| link.chat != Mode::Message)
+        self.msrp.is_some() && self.links.iter().any(|link| link.chat != Mode::Message)
     }
 
     /// Whether requests may be sent to an address that a peer has named (THREATS 46).

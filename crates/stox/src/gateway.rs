@@ -3,17 +3,22 @@
 mod access;
 
 use crate::address;
+use crate::chat::{self, Chats};
+use crate::choice::{Choice, Way};
 use crate::config::{Config, LinkId};
 use crate::error::Refusal;
+use crate::leg::{self, Legs};
 use crate::links::{Links, StanzaToken};
-use crate::mapping::{Incoming, Mapping, Outcome, Side, Stage};
+use crate::mapping::{Incoming, Invitation, Mapping, Outcome, Side, Stage};
 use crate::message::Messages;
 use crate::names::Names;
 use crate::presence::Presences;
 use crate::rate::Rates;
 use crate::store::{Broken, Key, SaveToken};
 use base::{HashKey, Time, Tokens};
+use msrp::{Arrival, ConnectionId, Ticket};
 use sip::agent::{self, Agent, ClientId, Failure, Flow, SendTo, ServerId, Target};
+use sip::invite::{self, Sessions};
 use sip::subscription::{self, Subscriptions};
 use sip::{Message, Method, Rejected, Request};
 use std::collections::VecDeque;
@@ -44,6 +49,12 @@ pub enum Input {
     Taken(StanzaToken),
     /// The stream ended, or refused to carry more, before the server took a stanza.
     Lost(StanzaToken),
+    /// Something came over an MSRP connection, about a session of this shard or of none.
+    Msrp(ConnectionId, Arrival),
+    /// The connection that was asked for is there, or cannot be made.
+    MsrpOpened(Ticket, Option<ConnectionId>),
+    /// An MSRP connection is no more.
+    MsrpLost(ConnectionId),
     /// A record from the store. All of them come before anything else.
     Restore {
         /// Its key.
@@ -78,6 +89,8 @@ pub enum Output {
         /// Its name.
         token: StanzaToken,
     },
+    /// Do something with an MSRP connection.
+    Msrp(Wire),
     /// Save a record, or forget it where there is no value, and say what became of it: [`Input::Saved`] or [`Input::NotSaved`]. Records of one
     /// key are saved in the order in which they come.
     Save {
@@ -90,6 +103,29 @@ pub enum Output {
     },
     /// Count something.
     Note(Note),
+}
+
+/// What the shell is to do with MSRP connections.
+#[derive(Debug)]
+pub enum Wire {
+    /// Write this behind what was to be written before.
+    Write {
+        /// Where.
+        connection: ConnectionId,
+        /// One or more whole frames.
+        bytes: bytes::Bytes,
+    },
+    /// Make a connection, or reuse one of ours that leads to the same place with the same TLS identity, and say [`Input::MsrpOpened`].
+    Open {
+        /// What it is called until then.
+        ticket: Ticket,
+        /// Where it leads. A name has yet to be looked up, and its addresses judged by [`Config::may_lead_to`].
+        hop: msrp::Hop,
+    },
+    /// One more session uses the connection.
+    Bind(ConnectionId),
+    /// One session less uses the connection. What nobody uses is closed when all is written.
+    Release(ConnectionId),
 }
 
 /// Something worth counting or logging. No note carries a body; none carries an address.
@@ -133,6 +169,27 @@ pub enum Note {
         /// The side it went to.
         to: Side,
     },
+    /// A session has its connection.
+    SessionOpened {
+        /// Who opened it.
+        by: Side,
+        /// How long that took, in microseconds.
+        micros: u64,
+    },
+    /// A session did not come to be.
+    SessionFailed {
+        /// Who wanted it.
+        by: Side,
+        /// The SIP status that says why.
+        code: u16,
+    },
+    /// A session is over.
+    SessionEnded {
+        /// Who had opened it.
+        by: Side,
+        /// Its connection was lost, or the other side did not answer any more.
+        lost: bool,
+    },
     /// An answer was dropped because a stream was down for too long.
     AnswerDropped,
     /// A record from the store could not be read. It stays where it is.
@@ -145,9 +202,15 @@ pub struct Gateway {
     config: Arc<Config>,
     sip: Agent,
     subscriptions: Subscriptions,
+    sessions: Sessions,
+    msrp: msrp::Agent,
+    legs: Legs,
+    choice: Choice,
+    handed: VecDeque<(Way, LinkId, Stanza)>,
     links: Links,
     tokens: Tokens,
     messages: Messages,
+    chats: Chats,
     presences: Presences,
     names: Names,
     next_save: SaveToken,
@@ -169,6 +232,7 @@ impl Gateway {
         let first_token = u64::from(shard) << 56 | key.fingerprint(&[b"stanza tokens"]).bits() as u64 >> 9;
         let links = Links::new(&config, key, first_token);
         let messages = Messages::new(&config, key);
+        let chats = Chats::new(&config, key);
         let presences = Presences::new(&config, key);
         let names = Names::new(key);
         let mut bounds = config.subscriptions.clone();
@@ -180,15 +244,29 @@ impl Gateway {
             sip.allow.extend([Method::Subscribe, Method::Notify]);
         }
         let subscriptions = Subscriptions::new(bounds, &mut tokens);
+        if config.has_sessions() {
+            sip.invites = true;
+            sip.surfaced.retain(|method| *method != Method::Invite);
+            sip.allow.extend([Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Update, Method::Prack]);
+            sip.supported.extend(invite::SUPPORTED.iter().copied().map(base::Str::const_new));
+        }
+        let sessions = Sessions::new(session_config(&config), &mut tokens);
+        let msrp = msrp::Agent::new(msrp_config(&config, sip.shard), tokens.fork());
         let sip = Agent::new(sip, tokens.fork());
         let addresses = address_options(&config);
         Gateway {
             config,
             sip,
             subscriptions,
+            sessions,
+            msrp,
+            legs: Legs::new(key),
+            choice: Choice::new(key, CHOICES),
+            handed: VecDeque::new(),
             links,
             tokens,
             messages,
+            chats,
             presences,
             names,
             next_save: first_token,
@@ -212,6 +290,8 @@ impl Gateway {
         self.each(|mapping, _| mapping.reconfigure(&config));
         self.sip.set_retry_after(config.limits.retry_after);
         self.subscriptions.reconfigure(&config.subscriptions);
+        self.sessions.reconfigure(&session_config(&config));
+        self.msrp.reconfigure(msrp_config(&config, 0));
         self.addresses = address_options(&config);
         self.config = config;
     }
@@ -254,6 +334,9 @@ impl Gateway {
                     self.stanza_outcome(token, false);
                 }
             }
+            Input::Msrp(connection, arrival) => self.msrp.received(now, connection, arrival),
+            Input::MsrpOpened(ticket, connection) => self.msrp.opened(now, ticket, connection),
+            Input::MsrpLost(connection) => self.msrp.lost(now, connection),
             Input::Restore { key, value } => self.restore(&key, &value),
             Input::Saved(token) => self.saved(token, true),
             Input::NotSaved(token) => self.saved(token, false),
@@ -266,7 +349,11 @@ impl Gateway {
         self.now = now;
         self.sip.timeout(now);
         self.links.timeout(now, &mut self.out);
-        self.stage().0.events(Subscriptions::timeout);
+        self.msrp.timeout(now);
+        let (mut stage, _) = self.stage();
+        stage.events(Subscriptions::timeout);
+        stage.sessions(Sessions::timeout);
+        stage.legs(Legs::timeout);
         self.each(|mapping, stage| mapping.timeout(stage));
         self.settle();
     }
@@ -282,7 +369,11 @@ impl Gateway {
             self.sip.deadline(),
             self.links.deadline(),
             self.subscriptions.deadline(),
+            self.sessions.deadline(),
+            self.msrp.deadline(),
+            self.legs.deadline(),
             self.messages.deadline(),
+            self.chats.deadline(),
             self.presences.deadline(),
         ];
         deadlines.into_iter().flatten().min()
@@ -298,6 +389,26 @@ impl Gateway {
         self.subscriptions.counts()
     }
 
+    /// The SIP sessions' counts, for metrics.
+    pub fn session_counts(&self) -> invite::Counts {
+        self.sessions.counts()
+    }
+
+    /// The MSRP side's counts, for metrics.
+    pub fn msrp_counts(&self) -> msrp::Counts {
+        self.msrp.counts()
+    }
+
+    /// The chat sessions that are open or to be opened.
+    pub fn chats(&self) -> Vec<chat::Session> {
+        self.chats.sessions(self.now)
+    }
+
+    /// How many those are.
+    pub fn chat_count(&self) -> usize {
+        self.chats.len()
+    }
+
     /// The publications' counts, for metrics.
     pub fn publication_counts(&self) -> sip::publication::Counts {
         self.presences.publication_counts()
@@ -310,12 +421,12 @@ impl Gateway {
 
     /// The messages under way in both directions, for metrics and for an orderly end.
     pub fn under_way(&self) -> usize {
-        self.messages.under_way()
+        self.messages.under_way() + self.chats.under_way()
     }
 
     /// The messages from XMPP under way: where they are many, it is better not to read any more than to refuse them.
     pub fn under_way_to_sip(&self) -> usize {
-        self.messages.under_way_to_sip()
+        self.messages.under_way_to_sip() + self.chats.under_way_to_sip()
     }
 
     /// Brings what the SIP agent and the subscriptions have to say to whom it concerns, until nobody has anything left to say.
@@ -323,6 +434,16 @@ impl Gateway {
         loop {
             if let Some(output) = self.sip.poll() {
                 self.sip_says(output);
+            } else if let Some(output) = self.msrp.poll() {
+                self.msrp_says(output);
+            } else if let Some(event) = self.sessions.poll() {
+                self.session_says(event);
+            } else if let Some(event) = self.legs.poll() {
+                let mut event = Some(event);
+                self.each(|mapping, stage| event = event.take().and_then(|event| mapping.leg(stage, event)));
+            } else if let Some((way, link, stanza)) = self.handed.pop_front() {
+                // Messages are always somebody's.
+                drop(self.give(way, link, stanza));
             } else if let Some(event) = self.subscriptions.poll() {
                 let mut event = Some(event);
                 self.each(|mapping, stage| event = event.take().and_then(|event| mapping.event(stage, event)));
@@ -354,13 +475,20 @@ impl Gateway {
         match output {
             agent::Output::Send { to, bytes, client } => self.out.push_back(Output::Sip { to, bytes, client }),
             agent::Output::Request { id, request, flow } => self.request(id, request, flow),
-            agent::Output::Response { id, response } if response.code >= 200 => {
-                if !self.stage().0.events(|events, ground| events.response(ground, id, &response)) {
+            agent::Output::Response { id, response } => {
+                let (mut stage, _) = self.stage();
+                let taken = stage.events(|events, ground| events.response(ground, id, &response))
+                    || stage.sessions(|sessions, ground| sessions.response(ground, id, &response));
+                // Of all that is asked, only INVITEs and their like have an interest in provisional responses.
+                if !taken && response.code >= 200 {
                     self.outcome(id, Outcome::Response(response));
                 }
             }
             agent::Output::Failed { id, why } => {
-                if !self.stage().0.events(|events, ground| events.failed(ground, id, why)) {
+                let (mut stage, _) = self.stage();
+                let taken = stage.events(|events, ground| events.failed(ground, id, why))
+                    || stage.sessions(|sessions, ground| sessions.failed(ground, id, why));
+                if !taken {
                     let refusal = match why {
                         Failure::Timeout => Refusal::SipTimeout,
                         Failure::Transport => Refusal::SipTransport,
@@ -369,10 +497,72 @@ impl Gateway {
                 }
             }
             // A held message is let go before its sender gives up.
-            agent::Output::Cancelled { id, .. } => drop(self.subscriptions.cancelled(id)),
-            // Nobody waits for a provisional response, and INVITEs are never accepted yet.
-            agent::Output::Response { .. } | agent::Output::Ack { .. } => {}
+            agent::Output::Cancelled { id, reason } => {
+                if !self.subscriptions.cancelled(id) {
+                    self.stage().0.sessions(|sessions, ground| sessions.cancelled(ground, id, reason));
+                }
+            }
+            agent::Output::Ack { id, request } => {
+                self.stage().0.sessions(|sessions, ground| sessions.acked(ground, id, request));
+            }
         }
+    }
+
+    fn msrp_says(&mut self, output: msrp::Output) {
+        let wire = match output {
+            msrp::Output::Event(event) => return self.stage().0.legs(|legs, footing| legs.msrp_event(footing, event)),
+            msrp::Output::Write { connection, bytes } => Wire::Write { connection, bytes },
+            msrp::Output::Open { ticket, hop } => Wire::Open { ticket, hop },
+            msrp::Output::Bind { connection } => Wire::Bind(connection),
+            msrp::Output::Release { connection } => Wire::Release(connection),
+        };
+        self.out.push_back(Output::Msrp(wire));
+    }
+
+    fn session_says(&mut self, event: invite::Event) {
+        let event = self.stage().0.legs(|legs, footing| legs.session_event(footing, event));
+        if let Some(invite::Event::Invited { id, request, flow }) = event {
+            self.invited(id, request, flow);
+        }
+    }
+
+    /// An INVITE that would begin a session. It was checked when it came.
+    fn invited(&mut self, id: invite::SessionId, request: Box<Request>, flow: Flow) {
+        let (from, to, link) = match self.check_request(&request, flow) {
+            Ok(checked) => checked,
+            Err(refusal) => return self.stage().0.refuse_invitation(id, &refusal),
+        };
+        self.names.heard(&from, &to, access::display(&request).as_deref());
+        let mut invitation = Some(Invitation { id, request, flow, from, to, link });
+        self.any(|mapping, stage| match invitation.take() {
+            Some(claimed) if mapping.claims_request(&claimed.request) => {
+                mapping.invited(stage, claimed);
+                true
+            }
+            other => {
+                invitation = other;
+                false
+            }
+        });
+        if invitation.is_some() {
+            self.stage().0.refuse_invitation(id, &leg::negotiate::NO_CONVERSATION);
+        }
+    }
+
+    /// Gives a stanza to the mapping that claims it; back if none does.
+    fn give(&mut self, way: Way, link: LinkId, stanza: Stanza) -> Option<Stanza> {
+        let mut unclaimed = Some(stanza);
+        self.any(|mapping, stage| match unclaimed.take() {
+            Some(stanza) if mapping.claims_stanza(&stanza, way) => {
+                mapping.stanza(stage, link, stanza);
+                true
+            }
+            other => {
+                unclaimed = other;
+                false
+            }
+        });
+        unclaimed
     }
 
     fn outcome(&mut self, id: ClientId, outcome: Outcome) {
@@ -403,19 +593,24 @@ impl Gateway {
     }
 
     /// What a mapping acts with, and the list of the mappings.
-    fn stage(&mut self) -> (Stage<'_>, [&mut dyn Mapping; 2]) {
+    fn stage(&mut self) -> (Stage<'_>, [&mut dyn Mapping; 3]) {
         let stage = Stage {
             now: self.now,
             config: &self.config,
             sip: &mut self.sip,
             subscriptions: &mut self.subscriptions,
+            sessions: &mut self.sessions,
+            msrp: &mut self.msrp,
+            legs: &mut self.legs,
+            choice: &mut self.choice,
+            handed: &mut self.handed,
             links: &mut self.links,
             tokens: &mut self.tokens,
             out: &mut self.out,
             next_save: &mut self.next_save,
             rates: &mut self.rates,
         };
-        (stage, [&mut self.messages, &mut self.presences])
+        (stage, [&mut self.messages, &mut self.chats, &mut self.presences])
     }
 
     /// Lets each mapping act.
@@ -433,8 +628,13 @@ impl Gateway {
     /// A request that the SIP agent found in order.
     fn request(&mut self, id: ServerId, request: Request, flow: Flow) {
         let subscribes = self.presences.claims_request(&request);
-        if request.headers.to_tag().is_some() || request.method == Method::Notify && subscribes {
+        if !self.is_of_sessions(&request)
+            && (request.headers.to_tag().is_some() || request.method == Method::Notify && subscribes)
+        {
             return self.request_in_dialog(id, request, flow, subscribes);
+        }
+        if self.is_of_sessions(&request) {
+            return self.request_to_sessions(id, request, flow);
         }
         let message = self.messages.claims_request(&request);
         if !message && !subscribes {
@@ -463,7 +663,31 @@ impl Gateway {
         }
     }
 
-    /// A request within a dialog, as far as its sender knows. Subscriptions are all the dialogs there are.
+    fn is_of_sessions(&self, request: &Request) -> bool {
+        use Method::{Bye, Info, Invite, Prack, Refer, Update};
+        matches!(request.method, Invite | Bye | Update | Prack | Info | Refer)
+            && (self.config.has_sessions() || self.sessions.find(request).is_some())
+    }
+
+    /// An INVITE, or what is said within its dialog.
+    fn request_to_sessions(&mut self, id: ServerId, request: Request, flow: Flow) {
+        let checked = if request.headers.to_tag().is_none() && request.method == Method::Invite {
+            self.accepting().and_then(|()| self.check_request(&request, flow)).map(drop)
+        } else {
+            match self.check_peer(&request, flow) {
+                Ok((from, _)) if !self.is_party(&request, &from) => Err(Refusal::NoDialog),
+                checked => checked.map(drop),
+            }
+        };
+        if let Err(refusal) = checked {
+            return self.refuse_request(id, &refusal, false);
+        }
+        let (mut stage, _) = self.stage();
+        let contact = sip::NameAddr::new(stage.contact(&request.uri, flow.transport));
+        stage.sessions(|sessions, ground| sessions.request(ground, id, request, flow, &contact));
+    }
+
+    /// A request within a dialog, as far as its sender knows: of a subscription, for those of sessions are elsewhere.
     fn request_in_dialog(&mut self, id: ServerId, request: Request, flow: Flow, subscribes: bool) {
         if !subscribes {
             return self.refuse_request(id, &Refusal::NoDialog, false);
@@ -527,7 +751,7 @@ impl Gateway {
         if !ours {
             return self.out.push_back(Output::Note(Note::Ignored { why: "stanza to a foreign domain" }));
         }
-        if self.messages.claims_stanza(&stanza) {
+        if stanza.kind == Kind::Message {
             self.out.push_back(Output::Note(Note::Received { from: Side::Xmpp }));
         }
         if let Err(refusal) = self.check_stanza(link, &stanza) {
@@ -547,18 +771,8 @@ impl Gateway {
         if let (Kind::Message, Err(refusal)) = (stanza.kind, self.accepting()) {
             return self.refuse_stanza(link, &stanza, &refusal);
         }
-        let mut unclaimed = Some(stanza);
-        self.any(|mapping, stage| match unclaimed.take() {
-            Some(stanza) if mapping.claims_stanza(&stanza) => {
-                mapping.stanza(stage, link, stanza);
-                true
-            }
-            other => {
-                unclaimed = other;
-                false
-            }
-        });
-        if let Some(stanza) = unclaimed {
+        let way = if self.chats.has(&stanza) { Way::Session } else { self.choice.way(self.now, &self.config, &stanza) };
+        if let Some(stanza) = self.give(way, link, stanza) {
             self.unclaimed_stanza(link, &stanza);
         }
     }
@@ -597,4 +811,28 @@ impl Gateway {
 
 fn address_options(config: &Config) -> address::Options {
     address::Options { phone_domain: config.phone_domain.clone() }
+}
+
+/// How many SIP users are remembered who refuse sessions.
+const CHOICES: usize = 20_000;
+
+fn session_config(config: &Config) -> invite::Config {
+    invite::Config {
+        retry_after: config.limits.retry_after,
+        max_sessions: config.chat.sessions,
+        ..invite::Config::default()
+    }
+}
+
+fn msrp_config(config: &Config, shard: u8) -> msrp::Config {
+    let defaults = msrp::Config { shard, max_sessions: config.chat.sessions, ..msrp::Config::default() };
+    match &config.msrp {
+        None => defaults,
+        Some(options) => msrp::Config {
+            advertise: options.advertise.clone(),
+            max_size: options.max_size,
+            relay: options.relay.clone(),
+            ..defaults
+        },
+    }
 }

@@ -3,6 +3,7 @@
 
 pub mod address;
 pub mod chat;
+pub mod choice;
 pub mod config;
 pub mod content;
 pub mod error;

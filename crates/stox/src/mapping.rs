@@ -1,13 +1,16 @@
 //! What a mapping is, and what it acts with.
 
+use crate::choice::{Choice, Way};
 use crate::config::{Config, LinkId};
 use crate::error::Refusal;
 use crate::gateway::{Note, Output};
+use crate::leg::{self, Footing, Legs};
 use crate::links::{Links, StanzaToken};
 use crate::rate::Rates;
 use crate::store::{Broken, Key, SaveToken};
 use base::{Str, Time, Tokens};
 use sip::agent::{Agent, ClientId, Flow, ServerId, Target, Transport};
+use sip::invite::{self, Sessions};
 use sip::subscription::{self, Subscriptions, UsageId};
 use sip::uri::Host;
 use sip::{Ground, NextHop, Request, Response, Uri};
@@ -34,20 +37,40 @@ pub struct Incoming {
     pub link: LinkId,
 }
 
+/// An INVITE that passed the same checks, outside of any dialog.
+#[derive(Debug)]
+pub struct Invitation {
+    /// The session that it wants to begin: accept or refuse it.
+    pub id: invite::SessionId,
+    /// The INVITE.
+    pub request: Box<Request>,
+    /// The way that it came.
+    pub flow: Flow,
+    /// The sender as the XMPP side sees it.
+    pub from: Jid,
+    /// The recipient.
+    pub to: Jid,
+    /// The stream that speaks for the sender's domain.
+    pub link: LinkId,
+}
+
 /// One RFC's way of translating. The gateway asks the mappings in turn; their claims are disjoint. Whatever a mapping started
 /// comes back to it: each handler of an outcome says whether the thing was its own.
 pub trait Mapping {
-    /// Whether this request opens something that the mapping understands, by its method and headers alone.
+    /// Whether this request opens something that the mapping understands, by what it says.
     fn claims_request(&self, request: &Request) -> bool;
 
-    /// Whether this stanza does.
-    fn claims_stanza(&self, stanza: &Stanza) -> bool;
+    /// Whether this stanza does; `way` is chosen for messages.
+    fn claims_stanza(&self, stanza: &Stanza, way: Way) -> bool;
 
     /// Takes a new configuration. What is under way goes on as it began.
     fn reconfigure(&mut self, config: &Config);
 
     /// A request that was claimed, from outside of any dialog.
-    fn request(&mut self, stage: &mut Stage<'_>, incoming: Incoming);
+    fn request(&mut self, _: &mut Stage<'_>, _: Incoming) {}
+
+    /// An INVITE that was claimed.
+    fn invited(&mut self, _: &mut Stage<'_>, _: Invitation) {}
 
     /// A stanza that was claimed, and that came by `link`.
     fn stanza(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: Stanza);
@@ -59,7 +82,14 @@ pub trait Mapping {
     fn error(&mut self, stage: &mut Stage<'_>, stanza: &Stanza, error: &StanzaError) -> bool;
 
     /// A final response to a request of this mapping, or why there was none.
-    fn outcome(&mut self, stage: &mut Stage<'_>, id: ClientId, outcome: Outcome) -> Option<Outcome>;
+    fn outcome(&mut self, _: &mut Stage<'_>, _: ClientId, outcome: Outcome) -> Option<Outcome> {
+        Some(outcome)
+    }
+
+    /// Something happened to a leg. What is another mapping's comes back.
+    fn leg(&mut self, _: &mut Stage<'_>, event: leg::Event) -> Option<leg::Event> {
+        Some(event)
+    }
 
     /// The XMPP server took a stanza, or (`taken` false) the stream ended before.
     fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool;
@@ -112,6 +142,16 @@ pub struct Stage<'a> {
     pub sip: &'a mut Agent,
     /// Its subscriptions: [`Stage::events`] acts on them.
     pub subscriptions: &'a mut Subscriptions,
+    /// Its sessions: [`Stage::sessions`] acts on them.
+    pub sessions: &'a mut Sessions,
+    /// What carries their messages.
+    pub msrp: &'a mut msrp::Agent,
+    /// Both together: [`Stage::legs`] acts on them.
+    pub legs: &'a mut Legs,
+    /// As what messages go to SIP.
+    pub(crate) choice: &'a mut Choice,
+    /// What mappings have given to each other.
+    pub(crate) handed: &'a mut VecDeque<(Way, LinkId, Stanza)>,
     /// The XMPP side.
     pub(crate) links: &'a mut Links,
     /// Unguessable tokens.
@@ -176,6 +216,39 @@ impl Stage<'_> {
         let hops = Hops(self.config);
         let mut ground = Ground { now: self.now, agent: self.sip, hops: &hops, tokens: self.tokens };
         act(self.subscriptions, &mut ground)
+    }
+
+    /// Acts on the sessions.
+    pub fn sessions<R>(&mut self, act: impl FnOnce(&mut Sessions, &mut Ground<'_>) -> R) -> R {
+        let hops = Hops(self.config);
+        let mut ground = Ground { now: self.now, agent: self.sip, hops: &hops, tokens: self.tokens };
+        act(self.sessions, &mut ground)
+    }
+
+    /// Acts on the legs.
+    pub fn legs<R>(&mut self, act: impl FnOnce(&mut Legs, &mut Footing<'_>) -> R) -> R {
+        let hops = Hops(self.config);
+        let mut footing = Footing {
+            now: self.now,
+            config: self.config,
+            agent: self.sip,
+            sessions: self.sessions,
+            msrp: self.msrp,
+            hops: &hops,
+            tokens: self.tokens,
+        };
+        act(self.legs, &mut footing)
+    }
+
+    /// Gives a message to the mapping that carries it in another way.
+    pub fn send_as(&mut self, way: Way, link: LinkId, stanza: Stanza) {
+        self.handed.push_back((way, link, stanza));
+    }
+
+    /// Refuses an INVITE.
+    pub fn refuse_invitation(&mut self, id: invite::SessionId, refusal: &Refusal) {
+        self.note_refused(refusal, Side::Sip, false);
+        self.sessions(|sessions, ground| sessions.refuse(ground, id, refusal.response()));
     }
 
     /// Refuses a SUBSCRIBE.

@@ -4,7 +4,8 @@
 //! that it is ([`crate::gateway::Input::Saved`]). At the start it gets every record back ([`crate::gateway::Input::Restore`]). What keeps
 //! them, and where, is the shell's business.
 
-use crate::presence;
+use crate::{chat, presence};
+use base::Str;
 use std::fmt;
 use xmpp::jid::Jid;
 
@@ -25,11 +26,20 @@ pub enum Direction {
     XmppWatchesSip,
 }
 
-/// The name of a record: a direction and a pair of bare addresses.
+/// What a record is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum About {
+    /// A presence authorization.
+    Presence(Direction),
+    /// A chat session, of which a pair may have several: with an id of its own, 1 to 64 letters, digits, `-` and `_`.
+    Chat(Str),
+}
+
+/// The name of a record: what it is about, and a pair of bare addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// Who watches whom.
-    pub direction: Direction,
+    /// What it is about.
+    pub about: About,
     /// The SIP user as the XMPP side sees it.
     pub sip: Jid,
     /// The XMPP user.
@@ -39,15 +49,19 @@ pub struct Key {
 /// What begins the key of a presence authorization.
 const PRESENCE: u8 = b'p';
 
+/// What begins the key of a chat session.
+const CHAT: u8 = b'c';
+
 impl Key {
-    /// The key as the store has it: kind, direction, the SIP user, NUL, the XMPP user. No address holds a NUL.
+    /// The key as the store has it: kind, direction or id and NUL, the SIP user, NUL, the XMPP user. No address holds a NUL.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let direction = match self.direction {
-            Direction::SipWatchesXmpp => b's',
-            Direction::XmppWatchesSip => b'x',
-        };
         let (sip, xmpp) = (self.sip.bare().to_string(), self.xmpp.bare().to_string());
-        [&[PRESENCE, direction], sip.as_bytes(), &[0], xmpp.as_bytes()].concat()
+        let kind = match &self.about {
+            About::Presence(Direction::SipWatchesXmpp) => vec![PRESENCE, b's'],
+            About::Presence(Direction::XmppWatchesSip) => vec![PRESENCE, b'x'],
+            About::Chat(id) => [&[CHAT], id.as_bytes(), &[0]].concat(),
+        };
+        [&kind, sip.as_bytes(), &[0], xmpp.as_bytes()].concat()
     }
 
     /// Reads a key.
@@ -55,15 +69,22 @@ impl Key {
     /// # Errors
     /// [`Broken::Key`].
     pub fn parse(bytes: &[u8]) -> Result<Key, Broken> {
-        let (direction, rest) = match bytes {
-            [PRESENCE, b's', rest @ ..] => (Direction::SipWatchesXmpp, rest),
-            [PRESENCE, b'x', rest @ ..] => (Direction::XmppWatchesSip, rest),
+        let (about, rest) = match bytes {
+            [PRESENCE, b's', rest @ ..] => (About::Presence(Direction::SipWatchesXmpp), rest),
+            [PRESENCE, b'x', rest @ ..] => (About::Presence(Direction::XmppWatchesSip), rest),
+            [CHAT, rest @ ..] => {
+                let end = rest.iter().position(|b| *b == 0).filter(|end| (1..=64).contains(end)).ok_or(Broken::Key)?;
+                let id = &rest[..end];
+                let is_id = |b: &u8| b.is_ascii_alphanumeric() || b"-_".contains(b);
+                let id = std::str::from_utf8(id).ok().filter(|_| id.iter().all(is_id)).ok_or(Broken::Key)?;
+                (About::Chat(Str::from(id)), &rest[end + 1..])
+            }
             _ => return Err(Broken::Key),
         };
         let text = std::str::from_utf8(rest).map_err(|_| Broken::Key)?;
         let (sip, xmpp) = text.split_once('\0').ok_or(Broken::Key)?;
         let jid = |text| Jid::parse(text).ok().filter(Jid::is_bare).ok_or(Broken::Key);
-        Ok(Key { direction, sip: jid(sip)?, xmpp: jid(xmpp)? })
+        Ok(Key { about, sip: jid(sip)?, xmpp: jid(xmpp)? })
     }
 }
 
@@ -93,9 +114,10 @@ impl std::error::Error for Broken {}
 /// What is wrong with it.
 pub fn check(key: &[u8], value: &[u8]) -> Result<Key, Broken> {
     let key = Key::parse(key)?;
-    match key.direction {
-        Direction::SipWatchesXmpp => presence::record::Watch::parse(value).map(drop)?,
-        Direction::XmppWatchesSip => presence::record::Subscription::parse(value).map(drop)?,
+    match &key.about {
+        About::Presence(Direction::SipWatchesXmpp) => presence::record::Watch::parse(value).map(drop)?,
+        About::Presence(Direction::XmppWatchesSip) => presence::record::Subscription::parse(value).map(drop)?,
+        About::Chat(_) => chat::record::Chat::parse(value).map(drop)?,
     }
     Ok(key)
 }
@@ -107,11 +129,25 @@ mod tests {
     #[test]
     fn a_key_reads_back() {
         let jid = |text| Jid::parse(text).unwrap();
-        for direction in [Direction::SipWatchesXmpp, Direction::XmppWatchesSip] {
-            let key = Key { direction, sip: jid("romeo@example.net"), xmpp: jid("o\\27malley@example.com") };
+        let presence = [Direction::SipWatchesXmpp, Direction::XmppWatchesSip].map(About::Presence);
+        for about in presence.into_iter().chain([About::Chat("aB-_9".into())]) {
+            let key = Key { about, sip: jid("romeo@example.net"), xmpp: jid("o\\27malley@example.com") };
             assert_eq!(Key::parse(&key.to_bytes()), Ok(key.clone()));
         }
-        for broken in ["", "p", "px", "pxromeo@example.net", "pz\0", "pxa@b\0c@d/e", "qxa@b\0c@d", "px\0"] {
+        for broken in [
+            "",
+            "p",
+            "px",
+            "pxromeo@example.net",
+            "pz\0",
+            "pxa@b\0c@d/e",
+            "qxa@b\0c@d",
+            "px\0",
+            "c",
+            "c\0a@b\0c@d",
+            "ca.b\0a@b\0c@d",
+            "cab\0a@b",
+        ] {
             assert_eq!(Key::parse(broken.as_bytes()), Err(Broken::Key), "{broken}");
         }
     }

@@ -69,6 +69,7 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             ..stox::message::Options::default()
         },
         chat: stox::chat::Options::default(),
+        msrp: None,
         presence: presence_options(config, shards),
         subscriptions: sip::subscription::Config {
             min_expires: whole_seconds(config.presence.min_expires),

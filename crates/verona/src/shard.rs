@@ -15,7 +15,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use stox::config::{Config, LinkId};
-use stox::gateway::{Gateway, Input, Note, Output};
+use stox::gateway::{Gateway, Input, Note, Output, Wire};
 use stox::mapping::Side;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -244,6 +244,11 @@ impl Shard {
                         self.gateway.handle(self.clock.now(), Input::NotSaved(token));
                     }
                 }
+                Output::Msrp(wire) => {
+                    if let Wire::Open { ticket, .. } = wire {
+                        self.gateway.handle(self.clock.now(), Input::MsrpOpened(ticket, None));
+                    }
+                }
                 Output::Note(note) => note_to(&self.maker.meters, note),
             }
         }
@@ -280,6 +285,8 @@ fn note_to(meters: &Meters, note: Note) {
         Note::Refused { refusal, towards: sender, message } => meters.refused(away_from(sender), refusal, message),
         Note::Ignored { why } => meters.ignored(why),
         Note::Presence { to } => meters.presence(towards(to)),
+        // Metrics of sessions come with their sockets.
+        Note::SessionOpened { .. } | Note::SessionFailed { .. } | Note::SessionEnded { .. } => {}
         Note::AnswerDropped => meters.answer_dropped(),
         Note::RecordBroken => meters.ignored("a record that cannot be read"),
     }

@@ -1,7 +1,7 @@
 //! What an operator sees at level debug: each message on its way in and out, by its envelope. Never a body, never a subject; addresses
 //! appear here and nowhere above debug.
 
-use stox::gateway::{Input, Output};
+use stox::gateway::{Input, Output, Wire};
 
 /// Whether anybody listens. Asked once for each input and output, so it must cost nothing when nobody does.
 pub(crate) fn on() -> bool {
@@ -29,6 +29,9 @@ pub(crate) fn input(input: &Input) {
         Input::SipRejected(rejected, flow) => {
             tracing::debug!(remote = %flow.remote, code = rejected.code, reason = rejected.reason, "SIP message refused");
         }
+        Input::Msrp(connection, _) => tracing::debug!(connection = connection.0, "MSRP came"),
+        Input::MsrpOpened(_, connection) => tracing::debug!(connection = connection.map(|c| c.0), "MSRP connected"),
+        Input::MsrpLost(connection) => tracing::debug!(connection = connection.0, "MSRP connection lost"),
         Input::Stanza(link, stanza) => tracing::debug!(
             link,
             kind = stanza.kind.name(),
@@ -63,6 +66,11 @@ pub(crate) fn output(output: &Output) {
             let tag = bytes.split(|b| *b == b'>').next().unwrap_or_default();
             tracing::debug!(link, tag = %String::from_utf8_lossy(tag), "stanza goes");
         }
+        Output::Msrp(Wire::Write { connection, bytes }) => {
+            tracing::debug!(connection = connection.0, bytes = bytes.len(), "MSRP goes");
+        }
+        Output::Msrp(Wire::Open { hop, .. }) => tracing::debug!(host = %hop.host, port = hop.port, "MSRP connects"),
+        Output::Msrp(Wire::Bind(_) | Wire::Release(_)) => {}
         Output::Save { value, .. } => tracing::debug!(bytes = value.as_ref().map_or(0, Vec::len), "record goes"),
         Output::Note(note) => tracing::debug!(?note, "gateway"),
     }

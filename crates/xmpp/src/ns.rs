@@ -43,7 +43,11 @@ pub const DELAY: &str = "urn:xmpp:delay";
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
 /// Stanzas that are passed on (XEP-0297).
 pub const FORWARD: &str = "urn:xmpp:forward:0";
+/// Corrections of the last message (XEP-0308).
+pub const MESSAGE_CORRECT: &str = "urn:xmpp:message-correct:0";
 /// Chat markers (XEP-0333).
 pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
 /// Processing hints (XEP-0334).
 pub const HINTS: &str = "urn:xmpp:hints";
+/// Reactions to messages (XEP-0444).
+pub const REACTIONS: &str = "urn:xmpp:reactions:0";

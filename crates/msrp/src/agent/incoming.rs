@@ -240,6 +240,7 @@ fn deliver(
     core.counts.messages_in += 1;
     let message = Incoming {
         message_id,
+        transaction: request.transaction.clone(),
         content_type,
         headers,
         body,

@@ -197,6 +197,14 @@ impl Agent {
         self.core.put_away(*session);
     }
 
+    /// Ends a session as [`Agent::close`] does, and tells of it: each message that has not ended fails, and [`Event::Closed`] follows.
+    pub fn give_up(&mut self, now: Time, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            outgoing::pump(session, &mut self.core, now, false);
+            self.end(id, End::Ours);
+        }
+    }
+
     /// What came over a connection and is this shard's, or nobody's: see [`shard_of`](crate::shard_of).
     pub fn received(&mut self, now: Time, connection: ConnectionId, arrival: Arrival) {
         match arrival {

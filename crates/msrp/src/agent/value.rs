@@ -181,6 +181,8 @@ pub struct Outgoing {
 pub struct Incoming {
     /// Its Message-ID.
     pub message_id: MessageId,
+    /// The transaction of the chunk that made it whole.
+    pub transaction: Str,
     /// Content-Type.
     pub content_type: Str,
     /// Other headers of the chunk that came first.
@@ -239,6 +241,8 @@ pub enum End {
     Refused(u16),
     /// The relay gave no path: its answer, or 408 for none.
     Relay(u16),
+    /// We wanted it so: [`Agent::give_up`](super::Agent::give_up).
+    Ours,
 }
 
 /// What the layer above is told.

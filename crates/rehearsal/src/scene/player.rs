@@ -240,6 +240,7 @@ impl Player {
                     let now = self.now;
                     self.gateway().handle(now, saved);
                 }
+                Output::Msrp(_) => {}
                 Output::Note(note) => self.notes.push(note),
             }
         }

@@ -1,6 +1,7 @@
 //! The gateway that scenes are played with, and what `set` changes of it.
 
 use base::{Str, Tokens};
+use msrp::Advertised;
 use sip::agent::{self, Flow, Target, Transport};
 use sip::subscription;
 use sip::uri::Host;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use stox::config::{Config, Limits, Link, Mode, Peer, Proxy};
 use stox::gateway::Gateway;
 use stox::network::Network;
-use stox::{chat, message, presence};
+use stox::{chat, leg, message, presence};
 
 /// The gateway's own address.
 pub const GATEWAY: ([u8; 4], u16) = ([192, 0, 2, 1], 5060);
@@ -50,6 +51,12 @@ impl Default for Settings {
             phone_domain: None,
             message: message::Options::default(),
             chat: chat::Options::default(),
+            msrp: Some(leg::Options {
+                advertise: vec![Advertised { secure: false, host: msrp::Host::Ip(GATEWAY.0.into()), port: 2855 }],
+                fingerprint: None,
+                max_size: 65_536,
+                relay: None,
+            }),
             presence: presence::Options::default(),
             subscriptions: subscription::Config::default(),
             allow_networks: vec![Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 }],

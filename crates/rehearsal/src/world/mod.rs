@@ -447,7 +447,7 @@ impl World {
                         }
                         self.shards[shard].handle(self.now, Input::Saved(token));
                     }
-                    Output::Note(_) => {}
+                    Output::Msrp(_) | Output::Note(_) => {}
                 }
             }
         }

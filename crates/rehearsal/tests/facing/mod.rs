@@ -137,7 +137,7 @@ impl Mirror {
                 self.gateways[at].handle(self.now, Input::Taken(token));
             }
             Output::Save { token, .. } => self.gateways[at].handle(self.now, Input::Saved(token)),
-            Output::Note(_) => {}
+            Output::Msrp(_) | Output::Note(_) => {}
         }
     }
 

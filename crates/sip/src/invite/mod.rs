@@ -31,6 +31,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
 
+/// The option tags of what the engine understands: an agent's Supported lists them.
+pub const SUPPORTED: [&str; 2] = ["100rel", "timer"];
+
 /// How long nothing is sent after the agent had no room for a request of ours.
 const STALL: Duration = Duration::from_millis(500);
 

@@ -1,6 +1,44 @@
 //! One-to-one chat sessions: RFC 7573, MSRP (RFC 4975) <-> `<message type='chat'/>` (RFC 6121).
+//!
+//! From XMPP: words that belong to no chat open one, and wait until the SIP user has answered; those of an open chat go into its session. All of a
+//! stanza is kept until the SIP side has answered for it. From SIP: an INVITE is accepted for the XMPP user, who knows of no sessions; the answer
+//! to a message is held until the XMPP server took the stanza.
+//!
+//! What it claims: INVITEs that offer MSRP or nothing at all, but no chat room; and of message stanzas those for which [`Way::Session`] is chosen: words of type
+//! `chat`, and what belongs to a chat that is there, a state or a receipt.
 
+mod arrive;
+mod depart;
+pub(crate) mod record;
+mod s2x;
+mod talk;
+mod x2s;
+
+use crate::address;
+use crate::choice::Way;
+use crate::config::{Config, LinkId, Mode};
+use crate::content::departing::{self, Departing};
+use crate::error::{self, Refusal};
+use crate::gateway::Note;
+use crate::held::Held;
+use crate::leg::{self, Failed, LegId, Why, negotiate};
+use crate::links::StanzaToken;
+use crate::mapping::{Invitation, Mapping, Side, Stage};
+use crate::prints;
+use crate::store::{About, Broken, Key};
+use base::{Fingerprint, HashKey, Str, Table, Time, Timers};
+use sip::{Cause, Name, Request};
+use std::collections::VecDeque;
 use std::time::Duration;
+use talk::{Chat, Letter, Phase, States};
+use xmpp::error::StanzaError;
+use xmpp::ext::chatstates::ChatState;
+use xmpp::jid::Jid;
+use xmpp::ns;
+use xmpp::stanza::{Kind, Stanza};
+
+/// The codes by which a SIP user refuses a session as such, so that single messages are tried.
+const NO_SESSIONS: [u16; 5] = [405, 415, 488, 501, 606];
 
 /// How chat sessions are translated.
 #[derive(Debug, Clone)]
@@ -36,4 +74,463 @@ impl Default for Options {
             sessions: 50_000,
         }
     }
+}
+
+/// A session, for the operator.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Session {
+    /// The SIP user, and the device once it is known.
+    pub sip: Jid,
+    /// The XMPP user, and the resource once one has spoken.
+    pub xmpp: Jid,
+    /// The thread, which is the Call-ID.
+    pub thread: Str,
+    /// Who opened it.
+    pub opened_by: Side,
+    /// Whether messages can go through it.
+    pub open: bool,
+    /// How old it is.
+    pub age: Duration,
+    /// How long nobody has said anything.
+    pub idle: Duration,
+    /// Messages that went through it.
+    pub messages: u64,
+    /// Messages from XMPP that wait or are on their way.
+    pub waiting: usize,
+}
+
+/// A message from MSRP that waits for what the XMPP side says.
+#[derive(Debug)]
+struct Waiting {
+    leg: LegId,
+    token: msrp::MessageToken,
+    since: Time,
+}
+
+/// What a restart has found: a chat whose connection died with the process before.
+#[derive(Debug)]
+struct Orphan {
+    key: Key,
+    link: LinkId,
+    record: record::Chat,
+}
+
+/// The mapping of RFC 7573.
+#[derive(Debug)]
+pub struct Chats {
+    options: Options,
+    key: HashKey,
+    chats: Table<LegId, Box<Chat>>,
+    /// The chats of an XMPP user with a SIP user.
+    pairs: Table<Fingerprint, Vec<LegId>>,
+    held: Held<Waiting>,
+    due: Timers<LegId>,
+    orphans: Vec<Orphan>,
+    /// Messages from XMPP that wait or are on their way, and what they take.
+    letters: usize,
+    bytes: usize,
+    used: u64,
+}
+
+impl Chats {
+    /// The mapping; `key` is secret.
+    pub fn new(config: &Config, key: HashKey) -> Chats {
+        Chats {
+            options: config.chat.clone(),
+            key,
+            chats: Table::new(key),
+            pairs: Table::new(key),
+            held: Held::new(key),
+            due: Timers::new(),
+            orphans: Vec::new(),
+            letters: 0,
+            bytes: 0,
+            used: 0,
+        }
+    }
+
+    /// The sessions.
+    pub fn len(&self) -> usize {
+        self.chats.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Messages held and messages on their way or waiting.
+    pub fn under_way(&self) -> usize {
+        self.held.len() + self.letters
+    }
+
+    /// Messages from XMPP on their way or waiting.
+    pub fn under_way_to_sip(&self) -> usize {
+        self.letters
+    }
+
+    /// All sessions, the oldest first.
+    pub fn sessions(&self, now: Time) -> Vec<Session> {
+        let session = |chat: &Chat| Session {
+            sip: chat.sip.clone(),
+            xmpp: chat.xmpp.clone(),
+            thread: chat.thread.clone(),
+            opened_by: chat.opened_by,
+            open: chat.phase != Phase::Inviting,
+            age: now.since(chat.since),
+            idle: now.since(chat.last),
+            messages: chat.messages,
+            waiting: chat.waiting.len() + chat.flying.len(),
+        };
+        self.chats.keys_sorted().iter().filter_map(|leg| self.chats.get(leg)).map(|chat| session(chat)).collect()
+    }
+
+    /// Whether a stanza that opens nothing belongs to a chat that is there: a state, or a receipt for what came through it. Words of its own
+    /// thread do, too, whatever is chosen for others now.
+    pub fn has(&self, stanza: &Stanza) -> bool {
+        let (Kind::Message, Some(from), Some(to)) = (stanza.kind, &stanza.from, &stanza.to) else { return false };
+        if stanza.type_.as_deref() == Some("groupchat") || !self.pairs.contains(&prints::pair(&self.key, from, to)) {
+            return false;
+        }
+        match departing::read(stanza) {
+            Departing::Receipt { id, .. } => self.owing(from, to, &id).is_some(),
+            Departing::State(_) => self.find(from, to, thread_of(stanza).as_deref()).is_some(),
+            Departing::Message(_) => {
+                stanza.type_.as_deref() == Some("chat") && self.find(from, to, thread_of(stanza).as_deref()).is_some()
+            }
+            Departing::Nothing => false,
+        }
+    }
+
+    fn of_pair(&self, from: &Jid, to: &Jid) -> impl DoubleEndedIterator<Item = (LegId, &Chat)> {
+        let legs = self.pairs.get(&prints::pair(&self.key, from, to)).map_or(&[][..], Vec::as_slice);
+        legs.iter().filter_map(|leg| Some((*leg, &**self.chats.get(leg)?)))
+    }
+
+    /// The chat that a stanza belongs to: that of its thread; or, if it names none, the last one that this resource has used; or one that the SIP user
+    /// has opened and nobody has answered.
+    fn find(&self, from: &Jid, to: &Jid, thread: Option<&str>) -> Option<LegId> {
+        let there = || self.of_pair(from, to).filter(|(_, chat)| chat.phase != Phase::Leaving && chat.is_with(to));
+        if let Some(thread) = thread
+            && let Some((leg, _)) = there().find(|(_, chat)| chat.has_thread(thread))
+        {
+            return Some(leg);
+        }
+        let own = || there().filter(|(_, chat)| chat.xmpp == *from).max_by_key(|(_, chat)| chat.used);
+        let open = || there().filter(|(_, chat)| chat.xmpp.is_bare()).max_by_key(|(_, chat)| chat.used);
+        let found = if thread.is_some() { open() } else { own().or_else(open) };
+        found.map(|(leg, _)| leg)
+    }
+
+    /// The chat in which a message with this stanza id went to `from`, who is to say what became of it.
+    fn owing(&self, from: &Jid, to: &Jid, id: &str) -> Option<LegId> {
+        self.of_pair(from, to).find(|(_, chat)| chat.owed.iter().any(|owed| owed.stanza_id == id)).map(|(leg, _)| leg)
+    }
+
+    fn enter(&mut self, leg: LegId, chat: Chat) {
+        let pair = prints::pair(&self.key, &chat.xmpp, &chat.sip);
+        self.pairs.or_insert_with(pair, Vec::new).push(leg);
+        if let Some(at) = chat.due(self.options.idle) {
+            self.due.set(at, leg);
+        }
+        self.chats.insert(leg, Box::new(chat));
+    }
+
+    fn leave(&mut self, stage: &mut Stage<'_>, leg: LegId) -> Option<Box<Chat>> {
+        let chat = self.chats.remove(&leg)?;
+        let pair = prints::pair(&self.key, &chat.xmpp, &chat.sip);
+        if let Some(legs) = self.pairs.get_mut(&pair) {
+            legs.retain(|l| *l != leg);
+            if legs.is_empty() {
+                self.pairs.remove(&pair);
+            }
+        }
+        if chat.saved {
+            stage.save(record_key(&chat).to_bytes(), None);
+        }
+        Some(chat)
+    }
+
+    /// Writes down that the chat is there, and what of it is still to be said.
+    fn save(&mut self, stage: &mut Stage<'_>, leg: LegId) {
+        let Some(chat) = self.chats.get_mut(&leg) else { return };
+        let record = record::Chat {
+            device: chat.sip.resource().map(str::to_owned),
+            resource: chat.xmpp.resource().map(str::to_owned),
+            thread: chat.thread.to_string(),
+            dialog: stage.legs(|legs, footing| legs.dialog(footing, leg).cloned()),
+            waiting: chat.waiting.iter().map(|letter| letter.stanza.id.as_ref().map(Str::to_string)).collect(),
+        };
+        chat.saved = true;
+        stage.save(record_key(chat).to_bytes(), Some(record.to_bytes()));
+    }
+
+    /// Somebody has said something.
+    fn touch(&mut self, stage: &Stage<'_>, leg: LegId) {
+        if let Some(chat) = self.chats.get_mut(&leg) {
+            chat.last = stage.now;
+        }
+    }
+
+    /// Tells the sender of a message that it did not arrive.
+    fn fail(stage: &mut Stage<'_>, link: LinkId, letter: &Letter, error: &StanzaError, code: u16) {
+        stage.note(Note::Failed { by: Side::Sip, code });
+        if let Some(answer) = letter.stanza.error(error) {
+            stage.answer(link, &answer);
+        }
+    }
+
+    fn drop_letter(&mut self, letter: &Letter) {
+        self.letters -= 1;
+        self.bytes -= letter.weight;
+    }
+
+    /// The chat is over: what has not left goes another way, and the XMPP user is told, if it was not that user's wish.
+    fn over(&mut self, stage: &mut Stage<'_>, leg: LegId, why: &Why) {
+        let Some(mut chat) = self.leave(stage, leg) else { return };
+        stage.note(Note::SessionEnded { by: chat.opened_by, lost: *why == Why::Lost });
+        if chat.phase != Phase::Leaving {
+            let id = stage.tokens.token(12);
+            let gone = s2x::state(&chat, ChatState::Gone, &id);
+            stage.answer(chat.link, &gone);
+        }
+        // Nothing waits in a chat that is open but for what did not even leave.
+        let letters: VecDeque<Letter> =
+            chat.flying.drain(..).map(|(_, letter)| letter).chain(chat.waiting.drain(..)).collect();
+        for letter in letters {
+            self.drop_letter(&letter);
+            if letter.again {
+                let refusal = Refusal::SipTransport;
+                Self::fail(stage, chat.link, &letter, &refusal.stanza_error(), refusal.code());
+            } else {
+                self.again(stage, chat.link, letter);
+            }
+        }
+    }
+
+    /// The SIP user did not take the session: what waits for it goes alone, or comes back.
+    fn refused(&mut self, stage: &mut Stage<'_>, leg: LegId, why: &Failed) {
+        let Some(mut chat) = self.leave(stage, leg) else { return };
+        let (error, code, no_sessions) = match why {
+            Failed::Call(Cause::Response(response)) => {
+                (error::from_response(response), response.code, NO_SESSIONS.contains(&response.code))
+            }
+            Failed::Call(Cause::Timeout) => face(&Refusal::SipTimeout, false),
+            Failed::Call(Cause::Transport | Cause::NoWay) => face(&Refusal::SipTransport, false),
+            Failed::NoAnswer => face(&Refusal::NoAnswer, false),
+            Failed::Session(refusal) => face(refusal, matches!(refusal, Refusal::NotAcceptableHere { .. })),
+            Failed::GivenUp => face(&Refusal::SipTransport, false),
+        };
+        stage.note(Note::SessionFailed { by: chat.opened_by, code });
+        let alone =
+            no_sessions && chat.opened_by == Side::Xmpp && stage.config.chat_mode(chat.sip.domain()) == Mode::Auto;
+        if alone {
+            stage.choice.refused(stage.now, &chat.sip, self.options.remember);
+        }
+        for letter in std::mem::take(&mut chat.waiting) {
+            self.drop_letter(&letter);
+            if alone {
+                stage.send_as(Way::Message, chat.link, letter.stanza);
+            } else {
+                Self::fail(stage, chat.link, &letter, &error, code);
+            }
+        }
+    }
+}
+
+fn face(refusal: &Refusal, no_sessions: bool) -> (StanzaError, u16, bool) {
+    (refusal.stanza_error(), refusal.code(), no_sessions)
+}
+
+fn thread_of(stanza: &Stanza) -> Option<Str> {
+    let thread = stanza.elements().find(|e| e.is("thread", ns::CLIENT))?.text();
+    (!thread.is_empty()).then(|| Str::from(thread.as_ref()))
+}
+
+fn record_key(chat: &Chat) -> Key {
+    Key { about: About::Chat(chat.record.clone()), sip: chat.sip.bare(), xmpp: chat.xmpp.bare() }
+}
+
+impl Mapping for Chats {
+    fn claims_request(&self, request: &Request) -> bool {
+        request.method == sip::Method::Invite && (request.body.is_empty() || negotiate::is_ours(&request.body))
+    }
+
+    fn claims_stanza(&self, stanza: &Stanza, way: Way) -> bool {
+        stanza.kind == Kind::Message && way == Way::Session
+    }
+
+    fn reconfigure(&mut self, config: &Config) {
+        self.options = config.chat.clone();
+    }
+
+    fn invited(&mut self, stage: &mut Stage<'_>, invitation: Invitation) {
+        if let Err(refusal) = self.accept(stage, &invitation) {
+            stage.refuse_invitation(invitation.id, &refusal);
+        }
+    }
+
+    fn stanza(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: Stanza) {
+        match departing::read(&stanza) {
+            Departing::Message(text) => self.words(stage, link, stanza, &text),
+            Departing::State(state) => self.state(stage, &stanza, state),
+            Departing::Receipt { id, disposition } => self.receipt(stage, &stanza, &id, disposition),
+            Departing::Nothing => stage.note(Note::Ignored { why: "nothing to translate" }),
+        }
+    }
+
+    fn leg(&mut self, stage: &mut Stage<'_>, event: leg::Event) -> Option<leg::Event> {
+        if !self.chats.contains(&event.leg()) {
+            return Some(event);
+        }
+        match event {
+            leg::Event::Open { leg, response } => self.opened(stage, leg, response.as_deref()),
+            leg::Event::Up { leg } => {
+                if let Some(chat) = self.chats.get(&leg) {
+                    let micros = stage.now.since(chat.since).as_micros() as u64;
+                    stage.note(Note::SessionOpened { by: chat.opened_by, micros });
+                }
+            }
+            leg::Event::Message { leg, token, message } => self.arrived(stage, leg, token, &message),
+            leg::Event::Sent { leg, message } => self.sent(stage, leg, &message),
+            leg::Event::Undelivered { leg, message, why } => self.undelivered(stage, leg, &message, why),
+            leg::Event::Report { leg, message, code } => self.reported(stage, leg, &message, code),
+            leg::Event::Failed { leg, why } => self.refused(stage, leg, &why),
+            leg::Event::Ended { leg, why } => self.over(stage, leg, &why),
+        }
+        None
+    }
+
+    fn error(&mut self, stage: &mut Stage<'_>, stanza: &Stanza, error: &StanzaError) -> bool {
+        let (Kind::Message, Some(id), Some(from), Some(to)) = (stanza.kind, &stanza.id, &stanza.from, &stanza.to)
+        else {
+            return false;
+        };
+        let said = prints::said(&self.key, id, to, from);
+        match self.held.refused(&said) {
+            Some(held) => self.turned_away(stage, &held, error),
+            None => return self.turned_away_late(stage, from, to, id, error),
+        }
+        true
+    }
+
+    fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool {
+        let Some(held) = self.held.release(token) else { return false };
+        if taken {
+            stage.note(Note::Delivered { to: Side::Xmpp, micros: stage.now.since(held.since).as_micros() as u64 });
+            stage.legs(|legs, footing| legs.answer(footing, held.token, 200, "OK"));
+        } else {
+            self.not_taken(stage, &held);
+        }
+        true
+    }
+
+    fn restore(&mut self, _: &mut Stage<'_>, key: &Key, value: &[u8]) -> Option<Result<(), Broken>> {
+        if !matches!(key.about, About::Chat(_)) {
+            return None;
+        }
+        Some(record::Chat::parse(value).map(|record| {
+            self.orphans.push(Orphan { key: key.clone(), link: 0, record });
+        }))
+    }
+
+    fn link_up(&mut self, stage: &mut Stage<'_>, link: LinkId) {
+        for orphan in &mut self.orphans {
+            orphan.link = stage.link_of(orphan.key.sip.domain()).unwrap_or(usize::MAX);
+        }
+        let (now, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.orphans).into_iter().partition(|o| o.link == link);
+        self.orphans = later;
+        for orphan in now {
+            bury(stage, orphan);
+        }
+    }
+
+    fn abandon(&mut self, stage: &mut Stage<'_>) {
+        while let Some(held) = self.held.give_up() {
+            self.not_taken(stage, &held);
+        }
+        for leg in self.chats.keys_sorted() {
+            let Some(chat) = self.chats.get_mut(&leg) else { continue };
+            let link = chat.link;
+            for letter in chat.flying.drain(..).map(|(_, letter)| letter).chain(chat.waiting.drain(..)) {
+                self.letters -= 1;
+                self.bytes -= letter.weight;
+                let refusal = Refusal::SipTimeout;
+                Self::fail(stage, link, &letter, &refusal.stanza_error(), refusal.code());
+            }
+            stage.legs(|legs, footing| legs.end(footing, leg));
+        }
+    }
+
+    fn timeout(&mut self, stage: &mut Stage<'_>) {
+        while let Some(held) = self.held.overdue(stage.now) {
+            self.not_taken(stage, &held);
+        }
+        while let Some((_, leg)) = self.due.pop(stage.now) {
+            self.let_pass(stage, leg);
+        }
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        [self.held.deadline(), self.due.next()].into_iter().flatten().min()
+    }
+}
+
+impl Chats {
+    /// Nobody says anything, or the SIP user does not compose any more.
+    fn let_pass(&mut self, stage: &mut Stage<'_>, leg: LegId) {
+        let idle = self.options.idle;
+        let Some(chat) = self.chats.get_mut(&leg) else { return };
+        if chat.composing.is_some_and(|at| at <= stage.now) {
+            // RFC 3994 §3.3: whoever does not say so again is not composing any more.
+            chat.composing = None;
+            if chat.states != States::Unwanted {
+                let stanza = s2x::state(chat, ChatState::Active, &stage.tokens.token(12));
+                let _ = stage.deliver(chat.link, &stanza);
+            }
+        }
+        if !idle.is_zero() && chat.is_quiet() && chat.last + idle <= stage.now {
+            return stage.legs(|legs, footing| legs.end(footing, leg));
+        }
+        if let Some(at) = chat.due(idle) {
+            // What is on its way has its own time.
+            self.due.set(at.max(stage.now + Duration::from_secs(1)), leg);
+        }
+    }
+}
+
+/// After a restart: the SIP user gets BYE, the XMPP user `gone`, or an error for what never left.
+fn bury(stage: &mut Stage<'_>, orphan: Orphan) {
+    let Orphan { key, link, record } = orphan;
+    let with = |jid: &Jid, resource: &Option<String>| {
+        resource.as_ref().and_then(|r| jid.with_resource(r).ok()).unwrap_or_else(|| jid.clone())
+    };
+    let (sip, xmpp) = (with(&key.sip, &record.device), with(&key.xmpp, &record.resource));
+    if let Some(dialog) = record.dialog.clone() {
+        stage.sessions(|sessions, ground| sessions.end_restored(ground, dialog));
+    }
+    let mut stanza = Stanza::message().with_type("chat");
+    (stanza.from, stanza.to) = (Some(xmpp.clone()), Some(sip.clone()));
+    for id in record.waiting.iter().flatten() {
+        stanza.id = Some(Str::from(id));
+        if let Some(error) = stanza.error(&Refusal::Restarted.stanza_error()) {
+            stage.answer(link, &error);
+        }
+    }
+    if record.dialog.is_some() {
+        let gone = s2x::gone(&sip, &xmpp, &record.thread, &stage.tokens.token(12));
+        stage.answer(link, &gone);
+    }
+    stage.save(key.to_bytes(), None);
+}
+
+/// The device of a SIP user, where its Contact names one by a GRUU (RFC 5627): RFC 7247 §6.5 step 8.
+fn with_device(stage: &Stage<'_>, user: &Jid, headers: &sip::Headers) -> Jid {
+    let contact = headers.elements(Name::Contact).next().and_then(Result::ok);
+    let uri = contact.and_then(|contact| sip::NameAddr::parse(contact).ok()).map(|contact| contact.uri);
+    let options = address::Options { phone_domain: stage.config.phone_domain.clone() };
+    let device = uri.and_then(|uri| address::to_jid(&uri, &options).ok());
+    let device = device.as_ref().and_then(Jid::resource).and_then(|resource| user.bare().with_resource(resource).ok());
+    device.unwrap_or_else(|| user.clone())
 }

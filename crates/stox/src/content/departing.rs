@@ -10,6 +10,9 @@ use xmpp::ext::{carbons, markers, receipts};
 use xmpp::ns;
 use xmpp::stanza::Stanza;
 
+/// What goes before the words of a correction.
+const CORRECTED: &str = "Correction: ";
+
 /// What a stanza asks to be carried.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Departing {
@@ -39,6 +42,10 @@ pub struct Text {
     pub html: Option<Element>,
     /// A receipt (XEP-0184) was asked for.
     pub receipt: bool,
+    /// A marker (XEP-0333) was asked for.
+    pub markable: bool,
+    /// The chat state that came with it.
+    pub state: Option<ChatState>,
 }
 
 /// Reads a message stanza. Only its own children count: what is wrapped in a forwarded or carbon element speaks for nobody (threat 9).
@@ -51,6 +58,8 @@ pub fn read(stanza: &Stanza) -> Departing {
     let mut subjects = Vec::new();
     let mut state = None;
     let mut receipt = None;
+    let mut corrects = false;
+    let mut reactions = Vec::new();
     for e in stanza.elements() {
         if e.is("body", ns::CLIENT) {
             let lang = e.lang().and_then(language).or_else(|| own.clone());
@@ -67,10 +76,20 @@ pub fn read(stanza: &Stanza) -> Departing {
                 receipts::Receipt::Request => text.receipt = true,
                 receipts::Receipt::Received { id } => receipt = Some((id, Disposition::Delivered)),
             }
-        } else if let Some(markers::Marker::Displayed { id }) = markers::Marker::parse(e) {
-            receipt = Some((id, Disposition::Displayed));
+        } else if let Some(marker) = markers::Marker::parse(e) {
+            match marker {
+                markers::Marker::Displayed { id } => receipt = Some((id, Disposition::Displayed)),
+                markers::Marker::Markable => text.markable = true,
+                // The specification has dropped them.
+                markers::Marker::Received { .. } | markers::Marker::Acknowledged { .. } => {}
+            }
         } else if let Some(s) = ChatState::parse(e) {
             state = Some(s);
+        } else if e.is("replace", ns::MESSAGE_CORRECT) {
+            corrects = true;
+        } else if e.is("reactions", ns::REACTIONS) {
+            let emoji = e.elements().filter(|e| e.is("reaction", ns::REACTIONS)).map(Element::text);
+            reactions.extend(emoji.filter(|emoji| !emoji.is_empty()).map(std::borrow::Cow::into_owned));
         }
     }
     if let (true, Some(html)) = (text.bodies.is_empty(), &text.html) {
@@ -80,6 +99,15 @@ pub fn read(stanza: &Stanza) -> Departing {
             text.bodies.push((own.clone(), text::to_crlf(&words).into_owned()));
         }
     }
+    if text.bodies.is_empty() && !reactions.is_empty() {
+        text.bodies.push((None, reactions.join(" ")));
+    }
+    if corrects {
+        // XEP-0308: SIP cannot take back what was said, so it is said what this is.
+        text.bodies.iter_mut().for_each(|(_, body)| body.insert_str(0, CORRECTED));
+        text.html = None;
+    }
+    text.state = state;
     // The sender's own language first, if there is a body in it.
     if let Some(own) = text.bodies.iter().position(|(l, _)| *l == own) {
         text.bodies.swap(0, own);

@@ -4,6 +4,7 @@
 //! addresses to them. A [`Refusal`] is the gateway's own, with a face for each side.
 
 mod moved;
+mod msrp;
 mod phrase;
 mod refusal;
 mod tables;
@@ -14,6 +15,7 @@ use sip::header::{Name, RetryAfter};
 use std::fmt::Write as _;
 use xmpp::error::{Condition, ErrorType, StanzaError};
 
+pub use msrp::{is_for_good, stanza_to_msrp, to_msrp};
 pub(crate) use phrase::one_line;
 pub use phrase::{reason_of_text, text_of_reason};
 pub use refusal::Refusal;

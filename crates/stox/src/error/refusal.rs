@@ -95,6 +95,12 @@ pub enum Refusal {
     SipTransport,
     /// No next hop is configured.
     NoRoute,
+    /// Nobody took up the session in the time that there was.
+    NoAnswer,
+    /// There are as many sessions of these two as there may be.
+    Busy,
+    /// The gateway was started anew before the message left.
+    Restarted,
 }
 
 impl Refusal {
@@ -129,6 +135,9 @@ impl Refusal {
             Refusal::SipTimeout => "sip-timeout",
             Refusal::SipTransport => "sip-transport",
             Refusal::NoRoute => "no-route",
+            Refusal::NoAnswer => "no-answer",
+            Refusal::Busy => "busy",
+            Refusal::Restarted => "restarted",
         }
     }
 
@@ -160,6 +169,9 @@ impl Refusal {
             Refusal::Overload { .. } | Refusal::LinkDown { .. } | Refusal::Storage { .. } => 503,
             Refusal::SipTimeout | Refusal::SipTransport => 504,
             Refusal::NoRoute => 502,
+            Refusal::NoAnswer => 480,
+            Refusal::Busy => 486,
+            Refusal::Restarted => 503,
         }
     }
 
@@ -192,7 +204,10 @@ impl Refusal {
             | Refusal::Storage { .. }
             | Refusal::SipTimeout
             | Refusal::SipTransport
-            | Refusal::NoRoute => Str::default(),
+            | Refusal::NoRoute
+            | Refusal::NoAnswer
+            | Refusal::Busy
+            | Refusal::Restarted => Str::default(),
         };
         let mut response = Response::new(self.code(), &reason);
         match self {
@@ -227,7 +242,10 @@ impl Refusal {
             | Refusal::TooManyHops
             | Refusal::SipTimeout
             | Refusal::SipTransport
-            | Refusal::NoRoute => {}
+            | Refusal::NoRoute
+            | Refusal::NoAnswer
+            | Refusal::Busy
+            | Refusal::Restarted => {}
         }
         response
     }
@@ -308,6 +326,13 @@ impl Refusal {
             Refusal::NoRoute => {
                 (Condition::RemoteServerNotFound, Cancel, Str::const_new("There is no way to the SIP side"))
             }
+            Refusal::NoAnswer => (Condition::RecipientUnavailable, Wait, Str::const_new("Nobody has answered")),
+            Refusal::Busy => (Condition::ResourceConstraint, Wait, Str::const_new("Too many sessions")),
+            Refusal::Restarted => (
+                Condition::RemoteServerTimeout,
+                Wait,
+                Str::const_new("The gateway was started anew before the message left"),
+            ),
         };
         stanza_error(condition, kind, &text)
     }

@@ -13,9 +13,9 @@ use xmpp::stanza::Stanza;
 impl Gateway {
     /// Whether `from` is the other side of the dialog that the request names. What is in no dialog is the engine's to refuse.
     pub(super) fn is_party(&self, request: &Request, from: &Jid) -> bool {
-        let Some(dialog) = self.subscriptions.find(request).and_then(|id| self.subscriptions.dialog(id)) else {
-            return true;
-        };
+        let watched = self.subscriptions.find(request).and_then(|id| self.subscriptions.dialog(id));
+        let dialog = watched.or_else(|| self.sessions.find(request).and_then(|id| self.sessions.dialog(id)));
+        let Some(dialog) = dialog else { return true };
         let remote = NameAddr::parse(&dialog.remote_uri).ok();
         let remote = remote.and_then(|remote| address::to_jid(&remote.uri, &self.addresses).ok());
         remote.is_some_and(|remote| remote.same_bare(from))

@@ -1,3 +1,718 @@
 //! Legs: an INVITE dialog (RFC 3261) and the MSRP session (RFC 4975) that its descriptions agreed on, as one thing.
+//!
+//! A leg is asked for ([`Legs::invite`], [`Legs::accept`]), opens ([`Event::Open`]: from now on it carries messages), and ends, by either side or
+//! because one of its halves has gone; the other half is ended then. What it carries is the business of the mapping that has it.
 
 pub mod negotiate;
+
+use crate::config::Config;
+use crate::error::Refusal;
+use base::{HashKey, Str, Table, Time, Timers, Tokens};
+use bytes::Bytes;
+use msrp::{FailureReport, MessageId, MessageToken};
+use negotiate::{Accept, Agreed, Ours};
+use sip::agent::{Agent, Target};
+use sip::invite::{self, Body, Ended, Invite, Sessions};
+use sip::{Cause, Dialog, Ground, Name, NameAddr, NextHop, Request, Response, Uri};
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Names a leg. Never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LegId(u64);
+
+/// How the gateway speaks MSRP.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where it can be reached; the first that is (or is not) over TLS stands in our paths. Never empty.
+    pub advertise: Vec<msrp::Advertised>,
+    /// The fingerprint of the certificate that it shows there.
+    pub fingerprint: Option<msrp::Fingerprint>,
+    /// The longest message that it takes, in bytes.
+    pub max_size: usize,
+    /// A relay that all our sessions go through (RFC 4976).
+    pub relay: Option<msrp::Relay>,
+}
+
+impl Options {
+    /// Whether our own offers ask for TLS: where there is nothing else.
+    fn offers_tls(&self) -> bool {
+        self.advertise.iter().all(|at| at.secure)
+    }
+
+    /// The place that our descriptions name.
+    fn place(&self, secure: bool) -> Option<&msrp::Advertised> {
+        self.advertise.iter().find(|at| at.secure == secure)
+    }
+}
+
+/// A session that we open.
+#[derive(Debug, Clone)]
+pub struct Call {
+    /// From.
+    pub local: NameAddr,
+    /// Request-URI and To.
+    pub remote: Uri,
+    /// Contact.
+    pub contact: NameAddr,
+    /// The next hop.
+    pub target: Target,
+    /// A proxy on the way.
+    pub route: Option<Str>,
+    /// Call-ID, or none to have one minted.
+    pub call_id: Option<Str>,
+    /// What else the INVITE says.
+    pub headers: Vec<(Name, Str)>,
+    /// How long the other side may take to answer.
+    pub ring: Duration,
+}
+
+/// A message to be sent.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    /// Content-Type.
+    pub content_type: Str,
+    /// The body.
+    pub body: Bytes,
+    /// Whether a REPORT is wanted when it has arrived.
+    pub success_report: bool,
+    /// Of what failures we want to hear.
+    pub failure_report: FailureReport,
+}
+
+/// What a mapping is told of its legs.
+#[derive(Debug)]
+#[allow(missing_docs, reason = "`leg` is the same in each")]
+pub enum Event {
+    /// Both sides have described the session: messages can be sent. Ours wait until the connection is there.
+    Open {
+        leg: LegId,
+        /// The other side's 2xx, if it was the one that was asked.
+        response: Option<Box<Response>>,
+    },
+    /// The connection is there, and bound to the session.
+    Up { leg: LegId },
+    /// A message came: answer it with [`Legs::answer`].
+    Message { leg: LegId, token: MessageToken, message: Box<msrp::Incoming> },
+    /// A message of ours was taken, each part of it; or has left, where nobody answers.
+    Sent { leg: LegId, message: MessageId },
+    /// A message of ours was not taken.
+    Undelivered { leg: LegId, message: MessageId, why: msrp::Failure },
+    /// What became of a message of ours (RFC 4975 §7.1.2), with the status that says it.
+    Report { leg: LegId, message: MessageId, code: u16 },
+    /// The leg did not come to be. Nothing more comes of it.
+    Failed { leg: LegId, why: Failed },
+    /// The leg is over, after an [`Event::Undelivered`] for each message of ours that was still on its way. Nothing more comes of it.
+    Ended { leg: LegId, why: Why },
+}
+
+/// Why a leg did not come to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Failed {
+    /// The INVITE was refused, or not answered.
+    Call(Cause),
+    /// Nobody answered in the time that [`Call::ring`] gave.
+    NoAnswer,
+    /// The other side's description is not acceptable, or ours could not be made.
+    Session(Refusal),
+    /// Our own wish, or the other side's CANCEL.
+    GivenUp,
+}
+
+/// Why a leg is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Why {
+    /// The other side said BYE.
+    Bye,
+    /// Our own wish.
+    Ours,
+    /// The connection broke or never came, or the other side does not answer any more.
+    Lost,
+}
+
+/// What legs stand on for one call.
+pub struct Footing<'a> {
+    /// The moment.
+    pub now: Time,
+    /// What the gateway was told.
+    pub config: &'a Config,
+    /// The SIP side.
+    pub agent: &'a mut Agent,
+    /// Its sessions.
+    pub sessions: &'a mut Sessions,
+    /// The MSRP side.
+    pub msrp: &'a mut msrp::Agent,
+    /// Who knows the way.
+    pub hops: &'a dyn NextHop,
+    /// The source of what must not be guessed.
+    pub tokens: &'a mut Tokens,
+}
+
+impl std::fmt::Debug for Footing<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Footing").field("now", &self.now).finish_non_exhaustive()
+    }
+}
+
+impl Footing<'_> {
+    /// Acts on the sessions.
+    pub fn sessions<R>(&mut self, act: impl FnOnce(&mut Sessions, &mut Ground<'_>) -> R) -> R {
+        let mut ground = Ground { now: self.now, agent: self.agent, hops: self.hops, tokens: self.tokens };
+        act(self.sessions, &mut ground)
+    }
+}
+
+/// Where a leg is.
+#[derive(Debug)]
+enum State {
+    /// Our path is not known yet; then the INVITE goes out.
+    Calling(Box<Call>),
+    /// The same, and then the INVITE is answered.
+    Called { offer: Bytes },
+    /// Our INVITE is out.
+    Inviting,
+    /// Both sides have described the session.
+    Open { accept: Box<Accept>, max_size: Option<u64>, takes: bool },
+}
+
+#[derive(Debug)]
+struct Leg {
+    state: State,
+    session: Option<invite::SessionId>,
+    msrp: msrp::SessionId,
+    secure: bool,
+    /// The version in the o= of our last description, whose session id is that of the leg.
+    version: u64,
+    /// Our last description, to be said again where the other side asks for no change.
+    said: Bytes,
+    /// The other side's last description, likewise.
+    heard: Bytes,
+    /// Its path, which stays what it is.
+    path: Option<msrp::Path>,
+    /// Whether middleboxes may move the connection (RFC 6714).
+    cema: bool,
+    /// Why it ends, where that was our doing.
+    ending: Option<Failed>,
+    /// The dialog is over.
+    hung_up: Option<Why>,
+    /// The MSRP session is.
+    closed: bool,
+}
+
+/// All legs of a shard.
+#[derive(Debug)]
+pub struct Legs {
+    legs: Table<LegId, Box<Leg>>,
+    by_session: Table<invite::SessionId, LegId>,
+    by_msrp: Table<msrp::SessionId, LegId>,
+    ringing: Timers<LegId>,
+    last: u64,
+    events: VecDeque<Event>,
+}
+
+/// What we take in a session, and within CPIM.
+const ACCEPT: &[&str] = &[
+    "message/cpim",
+    "text/plain",
+    "text/html",
+    "application/im-iscomposing+xml",
+    "message/imdn+xml",
+    "multipart/alternative",
+    "multipart/mixed",
+];
+const WRAPPED: &[&str] = &[
+    "text/plain",
+    "text/html",
+    "application/im-iscomposing+xml",
+    "message/imdn+xml",
+    "multipart/alternative",
+    "multipart/mixed",
+];
+
+/// The Content-Type of a description.
+const SDP: &str = "application/sdp";
+
+impl Legs {
+    /// None yet.
+    pub fn new(key: HashKey) -> Legs {
+        Legs {
+            legs: Table::new(key),
+            by_session: Table::new(key),
+            by_msrp: Table::new(key),
+            ringing: Timers::new(),
+            last: 0,
+            events: VecDeque::new(),
+        }
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.legs.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Opens a session. [`Event::Open`] or [`Event::Failed`] follows.
+    ///
+    /// # Errors
+    /// [`Refusal::Overload`], [`Refusal::NotSupported`] where the gateway speaks no MSRP.
+    pub fn invite(&mut self, footing: &mut Footing<'_>, call: Call) -> Result<LegId, Refusal> {
+        let options = footing.config.msrp.as_ref().ok_or(Refusal::NotSupported)?;
+        let secure = options.offers_tls();
+        self.begin(footing, secure, State::Calling(Box::new(call)), None)
+    }
+
+    /// Takes an INVITE, whose offer is answered; or refused, and then [`Event::Failed`] follows.
+    ///
+    /// # Errors
+    /// [`Refusal::Overload`], [`Refusal::NotSupported`]: the INVITE is still to be refused.
+    pub fn accept(
+        &mut self,
+        footing: &mut Footing<'_>,
+        session: invite::SessionId,
+        request: &Request,
+    ) -> Result<LegId, Refusal> {
+        let options = footing.config.msrp.as_ref().ok_or(Refusal::NotSupported)?;
+        let offer = request.body.clone();
+        let secure = if offer.is_empty() { options.offers_tls() } else { negotiate::wants_tls(&offer) };
+        if options.place(secure).is_none() {
+            return Err(Refusal::NotSupported);
+        }
+        self.begin(footing, secure, State::Called { offer }, Some(session))
+    }
+
+    fn begin(
+        &mut self,
+        footing: &mut Footing<'_>,
+        secure: bool,
+        state: State,
+        session: Option<invite::SessionId>,
+    ) -> Result<LegId, Refusal> {
+        let retry_after = footing.config.limits.retry_after;
+        let msrp = footing.msrp.open(footing.now, secure).map_err(|_| Refusal::Overload { retry_after })?;
+        self.last += 1;
+        let id = LegId(self.last);
+        let leg = Leg {
+            state,
+            session,
+            msrp,
+            secure,
+            version: 1,
+            said: Bytes::new(),
+            heard: Bytes::new(),
+            path: None,
+            cema: true,
+            ending: None,
+            hung_up: None,
+            closed: false,
+        };
+        self.legs.insert(id, Box::new(leg));
+        self.by_msrp.insert(msrp, id);
+        if let Some(session) = session {
+            self.by_session.insert(session, id);
+        }
+        Ok(id)
+    }
+
+    /// What the other side takes; `None` before the leg is open.
+    pub fn accepts(&self, id: LegId) -> Option<&Accept> {
+        match &self.legs.get(&id)?.state {
+            State::Open { accept, takes: true, .. } => Some(accept),
+            State::Open { takes: false, .. } | State::Calling(_) | State::Called { .. } | State::Inviting => None,
+        }
+    }
+
+    /// The longest message that the other side takes, in bytes, if it said.
+    pub fn max_size(&self, id: LegId) -> Option<u64> {
+        match &self.legs.get(&id)?.state {
+            State::Open { max_size, .. } => *max_size,
+            State::Calling(_) | State::Called { .. } | State::Inviting => None,
+        }
+    }
+
+    /// The dialog, once there is one.
+    pub fn dialog<'a>(&self, footing: &'a Footing<'_>, id: LegId) -> Option<&'a Dialog> {
+        footing.sessions.dialog(self.legs.get(&id)?.session?)
+    }
+
+    /// Sends a message; [`Event::Sent`] or [`Event::Undelivered`] follows.
+    ///
+    /// # Errors
+    /// [`msrp::Refused`]: nothing was sent.
+    pub fn send(
+        &mut self,
+        footing: &mut Footing<'_>,
+        id: LegId,
+        message: Outgoing,
+    ) -> Result<MessageId, msrp::Refused> {
+        let leg = self.legs.get(&id).ok_or(msrp::Refused::Gone)?;
+        let message = msrp::Outgoing {
+            message_id: None,
+            content_type: message.content_type,
+            headers: Vec::new(),
+            body: message.body,
+            success_report: message.success_report,
+            failure_report: message.failure_report,
+        };
+        footing.msrp.send(footing.now, leg.msrp, message)
+    }
+
+    /// Answers a message that came.
+    pub fn answer(&mut self, footing: &mut Footing<'_>, token: MessageToken, code: u16, comment: &str) {
+        footing.msrp.answer(footing.now, token, code, comment);
+    }
+
+    /// Reports what became of a message that came.
+    pub fn report(&mut self, footing: &mut Footing<'_>, id: LegId, message: &MessageId, total: u64, code: u16) {
+        if let Some(leg) = self.legs.get(&id) {
+            footing.msrp.report(footing.now, leg.msrp, message, total, code, "");
+        }
+    }
+
+    /// Ends a leg, whatever state it is in; [`Event::Failed`] or [`Event::Ended`] follows.
+    pub fn end(&mut self, footing: &mut Footing<'_>, id: LegId) {
+        self.end_with(footing, id, Failed::GivenUp, Vec::new());
+    }
+
+    fn end_with(&mut self, footing: &mut Footing<'_>, id: LegId, why: Failed, headers: Vec<(Name, Str)>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        if leg.ending.is_none() {
+            leg.ending = Some(why);
+        }
+        match leg.session {
+            Some(session) => footing.sessions(|sessions, ground| sessions.bye(ground, session, headers)),
+            None => self.hung_up(footing, id, Why::Ours),
+        }
+    }
+
+    /// Ends a leg whose other side does not answer any more: it is lost.
+    pub fn give_up(&mut self, footing: &mut Footing<'_>, id: LegId) {
+        self.end_with(footing, id, Failed::Session(Refusal::SipTransport), reason(503));
+    }
+
+    /// Something happened to a session. What is no leg's comes back.
+    pub fn session_event(&mut self, footing: &mut Footing<'_>, event: invite::Event) -> Option<invite::Event> {
+        let Some(&id) = self.by_session.get(&event.id()) else { return Some(event) };
+        match event {
+            // Rooms and chats do not ring: nothing is to be told of it.
+            invite::Event::Progress { .. } | invite::Event::Confirmed { body: None, .. } => {}
+            invite::Event::Established { response, .. } => self.established(footing, id, response),
+            invite::Event::Confirmed { body: Some(body), .. } => self.answered(footing, id, &body.content, None),
+            invite::Event::Offered { id: session, body } => self.offered(footing, id, session, body),
+            invite::Event::Answered { body, .. } => self.changed(footing, id, body),
+            // The session goes on as it was.
+            invite::Event::OfferRefused { .. } => {}
+            invite::Event::Failed { cause, .. } => self.failed(footing, id, Failed::Call(cause)),
+            invite::Event::Ended { why, .. } => self.session_ended(footing, id, &why),
+            // Nobody has a leg for an INVITE that only comes.
+            event @ invite::Event::Invited { .. } => return Some(event),
+        }
+        None
+    }
+
+    /// Something happened to an MSRP session.
+    pub fn msrp_event(&mut self, footing: &mut Footing<'_>, event: msrp::Event) {
+        let Some(&id) = self.by_msrp.get(&event.id()) else { return };
+        match event {
+            msrp::Event::Ready { .. } => self.ready(footing, id),
+            msrp::Event::Up { .. } => self.events.push_back(Event::Up { leg: id }),
+            msrp::Event::Message { token, message, .. } => {
+                self.events.push_back(Event::Message { leg: id, token, message });
+            }
+            msrp::Event::Sent { message_id, .. } => self.events.push_back(Event::Sent { leg: id, message: message_id }),
+            msrp::Event::Failed { message_id, why, .. } => {
+                self.events.push_back(Event::Undelivered { leg: id, message: message_id, why });
+            }
+            // Of a message in parts the last part's report counts, but for failures.
+            msrp::Event::Report { message_id, code, complete, .. } => {
+                if complete || code >= 300 {
+                    self.events.push_back(Event::Report { leg: id, message: message_id, code });
+                }
+            }
+            // NICKNAME (RFC 7701) is of rooms.
+            msrp::Event::Request { token, .. } => footing.msrp.answer(footing.now, token, 501, ""),
+            msrp::Event::Closed { .. } => self.closed(footing, id),
+        }
+    }
+
+    /// Lets pass what is due.
+    pub fn timeout(&mut self, footing: &mut Footing<'_>) {
+        while let Some((_, id)) = self.ringing.pop(footing.now) {
+            let rings = self.legs.get(&id).is_some_and(|leg| matches!(leg.state, State::Inviting | State::Calling(_)));
+            if rings {
+                self.end_with(footing, id, Failed::NoAnswer, Vec::new());
+            }
+        }
+    }
+
+    /// When [`Legs::timeout`] wants to be called.
+    pub fn deadline(&self) -> Option<Time> {
+        self.ringing.next()
+    }
+
+    /// The next event.
+    pub fn poll(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// Our path is known: the INVITE goes out, or is answered.
+    fn ready(&mut self, footing: &mut Footing<'_>, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        match std::mem::replace(&mut leg.state, State::Inviting) {
+            State::Calling(call) => self.call(footing, id, *call),
+            State::Called { offer } => self.take(footing, id, &offer),
+            state @ (State::Inviting | State::Open { .. }) => leg.state = state,
+        }
+    }
+
+    fn call(&mut self, footing: &mut Footing<'_>, id: LegId, call: Call) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(offer) = leg.describe(footing, id, |ours| Some(negotiate::offer(ours))) else {
+            return self.failed(footing, id, Failed::Session(Refusal::NotSupported));
+        };
+        leg.said = offer.clone();
+        let at = footing.now + call.ring;
+        let invite = Invite {
+            local: call.local,
+            remote: call.remote,
+            contact: call.contact,
+            target: call.target,
+            route: call.route,
+            call_id: call.call_id,
+            headers: call.headers,
+            offer: Some(body(offer)),
+        };
+        match footing.sessions(|sessions, ground| sessions.invite(ground, invite)) {
+            Ok(session) => {
+                leg.session = Some(session);
+                self.by_session.insert(session, id);
+                self.ringing.set(at, id);
+            }
+            Err(_) => {
+                let retry_after = footing.config.limits.retry_after;
+                self.failed(footing, id, Failed::Session(Refusal::Overload { retry_after }));
+            }
+        }
+    }
+
+    /// Answers the INVITE.
+    fn take(&mut self, footing: &mut Footing<'_>, id: LegId, offer: &Bytes) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(session) = leg.session else { return };
+        if offer.is_empty() {
+            // RFC 3261 §13.2.1: the offer is ours, and the ACK has the answer.
+            if let Some(said) = leg.describe(footing, id, |ours| Some(negotiate::offer(ours))) {
+                leg.said = said.clone();
+                footing.sessions(|sessions, ground| sessions.accept(ground, session, Vec::new(), Some(body(said))));
+            }
+            return;
+        }
+        let may = |address| footing.config.may_lead_to(address);
+        match leg.describe(footing, id, |ours| Some(negotiate::answer(ours, offer, &may))) {
+            Some(Ok((agreed, said))) => {
+                (leg.said, leg.heard) = (said.clone(), offer.clone());
+                footing.sessions(|sessions, ground| sessions.accept(ground, session, Vec::new(), Some(body(said))));
+                self.open(footing, id, agreed, None);
+            }
+            Some(Err(refusal)) => {
+                let response = refusal.response();
+                footing.sessions(|sessions, ground| sessions.refuse(ground, session, response));
+                self.failed(footing, id, Failed::Session(refusal));
+            }
+            None => self.failed(footing, id, Failed::Session(Refusal::NotSupported)),
+        }
+    }
+
+    fn established(&mut self, footing: &mut Footing<'_>, id: LegId, response: Box<Response>) {
+        let answer = response.body.clone();
+        self.answered(footing, id, &answer, Some(response));
+    }
+
+    /// The other side's answer to our offer.
+    fn answered(&mut self, footing: &mut Footing<'_>, id: LegId, answer: &Bytes, response: Option<Box<Response>>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let may = |address| footing.config.may_lead_to(address);
+        match leg.describe(footing, id, |ours| Some(negotiate::read_answer(ours, answer, &may))) {
+            Some(Ok(agreed)) => {
+                leg.heard = answer.clone();
+                self.open(footing, id, agreed, response);
+            }
+            // RFC 3261 §13.2.2.4: it is acknowledged already, so it is ended in order.
+            Some(Err(refusal)) => self.end_with(footing, id, Failed::Session(refusal), reason(488)),
+            None => self.end_with(footing, id, Failed::Session(Refusal::NotSupported), reason(488)),
+        }
+    }
+
+    fn open(&mut self, footing: &mut Footing<'_>, id: LegId, agreed: Agreed, response: Option<Box<Response>>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Agreed { path, way, accept, max_size, receives, offer_again, .. } = agreed;
+        leg.state = State::Open { accept: Box::new(accept), max_size, takes: receives };
+        leg.path = Some(path.clone());
+        footing.msrp.begin(footing.now, leg.msrp, &msrp::Peer { path, way, max_size });
+        self.events.push_back(Event::Open { leg: id, response });
+        if offer_again {
+            self.offer_again(footing, id);
+        }
+    }
+
+    /// RFC 6714 §4.2: a middlebox on the way needs an offer that does not let it move the connection.
+    fn offer_again(&mut self, footing: &mut Footing<'_>, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(session) = leg.session else { return };
+        leg.version += 1;
+        leg.cema = false;
+        if let Some(said) = leg.describe(footing, id, |ours| Some(negotiate::offer(ours))) {
+            leg.said = said.clone();
+            footing.sessions(|sessions, ground| sessions.offer(ground, session, body(said)));
+        }
+    }
+
+    /// A re-INVITE or an UPDATE. What changes nothing is agreed to; another path would be another session.
+    fn offered(&mut self, footing: &mut Footing<'_>, id: LegId, session: invite::SessionId, offer: Option<Body>) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let same = offer.as_ref().is_none_or(|offer| offer.content == leg.heard);
+        let may = |address| footing.config.may_lead_to(address);
+        if same {
+            let said = body(leg.said.clone());
+            return footing.sessions(|sessions, ground| sessions.answer(ground, session, said));
+        }
+        let Some(offer) = offer else { return };
+        leg.version += 1;
+        match leg.describe(footing, id, |ours| Some(negotiate::answer(ours, &offer.content, &may))) {
+            Some(Ok((agreed, said))) if leg.path.as_ref() == Some(&agreed.path) => {
+                (leg.said, leg.heard) = (said.clone(), offer.content);
+                leg.state =
+                    State::Open { accept: Box::new(agreed.accept), max_size: agreed.max_size, takes: agreed.receives };
+                footing.sessions(|sessions, ground| sessions.answer(ground, session, body(said)));
+            }
+            Some(Err(refusal)) => {
+                footing.sessions(|sessions, ground| sessions.reject(ground, session, refusal.response()));
+            }
+            Some(Ok(_)) | None => {
+                footing.sessions(|sessions, ground| sessions.reject(ground, session, Response::new(488, "")));
+            }
+        }
+    }
+
+    /// The answer to an offer of ours: we refresh with what was said before.
+    fn changed(&mut self, footing: &mut Footing<'_>, id: LegId, answer: Option<Body>) {
+        let (Some(leg), Some(answer)) = (self.legs.get_mut(&id), answer) else { return };
+        if answer.content == leg.heard {
+            return;
+        }
+        let may = |address| footing.config.may_lead_to(address);
+        if let Some(Ok(agreed)) =
+            leg.describe(footing, id, |ours| Some(negotiate::read_answer(ours, &answer.content, &may)))
+        {
+            leg.heard = answer.content;
+            leg.state =
+                State::Open { accept: Box::new(agreed.accept), max_size: agreed.max_size, takes: agreed.receives };
+        }
+    }
+
+    fn session_ended(&mut self, footing: &mut Footing<'_>, id: LegId, why: &Ended) {
+        let why = match why {
+            Ended::Bye(_) => Why::Bye,
+            Ended::Ours => Why::Ours,
+            Ended::Cancelled(_) | Ended::NotAcknowledged | Ended::Expired | Ended::Gone => Why::Lost,
+        };
+        self.hung_up(footing, id, why);
+    }
+
+    /// The MSRP session is over: the other half goes with it.
+    fn closed(&mut self, footing: &mut Footing<'_>, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.closed = true;
+        if leg.hung_up.is_some() {
+            self.over(id);
+        } else {
+            self.give_up(footing, id);
+        }
+    }
+
+    fn failed(&mut self, footing: &mut Footing<'_>, id: LegId, why: Failed) {
+        if let Some(leg) = self.legs.get_mut(&id) {
+            leg.ending.get_or_insert(why);
+        }
+        self.hung_up(footing, id, Why::Ours);
+    }
+
+    /// The dialog is over: the MSRP session goes with it, and tells what becomes of the messages that are on their way.
+    fn hung_up(&mut self, footing: &mut Footing<'_>, id: LegId, why: Why) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.hung_up.get_or_insert(why);
+        if leg.closed {
+            self.over(id);
+        } else {
+            footing.msrp.give_up(footing.now, leg.msrp);
+        }
+    }
+
+    fn over(&mut self, id: LegId) {
+        let Some(leg) = self.legs.remove(&id) else { return };
+        self.by_msrp.remove(&leg.msrp);
+        if let Some(session) = leg.session {
+            self.by_session.remove(&session);
+        }
+        self.events.push_back(match leg.state {
+            State::Open { .. } => {
+                let lost = matches!(leg.ending, Some(Failed::Session(_)));
+                let why = if lost { Why::Lost } else { leg.hung_up.unwrap_or(Why::Lost) };
+                Event::Ended { leg: id, why }
+            }
+            State::Calling(_) | State::Called { .. } | State::Inviting => {
+                Event::Failed { leg: id, why: leg.ending.unwrap_or(Failed::GivenUp) }
+            }
+        });
+    }
+}
+
+impl Event {
+    /// The leg.
+    pub fn leg(&self) -> LegId {
+        match self {
+            Event::Open { leg, .. }
+            | Event::Up { leg }
+            | Event::Message { leg, .. }
+            | Event::Sent { leg, .. }
+            | Event::Undelivered { leg, .. }
+            | Event::Report { leg, .. }
+            | Event::Failed { leg, .. }
+            | Event::Ended { leg, .. } => *leg,
+        }
+    }
+}
+
+impl Leg {
+    /// Acts with our description of the session. `None` if it cannot be made: our path is not known.
+    fn describe<R>(&self, footing: &Footing<'_>, id: LegId, act: impl FnOnce(&Ours<'_>) -> Option<R>) -> Option<R> {
+        let options = footing.config.msrp.as_ref()?;
+        let place = options.place(self.secure)?;
+        let path = footing.msrp.local_path(self.msrp)?;
+        act(&Ours {
+            path: &path,
+            host: &place.host,
+            port: place.port,
+            secure: self.secure,
+            fingerprint: options.fingerprint.as_ref().filter(|_| self.secure),
+            accept_types: ACCEPT,
+            accept_wrapped_types: WRAPPED,
+            max_size: options.max_size as u64,
+            session_id: id.0,
+            version: self.version,
+            cema: self.cema,
+        })
+    }
+}
+
+fn body(description: Bytes) -> Body {
+    Body { content_type: Str::const_new(SDP), content: description }
+}
+
+/// RFC 3326: why we end it.
+fn reason(cause: u16) -> Vec<(Name, Str)> {
+    vec![(Name::Reason, base::format_compact!("SIP;cause={cause}"))]
+}

@@ -127,6 +127,11 @@ pub fn wants_tls(offer: &[u8]) -> bool {
     Sdp::parse(offer).is_ok_and(|sdp| sdp.media.iter().any(offered))
 }
 
+/// Whether an offer is one of ours to answer: it has a conversation in it, or cannot be read, which is for the answer to say.
+pub fn is_ours(offer: &[u8]) -> bool {
+    Sdp::parse(offer).map_or(true, |sdp| sdp.media.iter().any(is_offered))
+}
+
 /// Our answer to an offer: the first conversation in it that we can have; everything else in it is refused.
 ///
 /// # Errors
@@ -366,7 +371,8 @@ fn trusted(message: &Message) -> Result<Vec<msrp::Fingerprint>, Refusal> {
     Ok(trusted)
 }
 
-const NO_CONVERSATION: Refusal =
+/// There is nothing in it that is of ours.
+pub const NO_CONVERSATION: Refusal =
     Refusal::NotAcceptableHere { warning: 304, why: "Nothing but conversations over MSRP can be had" };
 
 const TRANSPORT: Refusal = Refusal::NotAcceptableHere { warning: 302, why: "Not over this transport" };

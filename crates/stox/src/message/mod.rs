@@ -14,7 +14,8 @@ mod receipts;
 pub mod s2x;
 pub mod x2s;
 
-use crate::config::{Config, LinkId};
+use crate::choice::Way;
+use crate::config::{Config, LinkId, Mode};
 use crate::content::arrived::Arrived;
 use crate::content::departing::{self, Departing};
 use crate::error::{self, Refusal};
@@ -199,6 +200,11 @@ impl Messages {
         }
     }
 
+    fn may_have_session(stage: &Stage<'_>, stanza: &Stanza) -> bool {
+        let to = stanza.to.as_ref().filter(|to| stage.config.chat_mode(to.domain()) != Mode::Message);
+        to.is_some_and(|to| !stage.choice.has_refused(stage.now, to))
+    }
+
     /// Sends a job's request. What is refused comes back with the reason.
     fn launch(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, mut job: Job) -> Result<(), (Box<Job>, Refusal)> {
         let Some(proxy) = &stage.config.proxy else { return Err((Box::new(job), Refusal::NoRoute)) };
@@ -310,8 +316,8 @@ impl Mapping for Messages {
         request.method == Method::Message
     }
 
-    fn claims_stanza(&self, stanza: &Stanza) -> bool {
-        stanza.kind == Kind::Message
+    fn claims_stanza(&self, stanza: &Stanza, way: Way) -> bool {
+        stanza.kind == Kind::Message && way == Way::Message
     }
 
     fn reconfigure(&mut self, config: &Config) {
@@ -334,8 +340,13 @@ impl Mapping for Messages {
     }
 
     fn stanza(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: Stanza) {
-        if let Err(refusal) = self.depart(stage, link, &stanza) {
-            stage.refuse_stanza(link, &stanza, &refusal);
+        match self.depart(stage, link, &stanza) {
+            Ok(()) => {}
+            // RFC 7572 §6: what is too long to go alone can go in a session, if that is allowed and was not refused.
+            Err(Refusal::TooLong { .. }) if Self::may_have_session(stage, &stanza) => {
+                stage.send_as(Way::Session, link, stanza);
+            }
+            Err(refusal) => stage.refuse_stanza(link, &stanza, &refusal),
         }
     }
 

@@ -18,13 +18,14 @@ mod watch;
 pub mod x2s;
 
 use crate::address::{self, Scheme};
+use crate::choice::Way;
 use crate::config::{Config, LinkId};
 use crate::error::Refusal;
 use crate::gateway::Note;
 use crate::links::StanzaToken;
 use crate::mapping::{Incoming, Mapping, Outcome, Stage};
 use crate::prints;
-use crate::store::{Broken, Direction, Key, SaveToken};
+use crate::store::{About, Broken, Direction, Key, SaveToken};
 use base::{Fingerprint, HashKey, Recent, Table, Time, Timers};
 use link::Resync;
 use record::{Epoch, Saved};
@@ -375,7 +376,7 @@ impl Mapping for Presences {
         self.options.enabled && matches!(request.method, Method::Subscribe | Method::Notify)
     }
 
-    fn claims_stanza(&self, stanza: &Stanza) -> bool {
+    fn claims_stanza(&self, stanza: &Stanza, _: Way) -> bool {
         self.options.enabled && stanza.kind == Kind::Presence
     }
 
@@ -488,11 +489,12 @@ impl Mapping for Presences {
     }
 
     fn restore(&mut self, stage: &mut Stage<'_>, key: &Key, value: &[u8]) -> Option<Result<(), Broken>> {
-        Some(match key.direction {
-            Direction::SipWatchesXmpp => {
+        Some(match key.about {
+            About::Chat(_) => return None,
+            About::Presence(Direction::SipWatchesXmpp) => {
                 record::Watch::parse(value).map(|record| self.restore_watch(stage, key, &record))
             }
-            Direction::XmppWatchesSip => {
+            About::Presence(Direction::XmppWatchesSip) => {
                 record::Subscription::parse(value).map(|record| self.restore_subscription(stage, key, record))
             }
         })

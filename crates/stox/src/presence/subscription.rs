@@ -11,7 +11,7 @@ use crate::error::Refusal;
 use crate::gateway::Note;
 use crate::mapping::Stage;
 use crate::names;
-use crate::store::{Direction, Key};
+use crate::store::{About, Direction, Key};
 use base::{Fingerprint, Str, Time};
 use bodies::pidf::Pidf;
 use sip::Uri;
@@ -118,7 +118,7 @@ impl Subscription {
     }
 
     pub(super) fn key(&self) -> Key {
-        Key { direction: Direction::XmppWatchesSip, sip: self.sip.clone(), xmpp: self.xmpp.clone() }
+        Key { about: About::Presence(Direction::XmppWatchesSip), sip: self.sip.clone(), xmpp: self.xmpp.clone() }
     }
 
     /// What is to be saved, if anything is.

@@ -10,7 +10,7 @@ use crate::error::Refusal;
 use crate::gateway::Note;
 use crate::mapping::{Incoming, Side, Stage};
 use crate::names;
-use crate::store::{Direction, Key};
+use crate::store::{About, Direction, Key};
 use base::{Fingerprint, Str, Time};
 use bodies::pidf::Pidf;
 use sip::Request;
@@ -142,7 +142,7 @@ impl Watch {
     }
 
     pub(super) fn key(&self) -> Key {
-        Key { direction: Direction::SipWatchesXmpp, sip: self.sip.clone(), xmpp: self.xmpp.clone() }
+        Key { about: About::Presence(Direction::SipWatchesXmpp), sip: self.sip.clone(), xmpp: self.xmpp.clone() }
     }
 
     /// What is to be saved, if anything is.

@@ -11,7 +11,7 @@ use crate::store::{Engine as _, Error};
 use serde_json::{Value, json};
 use std::io::{self, BufWriter, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
-use stox::store::{Direction, Key};
+use stox::store::{About, Direction, Key};
 
 /// Broken records that are named one by one.
 const NAMED: usize = 20;
@@ -59,11 +59,12 @@ pub(super) fn check(config: &Path) -> Exit {
         Ok(false) => say(&format!("{name}: schema {}, was damaged and has been mended", SCHEMA.last())),
         Err(e) => return failed(&path, &e),
     }
-    let (mut from_sip, mut from_xmpp, mut broken) = (0_usize, 0_usize, 0_usize);
+    let (mut from_sip, mut from_xmpp, mut chats, mut broken) = (0_usize, 0_usize, 0_usize, 0_usize);
     let loaded = store.load(&mut |key, value| {
         match stox::store::check(key, value) {
-            Ok(Key { direction: Direction::SipWatchesXmpp, .. }) => from_sip += 1,
-            Ok(Key { direction: Direction::XmppWatchesSip, .. }) => from_xmpp += 1,
+            Ok(Key { about: About::Presence(Direction::SipWatchesXmpp), .. }) => from_sip += 1,
+            Ok(Key { about: About::Presence(Direction::XmppWatchesSip), .. }) => from_xmpp += 1,
+            Ok(Key { about: About::Chat(_), .. }) => chats += 1,
             Err(why) => {
                 broken += 1;
                 if broken <= NAMED {
@@ -78,6 +79,9 @@ pub(super) fn check(config: &Path) -> Exit {
     }
     say(&format!("presence, SIP users watching XMPP users: {from_sip}"));
     say(&format!("presence, XMPP users watching SIP users: {from_xmpp}"));
+    if chats > 0 {
+        say(&format!("chats to be ended, as their connections are gone: {chats}"));
+    }
     match broken {
         0 => Exit::Good,
         _ => {
@@ -129,14 +133,15 @@ fn line(key: &[u8], value: &[u8]) -> Value {
     let read = stox::store::check(key, value).map_err(|why| why.to_string());
     let read = read.and_then(|key| serde_json::from_slice::<Value>(value).map(|v| (key, v)).map_err(|e| e.to_string()));
     match read {
-        Ok((Key { direction, sip, xmpp }, record)) => {
-            let watcher = match direction {
-                Direction::SipWatchesXmpp => "sip",
-                Direction::XmppWatchesSip => "xmpp",
+        Ok((Key { about, sip, xmpp }, record)) => {
+            let (kind, name, value) = match &about {
+                About::Presence(Direction::SipWatchesXmpp) => ("presence", "watcher", "sip"),
+                About::Presence(Direction::XmppWatchesSip) => ("presence", "watcher", "xmpp"),
+                About::Chat(id) => ("chat", "id", id.as_str()),
             };
             json!({
-                "kind": "presence",
-                "watcher": watcher,
+                "kind": kind,
+                name: value,
                 "sip": sip.to_string(),
                 "xmpp": xmpp.to_string(),
                 "record": record

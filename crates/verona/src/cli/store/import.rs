@@ -7,7 +7,7 @@ use crate::store::{self, Write};
 use serde_json::Value;
 use std::io::{self, BufRead};
 use std::path::Path;
-use stox::store::{Direction, Key};
+use stox::store::{About, Direction, Key};
 use xmpp::jid::Jid;
 
 /// The records of one transaction.
@@ -87,20 +87,20 @@ fn read(line: &[u8]) -> Result<Write, String> {
         return Err("this record could not be read where it was exported: leave the line out".to_owned());
     }
     let text = |name: &str| line[name].as_str().ok_or_else(|| format!("{name} is missing, or no string"));
-    let kind = text("kind")?;
-    if kind != "presence" {
-        return Err(format!("kind is {kind:?}: this version knows \"presence\""));
-    }
-    let direction = match text("watcher")? {
-        "sip" => Direction::SipWatchesXmpp,
-        "xmpp" => Direction::XmppWatchesSip,
-        other => return Err(format!("watcher is {other:?}, not \"sip\" or \"xmpp\"")),
+    let about = match text("kind")? {
+        "presence" => About::Presence(match text("watcher")? {
+            "sip" => Direction::SipWatchesXmpp,
+            "xmpp" => Direction::XmppWatchesSip,
+            other => return Err(format!("watcher is {other:?}, not \"sip\" or \"xmpp\"")),
+        }),
+        "chat" => About::Chat(text("id")?.into()),
+        kind => return Err(format!("kind is {kind:?}: this version knows \"presence\" and \"chat\"")),
     };
     let jid = |name: &str| {
         let jid = Jid::parse(text(name)?).map_err(|e| format!("{name}: {e}"))?;
         if jid.is_bare() { Ok(jid) } else { Err(format!("{name}: an address with a resource")) }
     };
-    let key = Key { direction, sip: jid("sip")?, xmpp: jid("xmpp")? }.to_bytes();
+    let key = Key { about, sip: jid("sip")?, xmpp: jid("xmpp")? }.to_bytes();
     let value = match &line["record"] {
         record @ Value::Object(_) => record.to_string().into_bytes(),
         _ => return Err("record is missing, or no object".to_owned()),
