@@ -16,6 +16,7 @@ Commands
     policy     how INVITEs are answered from now on: code (200; 0 waits for commands), reason, headers, ring (send 180), delay
                (s), reoffer (false: re-INVITE and UPDATE wait for "answer"), and OPTIONS below; with a method (MESSAGE, ...):
                how requests outside of dialogs with this method are -> "noted"
+    register   host, port, expires: at a registrar -> "response"
     invite     s, uri, host, port, transport, from, to, call_id, headers [[name, value]], no_offer, ack (s of delay, or false:
                never), contact or gr, lazy (do not connect before there is something to say), hush (connect and say nothing),
                relay (name), and OPTIONS: setup (active, passive, actpass; None: no such attribute), accept, wrapped, max_size,
@@ -250,6 +251,13 @@ class Peer(Agent):
     async def do_policy(self, order):
         self.policies[order.get("method")] = order
         emit("noted")
+
+    async def do_register(self, order):
+        call = Call(self, None, secret(), None, None)
+        call.local, call.remote = f"<sip:{self.user}@{self.domain}>;tag={fresh()}", f"<sip:{self.user}@{self.domain}>"
+        call.target, call.peer = f"sip:{self.domain}", (order["host"], order["port"])
+        contact = ("Contact", f"<sip:{self.user}@{self.at()}>;expires={order.get('expires', 300)}")
+        call.ask("REGISTER", [contact])
 
     async def do_invite(self, order):
         self.calls[order["s"]] = call = Call(self, order["s"], order.get("call_id", secret()), None, None)

@@ -588,10 +588,11 @@ class Hub:
         if waiting is None:
             self.fault(f"a response to nothing, or a second one: {frame.tid} {frame.code}", name, frame.data)
             return
-        session, message, (to, of), failure, message_id = waiting
+        session, message, paths, failure, message_id = waiting
         if session is None:
             message(frame)
             return
+        to, of = paths
         if frame.path("To-Path") != of or frame.path("From-Path") != to[:1]:
             self.fault(f"a response from {frame.get('From-Path')} to {frame.get('To-Path')}", session.name, frame.data)
         if failure == "no" or failure == "partial" and frame.code == 200:
@@ -655,7 +656,8 @@ class Relay:
 
 
 def digest(fields, user, password, uri):
-    """RFC 4976 §9.1: the method is AUTH, the digest-uri the URI of To-Path."""
+    """RFC 4976 §9.1: the method is AUTH, the digest-uri the last URI of To-Path. It goes along, in quotes, as RFC 2617 wants it:
+    the examples leave it out, relays insist on it."""
 
     def md5(text):
         return hashlib.md5(text.encode("utf-8")).hexdigest()
@@ -664,6 +666,6 @@ def digest(fields, user, password, uri):
     first, second = md5(f"{user}:{fields['realm']}:{password}"), md5(f"AUTH:{uri}")
     answer = md5(f"{first}:{fields['nonce']}:00000001:{client}:auth:{second}")
     return (
-        f'Digest username="{user}", realm="{fields["realm"]}", nonce="{fields["nonce"]}", qop=auth, nc=00000001, '
-        f'cnonce="{client}", response="{answer}"'
+        f'Digest username="{user}", realm="{fields["realm"]}", nonce="{fields["nonce"]}", uri="{uri}", '
+        f'qop=auth, nc=00000001, cnonce="{client}", response="{answer}"'
     )

@@ -3,7 +3,8 @@
 #![cfg(feature = "peers")]
 
 use rehearsal::peers::{
-    Answer, Baresip, Kamailio, MsrpPeer, Place, Process, Prosody, SipPhone, Sipp, SippMessage, XmppClient, json, until,
+    Answer, Baresip, Kamailio, MsrpPeer, MsrpRelay, Place, Process, Prosody, SipPhone, Sipp, SippMessage, XmppClient,
+    json, until,
 };
 use std::time::Duration;
 
@@ -243,6 +244,62 @@ fn kamailio_finds_registered_phones_and_the_gateway() {
     mercutio.wait_shown("sip:juliet@example.com: \"down\"", SOON);
     romeo.answer(0, "");
     assert_eq!(ask("romeo"), 408);
+}
+
+/// INVITE, its dialog and its CANCEL through the proxy, from both sides.
+#[test]
+fn kamailio_carries_sessions() {
+    let place = Place::new("kamailio-sessions");
+    let listen = |user: &str| MsrpPeer::listen_with(&place, user, place.free(), json!({"user": user}));
+    let (mut gateway, mut romeo) = (listen("juliet"), listen("romeo"));
+    let kamailio = Kamailio::start(&place, place.free(), gateway.address(), Duration::from_secs(5));
+    romeo.register(kamailio.address());
+    let pass = |from: &mut MsrpPeer, to: &mut MsrpPeer, uri: &str, transport: &str| {
+        let call = from.call(kamailio.address(), uri, json!({"transport": transport}));
+        let theirs = to.wait("confirmed", SOON, |_| true)["s"].clone();
+        let theirs = theirs.as_str().expect("a call has a name");
+        from.send(&call, "there", json!({}));
+        assert_eq!(to.message(SOON, theirs).text.as_deref(), Some("there"));
+        to.order("offer", json!({"s": theirs, "method": "UPDATE"}));
+        assert_eq!(to.event("response", SOON, theirs)["code"], 200);
+        to.bye(theirs);
+        from.event("ended", SOON, &call);
+        to.policy(json!({"code": 0, "ring": true}));
+        let call = from.invite(kamailio.address(), uri, json!({}));
+        from.event("progress", SOON, &call);
+        from.order("cancel", json!({"s": call}));
+        assert_eq!(from.event("failed", SOON, &call)["code"], 487);
+        to.wait("ended", SOON, |_| true);
+        to.policy(json!({"code": 200}));
+    };
+    pass(&mut romeo, &mut gateway, "sip:juliet@example.com", "udp");
+    pass(&mut gateway, &mut romeo, "sip:romeo@example.net", "tcp");
+}
+
+#[test]
+fn kamailio_relays_msrp() {
+    let place = Place::new("kamailio-msrp");
+    let relay = MsrpRelay::start(&place, place.free(), 900);
+    let mut romeo = MsrpPeer::listen(&place, "romeo", place.free());
+    let mut paris = MsrpPeer::listen(&place, "paris", place.free());
+    // It answers with one header more than RFC 4975 §7.2 has.
+    romeo.allow("a response with Message-ID");
+    paris.allow("a response with Message-ID");
+    for setup in ["passive", "active"] {
+        paris.policy(json!({"code": 200, "setup": setup}));
+        romeo.join(setup, &relay);
+        let call = romeo.call(paris.address(), "sip:paris@example.net", json!({"relay": setup}));
+        let theirs = paris.wait("confirmed", SOON, |_| true)["s"].clone();
+        let theirs = theirs.as_str().expect("a call has a name");
+        romeo.send(&call, "out", json!({"success": "yes"}));
+        assert_eq!(paris.message(SOON, theirs).text.as_deref(), Some("out"));
+        assert_eq!(romeo.event("report", SOON, &call)["code"], 200);
+        paris.send(theirs, "", json!({"size": 10_000, "success": "yes"}));
+        assert_eq!(romeo.message(SOON, &call).size, 10_000);
+        assert_eq!(paris.event("report", SOON, theirs)["total"], 10_000);
+        paris.bye(theirs);
+        romeo.event("ended", SOON, &call);
+    }
 }
 
 #[test]

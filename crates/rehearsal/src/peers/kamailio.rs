@@ -1,4 +1,4 @@
-//! Kamailio: the SIP proxy and registrar between the phones and the gateway.
+//! Kamailio: the SIP proxy and registrar between the phones and the gateway, and a relay for MSRP.
 
 use super::{Place, Process, Prosody, template, until};
 use std::net::{SocketAddr, TcpStream};
@@ -43,19 +43,7 @@ impl Kamailio {
                 ("PATIENCE", &patience.as_millis().to_string()),
             ],
         );
-        let config = place.write("kamailio.cfg", &config);
-        let dir = place.dir().to_str().expect("the test's folder is UTF-8");
-        let pid = place.dir().join("kamailio.pid");
-        let files = [&config, &pid].map(|p| p.to_str().expect("the test's folder is UTF-8"));
-        // -DD: stay in the foreground; -E: log to standard error; small memory pools.
-        let args = ["-f", files[0], "-DD", "-E", "-m", "16", "-M", "4", "-Y", dir, "-P", files[1]];
-        let process = Process::start(place, "kamailio", "kamailio", &args);
-        let mut kamailio = Kamailio { process, address };
-        until("Kamailio listens", Duration::from_secs(10), || {
-            kamailio.process.assert_running();
-            TcpStream::connect(address).is_ok()
-        });
-        kamailio
+        Kamailio { process: run(place, "kamailio", &config, address), address }
     }
 
     /// Where it listens, for UDP and TCP.
@@ -67,4 +55,62 @@ impl Kamailio {
     pub fn process(&mut self) -> &mut Process {
         &mut self.process
     }
+}
+
+/// A running Kamailio that relays MSRP (RFC 4976) for one user, over TCP.
+#[derive(Debug)]
+pub struct MsrpRelay {
+    process: Process,
+    address: SocketAddr,
+}
+
+impl MsrpRelay {
+    /// Whom it serves.
+    pub const USER: &'static str = "verona";
+    /// What he says.
+    pub const PASSWORD: &'static str = "wherefore art thou";
+
+    /// Starts it at `address`. A URI that it gives out is good for `seconds`.
+    #[track_caller]
+    pub fn start(place: &Place, address: SocketAddr, seconds: u32) -> MsrpRelay {
+        let config = template::fill(
+            "kamailio_msrp.cfg",
+            &[
+                ("IP", &address.ip().to_string()),
+                ("PORT", &address.port().to_string()),
+                ("REALM", "relay.example.net"),
+                ("USER", MsrpRelay::USER),
+                ("PASSWORD", MsrpRelay::PASSWORD),
+                ("EXPIRES", &seconds.to_string()),
+            ],
+        );
+        MsrpRelay { process: run(place, "kamailio-msrp", &config, address), address }
+    }
+
+    /// Its URI, for AUTH.
+    pub fn uri(&self) -> String {
+        format!("msrp://{};tcp", self.address)
+    }
+
+    /// The process, for signals and its log.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+}
+
+#[track_caller]
+fn run(place: &Place, name: &str, config: &str, address: SocketAddr) -> Process {
+    let config = place.write(&format!("{name}.cfg"), config);
+    let dir = place.dir().join(format!("{name}.run"));
+    std::fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("cannot make {}: {e}", dir.display()));
+    let pid = dir.join("pid");
+    let files = [&config, &dir, &pid].map(|p| p.to_str().expect("the test's folder is UTF-8"));
+    // -DD: stay in the foreground; -E: log to standard error; small memory pools.
+    let args = ["-f", files[0], "-DD", "-E", "-m", "16", "-M", "4", "-Y", files[1], "-P", files[2]];
+    let mut process = Process::start(place, name, "kamailio", &args);
+    until("Kamailio listens", Duration::from_secs(10), || {
+        process.assert_running();
+        TcpStream::connect(address).is_ok()
+    });
+    process
 }

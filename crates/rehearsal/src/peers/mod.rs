@@ -35,7 +35,7 @@ mod xmpp_client;
 pub use baresip::Baresip;
 pub use driver::Driver;
 pub use gateway::{Gateway, Settings};
-pub use kamailio::Kamailio;
+pub use kamailio::{Kamailio, MsrpRelay};
 pub use linphone::Linphone;
 pub use msrp_peer::{MsrpMessage, MsrpPeer, MsrpWrapper};
 pub use place::Place;

@@ -1,6 +1,6 @@
 //! A SIP user agent with MSRP in another language, written from the RFCs alone and strict about every byte.
 
-use super::{Driver, Place, Process, template};
+use super::{Driver, MsrpRelay, Place, Process, template};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
@@ -143,6 +143,23 @@ impl MsrpPeer {
     #[track_caller]
     pub fn allow(&mut self, fault: &str) {
         self.note("allow", json!({"fault": fault}));
+    }
+
+    /// Registers at `registrar` and waits for its 200.
+    #[track_caller]
+    pub fn register(&mut self, registrar: SocketAddr) {
+        self.order("register", json!({"host": registrar.ip().to_string(), "port": registrar.port()}));
+        let answer = self.wait("response", SOON, |r| r["method"] == "REGISTER");
+        assert_eq!(answer["code"], 200, "{answer:#}");
+    }
+
+    /// Gets a path at a relay (RFC 4976), called `name` from now on.
+    #[track_caller]
+    pub fn join(&mut self, name: &str, relay: &MsrpRelay) {
+        let (user, password) = (MsrpRelay::USER, MsrpRelay::PASSWORD);
+        self.order("relay", json!({"name": name, "uri": relay.uri(), "user": user, "password": password}));
+        let answer = self.wait("relayed", SOON, |r| r["name"] == name);
+        assert_eq!(answer["code"], 200, "{answer:#}");
     }
 
     /// Sends an INVITE for `uri` to `to`; `fields` are those of the `invite` command. Gives the call's name.
