@@ -16,6 +16,11 @@ pub enum Way {
     Session,
 }
 
+/// Whether somebody has written something.
+pub(crate) fn has_words(stanza: &Stanza) -> bool {
+    stanza.elements().any(|e| e.is("body", xmpp::ns::CLIENT) || e.is("subject", xmpp::ns::CLIENT))
+}
+
 /// Which SIP users have refused sessions. Bounded: who is forgotten is asked again.
 #[derive(Debug)]
 pub(crate) struct Choice {
@@ -32,11 +37,10 @@ impl Choice {
     pub(crate) fn way(&self, now: Time, config: &Config, stanza: &Stanza) -> Way {
         let Some(to) = stanza.to.as_ref().filter(|_| stanza.kind == Kind::Message) else { return Way::Message };
         let chat = stanza.type_.as_deref() == Some("chat") && to.local().is_some();
-        let words = || stanza.elements().any(|e| e.is("body", xmpp::ns::CLIENT) || e.is("subject", xmpp::ns::CLIENT));
         match config.chat_mode(to.domain()) {
             Mode::Message => Way::Message,
-            Mode::Session if chat && words() => Way::Session,
-            Mode::Auto if chat && words() && !self.has_refused(now, to) => Way::Session,
+            Mode::Session if chat && has_words(stanza) => Way::Session,
+            Mode::Auto if chat && has_words(stanza) && !self.has_refused(now, to) => Way::Session,
             Mode::Session | Mode::Auto => Way::Message,
         }
     }

@@ -628,6 +628,10 @@ impl Gateway {
     /// A request that the SIP agent found in order.
     fn request(&mut self, id: ServerId, request: Request, flow: Flow) {
         let subscribes = self.presences.claims_request(&request);
+        if request.method == Method::Options && self.sessions.find(&request).is_some() {
+            // Some ask so whether a session is still there.
+            return self.unclaimed_request(id, &request);
+        }
         if !self.is_of_sessions(&request)
             && (request.headers.to_tag().is_some() || request.method == Method::Notify && subscribes)
         {
@@ -716,11 +720,13 @@ impl Gateway {
         match request.method {
             Method::Options => {
                 // RFC 3261 §11: an answer about a user is the answer an INVITE would get; about the gateway it is its own.
-                let accept = if self.config.presence.enabled {
-                    format!("{}, {}", crate::content::arrived::ACCEPT, crate::presence::ACCEPT)
-                } else {
-                    crate::content::arrived::ACCEPT.to_owned()
-                };
+                let mut accept = crate::content::arrived::ACCEPT.to_owned();
+                if self.config.presence.enabled {
+                    accept = format!("{accept}, {}", crate::presence::ACCEPT);
+                }
+                if self.config.has_sessions() {
+                    accept.push_str(", application/sdp");
+                }
                 let mut answer = self.sip.options_answer(request, &accept);
                 if self.config.presence.enabled {
                     answer.headers.push(sip::Name::AllowEvents, crate::presence::PACKAGE);

@@ -159,6 +159,21 @@ impl Stanza {
         self.children.iter().filter_map(Node::as_element)
     }
 
+    /// The stanza without its content: what an answer to it needs.
+    #[must_use]
+    pub fn envelope(&self) -> Stanza {
+        Stanza {
+            kind: self.kind,
+            from: self.from.clone(),
+            to: self.to.clone(),
+            id: self.id.clone(),
+            type_: self.type_.clone(),
+            lang: self.lang.clone(),
+            attrs: Vec::new(),
+            children: Vec::new(),
+        }
+    }
+
     /// Whether it tells of an error (RFC 6120 §8.3).
     pub fn is_error(&self) -> bool {
         self.type_.as_deref() == Some("error")

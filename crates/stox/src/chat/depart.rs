@@ -1,6 +1,6 @@
 //! What XMPP users say, on its way into sessions: RFC 7573 §4.
 
-use super::talk::{self, Chat, Letter, Phase, States, Told};
+use super::talk::{Chat, Letter, Phase, States, Told};
 use super::x2s::{self, Parties, Wish};
 use super::{Chats, with_device};
 use crate::address::{self, Scheme};
@@ -339,7 +339,7 @@ fn enclose(
     let told = (delivery || display).then(|| Told {
         message: message.clone(),
         imdn: message_id,
-        envelope: talk::envelope(stanza),
+        envelope: stanza.envelope(),
         delivery,
         display,
     });

@@ -15,7 +15,7 @@ mod talk;
 mod x2s;
 
 use crate::address;
-use crate::choice::Way;
+use crate::choice::{self, Way};
 use crate::config::{Config, LinkId, Mode};
 use crate::content::departing::{self, Departing};
 use crate::error::{self, Refusal};
@@ -192,12 +192,15 @@ impl Chats {
         if stanza.type_.as_deref() == Some("groupchat") || !self.pairs.contains(&prints::pair(&self.key, from, to)) {
             return false;
         }
+        let there = || self.find(from, to, thread_of(stanza).as_deref()).is_some();
+        if choice::has_words(stanza) {
+            return stanza.type_.as_deref() == Some("chat") && there();
+        }
         match departing::read(stanza) {
             Departing::Receipt { id, .. } => self.owing(from, to, &id).is_some(),
-            Departing::State(_) => self.find(from, to, thread_of(stanza).as_deref()).is_some(),
-            Departing::Message(_) => {
-                stanza.type_.as_deref() == Some("chat") && self.find(from, to, thread_of(stanza).as_deref()).is_some()
-            }
+            Departing::State(_) => there(),
+            // A reaction is words, too.
+            Departing::Message(_) => stanza.type_.as_deref() == Some("chat") && there(),
             Departing::Nothing => false,
         }
     }

@@ -180,17 +180,3 @@ impl Chat {
         [idle, self.composing].into_iter().flatten().min()
     }
 }
-
-/// A stanza without its content: what an answer to it needs.
-pub(super) fn envelope(stanza: &Stanza) -> Stanza {
-    Stanza {
-        kind: stanza.kind,
-        from: stanza.from.clone(),
-        to: stanza.to.clone(),
-        id: stanza.id.clone(),
-        type_: stanza.type_.clone(),
-        lang: stanza.lang.clone(),
-        attrs: Vec::new(),
-        children: Vec::new(),
-    }
-}

@@ -180,8 +180,7 @@ impl Messages {
             }
         };
         let pair = prints::pair(&self.key, from, to);
-        let job =
-            Job { link, envelope: queue::envelope(stanza), draft, purpose, since: stage.now, plain: peer.plain_only };
+        let job = Job { link, envelope: stanza.envelope(), draft, purpose, since: stage.now, plain: peer.plain_only };
         let refused = if !self.queue.has_room(&job, limits.queued_bytes) {
             Err(Refusal::Overload { retry_after: limits.retry_after })
         } else if self.queue.is_busy(&pair) {

@@ -41,20 +41,6 @@ impl Job {
     }
 }
 
-/// A stanza without its content: what an answer to it needs.
-pub(super) fn envelope(stanza: &Stanza) -> Stanza {
-    Stanza {
-        kind: stanza.kind,
-        from: stanza.from.clone(),
-        to: stanza.to.clone(),
-        id: stanza.id.clone(),
-        type_: stanza.type_.clone(),
-        lang: stanza.lang.clone(),
-        attrs: Vec::new(),
-        children: Vec::new(),
-    }
-}
-
 /// All messages on their way to SIP. Jobs are boxed: tables and lines have room for more than they hold, and a job takes over a kilobyte.
 #[derive(Debug)]
 pub(super) struct Queue {
