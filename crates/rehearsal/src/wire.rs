@@ -1,6 +1,10 @@
 //! SIP messages as the people of a rehearsal see them: a start line, headers, a body. This is on purpose not the parser of the
 //! gateway, so that a fault there is not made twice. And the stanzas that a gateway writes.
 
+mod frame;
+
+pub use frame::MsrpText;
+
 use std::fmt;
 use xml::Element;
 use xmpp::ns;

@@ -22,6 +22,54 @@ pub(super) enum Action {
         block: String,
         /// Whether the body has escapes.
         escaped: bool,
+        /// The connection, of MSRP.
+        on: Option<String>,
+    },
+    /// `ACTOR sends bytes` and a block with escapes: they go over the connection as they are.
+    SendsBytes {
+        /// Who.
+        actor: String,
+        /// What.
+        block: String,
+        /// The connection.
+        on: Option<String>,
+    },
+    /// `ACTOR connects`: the actor opens a connection to the gateway.
+    Connects {
+        /// Who.
+        actor: String,
+        /// What the connection is called.
+        name: Option<String>,
+    },
+    /// `ACTOR accepts`: the gateway has asked for a connection and gets it.
+    Accepts {
+        /// Who.
+        actor: String,
+        /// What the connection is called.
+        name: Option<String>,
+        /// Where the gateway must have asked for it.
+        hop: Option<String>,
+    },
+    /// `ACTOR refuses connection`: the gateway has asked for one and does not get it.
+    RefusesConnection {
+        /// Who.
+        actor: String,
+        /// Where the gateway must have asked for it.
+        hop: Option<String>,
+    },
+    /// `ACTOR disconnects`: the connection breaks.
+    Disconnects {
+        /// Who.
+        actor: String,
+        /// The connection.
+        name: Option<String>,
+    },
+    /// `ACTOR gets disconnected`: the gateway has closed the connection.
+    GetsDisconnected {
+        /// Who.
+        actor: String,
+        /// The connection.
+        name: Option<String>,
     },
     /// `ACTOR sends again`: the same bytes as the last time.
     SendsAgain {
@@ -36,6 +84,8 @@ pub(super) enum Action {
         block: String,
         /// Whether the body has escapes.
         escaped: bool,
+        /// The connection, of MSRP.
+        on: Option<String>,
     },
     /// `ACTOR gets again N`: the last request to it has come that many times more since.
     GetsAgain {
@@ -107,6 +157,8 @@ fn action(line: &str, block: Option<&str>) -> Result<Action, String> {
     let no_block = |action| if block.is_none() { Ok(action) } else { Err("no block belongs here".to_owned()) };
     let need_block =
         || block.map(str::to_owned).ok_or_else(|| "a block must follow, indented by four spaces".to_owned());
+    let name = |at: usize| words.get(at).map(|name| (*name).to_owned());
+    let hop = block.map(str::to_owned);
     match words[..] {
         ["silence"] => no_block(Action::Silence),
         ["wait", "at", "most", d] => {
@@ -126,12 +178,35 @@ fn action(line: &str, block: Option<&str>) -> Result<Action, String> {
             let times = times.parse().map_err(|_| "gets again takes a number")?;
             no_block(Action::GetsAgain { actor: actor.to_owned(), times })
         }
-        [actor, "sends"] => Ok(Action::Sends { actor: actor.to_owned(), block: need_block()?, escaped: false }),
-        [actor, "sends", "escaped"] => {
-            Ok(Action::Sends { actor: actor.to_owned(), block: need_block()?, escaped: true })
+        [actor, "connects", ..] | [actor, "disconnects", ..] if words.len() > 3 => {
+            Err(format!("{actor} can name one connection"))
         }
-        [actor, "gets"] => Ok(Action::Gets { actor: actor.to_owned(), block: need_block()?, escaped: false }),
-        [actor, "gets", "escaped"] => Ok(Action::Gets { actor: actor.to_owned(), block: need_block()?, escaped: true }),
+        [actor, "connects", ..] => no_block(Action::Connects { actor: actor.to_owned(), name: name(2) }),
+        [actor, "disconnects", ..] => no_block(Action::Disconnects { actor: actor.to_owned(), name: name(2) }),
+        [actor, "gets", "disconnected", ..] => {
+            no_block(Action::GetsDisconnected { actor: actor.to_owned(), name: name(3) })
+        }
+        [actor, "accepts", ..] => Ok(Action::Accepts { actor: actor.to_owned(), name: name(2), hop }),
+        [actor, "refuses", "connection"] => Ok(Action::RefusesConnection { actor: actor.to_owned(), hop }),
+        [actor, "sends", "bytes"] => Ok(Action::SendsBytes { actor: actor.to_owned(), block: need_block()?, on: None }),
+        [actor, "sends", "bytes", "on", name] => {
+            Ok(Action::SendsBytes { actor: actor.to_owned(), block: need_block()?, on: Some(name.to_owned()) })
+        }
+        [actor, verb @ ("sends" | "gets"), ..] => {
+            let (escaped, on) = match words[2..] {
+                [] => (false, None),
+                ["escaped"] => (true, None),
+                ["on", name] => (false, Some(name.to_owned())),
+                ["escaped", "on", name] => (true, Some(name.to_owned())),
+                _ => return Err(format!("not understood: {line}")),
+            };
+            let (actor, block) = (actor.to_owned(), need_block()?);
+            Ok(if verb == "sends" {
+                Action::Sends { actor, block, escaped, on }
+            } else {
+                Action::Gets { actor, block, escaped, on }
+            })
+        }
         _ => Err(format!("not understood: {line}")),
     }
 }
@@ -161,6 +236,39 @@ pub(super) fn sip_block(block: &str, escaped: bool) -> Result<(Vec<String>, Opti
         (body, _) => body.map(String::into_bytes),
     };
     Ok((head.lines().map(str::to_owned).collect(), body))
+}
+
+/// A block of MSRP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Frame {
+    /// The start line and the headers.
+    pub head: Vec<String>,
+    /// The body, with CRLF between lines.
+    pub body: Option<Vec<u8>>,
+    /// The end-line.
+    pub end: String,
+}
+
+/// Reads a block of MSRP. The line break before the end-line is no part of the body: an empty body is two empty lines. What has no body
+/// needs no end-line.
+pub(super) fn frame_block(block: &str, escaped: bool) -> Result<Frame, String> {
+    let (rest, end) = match block.rsplit_once('\n') {
+        Some((rest, end)) if end.starts_with("-------") => (rest, end.to_owned()),
+        _ if block.contains("\n\n") => return Err("a frame with a body ends with its end-line".to_owned()),
+        _ => (block, format!("-------{}$", block.split_whitespace().nth(1).unwrap_or_default())),
+    };
+    let (head, body) = sip_block(rest, escaped)?;
+    if body.is_none() && rest.ends_with('\n') {
+        return Err(
+            "between a body and the end-line there is a line break: an empty body is two empty lines".to_owned()
+        );
+    }
+    Ok(Frame { head, body, end })
+}
+
+/// The bytes that a block with escapes stands for, with CRLF between its lines.
+pub(super) fn raw_block(block: &str) -> Result<Vec<u8>, String> {
+    unescape(&block.split('\n').collect::<Vec<_>>().join("\r\n"))
 }
 
 fn unescape(text: &str) -> Result<Vec<u8>, String> {
@@ -202,7 +310,7 @@ mod tests {
             steps,
             [
                 Step { line: 2, action: Action::Set { key: "rich".into(), value: "false".into() } },
-                Step { line: 3, action: Action::Sends { actor: "romeo".into(), block, escaped: false } },
+                Step { line: 3, action: Action::Sends { actor: "romeo".into(), block, escaped: false, on: None } },
                 Step { line: 9, action: Action::Wait(Duration::from_secs(31)) },
             ]
         );
@@ -214,6 +322,37 @@ mod tests {
         assert_eq!(read("romeo sends\nsilence").unwrap_err().0, 1);
         assert_eq!(read("silence\n    x").unwrap_err().0, 1);
         assert_eq!(read("    x").unwrap_err().0, 1);
+    }
+
+    #[test]
+    fn connections_and_frames() {
+        let of = |line: &str, block: Option<&str>| action(line, block);
+        let romeo = || "romeo".to_owned();
+        assert_eq!(of("romeo connects", None), Ok(Action::Connects { actor: romeo(), name: None }));
+        assert_eq!(
+            of("romeo accepts two", None),
+            Ok(Action::Accepts { actor: romeo(), name: Some("two".into()), hop: None })
+        );
+        assert_eq!(
+            of("romeo gets disconnected two", None),
+            Ok(Action::GetsDisconnected { actor: romeo(), name: Some("two".into()) })
+        );
+        let sends = Action::Sends { actor: romeo(), block: "x".into(), escaped: true, on: Some("two".into()) };
+        assert_eq!(of("F3 romeo sends escaped on two", Some("x")), Ok(sends));
+        for wrong in ["romeo sends to two", "romeo connects one two", "romeo refuses", "romeo sends on two"] {
+            assert!(of(wrong, None).is_err(), "{wrong}");
+        }
+        let frame = frame_block("MSRP abcd SEND\nTo-Path: x\n\none\n\ntwo\n-------abcd$", false).unwrap();
+        assert_eq!(
+            (frame.head.len(), frame.body.as_deref(), frame.end.as_str()),
+            (2, Some(&b"one\r\n\r\ntwo"[..]), "-------abcd$")
+        );
+        assert_eq!(frame_block("MSRP abcd SEND\nTo-Path: x\n-------abcd$", false).unwrap().body, None);
+        assert_eq!(frame_block("MSRP abcd SEND\nTo-Path: x\n\n\n-------abcd$", false).unwrap().body, Some(vec![]));
+        assert!(frame_block("MSRP abcd SEND\nTo-Path: x\n\n-------abcd$", false).is_err());
+        assert!(frame_block("MSRP abcd SEND\nTo-Path: x\n\ntext", false).is_err());
+        assert_eq!(frame_block("MSRP $tid 200 OK", false).unwrap().end, "-------$tid$");
+        assert_eq!(raw_block("a\\x00\nb\\r\\n").unwrap(), b"a\0\r\nb\r\n");
     }
 
     #[test]

@@ -113,6 +113,12 @@ impl Settings {
             "failure_reports" => config.chat.failure_reports = flag()?,
             "sessions_per_pair" => config.chat.sessions_per_pair = number()?,
             "sessions" => config.chat.sessions = number()?,
+            "chat_receipts" => config.chat.receipts = flag()?,
+            "chat_states" => config.chat.chat_states = flag()?,
+            "max_size" => {
+                let max_size = number()?;
+                config.msrp.iter_mut().for_each(|msrp| msrp.max_size = max_size);
+            }
             "store" => self.store = flag()?,
             "presence" => config.presence.enabled = flag()?,
             "publish" => config.presence.publish = flag()?,

@@ -1,14 +1,19 @@
 //! Plays scenes: hands a gateway what the actors send, keeps what it sends until somebody gets it.
 
-use super::pattern::{Captures, fill};
-use super::script::{self, Action, sip_block};
+mod dialog;
+mod msrp;
+mod sip;
+
+use self::dialog::Dialogs;
+use self::msrp::Connections;
+use super::pattern::Captures;
+use super::script::{self, Action};
 use super::settings::Settings;
-use super::shows::shows;
 use super::stanza;
-use crate::wire::{SipText, parameter};
+use crate::wire::{MsrpText, SipText};
+use ::msrp::{Hop, Ticket};
 use base::Time;
 use bytes::Bytes;
-use sip::agent::{Flow, SendTo};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -37,20 +42,64 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// A message that waits to be got.
+/// Something that waits to be got.
 #[derive(Debug)]
 enum Pending {
-    Sip { to: String, message: SipText },
-    Xmpp { to: String, stanza: Element },
+    Sip {
+        to: String,
+        message: SipText,
+    },
+    Xmpp {
+        to: String,
+        stanza: Element,
+    },
+    /// A frame on a connection.
+    Msrp {
+        to: String,
+        connection: usize,
+        frame: MsrpText,
+    },
+    /// The gateway asks for a connection.
+    Open {
+        to: String,
+        ticket: Ticket,
+        hop: Hop,
+    },
+    /// The gateway has closed a connection.
+    Closed {
+        to: String,
+        connection: usize,
+    },
+}
+
+/// What it is that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Sip,
+    Xmpp,
+    Msrp,
+    Open,
+    Closed,
 }
 
 impl Pending {
-    fn is_for(&self, actor: &str, xmpp: bool) -> bool {
-        let (to, is_xmpp) = match self {
-            Pending::Sip { to, .. } => (to, false),
-            Pending::Xmpp { to, .. } => (to, true),
-        };
-        is_xmpp == xmpp && (actor == "anyone" || actor == to || to.split('@').next() == Some(actor))
+    fn kind(&self) -> Kind {
+        match self {
+            Pending::Sip { .. } => Kind::Sip,
+            Pending::Xmpp { .. } => Kind::Xmpp,
+            Pending::Msrp { .. } => Kind::Msrp,
+            Pending::Open { .. } => Kind::Open,
+            Pending::Closed { .. } => Kind::Closed,
+        }
+    }
+
+    fn is_for(&self, actor: &str, kind: Kind) -> bool {
+        let (Pending::Sip { to, .. }
+        | Pending::Xmpp { to, .. }
+        | Pending::Msrp { to, .. }
+        | Pending::Open { to, .. }
+        | Pending::Closed { to, .. }) = self;
+        self.kind() == kind && (actor == "anyone" || actor == to || to.split('@').next() == Some(actor))
     }
 }
 
@@ -63,6 +112,9 @@ impl fmt::Display for Pending {
                 xml::write(stanza, stanza::NS, &mut out);
                 writeln!(f, "{}", String::from_utf8_lossy(&out))
             }
+            Pending::Msrp { frame, .. } => write!(f, "{frame}"),
+            Pending::Open { to, hop, .. } => writeln!(f, "a connection to {to} is asked for: {}", msrp::hop_text(hop)),
+            Pending::Closed { to, connection } => writeln!(f, "connection {connection} of {to} is closed"),
         }
     }
 }
@@ -72,6 +124,8 @@ impl fmt::Display for Pending {
 enum Sent {
     Sip(Bytes),
     Xmpp(Element),
+    /// On a connection.
+    Msrp(usize, Vec<u8>),
 }
 
 /// A stage with one gateway on it. `Player` is also for tests that are written in Rust: each step is a method.
@@ -88,9 +142,11 @@ pub struct Player {
     sent: BTreeMap<String, Sent>,
     /// Who sent the request with this branch.
     senders: BTreeMap<String, String>,
-    /// Requests that actors got, the last one last, each with how often it came again.
+    /// Requests that actors got, and 2xx to their INVITEs, the last one last.
     got: Vec<(String, SipText)>,
     repeats: BTreeMap<Vec<u8>, usize>,
+    dialogs: Dialogs,
+    connections: Connections,
     /// What the gateway has saved.
     store: BTreeMap<Vec<u8>, Vec<u8>>,
     /// How often it was started.
@@ -118,6 +174,8 @@ impl Player {
             senders: BTreeMap::new(),
             got: Vec::new(),
             repeats: BTreeMap::new(),
+            dialogs: Dialogs::default(),
+            connections: Connections::default(),
             store: BTreeMap::new(),
             starts: 0,
             minted: 0,
@@ -156,18 +214,32 @@ impl Player {
 
     /// The last request that `actor` got.
     pub fn last_request(&self, actor: &str) -> Option<&SipText> {
-        self.got.iter().rev().find(|(who, _)| who == actor).map(|(_, request)| request)
+        let mut of = self.got.iter().rev().filter(|(who, message)| who == actor && message.request().is_some());
+        of.next().map(|(_, request)| request)
     }
 
     fn step(&mut self, action: &Action) -> Check {
         match action {
-            Action::Sends { actor, block, escaped } if block.starts_with('<') => {
-                self.xmpp_sends(actor, block, *escaped)
+            Action::Sends { actor, block, escaped, on } => match notation(block, on.as_deref())? {
+                Notation::Xml => self.xmpp_sends(actor, block, *escaped),
+                Notation::Sip => self.sip_sends(actor, block, *escaped),
+                Notation::Msrp => self.msrp_sends(actor, block, *escaped, on.as_deref()),
+            },
+            Action::SendsBytes { actor, block, on } => self.msrp_sends_bytes(actor, block, on.as_deref()),
+            Action::Connects { actor, name } => {
+                self.connects(actor, name.as_deref());
+                Ok(())
             }
-            Action::Sends { actor, block, escaped } => self.sip_sends(actor, block, *escaped),
+            Action::Accepts { actor, name, hop } => self.accepts(actor, name.as_deref(), hop.as_deref()),
+            Action::RefusesConnection { actor, hop } => self.refuses_connection(actor, hop.as_deref()),
+            Action::Disconnects { actor, name } => self.disconnects(actor, name.as_deref()),
+            Action::GetsDisconnected { actor, name } => self.gets_disconnected(actor, name.as_deref()),
             Action::SendsAgain { actor } => self.sends_again(actor),
-            Action::Gets { actor, block, .. } if block.starts_with('<') => self.xmpp_gets(actor, block),
-            Action::Gets { actor, block, escaped } => self.sip_gets(actor, block, *escaped),
+            Action::Gets { actor, block, escaped, on } => match notation(block, on.as_deref())? {
+                Notation::Xml => self.xmpp_gets(actor, block),
+                Notation::Sip => self.sip_gets(actor, block, *escaped),
+                Notation::Msrp => self.msrp_gets(actor, block, *escaped, on.as_deref()),
+            },
             Action::GetsAgain { actor, times } => self.gets_again(actor, *times),
             Action::Takes => {
                 self.takes();
@@ -240,7 +312,7 @@ impl Player {
                     let now = self.now;
                     self.gateway().handle(now, saved);
                 }
-                Output::Msrp(_) => {}
+                Output::Msrp(wire) => self.wire(wire),
                 Output::Note(note) => self.notes.push(note),
             }
         }
@@ -250,6 +322,7 @@ impl Player {
     pub fn restart(&mut self) {
         (self.gateway, self.link_up) = (None, true);
         self.outstanding.clear();
+        self.connections_die();
         self.gateway();
         self.drain();
     }
@@ -259,137 +332,9 @@ impl Player {
         &self.store
     }
 
-    fn sip_arrives(&mut self, to: &SendTo, bytes: &Bytes) {
-        let broken =
-            || SipText { start: "what the gateway sent is no SIP".into(), headers: vec![], body: bytes.to_vec() };
-        let mut message = SipText::parse(bytes).unwrap_or_else(broken);
-        let expected = match to {
-            // The proxy, or where a Contact of an actor leads to.
-            SendTo::Target(t) => {
-                self.settings.config.proxy.as_ref().is_some_and(|p| p.target == *t)
-                    || self.settings.config.allow_networks.iter().any(|network| network.contains(t.remote.ip()))
-            }
-            SendTo::Flow { flow, .. } => flow.local == self.settings.flow().local,
-        };
-        if !expected {
-            message.push("X-Rehearsal", format!("was sent to the wrong place, {to:?}"));
-        }
-        if message.header("Content-Length") != Some(&message.body.len().to_string()) {
-            message.push("X-Rehearsal", "has the wrong Content-Length");
-        }
-        if message.request().is_some() {
-            if let Some(times) = self.repeats.get_mut(bytes.as_ref()) {
-                *times += 1;
-                return;
-            }
-            self.repeats.insert(bytes.to_vec(), 0);
-        }
-        let sender = message.branch().and_then(|b| self.senders.get(b)).filter(|_| message.status().is_some());
-        let to = sender.cloned().or_else(|| message.addressee().map(str::to_owned)).unwrap_or_else(|| "nobody".into());
-        self.pending.push_back(Pending::Sip { to, message });
-    }
-
     fn mint(&mut self) -> u64 {
         self.minted += 1;
         self.minted
-    }
-
-    /// A SIP user sends a request, or answers the last one that it got.
-    pub fn sip_sends(&mut self, actor: &str, block: &str, escaped: bool) -> Check {
-        let (head, body) = sip_block(block, escaped)?;
-        let mut lines = head.into_iter();
-        let start = fill(&lines.next().unwrap_or_default(), &self.captures)
-            .map_err(|name| format!("nothing was captured as ${name}"))?;
-        let body = match (body, escaped) {
-            (Some(body), true) => body,
-            (body, _) => {
-                let text = String::from_utf8(body.unwrap_or_default()).map_err(|_| "the body is not UTF-8")?;
-                fill(&text, &self.captures).map_err(|name| format!("nothing was captured as ${name}"))?.into_bytes()
-            }
-        };
-        let mut own = Vec::new();
-        let mut without = Vec::new();
-        for line in lines {
-            let (name, value) = line.split_once(':').ok_or_else(|| format!("no header: {line}"))?;
-            match name.strip_prefix('!') {
-                Some(name) => without.push(name.to_ascii_lowercase()),
-                None => {
-                    let value =
-                        fill(value.trim(), &self.captures).map_err(|n| format!("nothing was captured as ${n}"))?;
-                    own.push((name.trim().to_owned(), value));
-                }
-            }
-        }
-        let mut message = SipText { start, headers: own, body };
-        if let Some(length) = message.header("Content-Length").filter(|l| *l != message.body.len().to_string()) {
-            return Err(format!("the scene says Content-Length: {length}, its body has {}", message.body.len()));
-        }
-        if message.status().is_some() {
-            message = self.complete_response(actor, message)?;
-        } else {
-            self.complete_request(actor, &mut message, &without)?;
-            if let Some(branch) = message.branch() {
-                self.senders.insert(branch.to_owned(), actor.to_owned());
-            }
-        }
-        let bytes = Bytes::from(message.to_bytes());
-        self.sent.insert(actor.to_owned(), Sent::Sip(bytes.clone()));
-        self.sip_bytes(&bytes);
-        Ok(())
-    }
-
-    fn sip_bytes(&mut self, bytes: &Bytes) {
-        let flow: Flow = self.settings.flow();
-        match sip::parse_datagram(bytes, &sip::Limits::default()) {
-            Ok(message) => self.input(Input::Sip(message, flow)),
-            Err(rejected) => self.input(Input::SipRejected(rejected, flow)),
-        }
-    }
-
-    fn complete_request(&mut self, actor: &str, message: &mut SipText, without: &[String]) -> Check {
-        let (method, uri) = message.request().ok_or_else(|| format!("no request: {}", message.start))?;
-        let (method, uri) = (method.to_owned(), uri.to_owned());
-        let n = self.mint();
-        let mut from = message.headers.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case("From"));
-        if let Some((_, from)) = from.find(|(_, value)| parameter(value, "tag").is_none()) {
-            from.push_str(&format!(";tag=from{n}"));
-        }
-        let typed = message.body.is_empty() || message.header("Content-Type").is_some();
-        if !typed && !without.contains(&"content-type".to_owned()) {
-            message.push("Content-Type", "text/plain");
-        }
-        let transport = self.settings.transport.as_str();
-        let defaults = [
-            ("Via", format!("SIP/2.0/{transport} {};branch=z9hG4bKscene{n}", self.settings.source)),
-            ("Max-Forwards", "70".to_owned()),
-            ("To", format!("<{uri}>")),
-            ("From", format!("<sip:{actor}@example.net>;tag=from{n}")),
-            ("Call-ID", format!("call{n}@scene")),
-            ("CSeq", format!("1 {method}")),
-        ];
-        for (name, value) in defaults {
-            if message.header(name).is_none() && !without.contains(&name.to_ascii_lowercase()) {
-                message.push(name, value);
-            }
-        }
-        Ok(())
-    }
-
-    fn complete_response(&mut self, actor: &str, own: SipText) -> Result<SipText, String> {
-        let call_id = own.header("Call-ID");
-        let request = self.got.iter().rev().find(|(who, request)| {
-            (who == actor || actor == "anyone") && call_id.is_none_or(|c| request.header("Call-ID") == Some(c))
-        });
-        let Some((_, request)) = request else { return Err(format!("{actor} got no request to answer")) };
-        let status = own.status().unwrap_or(0);
-        let mut response = request.response(status, "", &format!("to{}", self.minted));
-        response.start = own.start;
-        response.body = own.body;
-        for (name, value) in own.headers {
-            response.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(&name) || name.eq_ignore_ascii_case("Via"));
-            response.push(&name, value);
-        }
-        Ok(response)
     }
 
     /// An XMPP user sends a stanza.
@@ -422,13 +367,14 @@ impl Player {
         match self.sent.get(actor).cloned() {
             Some(Sent::Sip(bytes)) => self.sip_bytes(&bytes),
             Some(Sent::Xmpp(element)) => self.stanza(element)?,
+            Some(Sent::Msrp(connection, bytes)) => self.msrp_bytes(connection, &[&bytes])?,
             None => return Err(format!("{actor} has sent nothing yet")),
         }
         Ok(())
     }
 
-    fn next_for(&mut self, actor: &str, xmpp: bool, block: &str) -> Result<Pending, String> {
-        let at = self.pending.iter().position(|p| p.is_for(actor, xmpp));
+    fn next_for(&mut self, actor: &str, kind: Kind, block: &str) -> Result<Pending, String> {
+        let at = self.pending.iter().position(|p| p.is_for(actor, kind));
         at.and_then(|at| self.pending.remove(at)).ok_or_else(|| {
             let there = if self.pending.is_empty() { "nothing at all".to_owned() } else { self.all_pending() };
             format!("nothing is there for {actor}, who should get\n{block}\nthere is\n{there}")
@@ -442,36 +388,10 @@ impl Player {
     /// An XMPP user gets the next stanza for it, and it shows what `block` shows.
     pub fn xmpp_gets(&mut self, actor: &str, block: &str) -> Check {
         let pattern = stanza::read_template(block)?;
-        let pending = self.next_for(actor, true, block)?;
+        let pending = self.next_for(actor, Kind::Xmpp, block)?;
         let Pending::Xmpp { stanza, .. } = &pending else { return Err("that is no stanza".to_owned()) };
         stanza::shows(&pattern, stanza, &mut self.captures)
             .map_err(|why| format!("{why}\nexpected\n{block}\ngot\n{pending}"))
-    }
-
-    /// A SIP user gets the next message for it, and it shows what `block` shows.
-    pub fn sip_gets(&mut self, actor: &str, block: &str, escaped: bool) -> Check {
-        let (head, body) = sip_block(block, escaped)?;
-        let pending = self.next_for(actor, false, block)?;
-        let Pending::Sip { to, message } = &pending else { return Err("that is no SIP".to_owned()) };
-        if message.request().is_some() {
-            self.got.push((to.split('@').next().unwrap_or_default().to_owned(), message.clone()));
-        }
-        shows(&head, body.as_deref(), message, &mut self.captures)
-            .map_err(|why| format!("{why}\nexpected\n{block}\ngot\n{pending}"))
-    }
-
-    fn gets_again(&mut self, actor: &str, times: usize) -> Check {
-        let last = self.got.iter().rev().find(|(who, _)| who == actor);
-        let Some((_, last)) = last else { return Err(format!("{actor} got no request yet")) };
-        let repeats = self.repeats.iter_mut().find(|(bytes, _)| SipText::parse(bytes).as_ref() == Some(last));
-        match repeats {
-            Some((_, n)) if *n == times => {
-                *n = 0;
-                Ok(())
-            }
-            Some((_, n)) => Err(format!("the last request to {actor} came {n} times again, not {times}")),
-            None => Err("the request came from somewhere else".to_owned()),
-        }
     }
 
     /// The server proves to have processed all stanzas so far.
@@ -537,9 +457,26 @@ impl Player {
     }
 }
 
+/// What a block is written in.
+enum Notation {
+    Xml,
+    Sip,
+    Msrp,
+}
+
+fn notation(block: &str, on: Option<&str>) -> Result<Notation, String> {
+    match (block.starts_with('<'), block.starts_with("MSRP "), on) {
+        (_, true, _) => Ok(Notation::Msrp),
+        (_, _, Some(name)) => Err(format!("what goes over {name} is MSRP")),
+        (true, _, None) => Ok(Notation::Xml),
+        (false, _, None) => Ok(Notation::Sip),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::parameter;
 
     fn play(scene: &str) -> Result<(), usize> {
         Player::new(Settings::default()).play("test", scene).map_err(|f| f.line)
@@ -580,6 +517,48 @@ mod tests {
         for (rest, line, why) in wrong {
             assert_eq!(play(&format!("{ASK}{rest}")), Err(line), "{why}");
         }
+    }
+
+    /// What `actor` sent last.
+    fn sent(player: &Player, actor: &str) -> SipText {
+        match &player.sent[actor] {
+            Sent::Sip(bytes) => SipText::parse(bytes).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_dialog_knows_is_filled_in() {
+        let mut player = Player::new(Settings::default());
+        // Nobody makes calls yet.
+        let invite =
+            "romeo sends\n    INVITE sip:juliet@example.com SIP/2.0\n    Call-ID: c\nromeo gets\n    SIP/2.0 405 *\n";
+        player.part(invite).unwrap();
+        let first = sent(&player, "romeo");
+        player.part("romeo sends\n    ACK * SIP/2.0\n").unwrap();
+        let ack = sent(&player, "romeo");
+        assert_eq!((ack.request(), ack.header("CSeq")), (Some(("ACK", "sip:juliet@example.com")), Some("1 ACK")));
+        assert_eq!(ack.branch(), first.branch(), "what is refused is acknowledged in the same transaction");
+        assert_eq!((ack.header("From"), ack.header("Call-ID")), (first.header("From"), Some("c")));
+        assert!(parameter(ack.header("To").unwrap(), "tag").is_some());
+        player.part("romeo sends\n    CANCEL * SIP/2.0\n").unwrap();
+        let cancel = sent(&player, "romeo");
+        assert_eq!((cancel.branch(), cancel.header("To")), (first.branch(), first.header("To")));
+        assert!(player.part("tybalt sends\n    BYE * SIP/2.0\n").is_err(), "he has no dialog");
+    }
+
+    #[test]
+    fn connections_that_nobody_wants() {
+        let rest = |steps: &str| format!("romeo connects one\n{steps}");
+        assert_eq!(play(&rest("romeo disconnects one\n")), Ok(()));
+        assert_eq!(play(&rest("romeo disconnects two\n")), Err(2), "there is no such connection");
+        assert_eq!(play(&rest("romeo accepts\n")), Err(2), "nobody has asked for one");
+        assert_eq!(play(&rest("romeo gets disconnected\n")), Err(2), "it is open");
+        assert_eq!(play(&rest("romeo sends bytes\n    GET / HTTP/1.1\\r\\n\\r\\n\nromeo gets disconnected\n")), Ok(()));
+        let nowhere = "romeo sends\n    MSRP abcd SEND\n    -------abcd$\n";
+        assert_eq!(play(&rest(nowhere)), Err(2), "nothing says what its paths are");
+        let end = "romeo sends\n    MSRP abcd SEND\n    To-Path: msrp://a:1/b;tcp\n    From-Path: msrp://b:1/c;tcp\n    -------abce$\n";
+        assert_eq!(play(&rest(end)), Err(2), "that is another end");
     }
 
     #[test]
