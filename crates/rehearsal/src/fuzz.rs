@@ -4,6 +4,7 @@
 mod bodies;
 mod gateway;
 mod presence;
+mod sdp;
 mod sip;
 mod subscription;
 mod xmpp;
@@ -11,6 +12,7 @@ mod xmpp;
 pub use self::bodies::{cpim, html_cleaner, multipart, pidf};
 pub use self::gateway::{gateway, jid_sip_mapping};
 pub use self::presence::presence;
+pub use self::sdp::sdp;
 pub use self::sip::{framing, header, sip_message, uri};
 pub use self::subscription::subscription;
 pub use self::xmpp::{component_stream, xml_stream};
@@ -31,6 +33,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("jid_sip_mapping", jid_sip_mapping),
     ("html_cleaner", html_cleaner),
     ("pidf", pidf),
+    ("sdp", sdp),
     ("xml_stream", xml_stream),
     ("component_stream", component_stream),
     ("gateway", gateway),

@@ -75,6 +75,6 @@ macro_rules! targets {
 }
 
 targets! {
-    sip_message uri header framing cpim multipart jid_sip_mapping html_cleaner pidf xml_stream component_stream gateway
-    subscription presence
+    sip_message uri header framing cpim multipart jid_sip_mapping html_cleaner pidf sdp xml_stream component_stream
+    gateway subscription presence
 }

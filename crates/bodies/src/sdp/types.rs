@@ -75,10 +75,15 @@ impl Type {
     fn parse(entry: &str) -> Option<Type> {
         let end = entry.find(';').unwrap_or(entry.len());
         let (essence, params) = entry.split_at(end);
-        let (type_, subtype) = if essence == "*" { ("*", "*") } else { essence.split_once('/')? };
-        let name = |name: &str| !name.is_empty() && name.len() <= 127 && name.bytes().all(mime::is_token);
-        let wild = type_.contains('*') && (type_, subtype) != ("*", "*") || subtype.contains('*') && subtype != "*";
-        let fits = name(type_) && name(subtype) && !wild && !params.chars().any(char::is_control);
+        // `*` has no parameters; `*/*` is how others write it.
+        if matches!(essence, "*" | "*/*") {
+            let any = Str::const_new("*");
+            return Some(Type { type_: any.clone(), subtype: any, params: Str::default() });
+        }
+        let (type_, subtype) = essence.split_once('/')?;
+        let name =
+            |name: &str| (1..=127).contains(&name.len()) && name.bytes().all(mime::is_token) && !name.contains('*');
+        let fits = name(type_) && (name(subtype) || subtype == "*") && !params.chars().any(char::is_control);
         let lower = |name: &str| name.chars().map(|c| c.to_ascii_lowercase()).collect();
         fits.then(|| Type { type_: lower(type_), subtype: lower(subtype), params: params.into() })
     }

@@ -88,8 +88,8 @@ fn sizes_that_are_none_are_no_bound() {
 
 #[test]
 fn types() {
-    let types = Types::parse("Text/Plain;charset=\"a b\" nonsense */x text/*x  message/cpim * /y x/").unwrap();
-    assert_eq!(types.to_string(), "text/plain;charset=\"a b\" message/cpim *");
+    let types = Types::parse("Text/Plain;charset=\"a b\" nonsense */x text/*x  message/cpim *;a=b */* /y x/").unwrap();
+    assert_eq!(types.to_string(), "text/plain;charset=\"a b\" message/cpim * *");
     assert!(types.takes("any", "thing"));
     assert_eq!(types.iter().map(|t| (t.type_(), t.subtype())).last(), Some(("*", "*")));
     assert_eq!(Types::of(&["text/plain", "b ad"]).to_string(), "text/plain");
