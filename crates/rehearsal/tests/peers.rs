@@ -213,6 +213,20 @@ fn baresip_speaks_to_a_phone() {
 }
 
 #[test]
+fn baresip_calls_and_is_told_that_there_is_no_audio() {
+    let place = Place::new("baresip-call");
+    let mut juliet = MsrpPeer::listen_with(&place, "juliet", place.free(), json!({"user": "juliet"}));
+    // In To, and before there is a dialog (RFC 3261 §19.1.1, table 1).
+    juliet.allow("sip:juliet@example.com;transport=udp");
+    let account = format!("<sip:romeo@example.net;transport=udp>;regint=0;outbound=\"sip:{}\"", juliet.address());
+    let mut romeo = Baresip::start(&place, place.free(), &account, "sip:juliet@example.com");
+    romeo.dial("sip:juliet@example.com");
+    let invited = juliet.wait("invited", SOON, |_| true);
+    assert!(invited["sdp"].as_str().is_some_and(|sdp| sdp.contains("m=audio")), "{invited:#}");
+    romeo.wait_closed(488);
+}
+
+#[test]
 fn kamailio_finds_registered_phones_and_the_gateway() {
     let place = Place::new("kamailio");
     let mut gateway = SipPhone::listen(&place, "gateway", place.free());
@@ -244,6 +258,36 @@ fn kamailio_finds_registered_phones_and_the_gateway() {
     mercutio.wait_shown("sip:juliet@example.com: \"down\"", SOON);
     romeo.answer(0, "");
     assert_eq!(ask("romeo"), 408);
+}
+
+/// sipp's scenarios of sessions, with the strict endpoint at the other end.
+#[test]
+fn sipp_keeps_dialogs() {
+    let place = Place::new("sipp-dialogs");
+    let mut juliet = MsrpPeer::listen_with(&place, "juliet", place.free(), json!({"user": "juliet"}));
+    for scenario in ["inviter", "inviter_cancels", "inviter_offers"] {
+        let hold = [("HOLD", "100")];
+        let hold: &[(&str, &str)] = if scenario == "inviter" { &hold } else { &[] };
+        let mut romeo = Sipp::playing(&place, place.free(), Some(juliet.address()), scenario, hold);
+        let call = juliet.wait("invited", SOON, |_| true)["s"].clone();
+        juliet.event("ended", SOON, call.as_str().expect("a call has a name"));
+        romeo.finish(SOON);
+    }
+    for (scenario, values, last, code) in [
+        ("invitee", &[("HOLD", "100")][..], "ended", 0),
+        ("invitee_rings", &[], "failed", 487),
+        ("invitee_refuses", &[("CODE", "486"), ("REASON", "Busy Here"), ("HEADER", "Retry-After: 60")], "failed", 486),
+    ] {
+        let at = place.free();
+        let mut romeo = Sipp::playing(&place, at, None, scenario, values);
+        let call = juliet.invite(at, "sip:romeo@example.net", json!({}));
+        if scenario == "invitee_rings" {
+            juliet.event("progress", SOON, &call);
+            juliet.order("cancel", json!({"s": call}));
+        }
+        assert_eq!(juliet.event(last, SOON, &call)["code"], code, "{scenario}");
+        romeo.finish(SOON);
+    }
 }
 
 /// INVITE, its dialog and its CANCEL through the proxy, from both sides.

@@ -78,6 +78,21 @@ impl Baresip {
         self.command("message", text);
     }
 
+    /// Calls `uri`, with audio.
+    #[track_caller]
+    pub fn dial(&mut self, uri: &str) {
+        self.command("dial", uri);
+    }
+
+    /// Waits until it says that its call was refused with `code`.
+    #[track_caller]
+    pub fn wait_closed(&mut self, code: u16) {
+        until(&format!("baresip says that {code} ended the call"), SOON, || {
+            self.process.assert_running();
+            self.process.log().contains(&format!("session closed: {code} "))
+        });
+    }
+
     /// Waits until it says of its contact that it is `state` (`Online`, `Offline`, `Busy`, `Unknown`).
     #[track_caller]
     pub fn wait_contact(&mut self, state: &str, patience: Duration) {
