@@ -2,13 +2,14 @@
 //! phone on real sockets.
 
 use crate::ladder::Ladder;
-use crate::stub::{Phone, Server, ServerSettings, Verdict};
+use crate::stub::{Phone, Server, ServerSettings, Session, Verdict};
 use crate::wire::SipText;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 use xml::Element;
 use xmpp::error::{Condition, StanzaError};
+use xmpp::ext::chatstates::ChatState;
 use xmpp::jid::Jid;
 use xmpp::ns;
 use xmpp::stanza::Stanza;
@@ -139,6 +140,41 @@ impl Stage {
 
         // RFC 7247 §7.1 note 2: a bare address is the user, so 604.
         self.to_xmpp("nobody", &[], "Is anybody there?", 604).await
+    }
+
+    /// Plays a chat session: RFC 7573 examples 10 to 18, with a reply that Juliet is seen to write.
+    ///
+    /// # Errors
+    /// Something else happens than should.
+    pub async fn chat(&mut self) -> io::Result<()> {
+        let (from, to) =
+            (format!("sip:romeo@{}", self.settings.sip_domain), format!("sip:juliet@{}", self.settings.xmpp_domain));
+        let mut session = Session::open(&self.phone, self.settings.gateway, &from, &to).await?;
+        let said = "I take thee at thy word ...";
+        // The gateway answers when the XMPP server has it.
+        session.say(&self.phone, said, PATIENCE).await?;
+        let heard = self.server.next(PATIENCE).await.ok_or(io::ErrorKind::TimedOut)?;
+        let body = heard.child("body", ns::CLIENT).map(|body| body.text().into_owned());
+        expect(body.as_deref() == Some(said), "what Juliet hears in the chat")?;
+        let thread = heard.child("thread", ns::CLIENT).map(|thread| thread.text().into_owned()).unwrap_or_default();
+        let romeo = heard.from.clone().ok_or(io::ErrorKind::InvalidData)?;
+
+        let juliet = format!("juliet@{}/yn0cl4bnw0yr3vym", self.settings.xmpp_domain);
+        let juliet = Jid::parse(&juliet).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e.to_string()))?;
+        let stanza = Stanza::message().with_type("chat").with_from(juliet).with_to(romeo);
+        let thread = Element::new("thread", ns::CLIENT).with_text(&thread);
+        let stanza = stanza.with_child(thread);
+        self.server.send(stanza.clone().with_child(ChatState::Composing.to_element()));
+        let said = "What man art thou ...?";
+        let body = Element::new("body", ns::CLIENT).with_text(said);
+        self.server.send(stanza.with_id("ms53b7z9").with_child(body).with_child(ChatState::Active.to_element()));
+        let heard = session.hear(&self.phone, PATIENCE).await?;
+        expect(heard == said, "what Romeo hears in the chat")?;
+
+        session.bye(&self.phone).await?;
+        let gone = self.server.next(PATIENCE).await;
+        let gone = gone.is_some_and(|s| s.elements().any(|e| ChatState::parse(e) == Some(ChatState::Gone)));
+        expect(gone, "that Romeo is gone")
     }
 
     /// Lets the ladder's watcher see what comes, until something is to be said. It never ends by itself.

@@ -82,6 +82,11 @@ impl Ladder {
         self.push(Side::Sip, to_gateway, lines);
     }
 
+    /// An MSRP frame went over the wire.
+    pub fn msrp(&self, to_gateway: bool, frame: &str) {
+        self.push(Side::Sip, to_gateway, few(frame.trim_end()));
+    }
+
     /// A stanza went over the wire.
     pub fn stanza(&self, to_gateway: bool, stanza: &Element) {
         let mut lines = Vec::new();

@@ -2,6 +2,8 @@
 
 mod phone;
 mod server;
+mod session;
 
 pub use phone::{Phone, PhoneAnswer};
 pub use server::{Server, ServerSettings, Verdict};
+pub use session::Session;

@@ -143,6 +143,22 @@ impl Phone {
         result
     }
 
+    /// Sends an ACK by UDP, to which there is no response.
+    ///
+    /// # Errors
+    /// The socket's own.
+    pub async fn acknowledge(&self, gateway: SocketAddr, mut ack: SipText) -> io::Result<()> {
+        let (branch, _) = self.prepare(&mut ack, "UDP");
+        self.forget(&branch);
+        self.inner.ladder.sip(true, &ack);
+        self.inner.udp.send_to(&ack.to_bytes(), gateway).await.map(drop)
+    }
+
+    /// Where all that it sends and gets is drawn.
+    pub(super) fn ladder(&self) -> &Ladder {
+        &self.inner.ladder
+    }
+
     /// The same by TCP, on a connection of its own.
     ///
     /// # Errors
