@@ -52,6 +52,14 @@ impl Connections {
         };
         self.all.iter().rposition(is_meant).ok_or_else(|| format!("{actor} has no such connection"))
     }
+
+    /// The connection over which `actor` got the request that this answers, if it is an answer.
+    fn asked(&self, actor: &str, start: &str) -> Option<usize> {
+        let answer = MsrpText { start: start.to_owned(), headers: Vec::new(), body: None, flag: '$' };
+        answer.status()?;
+        let got = |c: &Connection| c.actor == actor && c.open && c.got.iter().any(|got| got.id() == answer.id());
+        self.all.iter().rposition(got)
+    }
 }
 
 /// A hop as scenes write it.
@@ -239,10 +247,13 @@ impl Player {
     /// A SIP user sends a frame. A response gets the paths of the request with its transaction id; a request what it lacks of To-Path and
     /// From-Path from the last one, Message-ID and Byte-Range as for a message in one piece. `!Name:` leaves them out.
     pub fn msrp_sends(&mut self, actor: &str, block: &str, escaped: bool, on: Option<&str>) -> Check {
-        let at = self.connections.find(actor, on)?;
         let template = frame_block(block, escaped)?;
         let mut lines = template.head.iter();
         let start = self.filled(lines.next().map_or("", String::as_str))?;
+        let at = match self.connections.asked(actor, &start).filter(|_| on.is_none()) {
+            Some(at) => at,
+            None => self.connections.find(actor, on)?,
+        };
         let (mut headers, mut without) = (Vec::new(), Vec::new());
         for line in lines {
             let (name, value) = line.split_once(':').ok_or_else(|| format!("no header: {line}"))?;
