@@ -158,7 +158,6 @@ impl Chats {
         }
         match enclose(stage, &self.options, chat, leg, &letter.stanza, text) {
             Ok((message, told)) => {
-                chat.messages += 1;
                 // A message ends composing (RFC 3994 §3.2).
                 chat.said_composing = None;
                 if let Some(told) = told {
@@ -195,7 +194,9 @@ impl Chats {
 
     /// The SIP side has taken a message.
     pub(super) fn sent(&mut self, stage: &mut Stage<'_>, leg: LegId, message: &MessageId) {
-        let Some(letter) = self.chats.get_mut(&leg).and_then(|chat| chat.landed(message)) else { return };
+        let Some(chat) = self.chats.get_mut(&leg) else { return };
+        let Some(letter) = chat.landed(message) else { return };
+        chat.messages += 1;
         self.drop_letter(&letter);
         stage.note(Note::Delivered { to: Side::Sip, micros: stage.now.since(letter.since).as_micros() as u64 });
         self.leave_if_quiet(stage, leg);

@@ -292,7 +292,8 @@ impl Chats {
     fn over(&mut self, stage: &mut Stage<'_>, leg: LegId, why: &Why) {
         let Some(mut chat) = self.leave(stage, leg) else { return };
         stage.note(Note::SessionEnded { by: chat.opened_by, lost: *why == Why::Lost });
-        if chat.phase != Phase::Leaving {
+        // Of a session in which nothing was said the XMPP user knows nothing.
+        if chat.phase != Phase::Leaving && chat.messages > 0 {
             let id = stage.tokens.token(12);
             let gone = s2x::state(&chat, ChatState::Gone, &id);
             stage.answer(chat.link, &gone);
