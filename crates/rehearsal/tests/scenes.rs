@@ -58,5 +58,13 @@ scenes! {
     rfc7572_6_message_size => "message/scenes/rfc7572-6.scene",
     rfc7572_7_content_types => "message/scenes/rfc7572-7.scene",
     rfc7572_8_examples_6_and_7 => "message/scenes/rfc7572-8.scene",
+    rfc7573_4_examples_1_to_9 => "chat/scenes/rfc7573-4.scene",
+    rfc7573_5_examples_10_to_18 => "chat/scenes/rfc7573-5.scene",
+    rfc7573_6_table_3 => "chat/scenes/rfc7573-6-table-3.scene",
+    rfc7573_6_table_4 => "chat/scenes/rfc7573-6-table-4.scene",
+    rfc7573_6_1_examples_19_to_22 => "chat/scenes/rfc7573-6-1.scene",
+    rfc7573_6_1_idle => "chat/scenes/rfc7573-6-1-idle.scene",
+    rfc7573_7_examples_23_to_26 => "chat/scenes/rfc7573-7.scene",
+    rfc7573_8_message_size => "chat/scenes/rfc7573-8.scene",
     rfc3428_8_one_in_flight => "message/scenes/rfc3428-8.scene",
 }
