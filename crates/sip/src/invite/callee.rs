@@ -64,6 +64,12 @@ impl Theirs {
         self.accepted.is_some()
     }
 
+    /// Whether provisional responses must be reliable.
+    #[cfg(test)]
+    pub(super) fn is_required(&self) -> bool {
+        self.required
+    }
+
     /// Whether an offer of theirs in it waits for our answer.
     pub(super) fn wants_answer(&self) -> bool {
         let answered = self.reliable.as_ref().is_some_and(|reliable| reliable.described);

@@ -2,6 +2,7 @@
 
 mod callee;
 mod caller;
+mod model;
 
 use super::*;
 use crate::NextHop;
