@@ -76,10 +76,16 @@ impl Theirs {
         self.offered && self.accepted.is_none() && !answered
     }
 
+    /// Whether it had no offer, and ours has yet to be made.
+    pub(super) fn wants_offer(&self) -> bool {
+        let made = self.reliable.as_ref().is_some_and(|reliable| reliable.described);
+        !self.offered && self.accepted.is_none() && !made
+    }
+
     /// Whether an offer of ours in a response to it waits for their answer.
     pub(super) fn owes_answer(&self) -> bool {
-        let described = self.reliable.as_ref().is_some_and(|reliable| reliable.described && reliable.is_open());
-        !self.offered && (described || self.accepted.is_some())
+        let reliable = self.reliable.as_ref().filter(|reliable| reliable.described);
+        !self.offered && reliable.map_or(self.accepted.is_some(), |reliable| reliable.is_described_open())
     }
 }
 

@@ -184,7 +184,7 @@ impl Sessions {
             let ours = entry.change.as_ref().is_some_and(|change| change.is_exchange());
             let unanswered = theirs.is_some_and(|theirs| theirs.owes_answer()) || entry.unacknowledged.is_some();
             // An INVITE without an offer wants ours before there may be another one.
-            let unmade = theirs.is_some_and(|theirs| !theirs.offered && !theirs.is_accepted());
+            let unmade = theirs.is_some_and(|theirs| theirs.wants_offer());
             if ours || early || unanswered || unmade {
                 return self.refuse_glare(ground, server);
             }

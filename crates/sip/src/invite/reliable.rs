@@ -44,11 +44,6 @@ pub(super) struct Fork {
 }
 
 impl Reliable {
-    /// Whether one waits for its PRACK.
-    pub(super) fn is_open(&self) -> bool {
-        self.open.is_some()
-    }
-
     /// Whether one with a body does, or waits to be sent.
     pub(super) fn is_described_open(&self) -> bool {
         let open = self.open.as_ref().is_some_and(|open| !open.response.body.is_empty());

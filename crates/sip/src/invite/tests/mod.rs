@@ -2,6 +2,8 @@
 
 mod callee;
 mod caller;
+mod cost;
+mod exchange;
 mod model;
 
 use super::*;
@@ -45,7 +47,8 @@ pub(super) struct Desk {
     pub(super) engine: Sessions,
     pub(super) tokens: Tokens,
     pub(super) now: Time,
-    seen: BTreeSet<ClientId>,
+    /// The requests of ours that were sent, and the ACKs of refusals.
+    seen: BTreeSet<(ClientId, bool)>,
 }
 
 /// The agent that the tests' engines stand on.
@@ -101,7 +104,7 @@ impl Desk {
                 match output {
                     Output::Send { to, bytes, client } => {
                         // What is sent again by the agent is of no interest.
-                        if client.is_none_or(|client| self.seen.insert(client)) {
+                        if client.is_none_or(|client| self.seen.insert((client, bytes.starts_with(b"ACK")))) {
                             told.sent.push((to, text(&bytes)));
                         }
                     }
