@@ -819,6 +819,9 @@ fn address_options(config: &Config) -> address::Options {
     address::Options { phone_domain: config.phone_domain.clone() }
 }
 
+/// Bytes of messages that have come in part, in one shard; beyond: 413.
+const PARTIAL_BYTES: usize = 8 << 20;
+
 /// How many SIP users are remembered who refuse sessions.
 const CHOICES: usize = 20_000;
 
@@ -826,12 +829,19 @@ fn session_config(config: &Config) -> invite::Config {
     invite::Config {
         retry_after: config.limits.retry_after,
         max_sessions: config.chat.sessions,
+        // All of them may come by one proxy.
+        max_per_source: config.chat.sessions,
         ..invite::Config::default()
     }
 }
 
 fn msrp_config(config: &Config, shard: u8) -> msrp::Config {
-    let defaults = msrp::Config { shard, max_sessions: config.chat.sessions, ..msrp::Config::default() };
+    let defaults = msrp::Config {
+        shard,
+        max_sessions: config.chat.sessions,
+        max_partial_bytes: PARTIAL_BYTES,
+        ..msrp::Config::default()
+    };
     match &config.msrp {
         None => defaults,
         Some(options) => msrp::Config {

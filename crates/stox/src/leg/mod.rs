@@ -7,7 +7,7 @@ pub mod negotiate;
 
 use crate::config::Config;
 use crate::error::Refusal;
-use base::{HashKey, Str, Table, Time, Timers, Tokens};
+use base::{Fingerprint, HashKey, Str, Table, Time, Timers, Tokens};
 use bytes::Bytes;
 use msrp::{FailureReport, MessageId, MessageToken};
 use negotiate::{Accept, Agreed, Ours};
@@ -185,8 +185,8 @@ struct Leg {
     version: u64,
     /// Our last description, to be said again where the other side asks for no change.
     said: Bytes,
-    /// The other side's last description, likewise.
-    heard: Bytes,
+    /// What stands for the other side's last description. Kept itself, it would keep all that it came in.
+    heard: Option<Fingerprint>,
     /// Its path, which stays what it is.
     path: Option<msrp::Path>,
     /// Whether middleboxes may move the connection (RFC 6714).
@@ -202,6 +202,7 @@ struct Leg {
 /// All legs of a shard.
 #[derive(Debug)]
 pub struct Legs {
+    key: HashKey,
     legs: Table<LegId, Box<Leg>>,
     by_session: Table<invite::SessionId, LegId>,
     by_msrp: Table<msrp::SessionId, LegId>,
@@ -236,6 +237,7 @@ impl Legs {
     /// None yet.
     pub fn new(key: HashKey) -> Legs {
         Legs {
+            key,
             legs: Table::new(key),
             by_session: Table::new(key),
             by_msrp: Table::new(key),
@@ -302,7 +304,7 @@ impl Legs {
             secure,
             version: 1,
             said: Bytes::new(),
-            heard: Bytes::new(),
+            heard: None,
             path: None,
             cema: true,
             ending: None,
@@ -513,7 +515,7 @@ impl Legs {
         let may = |address| footing.config.may_lead_to(address);
         match leg.describe(footing, id, |ours| Some(negotiate::answer(ours, offer, &may))) {
             Some(Ok((agreed, said))) => {
-                (leg.said, leg.heard) = (said.clone(), offer.clone());
+                (leg.said, leg.heard) = (said.clone(), Some(self.key.fingerprint(&[offer])));
                 footing.sessions(|sessions, ground| sessions.accept(ground, session, Vec::new(), Some(body(said))));
                 self.open(footing, id, agreed, None);
             }
@@ -537,7 +539,7 @@ impl Legs {
         let may = |address| footing.config.may_lead_to(address);
         match leg.describe(footing, id, |ours| Some(negotiate::read_answer(ours, answer, &may))) {
             Some(Ok(agreed)) => {
-                leg.heard = answer.clone();
+                leg.heard = Some(self.key.fingerprint(&[answer]));
                 self.open(footing, id, agreed, response);
             }
             // RFC 3261 §13.2.2.4: it is acknowledged already, so it is ended in order.
@@ -573,7 +575,8 @@ impl Legs {
     /// A re-INVITE or an UPDATE. What changes nothing is agreed to; another path would be another session.
     fn offered(&mut self, footing: &mut Footing<'_>, id: LegId, session: invite::SessionId, offer: Option<Body>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let same = offer.as_ref().is_none_or(|offer| offer.content == leg.heard);
+        let print = offer.as_ref().map(|offer| self.key.fingerprint(&[&offer.content]));
+        let same = print.is_none() || print == leg.heard;
         let may = |address| footing.config.may_lead_to(address);
         if same {
             let said = body(leg.said.clone());
@@ -583,7 +586,7 @@ impl Legs {
         leg.version += 1;
         match leg.describe(footing, id, |ours| Some(negotiate::answer(ours, &offer.content, &may))) {
             Some(Ok((agreed, said))) if leg.path.as_ref() == Some(&agreed.path) => {
-                (leg.said, leg.heard) = (said.clone(), offer.content);
+                (leg.said, leg.heard) = (said.clone(), print);
                 leg.state =
                     State::Open { accept: Box::new(agreed.accept), max_size: agreed.max_size, takes: agreed.receives };
                 footing.sessions(|sessions, ground| sessions.answer(ground, session, body(said)));
@@ -600,14 +603,15 @@ impl Legs {
     /// The answer to an offer of ours: we refresh with what was said before.
     fn changed(&mut self, footing: &mut Footing<'_>, id: LegId, answer: Option<Body>) {
         let (Some(leg), Some(answer)) = (self.legs.get_mut(&id), answer) else { return };
-        if answer.content == leg.heard {
+        let print = Some(self.key.fingerprint(&[&answer.content]));
+        if print == leg.heard {
             return;
         }
         let may = |address| footing.config.may_lead_to(address);
         if let Some(Ok(agreed)) =
             leg.describe(footing, id, |ours| Some(negotiate::read_answer(ours, &answer.content, &may)))
         {
-            leg.heard = answer.content;
+            leg.heard = print;
             leg.state =
                 State::Open { accept: Box::new(agreed.accept), max_size: agreed.max_size, takes: agreed.receives };
         }
