@@ -1,200 +1,33 @@
 //! The gateway as a machine: one input, drain all outputs, next input.
 
 mod access;
+mod sessions;
+mod value;
+
+pub use value::{Input, Note, Output, Wire};
 
 use crate::address;
 use crate::chat::{self, Chats};
 use crate::choice::{Choice, Way};
 use crate::config::{Config, LinkId};
 use crate::error::Refusal;
-use crate::leg::{self, Legs};
+use crate::leg::Legs;
 use crate::links::{Links, StanzaToken};
-use crate::mapping::{Incoming, Invitation, Mapping, Outcome, Side, Stage};
+use crate::mapping::{Incoming, Mapping, Outcome, Side, Stage};
 use crate::message::Messages;
 use crate::names::Names;
 use crate::presence::Presences;
 use crate::rate::Rates;
 use crate::store::{Broken, Key, SaveToken};
 use base::{HashKey, Time, Tokens};
-use msrp::{Arrival, ConnectionId, Ticket};
-use sip::agent::{self, Agent, ClientId, Failure, Flow, SendTo, ServerId, Target};
+use sip::agent::{self, Agent, ClientId, Failure, Flow, ServerId};
 use sip::invite::{self, Sessions};
 use sip::subscription::{self, Subscriptions};
-use sip::{Message, Method, Rejected, Request};
+use sip::{Method, Request};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use xmpp::error::StanzaError;
 use xmpp::stanza::{Kind, Stanza};
-
-/// What the shell hands in.
-#[derive(Debug)]
-pub enum Input {
-    /// A SIP message and where it came from.
-    Sip(Message, Flow),
-    /// Bytes that came as a SIP message and are none.
-    SipRejected(Rejected, Flow),
-    /// A request of ours could not be sent.
-    SipSendFailed(ClientId),
-    /// A connection for requests to this target has ended: what was sent over it has no answer any more.
-    SipConnectionLost(Target),
-    /// A stanza from a component stream.
-    Stanza(LinkId, Stanza),
-    /// One that another shard gets as [`Input::Stanza`], but that may answer what this one has asked.
-    Overheard(LinkId, Stanza),
-    /// A component stream is authenticated.
-    LinkUp(LinkId),
-    /// A component stream ended.
-    LinkDown(LinkId),
-    /// The server took a stanza.
-    Taken(StanzaToken),
-    /// The stream ended, or refused to carry more, before the server took a stanza.
-    Lost(StanzaToken),
-    /// Something came over an MSRP connection, about a session of this shard or of none.
-    Msrp(ConnectionId, Arrival),
-    /// The connection that was asked for is there, or cannot be made.
-    MsrpOpened(Ticket, Option<ConnectionId>),
-    /// An MSRP connection is no more.
-    MsrpLost(ConnectionId),
-    /// A record from the store. All of them come before anything else.
-    Restore {
-        /// Its key.
-        key: Vec<u8>,
-        /// Its value.
-        value: Vec<u8>,
-    },
-    /// A record is saved: it survives whatever happens now.
-    Saved(SaveToken),
-    /// A record could not be saved.
-    NotSaved(SaveToken),
-}
-
-/// What the shell is asked to do.
-#[derive(Debug)]
-pub enum Output {
-    /// Send a SIP message. If that fails for a request, the shell says [`Input::SipSendFailed`].
-    Sip {
-        /// Where to.
-        to: SendTo,
-        /// The message.
-        bytes: bytes::Bytes,
-        /// The request it belongs to, if it is one of ours.
-        client: Option<ClientId>,
-    },
-    /// Send a stanza and say what became of it, [`Input::Taken`] or [`Input::Lost`].
-    Stanza {
-        /// The stream.
-        link: LinkId,
-        /// The stanza in the namespace of component streams.
-        bytes: Vec<u8>,
-        /// Its name.
-        token: StanzaToken,
-    },
-    /// Do something with an MSRP connection.
-    Msrp(Wire),
-    /// Save a record, or forget it where there is no value, and say what became of it: [`Input::Saved`] or [`Input::NotSaved`]. Records of one
-    /// key are saved in the order in which they come.
-    Save {
-        /// The wish's name.
-        token: SaveToken,
-        /// The record's key.
-        key: Vec<u8>,
-        /// The record.
-        value: Option<Vec<u8>>,
-    },
-    /// Count something.
-    Note(Note),
-}
-
-/// What the shell is to do with MSRP connections.
-#[derive(Debug)]
-pub enum Wire {
-    /// Write this behind what was to be written before.
-    Write {
-        /// Where.
-        connection: ConnectionId,
-        /// One or more whole frames.
-        bytes: bytes::Bytes,
-    },
-    /// Make a connection, or reuse one of ours that leads to the same place with the same TLS identity, and say [`Input::MsrpOpened`].
-    Open {
-        /// What it is called until then.
-        ticket: Ticket,
-        /// Where it leads. A name has yet to be looked up, and its addresses judged by [`Config::may_lead_to`].
-        hop: msrp::Hop,
-    },
-    /// One more session uses the connection.
-    Bind(ConnectionId),
-    /// One session less uses the connection. What nobody uses is closed when all is written.
-    Release(ConnectionId),
-}
-
-/// Something worth counting or logging. No note carries a body; none carries an address.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Note {
-    /// A message arrived on one side.
-    Received {
-        /// The side it came from.
-        from: Side,
-    },
-    /// A message was handed over to the other side.
-    Delivered {
-        /// The side it went to.
-        to: Side,
-        /// How long the gateway had it, in microseconds.
-        micros: u64,
-    },
-    /// The other side refused a message: the SIP status that its sender got or that was translated.
-    Failed {
-        /// The side that refused.
-        by: Side,
-        /// The SIP status of the refusal.
-        code: u16,
-    },
-    /// The gateway itself refused something.
-    Refused {
-        /// The refusal's name.
-        refusal: &'static str,
-        /// The side that sent what was refused.
-        towards: Side,
-        /// Whether it was a message, of which a [`Note::Received`] told.
-        message: bool,
-    },
-    /// A stanza that may not be answered was dropped.
-    Ignored {
-        /// Why.
-        why: &'static str,
-    },
-    /// Presence was told to the other side: a NOTIFY with a document, or a presence stanza.
-    Presence {
-        /// The side it went to.
-        to: Side,
-    },
-    /// A session has its connection.
-    SessionOpened {
-        /// Who opened it.
-        by: Side,
-        /// How long that took, in microseconds.
-        micros: u64,
-    },
-    /// A session did not come to be.
-    SessionFailed {
-        /// Who wanted it.
-        by: Side,
-        /// The SIP status that says why.
-        code: u16,
-    },
-    /// A session is over.
-    SessionEnded {
-        /// Who had opened it.
-        by: Side,
-        /// Its connection was lost, or the other side did not answer any more.
-        lost: bool,
-    },
-    /// An answer was dropped because a stream was down for too long.
-    AnswerDropped,
-    /// A record from the store could not be read. It stays where it is.
-    RecordBroken,
-}
 
 /// The gateway: one shard of it, and all of it in tests.
 #[derive(Debug)]
@@ -250,8 +83,8 @@ impl Gateway {
             sip.allow.extend([Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Update, Method::Prack]);
             sip.supported.extend(invite::SUPPORTED.iter().copied().map(base::Str::const_new));
         }
-        let sessions = Sessions::new(session_config(&config), &mut tokens);
-        let msrp = msrp::Agent::new(msrp_config(&config, sip.shard), tokens.fork());
+        let sessions = Sessions::new(sessions::session_config(&config), &mut tokens);
+        let msrp = msrp::Agent::new(sessions::msrp_config(&config, sip.shard), tokens.fork());
         let sip = Agent::new(sip, tokens.fork());
         let addresses = address_options(&config);
         Gateway {
@@ -290,8 +123,8 @@ impl Gateway {
         self.each(|mapping, _| mapping.reconfigure(&config));
         self.sip.set_retry_after(config.limits.retry_after);
         self.subscriptions.reconfigure(&config.subscriptions);
-        self.sessions.reconfigure(&session_config(&config));
-        self.msrp.reconfigure(msrp_config(&config, 0));
+        self.sessions.reconfigure(&sessions::session_config(&config));
+        self.msrp.reconfigure(sessions::msrp_config(&config, 0));
         self.addresses = address_options(&config);
         self.config = config;
     }
@@ -508,47 +341,6 @@ impl Gateway {
         }
     }
 
-    fn msrp_says(&mut self, output: msrp::Output) {
-        let wire = match output {
-            msrp::Output::Event(event) => return self.stage().0.legs(|legs, footing| legs.msrp_event(footing, event)),
-            msrp::Output::Write { connection, bytes } => Wire::Write { connection, bytes },
-            msrp::Output::Open { ticket, hop } => Wire::Open { ticket, hop },
-            msrp::Output::Bind { connection } => Wire::Bind(connection),
-            msrp::Output::Release { connection } => Wire::Release(connection),
-        };
-        self.out.push_back(Output::Msrp(wire));
-    }
-
-    fn session_says(&mut self, event: invite::Event) {
-        let event = self.stage().0.legs(|legs, footing| legs.session_event(footing, event));
-        if let Some(invite::Event::Invited { id, request, flow }) = event {
-            self.invited(id, request, flow);
-        }
-    }
-
-    /// An INVITE that would begin a session. It was checked when it came.
-    fn invited(&mut self, id: invite::SessionId, request: Box<Request>, flow: Flow) {
-        let (from, to, link) = match self.check_request(&request, flow) {
-            Ok(checked) => checked,
-            Err(refusal) => return self.stage().0.refuse_invitation(id, &refusal),
-        };
-        self.names.heard(&from, &to, access::display(&request).as_deref());
-        let mut invitation = Some(Invitation { id, request, flow, from, to, link });
-        self.any(|mapping, stage| match invitation.take() {
-            Some(claimed) if mapping.claims_request(&claimed.request) => {
-                mapping.invited(stage, claimed);
-                true
-            }
-            other => {
-                invitation = other;
-                false
-            }
-        });
-        if invitation.is_some() {
-            self.stage().0.refuse_invitation(id, &leg::negotiate::NO_CONVERSATION);
-        }
-    }
-
     /// Gives a stanza to the mapping that claims it; back if none does.
     fn give(&mut self, way: Way, link: LinkId, stanza: Stanza) -> Option<Stanza> {
         let mut unclaimed = Some(stanza);
@@ -665,30 +457,6 @@ impl Gateway {
             }
             Err(refusal) => self.refuse_request(id, &refusal, message),
         }
-    }
-
-    fn is_of_sessions(&self, request: &Request) -> bool {
-        use Method::{Bye, Info, Invite, Prack, Refer, Update};
-        matches!(request.method, Invite | Bye | Update | Prack | Info | Refer)
-            && (self.config.has_sessions() || self.sessions.find(request).is_some())
-    }
-
-    /// An INVITE, or what is said within its dialog.
-    fn request_to_sessions(&mut self, id: ServerId, request: Request, flow: Flow) {
-        let checked = if request.headers.to_tag().is_none() && request.method == Method::Invite {
-            self.accepting().and_then(|()| self.check_request(&request, flow)).map(drop)
-        } else {
-            match self.check_peer(&request, flow) {
-                Ok((from, _)) if !self.is_party(&request, &from) => Err(Refusal::NoDialog),
-                checked => checked.map(drop),
-            }
-        };
-        if let Err(refusal) = checked {
-            return self.refuse_request(id, &refusal, false);
-        }
-        let (mut stage, _) = self.stage();
-        let contact = sip::NameAddr::new(stage.contact(&request.uri, flow.transport));
-        stage.sessions(|sessions, ground| sessions.request(ground, id, request, flow, &contact));
     }
 
     /// A request within a dialog, as far as its sender knows: of a subscription, for those of sessions are elsewhere.
@@ -819,36 +587,5 @@ fn address_options(config: &Config) -> address::Options {
     address::Options { phone_domain: config.phone_domain.clone() }
 }
 
-/// Bytes of messages that have come in part, in one shard; beyond: 413.
-const PARTIAL_BYTES: usize = 8 << 20;
-
 /// How many SIP users are remembered who refuse sessions.
 const CHOICES: usize = 20_000;
-
-fn session_config(config: &Config) -> invite::Config {
-    invite::Config {
-        retry_after: config.limits.retry_after,
-        max_sessions: config.chat.sessions,
-        // All of them may come by one proxy.
-        max_per_source: config.chat.sessions,
-        ..invite::Config::default()
-    }
-}
-
-fn msrp_config(config: &Config, shard: u8) -> msrp::Config {
-    let defaults = msrp::Config {
-        shard,
-        max_sessions: config.chat.sessions,
-        max_partial_bytes: PARTIAL_BYTES,
-        ..msrp::Config::default()
-    };
-    match &config.msrp {
-        None => defaults,
-        Some(options) => msrp::Config {
-            advertise: options.advertise.clone(),
-            max_size: options.max_size,
-            relay: options.relay.clone(),
-            ..defaults
-        },
-    }
-}

@@ -1,0 +1,110 @@
+//! Sessions in the gateway: INVITE dialogs, MSRP, and the legs that are both.
+
+use super::value::{Output, Wire};
+use super::{Gateway, access};
+use crate::config::Config;
+use crate::error::Refusal;
+use crate::leg;
+use crate::mapping::Invitation;
+use sip::agent::{Flow, ServerId};
+use sip::invite;
+use sip::{Method, Request};
+
+/// Bytes of messages that have come in part, in one shard; beyond: 413.
+const PARTIAL_BYTES: usize = 8 << 20;
+
+impl Gateway {
+    /// Whether this is an INVITE, or of a dialog that one made, or would be.
+    pub(super) fn is_of_sessions(&self, request: &Request) -> bool {
+        use Method::{Bye, Info, Invite, Prack, Refer, Update};
+        matches!(request.method, Invite | Bye | Update | Prack | Info | Refer)
+            && (self.config.has_sessions() || self.sessions.find(request).is_some())
+    }
+
+    /// An INVITE, or what is said within its dialog.
+    pub(super) fn request_to_sessions(&mut self, id: ServerId, request: Request, flow: Flow) {
+        let checked = if request.headers.to_tag().is_none() && request.method == Method::Invite {
+            self.accepting().and_then(|()| self.check_request(&request, flow)).map(drop)
+        } else {
+            match self.check_peer(&request, flow) {
+                Ok((from, _)) if !self.is_party(&request, &from) => Err(Refusal::NoDialog),
+                checked => checked.map(drop),
+            }
+        };
+        if let Err(refusal) = checked {
+            return self.refuse_request(id, &refusal, false);
+        }
+        let (mut stage, _) = self.stage();
+        let contact = sip::NameAddr::new(stage.contact(&request.uri, flow.transport));
+        stage.sessions(|sessions, ground| sessions.request(ground, id, request, flow, &contact));
+    }
+
+    pub(super) fn msrp_says(&mut self, output: msrp::Output) {
+        let wire = match output {
+            msrp::Output::Event(event) => return self.stage().0.legs(|legs, footing| legs.msrp_event(footing, event)),
+            msrp::Output::Write { connection, bytes } => Wire::Write { connection, bytes },
+            msrp::Output::Open { ticket, hop } => Wire::Open { ticket, hop },
+            msrp::Output::Bind { connection } => Wire::Bind(connection),
+            msrp::Output::Release { connection } => Wire::Release(connection),
+        };
+        self.out.push_back(Output::Msrp(wire));
+    }
+
+    pub(super) fn session_says(&mut self, event: invite::Event) {
+        let event = self.stage().0.legs(|legs, footing| legs.session_event(footing, event));
+        if let Some(invite::Event::Invited { id, request, flow }) = event {
+            self.invited(id, request, flow);
+        }
+    }
+
+    /// An INVITE that would begin a session. It was checked when it came.
+    fn invited(&mut self, id: invite::SessionId, request: Box<Request>, flow: Flow) {
+        let (from, to, link) = match self.check_request(&request, flow) {
+            Ok(checked) => checked,
+            Err(refusal) => return self.stage().0.refuse_invitation(id, &refusal),
+        };
+        self.names.heard(&from, &to, access::display(&request).as_deref());
+        let mut invitation = Some(Invitation { id, request, flow, from, to, link });
+        self.any(|mapping, stage| match invitation.take() {
+            Some(claimed) if mapping.claims_request(&claimed.request) => {
+                mapping.invited(stage, claimed);
+                true
+            }
+            other => {
+                invitation = other;
+                false
+            }
+        });
+        if invitation.is_some() {
+            self.stage().0.refuse_invitation(id, &leg::negotiate::NO_CONVERSATION);
+        }
+    }
+}
+
+pub(super) fn session_config(config: &Config) -> invite::Config {
+    invite::Config {
+        retry_after: config.limits.retry_after,
+        max_sessions: config.chat.sessions,
+        // All of them may come by one proxy.
+        max_per_source: config.chat.sessions,
+        ..invite::Config::default()
+    }
+}
+
+pub(super) fn msrp_config(config: &Config, shard: u8) -> msrp::Config {
+    let defaults = msrp::Config {
+        shard,
+        max_sessions: config.chat.sessions,
+        max_partial_bytes: PARTIAL_BYTES,
+        ..msrp::Config::default()
+    };
+    match &config.msrp {
+        None => defaults,
+        Some(options) => msrp::Config {
+            advertise: options.advertise.clone(),
+            max_size: options.max_size,
+            relay: options.relay.clone(),
+            ..defaults
+        },
+    }
+}
