@@ -16,4 +16,5 @@ mod setup;
 mod shard;
 pub mod state;
 pub mod store;
+mod tls;
 mod trace;

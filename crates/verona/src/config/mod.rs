@@ -11,8 +11,10 @@
 
 mod check;
 mod mistake;
+mod msrp;
 mod read;
 mod reload;
+mod secret;
 mod sections;
 mod settings;
 #[cfg(test)]
@@ -21,10 +23,12 @@ mod tree;
 mod value;
 
 pub use mistake::{Mistake, Place, Severity};
+pub use msrp::{Certificate, Chat, Mode, Msrp, MsrpListen, Relay, Tls, Trust};
 pub use reload::{ReloadPlan, reload};
-pub use settings::{Limits, Message, PresenceConfig, SipTimes, XmppTimes};
+pub use secret::Secret;
+pub use settings::{ChatSettings, Limits, Message, MsrpSettings, PresenceConfig, SipTimes, XmppTimes};
 pub use stox::network::Network;
-pub use value::{ContactHost, Domains, Host, HostPort, Listen, ProxyUri, Secret, Store, Transport};
+pub use value::{ContactHost, Domains, Host, HostPort, Listen, ProxyUri, Store, Transport};
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -43,6 +47,12 @@ pub struct Config {
     pub sip: Sip,
     /// How messages are translated.
     pub message: Message,
+    /// How chat sessions are translated.
+    pub chat: Chat,
+    /// What chat sessions travel over.
+    pub msrp: Msrp,
+    /// Certificates.
+    pub tls: Tls,
     /// How presence is translated.
     pub presence: PresenceConfig,
     /// Where addresses that a peer names may lead to.
@@ -77,6 +87,8 @@ pub struct Component {
     pub secret: Secret,
     /// The XMPP domains whose users may send to this one; `sip.domains` where none are written.
     pub allow_from: Domains,
+    /// As what chat messages go to its users; `chat.mode` where nothing is written.
+    pub chat: Mode,
 }
 
 /// The SIP side.

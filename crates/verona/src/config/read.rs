@@ -243,7 +243,8 @@ impl<'t> Reader<'t> {
     }
 
     fn push(&mut self, severity: Severity, key: &str, node: Option<&Node>, wrong: Wrong) {
-        let secret = key.rsplit('.').next().is_some_and(|last| last.contains("secret") && last != "secret_file");
+        let hidden = |last: &str| (last.contains("secret") || last.contains("password")) && !last.ends_with("_file");
+        let secret = key.rsplit('.').next().is_some_and(hidden);
         self.mistakes.push(Mistake {
             severity,
             place: node.map_or_else(|| self.tree.place(key), |n| n.place.clone()),

@@ -40,7 +40,8 @@ pub fn reload(old: &Config, path: &Path) -> Result<ReloadPlan, AllMistakes> {
 
 /// Whether a running gateway takes over a change of this key.
 fn is_live(key: &str) -> bool {
-    const LIVE: [&str; 14] = [
+    const LIVE: [&str; 15] = [
+        "msrp.max_size",
         "sip.domains",
         "sip.outbound_proxy",
         "sip.peer",
@@ -57,24 +58,29 @@ fn is_live(key: &str) -> bool {
         "limits.authorizations_per_user",
     ];
     let presence = key.starts_with("presence.") && key != "presence.enabled";
-    LIVE.contains(&key) || key.starts_with("message.") || presence || key.ends_with(".allow_from")
+    let chat = key.starts_with("chat.") && key != "chat.mode";
+    LIVE.contains(&key) || key.starts_with("message.") || chat || presence || key.ends_with(".allow_from")
 }
 
 /// Every key with a text that is the same exactly where the value is. The secrets are among them: it stays in here.
 fn leaves(config: &Config) -> BTreeMap<String, String> {
     // Taken apart without `..`, so that a new key cannot be forgotten.
-    let Config { xmpp, sip, message, presence, security, store, admin, log, limits } = config;
+    let Config { xmpp, sip, message, chat, msrp, tls, presence, security, store, admin, log, limits } = config;
+    let super::Chat { mode, settings: chat_settings } = chat;
+    let super::Msrp { listen: msrp_listen, settings: msrp_settings, relay } = msrp;
+    let super::Tls { certificates, trust } = tls;
     let super::Xmpp { components, times } = xmpp;
     let super::Sip { domains, listen, outbound_proxy, peers, phone_domain, contact, publish, times: sip_times } = sip;
     let mut all = BTreeMap::new();
     let mut set = |key: &str, value: String| {
         all.insert(key.to_owned(), value);
     };
-    for super::Component { domain, server, secret, allow_from } in components {
+    for super::Component { domain, server, secret, allow_from, chat } in components {
         set(&format!("xmpp.component({domain})"), String::new());
         set(&format!("xmpp.component({domain}).server"), server.to_string());
         set(&format!("xmpp.component({domain}).secret"), secret.reveal().to_owned());
         set(&format!("xmpp.component({domain}).allow_from"), format!("{allow_from:?}"));
+        set(&format!("xmpp.component({domain}).chat"), format!("{chat:?}"));
     }
     let places: Vec<String> = listen.iter().map(ToString::to_string).collect();
     let names: Vec<String> = listen.iter().map(|l| l.advertise.to_string()).collect();
@@ -86,13 +92,23 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     set("sip.phone_domain", format!("{phone_domain:?}"));
     set("sip.contact", format!("{contact:?}"));
     set("sip.publish", publish.to_string());
+    set("chat.mode", format!("{mode:?}"));
+    let places: Vec<String> = msrp_listen.iter().map(ToString::to_string).collect();
+    let names: Vec<String> = msrp_listen.iter().map(|l| l.advertise.to_string()).collect();
+    set("msrp.listen", places.join(" "));
+    set("msrp.advertise", names.join(" "));
+    set("msrp.relay", relay.as_ref().map(ToString::to_string).unwrap_or_default());
+    set("msrp.relay_password", relay.as_ref().map(|r| r.password.reveal().to_owned()).unwrap_or_default());
+    set("tls.certificates", format!("{certificates:?}"));
+    set("tls.trust", format!("{trust:?}"));
     set("security.allow_networks", format!("{:?}", security.allow_networks));
     set("store.url", format!("{:?}", store.url));
     set("admin.listen", format!("{:?}", admin.listen));
     set("log.level", log.level.clone());
     set("log.format", format!("{:?}", log.format));
-    let settings = [times.keys(), sip_times.keys(), message.keys(), presence.keys(), limits.keys()];
-    for (key, value) in settings.into_iter().flatten() {
+    let plain = [times.keys(), sip_times.keys(), message.keys(), presence.keys(), limits.keys()];
+    let settings = plain.into_iter().chain([chat_settings.keys(), msrp_settings.keys()]);
+    for (key, value) in settings.flatten() {
         set(key, value);
     }
     all

@@ -3,11 +3,13 @@
 use super::Network;
 use super::mistake::Wrong;
 use super::read::{Item, Reader};
-use super::value::{self, ContactHost, Domains, HostPort, Listen, ProxyUri, Secret, Store, Transport};
+use super::secret::{Secret, SecretKeys};
+use super::value::{self, ContactHost, Domains, HostPort, Listen, ProxyUri, Store, Transport};
 use super::{
     Admin, Component, Config, Limits, Log, LogFormat, Message, Peer, Peers, PresenceConfig, Security, Sip, SipTimes,
     StoreConfig, Xmpp, XmppTimes, check,
 };
+use super::{Mode, msrp};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
@@ -18,6 +20,7 @@ pub(super) struct RawComponent {
     server: Option<HostPort>,
     secret: Option<Secret>,
     pub(super) allow_from: Option<Vec<Item<Option<String>>>>,
+    chat: Option<Mode>,
 }
 
 /// A peer before `"*"` is known.
@@ -54,6 +57,14 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     check::domains(r, &components, &domains, raw_peers.as_deref(), phone_domain.as_deref());
 
     let message = Message::read(r);
+    let tls = msrp::tls(r, folder);
+    let msrp = msrp::msrp(r, folder, world_readable);
+    let chat = msrp::chat(r, !msrp.listen.is_empty());
+    for RawComponent { key, chat, .. } in &components {
+        if let Some(mode) = chat {
+            msrp::check_mode(r, &format!("{key}.chat"), *mode, !msrp.listen.is_empty());
+        }
+    }
     let presence = PresenceConfig::read(r);
     if presence.min_expires > presence.max_expires {
         r.wrong("presence.min_expires", Wrong::new("longer than presence.max_expires", ""));
@@ -82,13 +93,17 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
                 Some(listed) if listed.iter().any(Option::is_none) => Domains::Any,
                 Some(listed) => Domains::These(listed.into_iter().flatten().collect()),
             };
-            Some(Component { domain: c.domain?, server: c.server?, secret: c.secret?, allow_from })
+            let mode = c.chat.unwrap_or(chat.mode);
+            Some(Component { domain: c.domain?, server: c.server?, secret: c.secret?, allow_from, chat: mode })
         })
         .collect::<Option<Vec<_>>>()?;
     Some(Config {
         xmpp: Xmpp { components, times },
         sip: Sip { domains, listen, outbound_proxy, peers, phone_domain, contact, publish, times: sip_times },
         message,
+        chat,
+        msrp,
+        tls,
         presence,
         security: Security { allow_networks },
         store: StoreConfig { url },
@@ -118,9 +133,16 @@ fn components(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> Vec<Ra
                     "not a loopback address: the component stream is not encrypted, so the way there must be safe",
                 );
             }
-            let secret = secret(r, &key, folder, world_readable);
+            let what = SecretKeys {
+                table: &key,
+                inline: "secret",
+                file: "secret_file",
+                empty: "the secret that the XMPP server has for this component",
+            };
+            let secret = what.read(r, folder, world_readable);
             let allow_from = r.texts(&format!("{key}.allow_from"), value::domain_or_any);
-            RawComponent { key, domain, server, secret, allow_from }
+            let chat = r.text(&format!("{key}.chat"), msrp::mode);
+            RawComponent { key, domain, server, secret, allow_from, chat }
         })
         .collect()
 }
@@ -140,59 +162,6 @@ fn need<T>(r: &mut Reader<'_>, key: &str, allowed: &str, parse: impl Fn(&str) ->
         return None;
     }
     r.text(key, parse)
-}
-
-/// The secret, or the file with the secret. From the environment either wins over the other one in the file.
-fn secret(r: &mut Reader<'_>, component: &str, folder: &Path, world_readable: bool) -> Option<Secret> {
-    let (inline, file) = (format!("{component}.secret"), format!("{component}.secret_file"));
-    r.expect_key(&inline);
-    r.expect_key(&file);
-    let use_inline = match (r.has(&inline), r.has(&file)) {
-        (false, false) => {
-            r.missing(&inline, "secret = \"...\", or secret_file = \"PATH\"");
-            return None;
-        }
-        (true, true) if r.is_overridden(&inline) == r.is_overridden(&file) => {
-            r.wrong(&file, Wrong::new("beside secret", "one of secret and secret_file"));
-            return None;
-        }
-        (true, true) => r.is_overridden(&inline),
-        (inline, _) => inline,
-    };
-    if use_inline {
-        if world_readable && !r.is_overridden(&inline) {
-            r.warn(&inline, "everybody on this machine can read the file: chmod o-r, or use secret_file");
-        }
-        return r.text(&inline, not_empty).map(Secret::new);
-    }
-    let secret = r.text(&file, |path| {
-        // One more than the longest: a longer file is a mistake, not a reason to read it.
-        const LONGEST: u64 = 4096;
-        let read = || {
-            let mut text = String::new();
-            let opened = std::fs::File::open(folder.join(path))?;
-            std::io::Read::read_to_string(&mut std::io::Read::take(opened, LONGEST + 1), &mut text)?;
-            Ok::<_, std::io::Error>(text)
-        };
-        match read() {
-            Ok(text) if text.len() as u64 > LONGEST => Err(Wrong::new("the file is longer than 4096 bytes", "")),
-            Ok(text) => not_empty(text.trim_end_matches(['\r', '\n'])),
-            Err(e) => Err(Wrong::new(format!("cannot be read: {e}"), "a file with the secret as its only line")),
-        }
-    });
-    let path = r.text(&file, |path| Ok(path.to_owned())).unwrap_or_default();
-    if super::world_readable(&folder.join(path)) {
-        r.warn(&file, "everybody on this machine can read this file: chmod o-r");
-    }
-    secret.map(Secret::new)
-}
-
-fn not_empty(text: &str) -> Result<String, Wrong> {
-    match text {
-        "" => Err(Wrong::new("empty", "the secret that the XMPP server has for this component")),
-        _ if text.contains(['\n', '\r']) => Err(Wrong::new("more than one line", "the secret alone")),
-        _ => Ok(text.to_owned()),
-    }
 }
 
 fn listen(r: &mut Reader<'_>) -> Vec<Listen> {

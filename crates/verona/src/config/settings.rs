@@ -132,6 +132,34 @@ settings! {
 }
 
 settings! {
+    /// How chat sessions are translated (RFC 7573), but for the mode.
+    pub struct ChatSettings in "chat" {
+        /// A session in which nobody has said anything for so long is ended (RFC 7573 §6.1); 0: never.
+        idle: Duration = s(600), s(0)..=h(24 * 7);
+        /// How long a SIP user may take to answer a session that an XMPP user has opened.
+        ring: Duration = s(30), s(1)..=s(180);
+        /// How long a SIP user who has refused a session gets single messages.
+        remember: Duration = h(1), s(0)..=h(24 * 7);
+        /// Whether the SIP side is asked to tell of failures. False: as RFC 7573 §7 would have it, and nobody knows of a message that is lost.
+        failure_reports: bool = true, ();
+        /// Reports and disposition notifications (RFC 5438) <-> receipts (XEP-0184).
+        receipts: bool = true, ();
+        /// Is-composing (RFC 3994) <-> chat states (XEP-0085).
+        chat_states: bool = true, ();
+        /// Sessions of one SIP user with one XMPP user at one time; beyond: the last one serves, and INVITEs get 486.
+        sessions_per_pair: usize = 8, 1..=1_000;
+    }
+}
+
+settings! {
+    /// The bounds of MSRP (RFC 4975).
+    pub struct MsrpSettings in "msrp" {
+        /// Bytes of one message from SIP; beyond: 413. What `a=max-size` says.
+        max_size: usize = 65_536, 2_048..=16_777_216;
+    }
+}
+
+settings! {
     /// How presence is translated (RFC 8048).
     pub struct PresenceConfig in "presence" {
         /// Whether it is at all. False: subscriptions from either side are refused.
@@ -170,6 +198,12 @@ settings! {
         connections: usize = 4_096, 1..=1_000_000;
         /// SIP connections from one address; beyond: new ones are closed.
         connections_per_address: usize = 256, 1..=1_000_000;
+        /// MSRP connections, both ways together; beyond: new ones are closed, or not made.
+        msrp_connections: usize = 65_536, 1..=1_000_000;
+        /// MSRP connections with one address; beyond: new ones are closed, or not made.
+        msrp_connections_per_address: usize = 1_024, 1..=1_000_000;
+        /// Chat sessions that are open or being opened; beyond: 503, or resource-constraint.
+        sessions: usize = 50_000, 1..=10_000_000;
         /// Open SIP transactions, for each side; beyond: 503, or resource-constraint.
         transactions: usize = 8_192, 16..=1_000_000;
         /// SIP requests whose answer is remembered for retransmissions, about 20 bytes each; beyond: 503.
@@ -190,7 +224,7 @@ settings! {
         authorizations: usize = 2_000_000, 16..=100_000_000;
         /// Those of them that one user asked for, in one worker; beyond: 503, or resource-constraint.
         authorizations_per_user: usize = 1_000, 1..=1_000_000;
-        /// Bytes that wait to be written to one XMPP server or SIP connection; beyond: 503, or the connection is closed.
+        /// Bytes that wait to be written to one XMPP server, SIP or MSRP connection; beyond: 503, or the connection is closed.
         write_bytes: usize = 1_048_576, 65_536..=67_108_864;
         /// Messages that one bare address may send in a second; beyond: 503, or resource-constraint. 0: no bound.
         rate_per_sender: usize = 0, 0..=1_000_000;
@@ -198,7 +232,8 @@ settings! {
         burst_per_sender: usize = 50, 1..=1_000_000;
         /// What every Retry-After says.
         retry_after: Duration = s(5), s(1)..=s(3600);
-        /// From the first byte of a SIP message on a connection to its last, and to the first message of a new connection.
+        /// From the first byte of a SIP message or MSRP frame on a connection to its last, to the first SIP message of a new connection, and to
+        /// the first session of an MSRP connection.
         half_message: Duration = s(10), s(1)..=s(300);
         /// A SIP connection without traffic is closed after this time.
         idle_connection: Duration = s(300), s(1)..=s(86_400);

@@ -3,6 +3,8 @@
 use super::*;
 use std::time::Duration;
 
+mod sessions;
+
 const GOOD: &str = r#"
 [[xmpp.component]]
 domain = "example.net"
@@ -69,6 +71,12 @@ fn the_smallest_file_has_defaults_for_everything_else() {
     assert_eq!(c.store.url.to_string(), "redb:verona.redb");
     assert_eq!((c.sip.contact, c.sip.publish), (ContactHost::Address, false));
     assert_eq!(c.presence, PresenceConfig::default());
+    assert_eq!(
+        (c.chat.mode, component.chat, &c.chat.settings),
+        (Mode::Message, Mode::Message, &ChatSettings::default())
+    );
+    assert_eq!((&c.msrp.listen[..], c.msrp.settings.max_size, &c.msrp.relay), (&[][..], 65_536, &None));
+    assert_eq!((&c.tls.certificates[..], &c.tls.trust[..]), (&[][..], &[Trust::System][..]));
     assert_eq!(c.admin.listen, None);
     assert_eq!((c.log.level.as_str(), c.log.format), ("info", LogFormat::Text));
     assert_eq!(c.limits, Limits::default());
@@ -99,16 +107,12 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
              publish, t1",
         ],
     ),
-    (
-        "[sip]",
-        "[tls]\nkey = 1\n[sip]",
-        &["v.toml:7:1: tls: unknown key; allowed: admin, limits, log, message, presence, security, sip, store, xmpp"],
-    ),
+    ("[sip]", "[tls]\nkey = 1\n[sip]", &["v.toml:8:7: tls.key = 1: unknown key; allowed: certificates, trust"]),
     (
         "secret = \"s3cret\"",
         "secret = \"s3cret\"\n\"a.b\" = 1",
         &[
-            "v.toml:6:9: xmpp.component[0].\"a.b\" = 1: unknown key; allowed: allow_from, domain, secret, secret_file, server",
+            "v.toml:6:9: xmpp.component[0].\"a.b\" = 1: unknown key; allowed: allow_from, chat, domain, secret, secret_file, server",
         ],
     ),
     // Missing keys.
@@ -526,6 +530,15 @@ fn a_reload_says_what_changes_and_what_needs_a_restart() {
     );
     assert_eq!(presence.restart, ["presence.enabled", "sip.contact", "sip.publish", "store.url"]);
 
+    let sessions = format!("{GOOD}[msrp]\nlisten = [\"tcp:127.0.0.1:2855\"]\n");
+    let old_sessions = good(&sessions);
+    let chat = format!("{sessions}max_size = 9999\n[chat]\nidle = \"1m\"\nsessions_per_pair = 2\n");
+    let chat = ReloadPlan::between(&old_sessions, good(&chat));
+    assert_eq!(chat.live, ["chat.idle", "chat.sessions_per_pair", "msrp.max_size"]);
+    assert!(chat.applicable());
+    let chat = ReloadPlan::between(&old, good(&sessions.replace("2855", "2856")));
+    assert_eq!(chat.restart, ["chat.mode", "msrp.advertise", "msrp.listen", "xmpp.component(example.net).chat"]);
+
     let restart = plan(
         &(GOOD.replace("s3cret", "new").replace("tcp:127.0.0.1:5060", "tcp:127.0.0.1:5061")
             + "[limits]\nrate_per_sender = 5\nheld = 99\n"),
@@ -548,6 +561,8 @@ fn the_example_file_shows_every_key_with_its_default() {
         .into_iter()
         .chain(Message::default().keys())
         .chain(PresenceConfig::default().keys())
+        .chain(ChatSettings::default().keys())
+        .chain(MsrpSettings::default().keys())
         .chain(XmppTimes::default().keys())
         .chain(SipTimes::default().keys());
     for (key, value) in all {
@@ -568,7 +583,7 @@ fn the_example_file_shows_every_key_with_its_default() {
             }
             _ => l,
         })
-        .filter(|l| !l.starts_with("secret_file"))
+        .filter(|l| !["secret_file", "certificates", "relay_password_file"].iter().any(|k| l.starts_with(k)))
         .collect();
     let full = good(&commented.join("\n"));
     assert_eq!(full.limits, config.limits);
@@ -576,5 +591,7 @@ fn the_example_file_shows_every_key_with_its_default() {
         (full.presence, full.sip.contact, full.sip.publish),
         (config.presence, config.sip.contact, config.sip.publish)
     );
+    assert_eq!((&full.chat, full.msrp.settings), (&config.chat, config.msrp.settings));
+    assert_eq!(full.msrp.relay.unwrap().to_string(), "msrps://gateway@relay.example.net:2855");
     assert_eq!((full.message, full.xmpp.times, full.sip.times), (config.message, config.xmpp.times, config.sip.times));
 }

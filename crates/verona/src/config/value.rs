@@ -7,28 +7,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stox::network::Network;
 
-/// A shared secret. It has no way to be printed: `Debug` shows that there is one.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
-
-impl Secret {
-    /// A secret from its text.
-    pub fn new(text: impl Into<String>) -> Secret {
-        Secret(text.into())
-    }
-
-    /// The text, for the one place that proves knowledge of it.
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(not shown)")
-    }
-}
-
 /// A transport of SIP that the gateway speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Transport {
@@ -253,7 +231,7 @@ pub(crate) fn host_port(text: &str) -> Result<HostPort, Wrong> {
     split_host_port(text, None).map_err(|problem| Wrong::new(problem, "\"HOST:PORT\", such as \"127.0.0.1:5347\""))
 }
 
-fn split_host_port(text: &str, default_port: Option<u16>) -> Result<HostPort, String> {
+pub(crate) fn split_host_port(text: &str, default_port: Option<u16>) -> Result<HostPort, String> {
     let (host, port) = match text.rfind(':') {
         Some(colon) if !text.ends_with(']') => (&text[..colon], Some(&text[colon + 1..])),
         _ => (text, None),
