@@ -3,7 +3,6 @@
 
 mod bodies;
 mod gateway;
-mod msrp;
 mod presence;
 mod sdp;
 mod sip;
@@ -12,7 +11,6 @@ mod xmpp;
 
 pub use self::bodies::{cpim, html_cleaner, multipart, pidf};
 pub use self::gateway::{gateway, jid_sip_mapping};
-pub use self::msrp::{msrp_framing, msrp_session};
 pub use self::presence::presence;
 pub use self::sdp::sdp;
 pub use self::sip::{framing, header, sip_message, uri};
@@ -41,8 +39,6 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("gateway", gateway),
     ("subscription", subscription),
     ("presence", presence),
-    ("msrp_framing", msrp_framing),
-    ("msrp_session", msrp_session),
 ];
 
 /// A mutation of `seed`, always the same for the same `tokens`: bytes changed, cut out, put in, doubled, or a piece of `other` put in.

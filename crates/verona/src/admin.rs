@@ -1,9 +1,9 @@
 //! The operator's HTTP interface: `/health` says whether the process is alive, `/ready` whether messages get through,
-//! `/metrics` what was counted. There is no password: it belongs on loopback. Each connection is for one request and ends within
+//! `/metrics` what was counted, `/sessions` which chat sessions are open. There is no password: it belongs on loopback. Each connection is for one request and ends within
 //! [`VISIT`], and no more than [`VISITS`] are there at once: who connects and says nothing takes no descriptors from the traffic.
 
 use crate::metrics::Meters;
-use crate::state::State;
+use crate::state::{Socket, State};
 use axum::Router;
 use axum::extract::State as Shared;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -19,6 +19,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
+use stox::mapping::Side;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -61,6 +62,7 @@ impl Admin {
             .route("/health", get(health))
             .route("/ready", get(ready))
             .route("/metrics", get(metrics))
+            .route("/sessions", get(sessions))
             .layer(map_response(last))
             .with_state(self.about);
         let door = Door { listener: self.listener, places: Arc::new(Semaphore::new(VISITS)) };
@@ -164,7 +166,9 @@ async fn ready(Shared(about): Shared<About>) -> Response {
             false => json!({ "domain": link.domain, "up": false, "why": link.why() }),
         })
         .collect();
-    let sockets: Vec<_> = state.sockets().iter().map(|s| json!({ "socket": s.name, "bound": s.is_bound() })).collect();
+    let sockets = |sockets: &[Socket]| -> Vec<_> {
+        sockets.iter().map(|s| json!({ "socket": s.name, "bound": s.is_bound() })).collect()
+    };
     // Asked once: the two could differ if it were asked again.
     let ready = state.is_ready();
     let body = json!({
@@ -172,9 +176,38 @@ async fn ready(Shared(about): Shared<About>) -> Response {
         "draining": state.is_draining(),
         "store": store(state),
         "xmpp": links,
-        "sip": sockets
+        "sip": sockets(state.sockets()),
+        "msrp": sockets(state.msrp_sockets())
     });
     answer(ready, &body)
+}
+
+/// The one place that shows who speaks with whom, to whoever may ask.
+async fn sessions(Shared(about): Shared<About>) -> Response {
+    let side = |side| match side {
+        Side::Sip => "sip",
+        Side::Xmpp => "xmpp",
+    };
+    let sessions: Vec<_> = about
+        .state
+        .sessions()
+        .await
+        .iter()
+        .map(|s| {
+            json!({
+                "sip": s.sip.to_string(),
+                "xmpp": s.xmpp.to_string(),
+                "thread": s.thread.as_str(),
+                "opened_by": side(s.opened_by),
+                "open": s.open,
+                "age": s.age.as_secs(),
+                "idle": s.idle.as_secs(),
+                "messages": s.messages,
+                "waiting": s.waiting
+            })
+        })
+        .collect();
+    answer(true, &json!({ "sessions": sessions }))
 }
 
 async fn metrics(Shared(about): Shared<About>) -> Response {
@@ -252,6 +285,37 @@ mod tests {
         state.set_shards(3, |shard| Box::pin(async move { (shard != 1).then_some(0) }));
         let (code, body) = json(address, "/health").await;
         assert_eq!((code, &body["silent_shards"]), (503, &json!([1])));
+
+        // Who speaks with whom; the shard that is gone says nothing.
+        assert_eq!(json(address, "/sessions").await, (200, json!({ "sessions": [] })));
+        let session = |age: u64, opened_by| stox::chat::Session {
+            sip: xmpp::jid::Jid::parse("romeo@example.net/dr4hcr0st3lup4c").unwrap(),
+            xmpp: xmpp::jid::Jid::parse("juliet@example.com").unwrap(),
+            thread: base::Str::const_new("711609sa"),
+            opened_by,
+            open: true,
+            age: Duration::from_secs(age),
+            idle: Duration::from_secs(2),
+            messages: 4,
+            waiting: 1,
+        };
+        state.set_sessions(move |shard| {
+            let sessions = match shard {
+                0 => Some(vec![session(3, Side::Sip)]),
+                1 => None,
+                _ => Some(vec![session(7, Side::Xmpp)]),
+            };
+            Box::pin(async move { sessions })
+        });
+        let (_, body) = json(address, "/sessions").await;
+        assert_eq!(body["sessions"][0]["opened_by"], "xmpp", "the oldest first");
+        assert_eq!(
+            body["sessions"][1],
+            json!({
+                "sip": "romeo@example.net/dr4hcr0st3lup4c", "xmpp": "juliet@example.com", "thread": "711609sa",
+                "opened_by": "sip", "open": true, "age": 3, "idle": 2, "messages": 4, "waiting": 1
+            })
+        );
 
         meters.received(crate::metrics::Direction::SipToXmpp);
         let (code, head, body) = ask(address, "GET /metrics HTTP/1.1").await;

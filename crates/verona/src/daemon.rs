@@ -1,10 +1,12 @@
 //! The running gateway: sockets, shards and streams, brought up in order, and down again without losing what is under way.
 
-use crate::config::{Config, Listen, Transport};
+use crate::config::{Config, Listen, MsrpListen, Transport};
 use crate::dispatch::Dispatch;
 use crate::io::bounds::{self, Bounds};
 use crate::io::clock::Clock;
 use crate::io::link::{self, Link};
+use crate::io::msrp::{self, Live, Pool};
+use crate::io::resolve::System;
 use crate::io::tcp::Connections;
 use crate::io::udp::{self, Sockets};
 use crate::metrics::Meters;
@@ -12,6 +14,7 @@ use crate::setup;
 use crate::shard::{Maker, Order, Shard, Ways};
 use crate::state::State;
 use crate::store::{self, Writer};
+use crate::tls::Tls;
 use base::HashKey;
 use std::io;
 use std::net::SocketAddr;
@@ -39,6 +42,16 @@ pub struct Daemon {
     connections: Connections,
     state: Arc<State>,
     listens: Vec<Listen>,
+    /// None: there are no sessions.
+    carrier: Option<Carrier>,
+}
+
+/// What chat sessions travel over.
+#[derive(Debug)]
+struct Carrier {
+    pool: Pool,
+    listens: Vec<MsrpListen>,
+    fingerprint: ::msrp::Fingerprint,
 }
 
 /// Why a gateway did not start.
@@ -103,6 +116,27 @@ fn bind(listens: &[Listen]) -> Result<Bound, StartError> {
     Ok(bound)
 }
 
+/// The sockets for MSRP, and where they are bound.
+fn bind_msrp(listens: &[MsrpListen]) -> Result<(Vec<tokio::net::TcpListener>, Vec<MsrpListen>), StartError> {
+    let (mut listeners, mut listens) = (Vec::new(), listens.to_vec());
+    for listen in &mut listens {
+        let what = format!("binding {listen} for MSRP");
+        let listener = doing(&what, bounds::bind(listen.address))?;
+        listen.address = doing(&what, listener.local_addr())?;
+        if listen.advertise.port == 0 {
+            listen.advertise.port = listen.address.port();
+        }
+        listeners.push(listener);
+    }
+    Ok((listeners, listens))
+}
+
+/// Whose certificate sessions are to show: what their paths name, over TLS if anywhere.
+fn named(listens: &[MsrpListen]) -> String {
+    let listen = listens.iter().find(|listen| listen.secure).or(listens.first());
+    listen.map(|listen| setup::bare(&listen.advertise.host)).unwrap_or_default()
+}
+
 impl Daemon {
     /// Brings a gateway up: binds its sockets, opens its store and starts its shards; when they have what was stored for them, starts to
     /// read the sockets and to open the streams. The streams may take longer to come up; `state` says when they have.
@@ -116,8 +150,15 @@ impl Daemon {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         // A branch names its shard in one byte, and more than these help nobody.
         let shards = if config.limits.shards == 0 { cores.min(64) } else { config.limits.shards };
-        let gateway = Arc::new(doing("sip.outbound_proxy", setup::gateway_config(config, shards, epoch).await)?);
+        let mut gateway = doing("sip.outbound_proxy", setup::gateway_config(config, shards, epoch).await)?;
         let bound = bind(&config.sip.listen)?;
+        let (msrp_listeners, msrp_listens) = bind_msrp(&config.msrp.listen)?;
+        let tls = match msrp_listens.is_empty() {
+            true => None,
+            false => Some(doing("tls.certificates", Tls::new(&config.tls, &named(&msrp_listens)))?),
+        };
+        gateway.msrp = setup::carriage(config, &msrp_listens, tls.as_ref().map(Tls::fingerprint));
+        let gateway = Arc::new(gateway);
         let opening = format!("opening the store {}", config.store.url);
         let url = config.store.url.clone();
         let engine = spawn_blocking(move || store::open(&url)).await.map_err(io::Error::other);
@@ -126,7 +167,21 @@ impl Daemon {
         let router = Router::new(shards, HashKey::new(tokens.u64(), tokens.u64()));
         let (dispatch, inboxes) = Dispatch::new(router);
         let limits = setup::message_limits(config);
-        let connections = Connections::new(Bounds::of(&config.limits), limits, dispatch.clone(), Arc::clone(&meters));
+        let (bounds, msrp_bounds) = Bounds::of(&config.limits, tls.is_some());
+        let connections = Connections::new(bounds, limits, dispatch.clone(), Arc::clone(&meters));
+        let carrier = tls.map(|tls| {
+            let fingerprint = tls.fingerprint().clone();
+            let setup = msrp::Setup {
+                bounds: msrp_bounds,
+                live: Live { config: Arc::clone(&gateway), max_size: config.msrp.settings.max_size },
+                own: msrp_listens.iter().map(|listen| listen.address).collect(),
+                relay: config.msrp.relay.as_ref().map(|r| (setup::msrp_host(&r.server.host), r.server.port)),
+                tls,
+                resolver: Box::new(System),
+            };
+            let pool = Pool::new(setup, dispatch.clone(), Arc::clone(&meters));
+            Carrier { pool, listens: msrp_listens, fingerprint }
+        });
         let sockets = Sockets::new(bound.udp.clone());
         let (queues, outboxes): (Vec<_>, Vec<_>) =
             gateway.links.iter().map(|_| link::outbox(config.limits.write_bytes)).unzip();
@@ -148,6 +203,7 @@ impl Daemon {
             let ways = Ways {
                 sockets: sockets.clone(),
                 connections: connections.clone(),
+                msrp: carrier.as_ref().map(|c| c.pool.clone()),
                 links: queues.clone(),
                 saver: saver.clone(),
             };
@@ -190,10 +246,25 @@ impl Daemon {
         for socket in 0..bound.listens.len() {
             state.set_bound(socket, true);
         }
+        if let Some(Carrier { pool, listens, .. }) = &carrier {
+            for (socket, (listener, listen)) in msrp_listeners.into_iter().zip(listens).enumerate() {
+                tasks.spawn(pool.clone().accept(listener, listen.secure));
+                state.set_msrp_bound(socket, true);
+            }
+        }
         let ask = orders.clone();
         state.set_shards(shards, move |shard| {
             let shard = ask.get(shard).cloned();
             Box::pin(async move { under_way(&shard?).await })
+        });
+        let ask = orders.clone();
+        state.set_sessions(move |shard| {
+            let shard = ask.get(shard).cloned();
+            Box::pin(async move {
+                let (sender, receiver) = oneshot::channel();
+                shard?.send(Order::Sessions(sender)).await.ok()?;
+                receiver.await.ok()
+            })
         });
         let (config, listens) = (config.clone(), bound.listens);
         Ok(Daemon {
@@ -208,6 +279,7 @@ impl Daemon {
             connections,
             state,
             listens,
+            carrier,
         })
     }
 
@@ -216,13 +288,26 @@ impl Daemon {
         self.listens.iter().filter(|l| l.transport == transport).map(|l| l.address).collect()
     }
 
+    /// The addresses that it listens on for MSRP, over TLS or not, with the ports that the system chose.
+    pub fn listening_for_msrp(&self, secure: bool) -> Vec<SocketAddr> {
+        let listens = self.carrier.iter().flat_map(|carrier| &carrier.listens);
+        listens.filter(|l| l.secure == secure).map(|l| l.address).collect()
+    }
+
     /// Takes a configuration of which [`crate::config::ReloadPlan::applicable`] is true. What is under way goes on.
     ///
     /// # Errors
     /// The new proxy's name has no address: nothing was changed.
     pub async fn reconfigure(&mut self, config: &Config) -> Result<(), StartError> {
         let gateway = setup::gateway_config(config, self.shards.len(), self.epoch).await;
-        let gateway = Arc::new(doing("sip.outbound_proxy", gateway)?);
+        let mut gateway = doing("sip.outbound_proxy", gateway)?;
+        if let Some(Carrier { listens, fingerprint, .. }) = &self.carrier {
+            gateway.msrp = setup::carriage(config, listens, Some(fingerprint));
+        }
+        let gateway = Arc::new(gateway);
+        if let Some(Carrier { pool, .. }) = &self.carrier {
+            pool.reconfigure(Live { config: Arc::clone(&gateway), max_size: config.msrp.settings.max_size });
+        }
         for shard in &self.shards {
             patiently(shard.send(Order::Reconfigure(Arc::clone(&gateway)))).await;
         }
@@ -276,7 +361,12 @@ impl Daemon {
         let _ = tokio::time::timeout(Duration::from_secs(3), closed).await;
         let _ = self.stop_shards.send(true);
         self.tasks.shutdown().await;
-        self.connections.finish().await;
+        let msrp = async {
+            if let Some(Carrier { pool, .. }) = &self.carrier {
+                pool.finish().await;
+            }
+        };
+        tokio::join!(self.connections.finish(), msrp);
         // Whoever could ask for more is gone: it writes what waits, and closes the file.
         if !self.writer.is_finished() && tokio::time::timeout(Duration::from_secs(3), &mut self.writer).await.is_err() {
             tracing::error!("the store is still writing");

@@ -85,7 +85,8 @@ async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(
 
     let domains: Vec<String> = config.xmpp.components.iter().map(|c| c.domain.clone()).collect();
     let sockets: Vec<String> = config.sip.listen.iter().map(ToString::to_string).collect();
-    let state = Arc::new(State::new(&domains, &sockets));
+    let msrp: Vec<String> = config.msrp.listen.iter().map(ToString::to_string).collect();
+    let state = Arc::new(State::new(&domains, &sockets).with_msrp(&msrp));
     let meters = Meters::global();
     tokio::spawn(Arc::clone(&meters).keep_up());
     let (stop, stopped) = watch::channel(false);

@@ -1,7 +1,8 @@
 //! From the operator's configuration to what the protocol crates are told.
 
-use crate::config::{Component, Config, ContactHost, Host, HostPort, Listen, ProxyUri, Transport};
+use crate::config::{self, Component, Config, ContactHost, Host, HostPort, Listen, MsrpListen, ProxyUri, Transport};
 use base::{Str, Tokens};
+use msrp::Fingerprint;
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -25,7 +26,8 @@ pub(crate) fn tokens() -> io::Result<Tokens> {
     Ok(Tokens::new(seed))
 }
 
-/// What the gateway is told. `shards` share the bounds; `epoch` is the date of the clock's start, in seconds since 1970.
+/// What the gateway is told, but for what sessions travel over: see [`carriage`]. `shards` share the bounds; `epoch` is the date of the
+/// clock's start, in seconds since 1970.
 ///
 /// # Errors
 /// The outbound proxy's name has no address now.
@@ -56,7 +58,7 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             .map(|c| gateway::Link {
                 domain: Str::from(&c.domain),
                 allow_from: c.allow_from.list().iter().map(Str::from).collect(),
-                chat: gateway::Mode::Message,
+                chat: c.chat,
             })
             .collect(),
         peers,
@@ -68,7 +70,16 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             chat_states: config.message.chat_states,
             ..stox::message::Options::default()
         },
-        chat: stox::chat::Options::default(),
+        chat: stox::chat::Options {
+            idle: config.chat.settings.idle,
+            ring: config.chat.settings.ring,
+            remember: config.chat.settings.remember,
+            failure_reports: config.chat.settings.failure_reports,
+            receipts: config.chat.settings.receipts,
+            chat_states: config.chat.settings.chat_states,
+            sessions_per_pair: config.chat.settings.sessions_per_pair,
+            sessions: share(limits.sessions),
+        },
         msrp: None,
         presence: presence_options(config, shards),
         subscriptions: sip::subscription::Config {
@@ -96,6 +107,61 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
         },
         epoch,
         version: Str::const_new(VERSION),
+    })
+}
+
+/// What the gateway is told of what sessions travel over. `listens` are the sockets as they are bound; none: there are no sessions.
+/// `fingerprint` is that of our certificate.
+pub(crate) fn carriage(
+    config: &Config,
+    listens: &[MsrpListen],
+    fingerprint: Option<&Fingerprint>,
+) -> Option<stox::leg::Options> {
+    let advertise: Vec<msrp::Advertised> = listens
+        .iter()
+        .map(|listen| msrp::Advertised {
+            secure: listen.secure,
+            host: msrp_host(&listen.advertise.host),
+            port: listen.advertise.port,
+        })
+        .collect();
+    (!advertise.is_empty()).then(|| stox::leg::Options {
+        advertise,
+        fingerprint: fingerprint.cloned(),
+        max_size: config.msrp.settings.max_size,
+        relay: config.msrp.relay.as_ref().and_then(relay),
+    })
+}
+
+/// A host as certificates have it: addresses without brackets.
+pub(crate) fn bare(host: &Host) -> String {
+    match host {
+        Host::Address(ip) => ip.to_string(),
+        Host::Name(name) => name.clone(),
+    }
+}
+
+/// A host as MSRP has it.
+pub(crate) fn msrp_host(host: &Host) -> msrp::Host {
+    match host {
+        Host::Address(ip) => msrp::Host::Ip(*ip),
+        Host::Name(name) => msrp::Host::Name(Str::from(name)),
+    }
+}
+
+/// The relay; somebody who is trusted has to vouch for its name. `None`: what the operator wrote cannot stand in a path.
+fn relay(relay: &config::Relay) -> Option<msrp::Relay> {
+    let HostPort { host, port } = &relay.server;
+    let scheme = if relay.secure { "msrps" } else { "msrp" };
+    Some(msrp::Relay {
+        path: msrp::Path::parse(&format!("{scheme}://{};tcp", relay.server)).ok()?,
+        hop: msrp::Hop {
+            host: msrp_host(host),
+            port: *port,
+            tls: relay.secure.then(|| msrp::Tls { fingerprints: Vec::new(), name: Str::from(bare(host)) }),
+        },
+        username: Str::from(&relay.username),
+        password: Str::from(relay.password.reveal()),
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::dispatch::Batch;
 use crate::io::clock::{Clock, Grace};
 use crate::io::link::{Outbox, Outgoing};
+use crate::io::msrp::Pool;
 use crate::io::tcp::Connections;
 use crate::io::udp::Sockets;
 use crate::metrics::{Direction, Meters, ShardMeters};
@@ -28,6 +29,8 @@ pub(crate) enum Order {
     Drain,
     /// Say how many messages are under way: also the proof that the shard lives.
     UnderWay(oneshot::Sender<usize>),
+    /// Say what chat sessions there are.
+    Sessions(oneshot::Sender<Vec<stox::chat::Session>>),
     /// Take what the store has to say.
     Store(Answer),
     /// Give up what is under way, tell each sender, and say when that is done.
@@ -38,6 +41,8 @@ pub(crate) enum Order {
 pub(crate) struct Ways {
     pub(crate) sockets: Sockets,
     pub(crate) connections: Connections,
+    /// None: there are no sessions.
+    pub(crate) msrp: Option<Pool>,
     pub(crate) links: Vec<Outbox>,
     pub(crate) saver: Saver,
 }
@@ -129,6 +134,9 @@ impl Shard {
             }
             Order::UnderWay(answer) => {
                 let _ = answer.send(self.gateway.under_way());
+            }
+            Order::Sessions(answer) => {
+                let _ = answer.send(self.gateway.chats());
             }
             Order::Store(Answer::Inputs(inputs)) => {
                 for input in inputs {
@@ -244,11 +252,7 @@ impl Shard {
                         self.gateway.handle(self.clock.now(), Input::NotSaved(token));
                     }
                 }
-                Output::Msrp(wire) => {
-                    if let Wire::Open { ticket, .. } = wire {
-                        self.gateway.handle(self.clock.now(), Input::MsrpOpened(ticket, None));
-                    }
-                }
+                Output::Msrp(wire) => self.wire(wire),
                 Output::Note(note) => note_to(&self.maker.meters, note),
             }
         }
@@ -271,6 +275,27 @@ impl Shard {
         let publications = self.gateway.publication_counts();
         self.meters.publications.set(publications.open as f64);
         self.meters.publish_failures.absolute(publications.failures);
+        let msrp = self.gateway.msrp_counts();
+        self.meters.sessions.set(self.gateway.chat_count() as f64);
+        self.meters.msrp_sessions.set(msrp.bound as f64);
+        for (meter, count) in self.meters.msrp_counters(&msrp) {
+            meter.absolute(count);
+        }
+    }
+
+    fn wire(&mut self, wire: Wire) {
+        let Some(pool) = &self.ways.msrp else {
+            if let Wire::Open { ticket, .. } = wire {
+                self.gateway.handle(self.clock.now(), Input::MsrpOpened(ticket, None));
+            }
+            return;
+        };
+        match wire {
+            Wire::Write { connection, bytes } => pool.write(connection, bytes),
+            Wire::Open { ticket, hop } => pool.open(ticket, hop),
+            Wire::Bind(connection) => pool.bind(self.number, connection),
+            Wire::Release(connection) => pool.release(self.number, connection),
+        }
     }
 }
 
@@ -285,8 +310,10 @@ fn note_to(meters: &Meters, note: Note) {
         Note::Refused { refusal, towards: sender, message } => meters.refused(away_from(sender), refusal, message),
         Note::Ignored { why } => meters.ignored(why),
         Note::Presence { to } => meters.presence(towards(to)),
-        // Metrics of sessions come with their sockets.
-        Note::SessionOpened { .. } | Note::SessionFailed { .. } | Note::SessionEnded { .. } => {}
+        // Who opens it is who sends.
+        Note::SessionOpened { by, micros } => meters.session_opened(away_from(by), Duration::from_micros(micros)),
+        Note::SessionFailed { by, code } => meters.session_failed(away_from(by), code),
+        Note::SessionEnded { by, lost } => meters.session_ended(away_from(by), lost),
         Note::AnswerDropped => meters.answer_dropped(),
         Note::RecordBroken => meters.ignored("a record that cannot be read"),
     }
@@ -348,7 +375,7 @@ mod tests {
             let meters = Arc::new(Meters::new());
             let (dispatch, mut inboxes) = Dispatch::new(Router::new(1, HashKey::new(1, 2)));
             let limits = setup::message_limits(&config);
-            let bounds = Bounds::of(&config.limits);
+            let (bounds, _) = Bounds::of(&config.limits, false);
             let connections = Connections::new(bounds, limits, dispatch.clone(), Arc::clone(&meters));
             let (queue, link) = link::outbox(1 << 20);
             let (saver, writer) = Writer::new(
@@ -358,7 +385,8 @@ mod tests {
                 Arc::new(State::new(&[], &[])),
                 meters.store(),
             );
-            let ways = Ways { sockets: Sockets::new(vec![(local, socket)]), connections, links: vec![queue], saver };
+            let sockets = Sockets::new(vec![(local, socket)]);
+            let ways = Ways { sockets, connections, msrp: None, links: vec![queue], saver };
             let maker = Maker::new(gateway, agent, Tokens::seeded(7), Arc::clone(&meters));
             let mut shard = Shard::new(maker, 0, Clock::start(), ways);
             shard.order(Order::Store(Answer::Restored));

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// A shard's answer to "how much do you have under way?": `None` when it is gone.
 pub type Answer = Pin<Box<dyn Future<Output = Option<usize>> + Send>>;
 
+/// A shard's answer to "what chat sessions are there?": `None` when it is gone.
+pub type Sessions = Pin<Box<dyn Future<Output = Option<Vec<stox::chat::Session>>> + Send>>;
+
 /// How long a shard may take to answer. One batch of messages takes a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -17,6 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct State {
     links: Vec<Link>,
     sockets: Vec<Socket>,
+    msrp: Vec<Socket>,
     draining: AtomicBool,
     /// Why the store does not work; none while it does.
     store: Mutex<Option<String>>,
@@ -26,6 +30,7 @@ pub struct State {
 struct Shards {
     count: usize,
     ask: Arc<dyn Fn(usize) -> Answer + Send + Sync>,
+    sessions: Arc<dyn Fn(usize) -> Sessions + Send + Sync>,
 }
 
 /// A component stream.
@@ -37,7 +42,7 @@ pub struct Link {
     why: Mutex<String>,
 }
 
-/// A SIP socket.
+/// A socket for SIP or MSRP.
 #[derive(Debug)]
 pub struct Socket {
     /// Such as `udp:127.0.0.1:5060`.
@@ -63,15 +68,34 @@ impl State {
         State {
             links: domains.iter().map(link).collect(),
             sockets: sockets.iter().map(socket).collect(),
+            msrp: vec![],
             draining: AtomicBool::new(false),
             store: Mutex::new(Some("not open yet".to_owned())),
-            shards: Mutex::new(Shards { count: 0, ask: Arc::new(|_| Box::pin(async { None })) }),
+            shards: Mutex::new(Shards {
+                count: 0,
+                ask: Arc::new(|_| Box::pin(async { None })),
+                sessions: Arc::new(|_| Box::pin(async { None })),
+            }),
         }
+    }
+
+    /// The same with these sockets for MSRP.
+    #[must_use]
+    pub fn with_msrp(mut self, sockets: &[String]) -> State {
+        let socket = |name: &String| Socket { name: name.clone(), bound: AtomicBool::new(false) };
+        self.msrp = sockets.iter().map(socket).collect();
+        self
     }
 
     /// How to ask a shard whether it lives.
     pub fn set_shards(&self, count: usize, ask: impl Fn(usize) -> Answer + Send + Sync + 'static) {
-        *self.shards.lock().unwrap_or_else(PoisonError::into_inner) = Shards { count, ask: Arc::new(ask) };
+        let mut shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+        (shards.count, shards.ask) = (count, Arc::new(ask));
+    }
+
+    /// How to ask a shard for its chat sessions.
+    pub fn set_sessions(&self, ask: impl Fn(usize) -> Sessions + Send + Sync + 'static) {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).sessions = Arc::new(ask);
     }
 
     /// The stream is authenticated.
@@ -92,6 +116,13 @@ impl State {
     /// The socket is bound, or no longer.
     pub fn set_bound(&self, socket: usize, bound: bool) {
         if let Some(socket) = self.sockets.get(socket) {
+            socket.bound.store(bound, Relaxed);
+        }
+    }
+
+    /// The same of a socket for MSRP.
+    pub fn set_msrp_bound(&self, socket: usize, bound: bool) {
+        if let Some(socket) = self.msrp.get(socket) {
             socket.bound.store(bound, Relaxed);
         }
     }
@@ -122,9 +153,14 @@ impl State {
         &self.links
     }
 
-    /// The sockets.
+    /// The sockets for SIP.
     pub fn sockets(&self) -> &[Socket] {
         &self.sockets
+    }
+
+    /// Those for MSRP.
+    pub fn msrp_sockets(&self) -> &[Socket] {
+        &self.msrp
     }
 
     /// Whether the gateway is ending.
@@ -134,7 +170,8 @@ impl State {
 
     /// Whether messages get through, both ways, on all streams and sockets.
     pub fn is_ready(&self) -> bool {
-        !self.is_draining() && self.links.iter().all(Link::is_up) && self.sockets.iter().all(Socket::is_bound)
+        let sockets = self.sockets.iter().chain(&self.msrp);
+        !self.is_draining() && self.links.iter().all(Link::is_up) && sockets.into_iter().all(Socket::is_bound)
     }
 
     /// Asks every shard, all at once; the places of those that do not answer in time, in order.
@@ -151,6 +188,23 @@ impl State {
             }
         }
         silent
+    }
+
+    /// The chat sessions of every shard that answers in time, the oldest first.
+    pub async fn sessions(&self) -> Vec<stox::chat::Session> {
+        let (count, ask) = {
+            let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
+            (shards.count, Arc::clone(&shards.sessions))
+        };
+        let asked: Vec<_> = (0..count).map(|shard| tokio::spawn(tokio::time::timeout(PATIENCE, ask(shard)))).collect();
+        let mut sessions = vec![];
+        for answer in asked {
+            if let Ok(Ok(Some(of_shard))) = answer.await {
+                sessions.extend(of_shard);
+            }
+        }
+        sessions.sort_by_key(|session| std::cmp::Reverse(session.age));
+        sessions
     }
 }
 

@@ -1,6 +1,7 @@
 //! What an operator sees at level debug: each message on its way in and out, by its envelope. Never a body, never a subject; addresses
 //! appear here and nowhere above debug.
 
+use msrp::{Arrival, ConnectionId, Frame};
 use stox::gateway::{Input, Output, Wire};
 
 /// Whether anybody listens. Asked once for each input and output, so it must cost nothing when nobody does.
@@ -29,7 +30,7 @@ pub(crate) fn input(input: &Input) {
         Input::SipRejected(rejected, flow) => {
             tracing::debug!(remote = %flow.remote, code = rejected.code, reason = rejected.reason, "SIP message refused");
         }
-        Input::Msrp(connection, _) => tracing::debug!(connection = connection.0, "MSRP came"),
+        Input::Msrp(connection, arrival) => msrp(*connection, arrival),
         Input::MsrpOpened(_, connection) => tracing::debug!(connection = connection.map(|c| c.0), "MSRP connected"),
         Input::MsrpLost(connection) => tracing::debug!(connection = connection.0, "MSRP connection lost"),
         Input::Stanza(link, stanza) => tracing::debug!(
@@ -51,6 +52,31 @@ pub(crate) fn input(input: &Input) {
         | Input::Restore { .. }
         | Input::Overheard(..)
         | Input::Saved(_) => {}
+    }
+}
+
+/// Logs a frame by its start, its paths and the length of its body.
+fn msrp(connection: ConnectionId, arrival: &Arrival) {
+    let connection = connection.0;
+    let request = |r: &msrp::Request, what: &'static str| {
+        tracing::debug!(
+            connection,
+            method = r.method.as_str(),
+            to = r.to.as_str(),
+            from = r.from.as_str(),
+            message_id = r.message_id.as_deref(),
+            range = r.range.as_ref().map(tracing::field::display),
+            bytes = r.body.as_ref().map(bytes::Bytes::len),
+            "{what}"
+        );
+    };
+    match arrival {
+        Arrival::Frame(Frame::Request(r)) => request(r, "MSRP request came"),
+        Arrival::TooLarge(r) => request(r, "MSRP request too large"),
+        Arrival::Frame(Frame::Response(r)) => {
+            tracing::debug!(connection, code = r.code, to = r.to.as_str(), "MSRP response came");
+        }
+        Arrival::Malformed { why, .. } => tracing::debug!(connection, why, "MSRP frame refused"),
     }
 }
 

@@ -130,8 +130,6 @@ pub struct Chats {
     letters: usize,
     bytes: usize,
     used: u64,
-    /// The gateway is to end.
-    draining: bool,
 }
 
 impl Chats {
@@ -148,7 +146,6 @@ impl Chats {
             letters: 0,
             bytes: 0,
             used: 0,
-            draining: false,
         }
     }
 
@@ -450,13 +447,6 @@ impl Mapping for Chats {
         self.orphans = later;
         for orphan in now {
             bury(stage, orphan);
-        }
-    }
-
-    fn drain(&mut self, stage: &mut Stage<'_>) {
-        self.draining = true;
-        for leg in self.chats.keys_sorted() {
-            self.leave_if_quiet(stage, leg);
         }
     }
 

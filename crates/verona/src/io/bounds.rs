@@ -26,10 +26,7 @@ const REST: Duration = Duration::from_millis(200);
 /// Descriptors that connections leave to the rest: sockets, streams, the admin interface, the store, names to look up.
 const RESERVED: usize = 128;
 
-/// Bytes that may wait in one [`Budget`].
-pub(crate) const ALL: usize = 8 << 20;
-
-/// What each connection may hold of them even when all are taken.
+/// What each connection may hold of a [`Budget`] even when all of it is taken.
 pub(crate) const FLOOR: usize = 4 << 10;
 
 /// The bounds on the connections of one protocol.
@@ -46,23 +43,28 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// The bounds that the operator set, less what there are no descriptors for.
-    pub(crate) fn of(limits: &crate::config::Limits) -> Bounds {
+    /// The bounds that the operator set, of SIP's connections and of MSRP's, less what there are no descriptors for: then each has its part.
+    pub(crate) fn of(limits: &crate::config::Limits, has_msrp: bool) -> (Bounds, Bounds) {
         let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         let most = descriptors
             .map_or(usize::MAX, |d| usize::try_from(d).unwrap_or(usize::MAX))
             .saturating_sub(RESERVED)
-            .max(1);
-        if limits.connections > most {
-            tracing::warn!(limit = limits.connections, most, "fewer descriptors than limits.connections needs");
+            .max(2);
+        let (mut sip, mut msrp) = (limits.connections, if has_msrp { limits.msrp_connections } else { 0 });
+        let wanted = sip + msrp;
+        if wanted > most {
+            tracing::warn!(limit = wanted, most, "fewer descriptors than limits.connections and msrp_connections need");
+            sip = (most.saturating_mul(sip) / wanted).max(1);
+            msrp = most - sip;
         }
-        Bounds {
-            connections: limits.connections.min(most),
+        let sip = Bounds {
+            connections: sip,
             per_address: limits.connections_per_address,
             write_bytes: limits.write_bytes,
             unfinished: limits.half_message,
             silent: limits.idle_connection,
-        }
+        };
+        (sip, Bounds { connections: msrp, per_address: limits.msrp_connections_per_address, ..sip })
     }
 }
 
@@ -105,29 +107,37 @@ impl Places {
 }
 
 /// Bytes of one kind that wait, in all connections.
-#[derive(Debug, Default)]
-pub(crate) struct Budget(AtomicUsize);
+#[derive(Debug)]
+pub(crate) struct Budget {
+    taken: AtomicUsize,
+    all: usize,
+}
 
 impl Budget {
+    /// One of which nothing is taken: `all` bytes may wait.
+    pub(crate) fn new(all: usize) -> Budget {
+        Budget { taken: AtomicUsize::new(0), all }
+    }
+
     /// So many bytes wait now, in all.
     pub(crate) fn taken(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// So many more wait.
     pub(crate) fn take(&self, bytes: usize) {
-        self.0.fetch_add(bytes, Ordering::Relaxed);
+        self.taken.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// So many less.
     pub(crate) fn free(&self, bytes: usize) {
-        self.0.fetch_sub(bytes, Ordering::Relaxed);
+        self.taken.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Whether one connection may hold `own` bytes beside the `others`: a quarter of what is left. So a few can never take everything, and
     /// however many try, the others have the floor.
-    pub(crate) fn allows(own: usize, others: usize) -> bool {
-        own <= FLOOR.max(ALL.saturating_sub(others) / 4)
+    pub(crate) fn allows(&self, own: usize, others: usize) -> bool {
+        own <= FLOOR.max(self.all.saturating_sub(others) / 4)
     }
 }
 

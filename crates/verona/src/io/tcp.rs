@@ -22,6 +22,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 
+/// Bytes that may wait to be written to all connections, and the same again of messages that have not come whole.
+const ALL: usize = 8 << 20;
+
 /// What a message takes in a queue besides its bytes.
 const PACKET: usize = 128;
 
@@ -88,8 +91,8 @@ impl Connections {
             tables: Mutex::default(),
             bounds,
             limits,
-            waiting: Budget::default(),
-            begun: Budget::default(),
+            waiting: Budget::new(ALL),
+            begun: Budget::new(ALL),
             dispatch,
             meters,
         };
@@ -128,7 +131,7 @@ impl Connections {
         let (len, own) = (packet.bytes.len() + PACKET, queue.waiting.load(Ordering::Relaxed));
         let all = self.inner.waiting.taken();
         let fits = own == 0 || own + len <= self.inner.bounds.write_bytes;
-        if fits && Budget::allows(own + len, all) {
+        if fits && self.inner.waiting.allows(own + len, all) {
             // Before the writer can take it off again.
             queue.waiting.fetch_add(len, Ordering::Relaxed);
             self.inner.waiting.take(len);
@@ -345,7 +348,7 @@ async fn read(
             tokio::time::sleep(Duration::from_secs(1)).await;
             return;
         }
-        if !Budget::allows(*begun, others) {
+        if !all_begun.allows(*begun, others) {
             return;
         }
         let is_awaited = decoder.is_inside_message() || (unfinished.is_some() && accepted);

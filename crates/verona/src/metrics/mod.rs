@@ -18,6 +18,17 @@
 //! | `verona_publish_failures_total` | `shard` | PUBLISH requests that were refused or had no answer |
 //! | `verona_sip_connections` | | open SIP connections |
 //! | `verona_sip_connections_refused_total` | | SIP connections closed because there were too many |
+//! | `verona_sessions` | `shard` | chat sessions, open or being opened |
+//! | `verona_sessions_total` | `direction`, `outcome` | chat sessions: opened, failed, then ended (properly) or lost |
+//! | `verona_session_failures_total` | `direction`, `code` | chat sessions that did not come to be, by SIP status |
+//! | `verona_session_setup_seconds` | `direction` | histogram: from the wish for a session to its connection |
+//! | `verona_msrp_sessions` | `shard` | MSRP sessions that have a connection |
+//! | `verona_msrp_messages_total`, `verona_msrp_bytes_total`, `verona_msrp_chunks_total`, `verona_msrp_reports_total` | `way`, `shard` | what MSRP carried: in (from SIP), out |
+//! | `verona_msrp_refused_total` | `why`, `shard` | requests refused by the MSRP side itself; frames that meant nothing (stray), messages that came twice, messages of ours that failed |
+//! | `verona_msrp_connections` | | open MSRP connections |
+//! | `verona_msrp_connections_refused_total` | | MSRP connections closed because there were too many |
+//! | `verona_msrp_opens_total` | `outcome` | connections that sessions asked for: made, reused |
+//! | `verona_msrp_failures_total` | `reason` | MSRP connections that could not be made, or ended for a reason |
 //! | `verona_sip_rejected_total` | | bytes that came as a SIP message and are none |
 //! | `verona_xmpp_link_up` | `domain` | 1 while the component stream is authenticated |
 //! | `verona_xmpp_connects_total`, `verona_xmpp_losses_total` | `domain` | streams opened, streams lost |
@@ -32,6 +43,7 @@
 //! | `verona_build_info` | `version` | always 1 |
 //! | `process_*` | | memory, processor time, descriptors, start |
 
+mod msrp;
 mod process;
 
 use ::metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder as _};
@@ -74,6 +86,10 @@ struct Way {
     refused: Counter,
     seconds: Histogram,
     presence: Counter,
+    sessions_opened: Counter,
+    sessions_ended: Counter,
+    sessions_lost: Counter,
+    setup_seconds: Histogram,
 }
 
 /// The meters of one shard; set by the shard, from what its gateway says.
@@ -97,6 +113,12 @@ pub struct ShardMeters {
     pub publications: Gauge,
     /// PUBLISH requests that failed.
     pub publish_failures: Counter,
+    /// Chat sessions, open or being opened.
+    pub sessions: Gauge,
+    /// MSRP sessions that have a connection.
+    pub msrp_sessions: Gauge,
+    /// What MSRP has carried and refused, in the order of [`ShardMeters::msrp_counters`].
+    msrp: [Counter; msrp::MSRP.len()],
 }
 
 /// The meters of the store.
@@ -149,6 +171,14 @@ pub struct Meters {
     pub sip_connections_refused: Counter,
     /// Bytes that came as a SIP message and are none.
     pub sip_rejected: Counter,
+    /// Open MSRP connections.
+    pub msrp_connections: Gauge,
+    /// MSRP connections closed because there were too many.
+    pub msrp_connections_refused: Counter,
+    /// MSRP connections that we have made.
+    pub msrp_opens_made: Counter,
+    /// Sessions that found one that was there already.
+    pub msrp_opens_reused: Counter,
 }
 
 impl fmt::Debug for Meters {
@@ -212,6 +242,7 @@ impl Meters {
         describe_gauge("verona_sip_connections", "Open SIP connections");
         describe_counter("verona_sip_connections_refused_total", "SIP connections beyond the limits");
         describe_counter("verona_sip_rejected_total", "Bytes that came as a SIP message and are none");
+        msrp::describe(&recorder);
         describe_gauge("verona_xmpp_link_up", "1 while the component stream is authenticated");
         describe_counter("verona_xmpp_connects_total", "Component streams opened");
         describe_counter("verona_xmpp_losses_total", "Component streams lost");
@@ -233,6 +264,9 @@ impl Meters {
         describe_gauge("verona_build_info", "The version that runs");
 
         let handle = recorder.handle();
+        let sessions = |direction: Direction, outcome| {
+            counter(&recorder, "verona_sessions_total", [("direction", direction.name()), ("outcome", outcome)])
+        };
         let way = |direction: Direction| {
             let count = |outcome| {
                 counter(&recorder, "verona_messages_total", [("direction", direction.name()), ("outcome", outcome)])
@@ -245,6 +279,13 @@ impl Meters {
                 seconds: recorder
                     .register_histogram(&key("verona_message_seconds", [("direction", direction.name())]), &METADATA),
                 presence: counter(&recorder, "verona_presence_total", [("direction", direction.name())]),
+                sessions_opened: sessions(direction, "opened"),
+                sessions_ended: sessions(direction, "ended"),
+                sessions_lost: sessions(direction, "lost"),
+                setup_seconds: recorder.register_histogram(
+                    &key("verona_session_setup_seconds", [("direction", direction.name())]),
+                    &METADATA,
+                ),
             }
         };
         gauge(&recorder, "verona_build_info", [("version", env!("CARGO_PKG_VERSION"))]).set(1.0);
@@ -256,6 +297,10 @@ impl Meters {
             sip_connections: gauge(&recorder, "verona_sip_connections", []),
             sip_connections_refused: counter(&recorder, "verona_sip_connections_refused_total", []),
             sip_rejected: counter(&recorder, "verona_sip_rejected_total", []),
+            msrp_connections: gauge(&recorder, "verona_msrp_connections", []),
+            msrp_connections_refused: counter(&recorder, "verona_msrp_connections_refused_total", []),
+            msrp_opens_made: counter(&recorder, "verona_msrp_opens_total", [("outcome", "made")]),
+            msrp_opens_reused: counter(&recorder, "verona_msrp_opens_total", [("outcome", "reused")]),
             handle,
             recorder,
         }
@@ -325,7 +370,14 @@ impl Meters {
             labels.push(Label::new("shard", shard.to_string()));
             self.recorder.register_gauge(&Key::from_parts(name, labels), &METADATA)
         };
+        let msrp = msrp::MSRP.map(|(name, (label, value), _)| {
+            let labels = vec![Label::new(label, value), Label::new("shard", shard.to_string())];
+            self.recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
+        });
         ShardMeters {
+            sessions: gauge("verona_sessions", None),
+            msrp_sessions: gauge("verona_msrp_sessions", None),
+            msrp,
             client_transactions: gauge("verona_sip_transactions", Some(("side", "client"))),
             server_transactions: gauge("verona_sip_transactions", Some(("side", "server"))),
             waiting: gauge("verona_messages_waiting", None),
@@ -429,6 +481,15 @@ mod tests {
         meters.ignored("presence");
         meters.answer_dropped();
         meters.presence(Direction::XmppToSip);
+        meters.session_opened(Direction::XmppToSip, Duration::from_millis(15));
+        meters.session_ended(Direction::XmppToSip, true);
+        meters.session_failed(Direction::SipToXmpp, 488);
+        meters.session_failed(Direction::SipToXmpp, 0);
+        meters.msrp_failed("tls");
+        let counts = ::msrp::Counts { messages_in: 3, bytes_out: 999, failed: 1, ..Default::default() };
+        for (meter, count) in meters.shard(1).msrp_counters(&counts) {
+            meter.absolute(count);
+        }
         meters.shard(1).notifiers.set(2.0);
         meters.reloaded(false);
         meters.shard(3).waiting.set(5.0);
@@ -450,6 +511,16 @@ mod tests {
             "verona_ignored_total{why=\"presence\"} 1",
             "verona_answers_dropped_total 1",
             "verona_presence_total{direction=\"xmpp_to_sip\"} 1",
+            "verona_sessions_total{direction=\"xmpp_to_sip\",outcome=\"opened\"} 1",
+            "verona_sessions_total{direction=\"xmpp_to_sip\",outcome=\"lost\"} 1",
+            "verona_sessions_total{direction=\"sip_to_xmpp\",outcome=\"failed\"} 2",
+            "verona_session_failures_total{direction=\"sip_to_xmpp\",code=\"488\"} 1",
+            "verona_session_failures_total{direction=\"sip_to_xmpp\",code=\"other\"} 1",
+            "verona_session_setup_seconds_bucket{direction=\"xmpp_to_sip\",le=\"0.02\"} 1",
+            "verona_msrp_failures_total{reason=\"tls\"} 1",
+            "verona_msrp_messages_total{way=\"in\",shard=\"1\"} 3",
+            "verona_msrp_bytes_total{way=\"out\",shard=\"1\"} 999",
+            "verona_msrp_refused_total{why=\"failed\",shard=\"1\"} 1",
             "verona_subscriptions{role=\"notifier\",shard=\"1\"} 2",
             "verona_reloads_total{result=\"refused\"} 1",
             "verona_messages_waiting{shard=\"3\"} 5",

@@ -255,11 +255,6 @@ impl Player {
                 self.link(*up);
                 Ok(())
             }
-            Action::Drain => {
-                self.gateway().drain();
-                self.drain();
-                Ok(())
-            }
             Action::Restart => {
                 self.restart();
                 Ok(())

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::dispatch::Batch;
-use crate::io::bounds::{ALL, FLOOR, bind};
+use crate::io::bounds::{FLOOR, bind};
 use base::HashKey;
 use stox::route::Router;
 use tokio::io::AsyncReadExt;
