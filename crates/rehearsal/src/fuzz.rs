@@ -3,6 +3,7 @@
 
 mod bodies;
 mod gateway;
+mod invite;
 mod presence;
 mod sdp;
 mod sip;
@@ -11,6 +12,7 @@ mod xmpp;
 
 pub use self::bodies::{cpim, html_cleaner, multipart, pidf};
 pub use self::gateway::{gateway, jid_sip_mapping};
+pub use self::invite::invite;
 pub use self::presence::presence;
 pub use self::sdp::sdp;
 pub use self::sip::{framing, header, sip_message, uri};
@@ -39,6 +41,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("gateway", gateway),
     ("subscription", subscription),
     ("presence", presence),
+    ("invite", invite),
 ];
 
 /// A mutation of `seed`, always the same for the same `tokens`: bytes changed, cut out, put in, doubled, or a piece of `other` put in.

@@ -1,0 +1,437 @@
+//! The sessions of `sip::invite`, under a peer and a layer above that do anything in any order.
+
+use ::base::{Str, Time, Tokens};
+use bytes::Bytes;
+use sip::agent::{self, Agent, ClientId, Flow, Output, Target, Transport};
+use sip::invite::{Body, Config, Ended, Event, Invite, SessionId, Sessions};
+use sip::{
+    Dialog, Ground, Host, Limits, Message, Method, Name, NameAddr, NextHop, Request, Response, Uri, parse_datagram,
+};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::Duration;
+
+struct Hop;
+
+impl NextHop for Hop {
+    fn next_hop(&self, _: &[Str], target: &Uri) -> Option<Target> {
+        // One user cannot be reached.
+        let user = target.sip()?.user.as_deref().unwrap_or_default();
+        (user != "lost").then(hop)
+    }
+}
+
+/// The bytes of one event: what it is, and how; a header's own text stands behind them.
+const STEP: usize = 8;
+
+/// Call-ID and both tags.
+type Leg = (String, String, String);
+
+struct World<'a> {
+    /// What is left of the input, and of the event that happens.
+    data: &'a [u8],
+    step: &'a [u8],
+    agent: Agent,
+    engine: Sessions,
+    tokens: Tokens,
+    now: Time,
+    number: u32,
+    alive: BTreeSet<SessionId>,
+    /// Requests of ours without a final answer, and INVITEs that may get another 2xx.
+    open: Vec<(ClientId, Request)>,
+    /// The last INVITE of ours, and the last answer of ours to one of theirs with the INVITE's number.
+    invite: Option<Request>,
+    answer: Option<(Response, u32)>,
+    cseqs: BTreeMap<Leg, u32>,
+    /// Dialogs in which we have said BYE.
+    parted: BTreeSet<Leg>,
+    stored: Vec<Dialog>,
+}
+
+fn address() -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1], 5060))
+}
+
+fn hop() -> Target {
+    Target { transport: Transport::Udp, remote: address() }
+}
+
+fn uri(text: &str) -> Uri {
+    Uri::parse(text).expect("a URI")
+}
+
+fn parts(tokens: &mut Tokens) -> (Agent, Sessions) {
+    let below = agent::Config {
+        sent_by: vec![(Transport::Udp, Host::Name("gw.example.com".into()), None)],
+        allow: vec![
+            Method::Invite,
+            Method::Ack,
+            Method::Cancel,
+            Method::Bye,
+            Method::Update,
+            Method::Prack,
+            Method::Info,
+        ],
+        surfaced: vec![Method::Refer],
+        supported: vec!["timer".into(), "100rel".into()],
+        invites: true,
+        dialogs: true,
+        max_client: 4,
+        ..agent::Config::default()
+    };
+    let config =
+        Config { max_sessions: 6, max_per_source: 4, max_redirects: 2, max_forks: 3, max_byes: 2, ..Config::default() };
+    (Agent::new(below, tokens.fork()), Sessions::new(config, tokens))
+}
+
+/// Any sequence of events. Numbers only grow, each session has one last event and nothing behind it, one INVITE of a dialog is under
+/// way at a time, nothing follows a BYE, all that is sent can be read, and when everybody has gone nothing is left.
+pub fn invite(data: &[u8]) {
+    let mut tokens = Tokens::seeded(1);
+    let (agent, engine) = parts(&mut tokens);
+    let mut world = World {
+        data,
+        step: &[],
+        agent,
+        engine,
+        tokens,
+        now: Time::from_secs(1),
+        number: 0,
+        alive: BTreeSet::new(),
+        open: Vec::new(),
+        invite: None,
+        answer: None,
+        cseqs: BTreeMap::new(),
+        parted: BTreeSet::new(),
+        stored: Vec::new(),
+    };
+    while !world.data.is_empty() {
+        let length = STEP.min(world.data.len());
+        world.step = world.data.split_off(..length).unwrap_or_default();
+        let what = world.byte();
+        world.happen(what);
+        world.settle();
+    }
+    // We go, and nobody says anything any more.
+    for id in world.alive.clone() {
+        world.act(|engine, ground| engine.bye(ground, id, Vec::new()));
+    }
+    world.settle();
+    world.pass(Duration::from_secs(10_000));
+    let counts = world.engine.counts();
+    assert!(world.alive.is_empty(), "{} sessions are left", world.alive.len());
+    assert_eq!((counts.sessions, counts.ending, counts.byes), (0, 0, 0));
+    assert_eq!(world.engine.deadline(), None);
+    assert_eq!((world.agent.counts().client_open, world.agent.counts().server_open), (0, 0));
+}
+
+impl World<'_> {
+    fn byte(&mut self) -> u8 {
+        self.step.split_off_first().copied().unwrap_or(0)
+    }
+
+    /// One of these.
+    fn one<T: Copy>(&mut self, of: &[T]) -> Option<T> {
+        let at = usize::from(self.byte()).checked_rem(of.len())?;
+        of.get(at).copied()
+    }
+
+    fn session(&mut self) -> Option<SessionId> {
+        let all: Vec<SessionId> = self.alive.iter().copied().collect();
+        self.one(&all)
+    }
+
+    /// A piece of the input as the value of a header.
+    fn text(&mut self) -> String {
+        let length = usize::from(self.byte() % 40).min(self.data.len());
+        let piece = self.data.split_off(..length).unwrap_or_default();
+        String::from_utf8_lossy(piece).chars().filter(|c| !c.is_control()).collect()
+    }
+
+    fn body(&mut self) -> Option<Body> {
+        let content = Bytes::from_static(b"x");
+        (self.byte() % 3 != 2).then(|| Body { content_type: "application/sdp".into(), content })
+    }
+
+    fn act<R>(&mut self, act: impl FnOnce(&mut Sessions, &mut Ground<'_>) -> R) -> R {
+        let World { agent, engine, tokens, now, .. } = self;
+        act(engine, &mut Ground { now: *now, agent, hops: &Hop, tokens })
+    }
+
+    fn happen(&mut self, what: u8) {
+        match what % 16 {
+            0 | 6 | 7 => self.response_comes(),
+            1..=4 => self.request_comes(),
+            5 => self.invite_comes(),
+            8 => {
+                let seconds = self.one(&[0, 1, 2, 5, 31, 33, 60, 180, 900, 90_000]).unwrap_or(0);
+                self.pass(Duration::from_secs(seconds));
+            }
+            9 => self.we_invite(),
+            10..=13 => {
+                let act = self.byte();
+                if let Some(id) = self.session() {
+                    self.we_act(id, act);
+                }
+            }
+            14 => {
+                if let Some((client, _)) = self.open.last() {
+                    self.agent.send_failed(self.now, *client);
+                }
+            }
+            _ => self.crash(),
+        }
+    }
+
+    fn we_act(&mut self, id: SessionId, act: u8) {
+        let reason = (Name::Reason, Str::const_new("SIP;cause=200"));
+        let some = Body { content_type: "application/sdp".into(), content: Bytes::from_static(b"y") };
+        let body = self.body();
+        let code = self.one(&[486, 603, 302, 200, 488]).unwrap_or(486);
+        self.act(|engine, ground| match act % 8 {
+            0 | 1 => engine.accept(ground, id, vec![reason], body),
+            2 => engine.ring(ground, id, 183, vec![reason], body),
+            3 => engine.refuse(ground, id, Response::new(code, "")),
+            4 => engine.offer(ground, id, some),
+            5 => engine.answer(ground, id, some),
+            6 if act & 8 == 0 => engine.reject(ground, id, Response::new(code, "")),
+            6 => engine.ack(ground, id, some),
+            _ => engine.bye(ground, id, vec![reason]),
+        });
+    }
+
+    fn we_invite(&mut self) {
+        let redirected = self.byte();
+        let headers = match redirected % 4 {
+            3 => vec![(Name::Require, Str::const_new("100rel"))],
+            _ => Vec::new(),
+        };
+        let invite = Invite {
+            local: NameAddr::new(uri("sip:u@example.com")),
+            remote: uri("sip:p@example.net"),
+            contact: NameAddr::new(uri("sip:u@gw.example.com")),
+            target: hop(),
+            route: (redirected & 8 != 0).then(|| Str::const_new("<sip:proxy.example.net;lr>")),
+            call_id: None,
+            headers,
+            offer: self.body(),
+        };
+        if let Ok(id) = self.act(|engine, ground| engine.invite(ground, invite)) {
+            self.alive.insert(id);
+        }
+    }
+
+    fn take(&mut self, text: &str) {
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        let flow = Flow { transport: Transport::Udp, local: address(), remote: address(), connection: None };
+        match parse_datagram(&bytes, &Limits::default()) {
+            Ok(message) => self.agent.received(self.now, message, flow),
+            Err(rejected) => self.agent.rejected(self.now, rejected, flow),
+        }
+    }
+
+    /// What a message of the peer's ends with: the parts that may be anything, now and then.
+    fn tail(&mut self) -> String {
+        let kind = self.byte();
+        let mut lines = vec!["Contact: <sip:p@192.0.2.1>".to_owned(), "Allow: UPDATE, INVITE".to_owned()];
+        match kind % 16 {
+            3 => lines[0] = format!("Contact: {}", self.text()),
+            4 => {
+                let other = "Contact: <sip:lost@192.0.2.1>, <sip:q@192.0.2.1;maddr=1>;q=0.5, <sips:r@x.example>";
+                lines[0] = other.to_owned();
+            }
+            5 => lines.push(format!("Session-Expires: {}", self.text())),
+            6 => lines.push("Supported: timer\r\nSession-Expires: 90;refresher=uas\r\nMin-SE: 90".to_owned()),
+            7 => lines
+                .push("Require: timer\r\nSession-Expires: 4294967295;refresher=uac\r\nMin-SE: 4294967295".to_owned()),
+            8 => lines.push(format!("Require: 100rel\r\nRSeq: {}", self.number % 3 + 1)),
+            9 => lines.push(format!("Record-Route: {}", self.text())),
+            10 => lines.push(format!("Expires: {}", self.text())),
+            11 => lines[1] = "Retry-After: 2".to_owned(),
+            12 => lines.push("Min-SE: 2000".to_owned()),
+            _ => {}
+        }
+        let body = if kind & 16 == 0 { "" } else { "z" };
+        lines.push(format!("Content-Type: application/sdp\r\nContent-Length: {}", body.len()));
+        lines.join("\r\n") + "\r\n\r\n" + body
+    }
+
+    fn invite_comes(&mut self) {
+        self.number += 1;
+        let (n, call) = (self.number, self.byte() % 4);
+        let require = self.one(&["", "", "Require: 100rel\r\n"]).unwrap_or("");
+        let tail = self.tail();
+        self.take(&format!(
+            "INVITE sip:u@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKi{n}\r\nFrom: <sip:p@example.net>;tag=p\r\n\
+             To: <sip:u@example.com>\r\nCall-ID: c{call}\r\nCSeq: {n} INVITE\r\n{require}{tail}"
+        ));
+    }
+
+    /// A request in a dialog that we began or that they did; an ACK and a CANCEL for the last INVITE.
+    fn request_comes(&mut self) {
+        let method = self
+            .one(&["ACK", "BYE", "INVITE", "UPDATE", "PRACK", "CANCEL", "INFO", "REFER", "ACK", "PRACK"])
+            .unwrap_or("BYE");
+        let ours = self.byte();
+        self.number += 1;
+        let n = self.number;
+        let back = u32::from(self.byte() % 8 == 7) * 3;
+        let value = |headers: &sip::Headers, name| headers.get(name).unwrap_or_default().to_owned();
+        let tail = self.tail();
+        let (from, to, call_id, invite, rseq) = match (&self.invite, &self.answer) {
+            (Some(invite), _) if ours.is_multiple_of(2) => {
+                let tag = ["p", "p", "q"][usize::from(ours / 2) % 3];
+                let from = format!("<sip:p@example.net>;tag={tag}");
+                (from, value(&invite.headers, Name::From), value(&invite.headers, Name::CallId), n, String::new())
+            }
+            (_, Some((answer, number))) => {
+                let (from, to) = (value(&answer.headers, Name::From), value(&answer.headers, Name::To));
+                (from, to, value(&answer.headers, Name::CallId), *number, value(&answer.headers, Name::RSeq))
+            }
+            (_, None) => return,
+        };
+        let (number, branch, to) = match method {
+            "ACK" => (invite, format!("a{n}"), to),
+            "CANCEL" => (invite, format!("i{invite}"), to.split(";tag=").next().unwrap_or_default().to_owned()),
+            _ => (n.saturating_sub(back), format!("i{n}"), to),
+        };
+        let rack = if method == "PRACK" { format!("RAck: {rseq} {invite} INVITE\r\n") } else { String::new() };
+        self.take(&format!(
+            "{method} sip:u@gw.example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK{branch}\r\nFrom: {from}\r\nTo: {to}\r\n\
+             Call-ID: {call_id}\r\nCSeq: {number} {method}\r\n{rack}{tail}"
+        ));
+    }
+
+    fn response_comes(&mut self) {
+        if self.open.is_empty() {
+            return;
+        }
+        let at = usize::from(self.byte()) % self.open.len();
+        let code =
+            self.one(&[200, 200, 180, 183, 183, 100, 486, 302, 422, 491, 481, 500, 487, 408, 603, 405]).unwrap_or(200);
+        let tag = self.one(&["p", "p", "q", "r", "s"]).unwrap_or("p");
+        let response = Response::to_request(&self.open[at].1, code, "", Some(tag));
+        let text = String::from_utf8_lossy(&response.to_bytes()).into_owned();
+        let head = text.split("Content-Length").next().unwrap_or_default();
+        let tail = self.tail();
+        self.take(&format!("{head}{tail}"));
+    }
+
+    /// Another process ends what was stored.
+    fn crash(&mut self) {
+        let ids: Vec<SessionId> = self.alive.iter().copied().collect();
+        self.stored.extend(ids.iter().filter_map(|id| self.engine.dialog(*id).cloned()));
+        (self.agent, self.engine) = parts(&mut self.tokens);
+        self.alive.clear();
+        self.open.clear();
+        for dialog in std::mem::take(&mut self.stored) {
+            self.act(|engine, ground| engine.end_restored(ground, dialog));
+        }
+    }
+
+    /// Lets time pass from deadline to deadline.
+    fn pass(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        let mut turns = 0;
+        while let Some(at) =
+            [self.agent.deadline(), self.engine.deadline()].into_iter().flatten().min().filter(|at| *at <= end)
+        {
+            turns += 1;
+            assert!(turns < 100_000, "time stands still");
+            self.now = at.max(self.now);
+            self.agent.timeout(self.now);
+            self.settle();
+            self.act(Sessions::timeout);
+            self.settle();
+        }
+        self.now = end;
+    }
+
+    fn settle(&mut self) {
+        loop {
+            if let Some(output) = self.agent.poll() {
+                self.output(output);
+            } else if let Some(event) = self.engine.poll() {
+                self.event(&event);
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn output(&mut self, output: Output) {
+        match output {
+            Output::Send { bytes, client, .. } => {
+                match (parse_datagram(&bytes, &Limits::default()).expect("what is sent can be read"), client) {
+                    (Message::Request(request), Some(client)) => self.sent(client, request),
+                    (Message::Response(response), _) => {
+                        let cseq = response.headers.cseq().expect("a CSeq");
+                        if cseq.method == Method::Invite && response.code > 100 {
+                            self.answer = Some((response, cseq.number));
+                        }
+                    }
+                    (Message::Request(_), None) => {}
+                }
+            }
+            Output::Request { id, request, flow } => {
+                let contact = NameAddr::new(uri("sip:u@gw.example.com"));
+                self.act(|engine, ground| engine.request(ground, id, request, flow, &contact));
+            }
+            Output::Response { id, response } => {
+                let done = |request: &Request| request.method != Method::Invite || response.code >= 300;
+                if response.code >= 200 {
+                    self.open.retain(|(client, request)| *client != id || !done(request));
+                }
+                assert!(self.act(|engine, ground| engine.response(ground, id, &response)), "a response to nothing");
+            }
+            Output::Failed { id, why } => {
+                self.open.retain(|(client, _)| *client != id);
+                assert!(self.act(|engine, ground| engine.failed(ground, id, why)), "a failure of nothing");
+            }
+            Output::Cancelled { id, reason } => {
+                self.act(|engine, ground| engine.cancelled(ground, id, reason));
+            }
+            Output::Ack { id, request } => self.act(|engine, ground| engine.acked(ground, id, request)),
+        }
+    }
+
+    /// A request of ours, first or again; the ACK of a refusal and the CANCEL are the agent's.
+    fn sent(&mut self, client: ClientId, request: Request) {
+        if self.open.iter().any(|(known, _)| *known == client) || matches!(request.method, Method::Ack | Method::Cancel)
+        {
+            return;
+        }
+        let headers = &request.headers;
+        let text = |tag: Option<&str>| tag.unwrap_or_default().to_owned();
+        let leg = (text(headers.get(Name::CallId)), text(headers.from_tag()), text(headers.to_tag()));
+        let number = headers.cseq().expect("a CSeq").number;
+        let before = self.cseqs.insert(leg.clone(), number);
+        assert!(before.is_none_or(|before| before < number), "{number} behind {before:?}");
+        assert!(request.method == Method::Bye || !self.parted.contains(&leg), "behind the BYE: {request:?}");
+        if request.method == Method::Bye {
+            self.parted.insert(leg);
+        }
+        if request.method == Method::Invite {
+            self.invite = Some(request.clone());
+        }
+        if self.open.len() > 64 {
+            self.open.remove(0);
+        }
+        self.open.push((client, request));
+    }
+
+    fn event(&mut self, event: &Event) {
+        let id = event.id();
+        if let Event::Invited { .. } = event {
+            assert!(self.alive.insert(id), "it begins once");
+            return;
+        }
+        assert!(self.alive.contains(&id), "{event:?} behind the last one");
+        if event.is_last() {
+            self.alive.remove(&id);
+        }
+        if let Event::Ended { why: Ended::Bye(bye), .. } = event {
+            assert_eq!(bye.method, Method::Bye);
+        }
+    }
+}
