@@ -228,6 +228,74 @@ async def test_attacks():
         await peer.stop()
 
 
+async def test_breaches():
+    """What only a session or a dialog can know, broken one after the other."""
+    romeo, juliet = await pair()
+    await juliet.policy(code=200, accept="message/cpim text/plain", wrapped="text/html", max_size=5000)
+    await romeo.invite(juliet, "a")
+    await juliet.expect("bound", s="i1")
+    await romeo.do("path", s="a")
+    path = await romeo.expect("path")
+    paths = [("To-Path", path["theirs"][0]), ("From-Path", path["ours"])]
+
+    async def expect(fault):
+        """This fault, perhaps after others of the same breach."""
+        while fault not in (await juliet.expect("fault"))["what"]:
+            pass
+
+    def send(tid, message_id, span, body, *headers, kind="text/plain", flag="$"):
+        fields = [*paths, ("Message-ID", message_id), ("Byte-Range", span), *headers, ("Content-Type", kind)]
+        return build("SEND", fields, body, flag, tid).decode()
+
+    def tid(number):
+        return f"transaction{number:020}"
+
+    half = b"x" * 2048
+    report = [*paths, ("Message-ID", "unheard"), ("Byte-Range", "1-1/1"), ("Status", "000 200 OK")]
+    wrong = [("To-Path", path["theirs"][0].replace(path["theirs"][0].split("/")[3], "abcdefghijklmnop;tcp")), paths[1]]
+    breaches = (
+        (send(tid(1), "one1", "1-2/2", b"hi") + send(tid(1), "two2", "1-2/2", b"hi"), "used again"),
+        (send(tid(2), "three", "1-*/5000", half, flag="+") + send(tid(3), "three", "2050-*/5000", half, flag="#"), "a chunk at 2050"),
+        (send(tid(4), "four", "1-*/5000", half, flag="+") + send(tid(5), "four", "2049-*/4999", half, flag="#"), "total is 4999"),
+        (send(tid(6), "five", "1-*/5000", half, flag="+")
+         + send(tid(7), "five", "2049-*/5000", half, ("Success-Report", "yes"), flag="#"), "not those of the first"),
+        (send(tid(8), "one1", "1-2/2", b"hi"), "Message-ID used again"),
+        (send(tid(9), "six6", "1-2/2", b"hi", kind="text/html"), "not in our accept-types"),
+        (send(tid(10), "seven", "1-*/5001", half, flag="#"), "our max-size was 5000"),
+        (send(tid(11), "eight", "1-2/2", b"hi", kind="text/plain;charset=latin1"), "charset"),
+        (build("REPORT", report, None, "$", tid(12)).decode(), "a REPORT about nothing"),
+        (build("200 OK", paths, None, "$", tid(13)).decode(), "a response to nothing"),
+        (build("NICKNAME", [*paths, ("Use-Nickname", '"me"')], None, "$", tid(14)).decode(), "a method"),
+        (build("SEND", [*wrong, ("Message-ID", "nine")], None, "$", tid(15)).decode(), "To-Path is not ours"),
+    )  # fmt: skip
+    # What it answers is an answer to nothing that a peer of this kind has asked.
+    await romeo.do("allow", fault="a response to nothing")
+    await romeo.expect("noted")
+    for text, fault in breaches:
+        await romeo.do("raw", s="a", text=text)
+        await expect(fault)
+    # In the dialog: its last request had CSeq 1.
+    contact = f"<sip:romeo@127.0.0.1:{romeo.at['port']}>"
+    tags = (await juliet.expect("invited"))["headers"]
+    to_tag = next(v for n, v in (await romeo.expect("established"))["headers"] if n == "To").split("tag=")[1]
+    from_tag = next(v for n, v in tags if n == "From").split("tag=")[1]
+    for method, headers, faults in (
+        ("INFO", [["CSeq", "4 INFO"]], ["not one more"]),
+        ("INFO", [["CSeq", "2 INFO"]], ["CSeq 2 after 4"]),
+        ("INFO", [["CSeq", "5 INFO"], ["Route", "<sip:127.0.0.1;lr>"]], ["Route"]),
+        ("INFO", [["CSeq", "6 INFO"], ["From", f"<sip:paris@example.net>;tag={from_tag}"]], ["From and To are"]),
+        ("INFO", [["CSeq", "7 INFO"], ["To", f"<sip:nurse@example.com>;tag={to_tag}"]], ["From and To are"]),
+        ("UPDATE", [["CSeq", "8 UPDATE"], ["Contact", f"{contact}, {contact}"]], ["without exactly one Contact"]),
+        ("BYE", [["CSeq", "9 BYE"], ["Contact", contact]], ["BYE with a Contact"]),
+    ):
+        await romeo.do("sip", s="a", method=method, headers=headers)
+        for fault in faults:
+            await expect(fault)
+        await romeo.expect("response", method=method)
+    for peer in (romeo, juliet):
+        await peer.stop()
+
+
 GOOD_SDP = (
     "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=message 2855 TCP/MSRP *\r\n"
     "a=accept-types:text/plain\r\na=path:msrp://127.0.0.1:2855/abcdefghijklmnop;tcp\r\na=setup:actpass\r\n"

@@ -203,6 +203,12 @@ impl Origin {
         &self.version
     }
 
+    /// The same session in another version.
+    #[must_use]
+    pub fn with_version(self, version: u64) -> Origin {
+        Origin { version: format_compact!("{version}"), ..self }
+    }
+
     /// Where the session was made. Only a name, and not always a true one.
     pub fn address(&self) -> &Address {
         &self.address

@@ -93,8 +93,8 @@ enum End {
     At { place: usize, flag: Flag, size: usize },
     /// Not before this place.
     NotBefore(usize),
-    /// An end-line without a line end.
-    Broken,
+    /// At this place, by an end-line without a line end.
+    Broken(usize),
 }
 
 /// Looks for the end of a body from `from` on.
@@ -118,7 +118,7 @@ fn find_end(bytes: &[u8], from: usize, marker: &Marker) -> End {
                     return End::At { place, flag, size: marker.len() + 3 };
                 }
                 (Some(_), None, _) | (Some(_), Some(b'\r'), None) => return End::NotBefore(place),
-                (Some(_), Some(_), _) => return End::Broken,
+                (Some(_), Some(_), _) => return End::Broken(place),
             },
         }
     }
@@ -216,23 +216,21 @@ impl Decoder {
                     Step::Wait => return Ok(None),
                 },
                 State::Body { request, marker, limit, scanned } => match find_end(&self.buffer, scanned, &marker) {
-                    End::Broken => return Err(BROKEN),
-                    End::NotBefore(place) if place.saturating_sub(2) > limit => {
+                    End::At { place, .. } | End::NotBefore(place) | End::Broken(place)
+                        if place.saturating_sub(2) > limit =>
+                    {
                         self.state = State::Skip { marker };
                         return Ok(Some(Arrival::TooLarge(*request)));
                     }
+                    End::Broken(_) => return Err(BROKEN),
                     End::NotBefore(scanned) => {
                         self.state = State::Body { request, marker, limit, scanned };
                         return Ok(None);
                     }
-                    End::At { place, .. } if place.saturating_sub(2) > limit => {
-                        self.state = State::Skip { marker };
-                        return Ok(Some(Arrival::TooLarge(*request)));
-                    }
                     End::At { place, flag, size } => return Ok(Some(self.finish(*request, place, flag, size))),
                 },
                 State::Skip { marker } => match find_end(&self.buffer, 0, &marker) {
-                    End::Broken => return Err(BROKEN),
+                    End::Broken(_) => return Err(BROKEN),
                     End::NotBefore(place) => {
                         self.buffer.advance(place);
                         self.state = State::Skip { marker };

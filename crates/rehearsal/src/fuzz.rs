@@ -4,6 +4,7 @@
 mod bodies;
 mod gateway;
 mod invite;
+mod msrp;
 mod presence;
 mod sdp;
 mod sip;
@@ -13,6 +14,7 @@ mod xmpp;
 pub use self::bodies::{cpim, html_cleaner, multipart, pidf};
 pub use self::gateway::{gateway, jid_sip_mapping};
 pub use self::invite::invite;
+pub use self::msrp::{msrp_framing, msrp_session};
 pub use self::presence::presence;
 pub use self::sdp::sdp;
 pub use self::sip::{framing, header, sip_message, uri};
@@ -42,6 +44,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("subscription", subscription),
     ("presence", presence),
     ("invite", invite),
+    ("msrp_framing", msrp_framing),
+    ("msrp_session", msrp_session),
 ];
 
 /// A mutation of `seed`, always the same for the same `tokens`: bytes changed, cut out, put in, doubled, or a piece of `other` put in.

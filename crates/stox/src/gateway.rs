@@ -129,9 +129,12 @@ impl Gateway {
         self.config = config;
     }
 
-    /// From now on nothing new is begun: it is refused as in overload. What is under way goes on.
+    /// From now on nothing new is begun: it is refused as in overload. What is under way goes on; sessions are ended when nothing is on its way in
+    /// them.
     pub fn drain(&mut self) {
         self.draining = true;
+        self.each(|mapping, stage| mapping.drain(stage));
+        self.settle();
     }
 
     /// Gives up what is under way and tells each sender: a SIP sender 503, an XMPP sender that no answer came. For an end that cannot
@@ -252,9 +255,10 @@ impl Gateway {
         self.presences.authorizations()
     }
 
-    /// The messages under way in both directions, for metrics and for an orderly end.
+    /// The messages under way in both directions, for metrics and for an orderly end; and then the sessions that have yet to be ended.
     pub fn under_way(&self) -> usize {
-        self.messages.under_way() + self.chats.under_way()
+        let ending = if self.draining { self.chats.len() + self.sessions.counts().ending } else { 0 };
+        self.messages.under_way() + self.chats.under_way() + ending
     }
 
     /// The messages from XMPP under way: where they are many, it is better not to read any more than to refuse them.

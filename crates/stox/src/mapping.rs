@@ -109,6 +109,9 @@ pub trait Mapping {
         None
     }
 
+    /// The gateway is to end: nothing new comes any more, and what does not end by itself is to be ended in order.
+    fn drain(&mut self, _: &mut Stage<'_>) {}
+
     /// Gives up what is under way and tells each sender.
     fn abandon(&mut self, _: &mut Stage<'_>) {}
 

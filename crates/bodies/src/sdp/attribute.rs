@@ -109,6 +109,14 @@ impl Attributes {
         self.0.iter()
     }
 
+    /// Puts this one in the place of the first of its name, or behind all others.
+    pub fn set(&mut self, attribute: Attribute) {
+        match self.0.iter_mut().find(|there| there.name == attribute.name) {
+            Some(there) => *there = attribute,
+            None => self.0.push(attribute),
+        }
+    }
+
     /// Without those of this name.
     pub fn remove(&mut self, name: &str) {
         self.0.retain(|attribute| attribute.name != name);

@@ -264,6 +264,7 @@ fn an_origin_names_a_session() {
     let origin = |text: &str| read(&HEAD.replace("o=- 1 1", text)).origin;
     assert!(origin("o=- 1 1").same_session(&origin("o=- 1 2")));
     assert!(!origin("o=- 1 1").same_session(&origin("o=- 2 1")) && !origin("o=- 1 1").same_session(&origin("o=a 1 1")));
+    assert_eq!(origin("o=a 1 1").with_version(9), origin("o=a 1 9"));
     assert_eq!(origin("o=- 18446744073709551616 1").id(), "18446744073709551616");
 }
 

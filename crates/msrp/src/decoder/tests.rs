@@ -126,6 +126,8 @@ fn what_is_too_large_is_said_at_once_and_skipped() {
         let text = send("abcd", more, &body, '+') + &good;
         assert_eq!(kinds(&text), ["too large abcd", "SEND \"Hi\"$"], "{more}");
     }
+    let broken = send("abcd", "", &format!("{}\r\n-------abcd$x", "y".repeat(101)), '$');
+    assert_eq!(kinds(&broken), ["too large abcd", "close: a broken end-line"]);
     let mut decoder = Decoder::new(limits());
     decoder.push(send("abcd", "Byte-Range: 1-*/4294967296\r\n", "y", '+').split_once("\r\n-").unwrap().0.as_bytes());
     assert!(matches!(decoder.next(), Some(Ok(Arrival::TooLarge(_)))), "before its end is there");

@@ -106,6 +106,8 @@ pub(super) enum Action {
     Link(bool),
     /// `restart`: the gateway is killed and starts anew.
     Restart,
+    /// `drain`: the gateway is to end in order.
+    Drain,
     /// `set KEY VALUE`.
     Set {
         /// The setting's name.
@@ -166,6 +168,7 @@ fn action(line: &str, block: Option<&str>) -> Result<Action, String> {
         }
         ["wait", d] => no_block(Action::Wait(duration(d).ok_or("wait takes a time such as 500ms, 31s, 1h")?)),
         ["restart"] => no_block(Action::Restart),
+        ["drain"] => no_block(Action::Drain),
         ["link", "up"] => no_block(Action::Link(true)),
         ["link", "down"] => no_block(Action::Link(false)),
         ["set", key, ..] => {

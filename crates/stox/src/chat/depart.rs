@@ -282,9 +282,10 @@ impl Chats {
         }
     }
 
-    /// The XMPP user has gone: the session ends when nothing of that user is on its way any more.
-    fn leave_if_quiet(&mut self, stage: &mut Stage<'_>, leg: LegId) {
-        if self.chats.get(&leg).is_some_and(|chat| chat.phase == Phase::Leaving && chat.is_quiet()) {
+    /// The XMPP user has gone, or the gateway is to end: the session ends when nothing of that user is on its way any more.
+    pub(super) fn leave_if_quiet(&mut self, stage: &mut Stage<'_>, leg: LegId) {
+        let leaving = |phase| self.draining && phase != Phase::Inviting || phase == Phase::Leaving;
+        if self.chats.get(&leg).is_some_and(|chat| leaving(chat.phase) && chat.is_quiet()) {
             stage.legs(|legs, footing| legs.end(footing, leg));
         }
     }

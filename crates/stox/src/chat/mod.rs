@@ -130,6 +130,8 @@ pub struct Chats {
     letters: usize,
     bytes: usize,
     used: u64,
+    /// The gateway is to end.
+    draining: bool,
 }
 
 impl Chats {
@@ -146,6 +148,7 @@ impl Chats {
             letters: 0,
             bytes: 0,
             used: 0,
+            draining: false,
         }
     }
 
@@ -447,6 +450,13 @@ impl Mapping for Chats {
         self.orphans = later;
         for orphan in now {
             bury(stage, orphan);
+        }
+    }
+
+    fn drain(&mut self, stage: &mut Stage<'_>) {
+        self.draining = true;
+        for leg in self.chats.keys_sorted() {
+            self.leave_if_quiet(stage, leg);
         }
     }
 

@@ -13,6 +13,9 @@ use sip::{Method, Request};
 /// Bytes of messages that have come in part, in one shard; beyond: 413.
 const PARTIAL_BYTES: usize = 8 << 20;
 
+/// The one form in which sessions are described.
+const SDP: &str = "application/sdp";
+
 impl Gateway {
     /// Whether this is an INVITE, or of a dialog that one made, or would be.
     pub(super) fn is_of_sessions(&self, request: &Request) -> bool {
@@ -63,6 +66,10 @@ impl Gateway {
             Ok(checked) => checked,
             Err(refusal) => return self.stage().0.refuse_invitation(id, &refusal),
         };
+        if !is_described(&request) {
+            // RFC 3261 §8.2.3.
+            return self.stage().0.refuse_invitation(id, &Refusal::UnsupportedContent { accept: SDP });
+        }
         self.names.heard(&from, &to, access::display(&request).as_deref());
         let mut invitation = Some(Invitation { id, request, flow, from, to, link });
         self.any(|mapping, stage| match invitation.take() {
@@ -79,6 +86,12 @@ impl Gateway {
             self.stage().0.refuse_invitation(id, &leg::negotiate::NO_CONVERSATION);
         }
     }
+}
+
+/// Whether what it says of the session, if anything, is a description (RFC 8866).
+fn is_described(request: &Request) -> bool {
+    let sdp = || matches!(request.headers.content_type(), Ok(Some(t)) if t.kind == "application" && t.subtype == "sdp");
+    request.body.is_empty() || sdp()
 }
 
 pub(super) fn session_config(config: &Config) -> invite::Config {

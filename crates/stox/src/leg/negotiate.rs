@@ -10,7 +10,7 @@ use crate::error::Refusal;
 use base::Str;
 use bodies::Error;
 use bodies::sdp::message::{self, Message};
-use bodies::sdp::{Address, Direction, Fingerprint, Media, Origin, Sdp, Setup, Types};
+use bodies::sdp::{Address, Attribute, Direction, Fingerprint, Media, Origin, Sdp, Setup, Types};
 use bytes::Bytes;
 use place::Place;
 use std::net::IpAddr;
@@ -167,10 +167,13 @@ pub fn answer(ours: &Ours<'_>, offer: &[u8], may_lead_to: &dyn Fn(IpAddr) -> boo
 /// refused, or not as it was offered, or leads where we do not go.
 pub fn read_answer(ours: &Ours<'_>, answer: &[u8], may_lead_to: &dyn Fn(IpAddr) -> bool) -> Result<Agreed, Refusal> {
     let answer = Sdp::parse(answer).map_err(|e| unread(&e))?;
-    let [media] = &answer.media[..] else { return Err(Refusal::BadBody("An answer to another offer")) };
-    if !is_offered(media) {
-        return Err(NO_CONVERSATION);
-    }
+    // There may be more of them, if what was offered is an answer of ours said again; those are refused.
+    let mut taken = answer.media.iter().filter(|media| media.port != 0);
+    let media = match (taken.next(), taken.next()) {
+        (None, _) => return Err(NO_CONVERSATION),
+        (Some(media), None) if is_offered(media) => media,
+        (Some(_), _) => return Err(Refusal::BadBody("An answer to another offer")),
+    };
     let theirs = Theirs::read(ours, &answer, media)?;
     // RFC 4975 §8.5: who has offered connects, unless the answer says that it does.
     let active = match theirs.message.setup {
@@ -185,6 +188,40 @@ pub fn read_answer(ours: &Ours<'_>, answer: &[u8], may_lead_to: &dyn Fn(IpAddr) 
     let by_line = ours.cema && !offer_again && (moved || !relayed);
     let cema = ours.cema && theirs.message.cema;
     theirs.agree(ours, active.then_some(by_line), cema, offer_again, may_lead_to)
+}
+
+/// As what a description is said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// As an offer.
+    Offer,
+    /// As an answer.
+    Answer,
+}
+
+/// What we have said last, for a refresh: the same, and so of the same version (RFC 4975 §8.4), unless what was an answer is now an offer or
+/// the other way round. Then it says anew who would connect, for no offer may say `passive` (RFC 6135 §4.2.2) and no answer `actpass`,
+/// and is the given version. Who has connected stays so.
+pub fn again(said: &Bytes, part: Part, version: u64) -> Bytes {
+    let Ok(mut sdp) = Sdp::parse(said) else { return said.clone() };
+    let mut changed = false;
+    for media in sdp.media.iter_mut().filter(|media| is_offered(media)) {
+        let says = media.attributes.get("setup").and_then(|attribute| Setup::from_name(attribute.value()?));
+        let setup = match part {
+            Part::Offer => Setup::Actpass,
+            Part::Answer if says == Some(Setup::Active) => Setup::Active,
+            Part::Answer => Setup::Passive,
+        };
+        if says != Some(setup) {
+            media.attributes.set(Attribute::new("setup", setup.name()));
+            changed = true;
+        }
+    }
+    if !changed {
+        return said.clone();
+    }
+    sdp.origin = sdp.origin.with_version(version);
+    sdp.to_bytes().into()
 }
 
 /// Takes one of the offered conversations. Gives back our role, too, and whether the answer has `a=msrp-cema`.
@@ -310,7 +347,9 @@ impl Theirs {
 impl Ours<'_> {
     /// A description without media.
     fn description(&self) -> Sdp {
-        let mut sdp = Sdp::new(Origin::new(self.session_id, self.version, &place::written(self.host)));
+        // RFC 3264 §5: numbers that a signed one of 64 bits holds, and that can grow.
+        let [id, version] = [self.session_id, self.version].map(|number| number & (u64::MAX >> 2));
+        let mut sdp = Sdp::new(Origin::new(id, version, &place::written(self.host)));
         sdp.connection = Some(Address::new(&place::written(&self.place().host)));
         sdp
     }

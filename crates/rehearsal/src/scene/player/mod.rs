@@ -255,6 +255,11 @@ impl Player {
                 self.link(*up);
                 Ok(())
             }
+            Action::Drain => {
+                self.gateway().drain();
+                self.drain();
+                Ok(())
+            }
             Action::Restart => {
                 self.restart();
                 Ok(())

@@ -212,8 +212,11 @@ fn what_is_no_conversation() {
         assert_eq!(refused(answered(&format!("{head}{media}"))), (488, 304), "{media}");
     }
     assert_eq!(refused(read(&format!("{head}m=message 0 TCP/MSRP *\r\n"))), (488, 304));
-    assert_eq!(refused(read(head)), (400, 0));
-    assert_eq!(refused(read(&format!("{}m=audio 0 RTP/AVP 0\r\n", theirs("")))), (400, 0));
+    assert_eq!(refused(read(head)), (488, 304));
+    // What was not offered is not there to be taken, or refused for all we care.
+    assert_eq!(refused(read(&format!("{head}m=audio 1 RTP/AVP 0\r\n"))), (400, 0));
+    assert_eq!(refused(read(&format!("{}m=audio 1 RTP/AVP 0\r\n", theirs("")))), (400, 0));
+    assert!(read(&format!("{}m=audio 0 RTP/AVP 0\r\n", theirs(""))).is_ok());
     for (from, to, wanted) in [
         ("v=0", "v=1", (400, 0)),
         ("a=path", "a=pathos", (400, 0)),
@@ -357,6 +360,31 @@ fn whether_tls_is_wanted() {
     let (agreed, text) = answered(&both).unwrap();
     assert_eq!(agreed.path.as_str(), "msrp://h:1/peer;tcp");
     assert!(text.contains("m=message 0 TCP/TLS/MSRP *\r\nm=message 2855 TCP/MSRP *\r\n"), "{text}");
+}
+
+#[test]
+fn a_refresh_says_the_same_again() {
+    let offered = offer(&gateway().ours());
+    let (_, answered) = answer(&gateway().ours(), theirs("a=setup:active\r\n").as_bytes(), &anywhere).unwrap();
+    assert_eq!(again(&offered, Part::Offer, 9), offered);
+    assert_eq!(again(&answered, Part::Answer, 9), answered);
+    // Another part, another version.
+    let text = |bytes: &Bytes| String::from_utf8(bytes.to_vec()).unwrap();
+    let other = |bytes: &Bytes, from, to| text(bytes).replace("o=- 7 1 ", "o=- 7 9 ").replace(from, to);
+    assert_eq!(text(&again(&answered, Part::Offer, 9)), other(&answered, "a=setup:passive", "a=setup:actpass"));
+    assert_eq!(text(&again(&offered, Part::Answer, 9)), other(&offered, "a=setup:actpass", "a=setup:passive"));
+    let (_, active) = answer(&gateway().ours(), theirs("a=setup:passive\r\n").as_bytes(), &anywhere).unwrap();
+    assert_eq!(again(&active, Part::Answer, 9), active);
+    let nonsense = Bytes::from_static(b"v=1");
+    assert_eq!(again(&nonsense, Part::Offer, 9), nonsense);
+}
+
+#[test]
+fn numbers_have_room_to_grow() {
+    let gateway = gateway();
+    let most = Ours { session_id: u64::MAX, version: u64::MAX - 1, ..gateway.ours() };
+    let text = String::from_utf8(offer(&most).to_vec()).unwrap();
+    assert!(text.contains("o=- 4611686018427387903 4611686018427387902 IN"), "{text}");
 }
 
 #[test]
