@@ -2,9 +2,14 @@
 //! its own side, and between the gateways there is SIP; or the other way round.
 
 #![allow(unreachable_pub, reason = "a module of tests")]
+#![allow(dead_code, reason = "each test has its own use of it")]
+
+mod pipes;
 
 use base::{Time, Tokens};
 use bytes::Bytes;
+use msrp::ConnectionId;
+use pipes::Pipes;
 use rehearsal::scene::Settings;
 use rehearsal::wire::{SipText, read_stanza};
 use sip::agent::{Flow, SendTo, Target, Transport};
@@ -12,7 +17,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use stox::config::{Link, Mode, Peer};
-use stox::gateway::{Gateway, Input, Output};
+use stox::gateway::{Gateway, Input, Output, Wire};
 use stox::network::Network;
 use xmpp::stanza::Stanza;
 
@@ -28,13 +33,18 @@ pub struct Mirror {
     pub stanzas: [Vec<Stanza>; 2],
     /// What the phone got, and from which gateway.
     pub phone: Vec<(usize, SipText)>,
+    /// The MSRP connections between the gateways.
+    pub pipes: Pipes,
 }
 
-fn gateway(own: &str, other: &str, at: usize, next_hop: usize) -> Gateway {
+fn gateway(own: &str, other: &str, at: usize, next_hop: usize, chat: Mode) -> Gateway {
     let mut settings = Settings::default();
     let config = &mut settings.config;
     config.xmpp_domains = vec![own.into()];
-    config.links = vec![Link { domain: other.into(), allow_from: Vec::new(), chat: Mode::Message }];
+    config.links = vec![Link { domain: other.into(), allow_from: Vec::new(), chat }];
+    if let Some(msrp) = &mut config.msrp {
+        msrp.advertise[0].host = msrp::Host::Ip(PLACES[at].0.into());
+    }
     config.peers =
         vec![Peer { source: Network { address: [192, 0, 2, 0].into(), prefix: 24 }, domains: vec![other.into()] }];
     // Everything is looked at for itself, and whole.
@@ -53,23 +63,38 @@ fn gateway(own: &str, other: &str, at: usize, next_hop: usize) -> Gateway {
 impl Mirror {
     /// XMPP at both ends.
     pub fn of_xmpp() -> Mirror {
-        Mirror::new(false)
+        Mirror::new(false, Mode::Message)
+    }
+
+    /// XMPP at both ends, and all chat messages travel in sessions.
+    pub fn of_chat() -> Mirror {
+        Mirror::new(false, Mode::Session)
     }
 
     /// SIP at both ends.
     pub fn of_sip() -> Mirror {
-        Mirror::new(true)
+        Mirror::new(true, Mode::Message)
     }
 
-    fn new(crossed: bool) -> Mirror {
+    fn new(crossed: bool, chat: Mode) -> Mirror {
         let hops = if crossed { [2, 2] } else { [1, 0] };
         Mirror {
-            gateways: [gateway("a.example", "b.example", 0, hops[0]), gateway("b.example", "a.example", 1, hops[1])],
+            gateways: [
+                gateway("a.example", "b.example", 0, hops[0], chat),
+                gateway("b.example", "a.example", 1, hops[1], chat),
+            ],
             now: Time::from_secs(1),
             crossed,
             stanzas: [Vec::new(), Vec::new()],
             phone: Vec::new(),
+            pipes: Pipes::default(),
         }
+    }
+
+    /// The open sessions of both gateways, chats and MSRP's.
+    pub fn sessions(&self) -> [usize; 4] {
+        let [a, b] = &self.gateways;
+        [a.chat_count(), b.chat_count(), a.msrp_counts().sessions, b.msrp_counts().sessions]
     }
 
     /// SIP reaches a gateway.
@@ -83,6 +108,11 @@ impl Mirror {
     pub fn stanza(&mut self, to: usize, stanza: Stanza) {
         self.gateways[to].handle(self.now, Input::Stanza(0, stanza));
         self.run(Duration::from_millis(1));
+    }
+
+    /// A stanza reaches a gateway, and for now nothing comes of it.
+    pub fn stanza_only(&mut self, to: usize, stanza: Stanza) {
+        self.gateways[to].handle(self.now, Input::Stanza(0, stanza));
     }
 
     /// Time goes by.
@@ -137,7 +167,54 @@ impl Mirror {
                 self.gateways[at].handle(self.now, Input::Taken(token));
             }
             Output::Save { token, .. } => self.gateways[at].handle(self.now, Input::Saved(token)),
-            Output::Msrp(_) | Output::Note(_) => {}
+            Output::Msrp(wire) => self.wire(at, wire),
+            Output::Note(_) => {}
+        }
+    }
+
+    fn wire(&mut self, at: usize, wire: Wire) {
+        match wire {
+            Wire::Write { connection, bytes } => {
+                let (come, broken) = self.pipes.write(connection, &bytes);
+                for arrival in come.arrivals {
+                    self.gateways[come.gateway].handle(self.now, Input::Msrp(come.id, arrival));
+                }
+                if broken {
+                    self.close(connection);
+                }
+            }
+            Wire::Open { ticket, hop } => {
+                let there = msrp::Host::Ip(PLACES[1 - at].0.into());
+                let id = (hop.host == there && hop.port == 2855).then(|| self.pipes.open(at, &hop));
+                self.gateways[at].handle(self.now, Input::MsrpOpened(ticket, id));
+                // Who asked for it may have ended meanwhile.
+                if let Some(id) = id.filter(|id| self.pipes.is_unused(*id)) {
+                    self.settle_one(at);
+                    if self.pipes.is_unused(id) {
+                        self.close(id);
+                    }
+                }
+            }
+            Wire::Bind(id) => self.pipes.bind(id),
+            Wire::Release(id) => {
+                if self.pipes.release(id) {
+                    self.close(id);
+                }
+            }
+        }
+    }
+
+    /// A connection ends.
+    pub fn close(&mut self, id: ConnectionId) {
+        for (gateway, id) in self.pipes.close(id) {
+            self.gateways[gateway].handle(self.now, Input::MsrpLost(id));
+        }
+    }
+
+    /// Does what a gateway asks for now.
+    fn settle_one(&mut self, at: usize) {
+        while let Some(output) = self.gateways[at].poll() {
+            self.output(at, output);
         }
     }
 
