@@ -384,7 +384,7 @@ pub(crate) fn line(out: &mut BytesMut, name: &str, value: &str) {
 }
 
 fn text(out: &mut BytesMut, value: &str) {
-    if value.bytes().any(lex::is_control) {
+    if lex::controls(value.as_bytes()) > 0 {
         let clean: Vec<u8> = value.bytes().map(|b| if lex::is_control(b) { b' ' } else { b }).collect();
         out.extend_from_slice(&clean);
     } else {

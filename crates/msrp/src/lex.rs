@@ -91,6 +91,12 @@ pub(crate) fn is_control(byte: u8) -> bool {
     (byte < 0x20 && byte != b'\t') || byte == 0x7f
 }
 
+/// How many control characters there are, HTAB not counted. In pieces so short that the count of one fits a byte: this becomes vector code.
+pub(crate) fn controls(bytes: &[u8]) -> usize {
+    let count = |piece: &[u8]| piece.iter().map(|b| u8::from(is_control(*b))).fold(0u8, u8::wrapping_add);
+    bytes.chunks(128).map(|piece| usize::from(count(piece))).sum()
+}
+
 /// 1*DIGIT below 2^64; leading zeros count for nothing.
 pub(crate) fn number(text: &str) -> Option<u64> {
     if text.is_empty() {

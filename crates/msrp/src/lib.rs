@@ -30,7 +30,7 @@ pub fn shard_of(arrival: &Arrival) -> Option<u8> {
         Arrival::Frame(Frame::Response(response)) => &response.to,
         Arrival::Malformed { answer, .. } => &answer.as_ref()?.to,
     };
-    let digits = to.first().session_id()?.get(..2)?;
+    let digits = to.session_id()?.get(..2)?;
     let hex = |b: &u8| b.is_ascii_digit() || (b'a'..=b'f').contains(b);
     digits.as_bytes().iter().all(hex).then(|| u8::from_str_radix(digits, 16).ok()).flatten()
 }

@@ -4,6 +4,7 @@ use crate::frame::{ByteRange, FailureReport, Flag, Head, Method, Request, Respon
 use crate::lex::{self, TOKEN};
 use crate::uri::Path;
 use base::Str;
+use memchr::{memchr, memchr_iter};
 
 /// What a head is.
 #[derive(Debug)]
@@ -136,8 +137,17 @@ fn finish(transaction: &str, start: &Start<'_>, fields: Fields, fault: Option<&'
 /// Reads all lines, and stops at none: an answer needs the paths, wherever the fault is.
 fn read(lines: &str, fields: &mut Fields) -> Result<(), &'static str> {
     let mut fault = None;
-    for line in lines.split_terminator("\r\n") {
-        if let Err(why) = one(line, fields) {
+    // Every line ends with CRLF; if these are all control characters that there are, no line need be searched for others.
+    let ends = memchr_iter(b'\n', lines.as_bytes()).count();
+    if lex::controls(lines.as_bytes()) != 2 * ends {
+        fault = Some("a control character");
+    }
+    let mut rest = lines;
+    while let Some(end) = memchr(b'\n', rest.as_bytes()) {
+        let (line, after) = rest.split_at(end + 1);
+        rest = after;
+        let read = line.strip_suffix("\r\n").ok_or("a control character").and_then(|line| one(line, fields));
+        if let Err(why) = read {
             fault.get_or_insert(why);
         }
     }
@@ -145,45 +155,43 @@ fn read(lines: &str, fields: &mut Fields) -> Result<(), &'static str> {
 }
 
 fn one(line: &str, fields: &mut Fields) -> Result<(), &'static str> {
-    let (name, value) = line.split_once(':').ok_or("no header")?;
+    let colon = memchr(b':', line.as_bytes()).ok_or("no header")?;
+    let name = &line[..colon];
+    let value = line[colon + 1..].trim_matches([' ', '\t']);
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    match name.len() {
+        7 if is("To-Path") => return once(&mut fields.to, Path::parse(value).map_err(|e| e.0)?),
+        9 if is("From-Path") => return once(&mut fields.from, Path::parse(value).map_err(|e| e.0)?),
+        10 if is("Message-ID") => {
+            let sound = lex::is_ident(value.as_bytes());
+            return once(&mut fields.message_id, sound.then(|| Str::from(value)).ok_or("bad Message-ID")?);
+        }
+        10 if is("Byte-Range") => return once(&mut fields.range, ByteRange::parse(value).map_err(|e| e.0)?),
+        14 if is("Success-Report") => {
+            return once(&mut fields.success, yes_or_no(value).ok_or("bad Success-Report")?);
+        }
+        14 if is("Failure-Report") => {
+            let value = match yes_or_no(value) {
+                Some(true) => FailureReport::Yes,
+                Some(false) => FailureReport::No,
+                None if value.eq_ignore_ascii_case("partial") => FailureReport::Partial,
+                None => return Err("bad Failure-Report"),
+            };
+            return once(&mut fields.failure, value);
+        }
+        6 if is("Status") => return once(&mut fields.status, Status::parse(value).map_err(|e| e.0)?),
+        12 if is("Content-Type") => {
+            let sound = value.contains('/');
+            return once(&mut fields.content_type, sound.then(|| Str::from(value)).ok_or("bad Content-Type")?);
+        }
+        _ => {}
+    }
     // There is no folding: a line that begins with a space has no name.
     if !name.as_bytes().first().is_some_and(u8::is_ascii_alphabetic) || !lex::all(name, TOKEN) {
         return Err("bad header name");
     }
-    if value.bytes().any(lex::is_control) {
-        return Err("a control character");
-    }
-    let value = value.trim_matches([' ', '\t']);
-    if name.eq_ignore_ascii_case("To-Path") {
-        once(&mut fields.to, Path::parse(value).map_err(|e| e.0)?)
-    } else if name.eq_ignore_ascii_case("From-Path") {
-        once(&mut fields.from, Path::parse(value).map_err(|e| e.0)?)
-    } else if name.eq_ignore_ascii_case("Message-ID") {
-        let sound = lex::is_ident(value.as_bytes());
-        once(&mut fields.message_id, sound.then(|| Str::from(value)).ok_or("bad Message-ID")?)
-    } else if name.eq_ignore_ascii_case("Byte-Range") {
-        once(&mut fields.range, ByteRange::parse(value).map_err(|e| e.0)?)
-    } else if name.eq_ignore_ascii_case("Success-Report") {
-        once(&mut fields.success, yes_or_no(value).ok_or("bad Success-Report")?)
-    } else if name.eq_ignore_ascii_case("Failure-Report") {
-        let value = match yes_or_no(value) {
-            Some(true) => FailureReport::Yes,
-            Some(false) => FailureReport::No,
-            None if value.eq_ignore_ascii_case("partial") => FailureReport::Partial,
-            None => return Err("bad Failure-Report"),
-        };
-        once(&mut fields.failure, value)
-    } else if name.eq_ignore_ascii_case("Status") {
-        once(&mut fields.status, Status::parse(value).map_err(|e| e.0)?)
-    } else if name.eq_ignore_ascii_case("Content-Type") {
-        if !value.contains('/') {
-            return Err("bad Content-Type");
-        }
-        once(&mut fields.content_type, Str::from(value))
-    } else {
-        fields.headers.push((Str::from(name), Str::from(value)));
-        Ok(())
-    }
+    fields.headers.push((Str::from(name), Str::from(value)));
+    Ok(())
 }
 
 fn yes_or_no(value: &str) -> Option<bool> {

@@ -2,6 +2,7 @@
 
 use crate::lex::{self, HOST, SESSION, Syntax, TOKEN, USER};
 use base::Str;
+use memchr::{memchr, memchr2};
 use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
@@ -51,32 +52,34 @@ impl<'a> Uri<'a> {
         if text.len() > LONGEST_URI {
             return Err(Syntax("URI too long"));
         }
-        let (scheme, rest) = text.split_once("://").ok_or(Syntax("no MSRP URI"))?;
-        let secure = match scheme {
-            s if s.eq_ignore_ascii_case("msrp") => false,
-            s if s.eq_ignore_ascii_case("msrps") => true,
-            _ => return Err(Syntax("no MSRP URI")),
+        let begins = |with: &[u8]| text.as_bytes().get(..with.len()).is_some_and(|t| t.eq_ignore_ascii_case(with));
+        let (secure, rest) = if begins(b"msrp://") {
+            (false, &text[7..])
+        } else if begins(b"msrps://") {
+            (true, &text[8..])
+        } else {
+            return Err(Syntax("no MSRP URI"));
         };
         // Neither a session-id nor a parameter may have an @, so there is at most one.
-        let rest = match rest.split_once('@') {
-            Some((user, rest)) if lex::escaped(user, USER) => rest,
+        let rest = match memchr(b'@', rest.as_bytes()) {
+            Some(at) if lex::escaped(&rest[..at], USER) => &rest[at + 1..],
             Some(_) => return Err(Syntax("bad userinfo in a URI")),
             None => rest,
         };
-        let end = rest.bytes().position(|b| b == b'/' || b == b';').ok_or(Syntax("URI without a transport"))?;
+        let end = memchr2(b'/', b';', rest.as_bytes()).ok_or(Syntax("URI without a transport"))?;
         let (host, port) = authority(&rest[..end])?;
-        let (session, rest) = match rest[end..].strip_prefix('/') {
-            Some(rest) => {
-                let (session, rest) = rest.split_once(';').ok_or(Syntax("URI without a transport"))?;
-                if !lex::all(session, SESSION) {
-                    return Err(Syntax("bad session-id in a URI"));
-                }
-                (Some(session), rest)
+        let (session, rest) = if rest.as_bytes()[end] == b'/' {
+            let rest = &rest[end + 1..];
+            let end = memchr(b';', rest.as_bytes()).ok_or(Syntax("URI without a transport"))?;
+            if !lex::all(&rest[..end], SESSION) {
+                return Err(Syntax("bad session-id in a URI"));
             }
-            None => (None, &rest[end + 1..]),
+            (Some(&rest[..end]), &rest[end + 1..])
+        } else {
+            (None, &rest[end + 1..])
         };
-        let (transport, params) = match rest.split_once(';') {
-            Some((transport, params)) => (transport, Some(params)),
+        let (transport, params) = match memchr(b';', rest.as_bytes()) {
+            Some(end) => (&rest[..end], Some(&rest[end + 1..])),
             None => (rest, None),
         };
         if transport.is_empty() || !transport.bytes().all(|b| b.is_ascii_alphanumeric()) {
@@ -157,8 +160,8 @@ fn authority(text: &str) -> Result<(&str, Option<u16>), Syntax> {
             None => return Err(Syntax("bad port in a URI")),
         }
     } else {
-        let (host, port) = match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
+        let (host, port) = match memchr(b':', text.as_bytes()) {
+            Some(at) => (&text[..at], Some(&text[at + 1..])),
             None => (text, None),
         };
         if host.is_empty() || !lex::escaped(host, HOST) {
@@ -214,12 +217,20 @@ impl Path {
     /// # Errors
     /// What is wrong with it: each URI must be sound, there are one to sixteen, with one space between.
     pub fn parse(text: &str) -> Result<Path, Syntax> {
-        let mut count = 0;
-        for uri in text.split(' ') {
-            Uri::parse(uri)?;
-            count += 1;
+        let mut rest = text;
+        for _ in 0..LONGEST_PATH {
+            match memchr(b' ', rest.as_bytes()) {
+                Some(end) => {
+                    Uri::parse(&rest[..end])?;
+                    rest = &rest[end + 1..];
+                }
+                None => {
+                    Uri::parse(rest)?;
+                    return Ok(Path { text: Str::from(text) });
+                }
+            }
         }
-        if count > LONGEST_PATH { Err(Syntax("path too long")) } else { Ok(Path { text: Str::from(text) }) }
+        Err(Syntax("path too long"))
     }
 
     /// The path of one URI that names a session at a device.
@@ -245,8 +256,7 @@ impl Path {
 
     /// The first URI: the next hop.
     pub fn first(&self) -> Uri<'_> {
-        let first = self.text.split(' ').next().unwrap_or_default();
-        Uri::parse(first).expect("a path holds sound URIs")
+        Uri::parse(self.first_str()).expect("a path holds sound URIs")
     }
 
     /// The last URI: the end of the way.
@@ -257,7 +267,7 @@ impl Path {
 
     /// Whether there is only one URI.
     pub fn is_direct(&self) -> bool {
-        !self.text.contains(' ')
+        memchr(b' ', self.text.as_bytes()).is_none()
     }
 
     /// Whether both mean the same way, URI by URI (RFC 4975 §6.1).
@@ -290,7 +300,15 @@ impl Path {
 
     /// The first URI alone.
     pub(crate) fn first_str(&self) -> &str {
-        self.text.split(' ').next().unwrap_or_default()
+        memchr(b' ', self.text.as_bytes()).map_or(self.as_str(), |end| &self.text[..end])
+    }
+
+    /// The session-id of the first URI, without another look at the rest of it: nothing else of a sound one has a slash.
+    pub(crate) fn session_id(&self) -> Option<&str> {
+        let first = self.first_str();
+        let rest = &first[memchr(b'/', first.as_bytes())? + 2..];
+        let rest = &rest[memchr(b'/', rest.as_bytes())? + 1..];
+        memchr(b';', rest.as_bytes()).map(|end| &rest[..end])
     }
 }
 

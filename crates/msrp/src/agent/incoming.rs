@@ -34,12 +34,12 @@ impl Agent {
         if !request.to.is_direct() {
             return Admitted::Refused(481);
         }
-        let uri = request.to.first();
-        let id = uri.session_id().and_then(|session| self.core.by_name.get(&self.core.name128(session)).copied());
+        let name = request.to.session_id().map(|name| self.core.name128(name));
+        let id = name.and_then(|name| self.core.by_name.get(&name).copied());
         let Some((id, session)) = id.and_then(|id| self.sessions.get_mut(&id).map(|session| (id, session))) else {
             return Admitted::Refused(481);
         };
-        if !session.own.first().matches(&uri) {
+        if !session.own.matches(&request.to) {
             return Admitted::Refused(481);
         }
         let Some(peer) = &session.peer else { return Admitted::Early(id) };

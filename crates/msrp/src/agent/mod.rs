@@ -305,7 +305,7 @@ impl Agent {
     }
 
     fn response_came(&mut self, now: Time, connection: ConnectionId, response: &Response) {
-        let name = response.to.first().session_id().map(|name| self.core.name128(name));
+        let name = response.to.session_id().map(|name| self.core.name128(name));
         let id = name.and_then(|name| self.core.by_name.get(&name).copied());
         let session = id.and_then(|id| self.sessions.get_mut(&id)).filter(|s| s.connection == Some(connection));
         let Some(session) = session else { return self.core.stray() };
@@ -340,7 +340,7 @@ impl Agent {
     fn remove(&mut self, id: SessionId) -> Option<Box<Session>> {
         let session = self.sessions.remove(&id)?;
         let core = &mut self.core;
-        core.by_name.remove(&core.name128(session.own.first().session_id().unwrap_or_default()));
+        core.by_name.remove(&core.name128(session.own.session_id().unwrap_or_default()));
         if let State::Reaching(ticket) | State::Connecting(ticket) = session.state {
             core.tickets.remove(&ticket);
         }

@@ -29,7 +29,7 @@ pub(super) fn queue(session: &mut Session, core: &mut Core, outgoing: Outgoing) 
         return Err(Refused::Full);
     }
     let given = outgoing.message_id.filter(|id| lex::is_ident(id.as_bytes()));
-    let message_id = given.unwrap_or_else(|| core.tokens.token(20));
+    let message_id = given.unwrap_or_else(|| core.message_id());
     session.outbox.waiting += cost_of(size);
     session.outbox.messages.push_back(Outbound {
         message_id: message_id.clone(),
@@ -139,7 +139,7 @@ fn put_send(
 pub(super) fn greet(session: &mut Session, core: &mut Core, now: Time) {
     let Session { own, peer: Some(peer), connection: Some(connection), outbox, .. } = session else { return };
     let transaction = core.transaction();
-    let message_id = core.tokens.token(20);
+    let message_id = core.message_id();
     let out = core.write(*connection, 256 + own.as_str().len() + peer.as_str().len());
     frame::start(out, &transaction, "SEND");
     frame::sound_line(out, "To-Path", peer.as_str());
@@ -322,8 +322,27 @@ impl Core {
         }
     }
 
-    /// A transaction id: 65 random bits.
+    /// A transaction id: 80 random bits, of which RFC 4975 §7.1 wants 64.
     pub(super) fn transaction(&mut self) -> Str {
-        self.tokens.token(13)
+        self.ident::<16>()
+    }
+
+    /// A Message-ID: 120 random bits.
+    fn message_id(&mut self) -> MessageId {
+        self.ident::<24>()
+    }
+
+    /// So many characters of five random bits each, at once: there are some in each frame.
+    fn ident<const N: usize>(&mut self) -> Str {
+        const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+        let mut text = [0; N];
+        for piece in text.chunks_mut(12) {
+            let mut bits = self.tokens.u64();
+            for place in piece {
+                *place = ALPHABET[(bits & 31) as usize];
+                bits >>= 5;
+            }
+        }
+        Str::from(std::str::from_utf8(&text).unwrap_or_default())
     }
 }

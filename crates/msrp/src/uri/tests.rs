@@ -79,6 +79,11 @@ fn a_path_is_one_uri_after_the_other() {
     assert_eq!(path.reversed().as_str(), "msrps://b:2/y;tcp msrps://a:1/x;tcp");
     let end = Path::of_session(false, &Host::Ip("::1".parse().unwrap()), 2855, "s").unwrap();
     assert_eq!(path.then(&end).as_str(), "msrps://a:1/x;tcp msrps://b:2/y;tcp msrp://[::1]:2855/s;tcp");
+    assert_eq!(
+        (path.session_id(), Path::parse("msrps://b;tcp msrp://c:1/x;tcp").unwrap().session_id()),
+        (Some("x"), None)
+    );
+    assert_eq!(Path::parse("msrps://u;v@b/c/d;tcp;e=f").unwrap().session_id(), Some("c/d"));
     assert!(path.matches(&Path::parse("msrps://A:1/x;tcp msrps://b:2/y;tcp").unwrap()));
     assert!(!path.matches(&Path::parse("msrps://a:1/x;tcp").unwrap()) && !path.matches(&path.reversed()));
     assert!(Path::of_session(false, &Host::Name("a b".into()), 1, "s").is_err());
