@@ -205,3 +205,14 @@ fn values_stay_values() {
 fn lex_is_ident(text: &str) -> bool {
     crate::lex::is_ident(text.as_bytes())
 }
+
+/// RFC 4975 §7.1: the one that would come is in the body, so it is another one.
+#[test]
+fn a_transaction_id_is_random_and_not_in_the_body() {
+    let agent = || Agent::new(config(), Tokens::seeded(5));
+    let id = agent().core.transaction();
+    assert_eq!(id, agent().core.transaction_beside(b"something else"));
+    let other = agent().core.transaction_beside(format!("-------{id}$").as_bytes());
+    assert_ne!(id, other);
+    assert!(lex_is_ident(&id) && id.len() == 16, "80 bits: {id}");
+}
