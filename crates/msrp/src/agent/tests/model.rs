@@ -260,6 +260,8 @@ impl World {
             assert_eq!(counts.partial_bytes, 0);
             assert_eq!(counts.sessions, usize::from(!party.over));
             assert_eq!(counts.bound, usize::from(!party.over));
+            assert_eq!(party.agent.core.on.len(), usize::from(!party.over), "nothing stays of what has ended");
+            assert!(party.agent.core.due.is_empty() && party.agent.core.tickets.is_empty());
             if party.connected {
                 assert_eq!(party.binds, i32::from(!party.over), "each use of the connection was ended");
             }

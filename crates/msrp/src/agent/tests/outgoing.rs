@@ -62,6 +62,17 @@ fn who_wants_no_answer_gets_none_and_has_sent_at_once() {
     }
 }
 
+/// What nobody answers takes no place in the window, nor waits for one.
+#[test]
+fn what_is_not_answered_does_not_count() {
+    let mut desk = Desk::up(Config { window: 300, ..config() });
+    let (one, out) = desk.say(message("answered"));
+    assert_eq!(out.len(), 1);
+    let (two, out) = desk.say(Outgoing { failure_report: FailureReport::No, ..message("not answered") });
+    assert_eq!(out, ["7: SEND 1-12/12 \"not answered\"$".to_owned(), format!("sent {two}")]);
+    assert_eq!(desk.answer_all(200), [format!("sent {one}")]);
+}
+
 #[test]
 fn silence_is_a_failure_after_thirty_seconds() {
     let mut desk = Desk::up(config());
