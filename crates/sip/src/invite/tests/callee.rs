@@ -221,3 +221,36 @@ fn reliable_responses_of_ours() {
     assert_eq!(ok.summary(), ["200 INVITE"]);
     assert_eq!(desk.receive(&romeo("ACK", &tag, 1, "", "")).summary(), ["confirmed"]);
 }
+
+/// Both say BYE before the ACK has come: theirs counts, and ours is not sent any more.
+#[test]
+fn their_bye_overtakes_the_ack_and_ours() {
+    let mut desk = Desk::new();
+    let id = desk.receive(&romeo("INVITE", "", 1, "", "offer")).id();
+    let ok = desk.act(|engine, ground| engine.accept(ground, id, Vec::new(), body("answer"))).one("SIP/2.0 200");
+    desk.act(|engine, ground| engine.bye(ground, id, Vec::new()));
+    let tag = tag(&ok, "To");
+    assert_eq!(desk.receive(&romeo("BYE", &tag, 2, "", "")).summary(), ["200 BYE"]);
+    assert_eq!(desk.receive(&romeo("ACK", &tag, 1, "", "")).summary(), [""; 0]);
+    assert_eq!(desk.engine.counts().ending, 0);
+    desk.rests();
+}
+
+/// RFC 3261 §14.1: an offer waits for the ACK, of the first INVITE and of a re-INVITE.
+#[test]
+fn an_offer_waits_for_the_ack() {
+    let mut desk = Desk::new();
+    let id = desk.receive(&romeo("INVITE", "", 1, "", "offer")).id();
+    let ok = desk.act(|engine, ground| engine.accept(ground, id, Vec::new(), body("answer"))).one("SIP/2.0 200");
+    let tag = tag(&ok, "To");
+    let offer = |engine: &mut Sessions, ground: &mut Ground<'_>| engine.offer(ground, id, body("new").expect("a body"));
+    assert_eq!(desk.act(offer).summary(), [""; 0]);
+    let told = desk.receive(&romeo("ACK", &tag, 1, "", ""));
+    assert_eq!(told.summary(), ["INVITE", "confirmed"]);
+    let said = desk.receive(&answer(&told.one("INVITE "), 200, "", "", "taken"));
+    assert_eq!(said.summary(), ["ACK", "answered taken"]);
+    desk.receive(&romeo("INVITE", &tag, 2, "", "theirs"));
+    desk.act(|engine, ground| engine.answer(ground, id, body("yes").expect("a body")));
+    assert_eq!(desk.act(offer).summary(), [""; 0]);
+    assert_eq!(desk.receive(&romeo("ACK", &tag, 2, "", "")).summary(), ["INVITE"]);
+}

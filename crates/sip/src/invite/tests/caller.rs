@@ -279,3 +279,49 @@ fn dialogs_of_another_life() {
     desk.wait(64.0);
     desk.rests();
 }
+
+/// What is heard in an early dialog counts in the session that it becomes.
+#[test]
+fn numbers_of_an_early_dialog() {
+    let mut desk = Desk::new();
+    let (id, invite) = desk.calling("offer");
+    desk.receive(&answer(&invite, 183, "r", &format!("{ABLE}Require: 100rel\nRSeq: 1\n"), "answer"));
+    assert_eq!(desk.receive(&back(&invite, "UPDATE", "r", 9, "", "theirs")).summary(), ["offered theirs"]);
+    // It waits for the answer when the 2xx comes, and is to be made again.
+    let told = desk.receive(&answer(&invite, 200, "r", ABLE, ""));
+    assert_eq!(told.summary(), ["500 UPDATE", "ACK", "established "]);
+    assert!(desk.engine.servers.is_empty());
+    assert_eq!(desk.receive(&back(&invite, "UPDATE", "r", 8, "", "")).summary(), ["500 UPDATE"]);
+    assert_eq!(desk.receive(&back(&invite, "UPDATE", "r", 10, "", "theirs")).summary(), ["offered theirs"]);
+    // The session ends while it waits.
+    let told = desk.act(|engine, ground| engine.bye(ground, id, Vec::new()));
+    assert_eq!(told.summary(), ["487 UPDATE", "BYE", "ended ours"]);
+    desk.rests();
+}
+
+/// RFC 3261 §26.2.2: what began by sips does not go on without.
+#[test]
+fn a_redirection_to_less_safety() {
+    let mut desk = Desk::new();
+    let secure = Invite { remote: uri("sips:romeo@example.net"), ..wish("offer") };
+    let told = desk.act(|engine, ground| assert!(engine.invite(ground, secure).is_ok()));
+    let contacts = "Contact: <sip:a@192.0.2.2>, <sips:b@192.0.2.3>;q=0.1\n";
+    let told = desk.receive(&answer(&told.one("INVITE "), 302, "r", contacts, ""));
+    assert!(told.one("INVITE ").starts_with("INVITE sips:b@192.0.2.3 "));
+}
+
+/// A BYE that the transport loses is sent once more.
+#[test]
+fn a_bye_that_is_lost() {
+    let mut desk = Desk::new();
+    let (id, _) = desk.called("");
+    desk.act(|engine, ground| engine.bye(ground, id, Vec::new()));
+    for again in [vec!["BYE"], vec![]] {
+        let open = desk.seen.iter().map(|(client, _)| *client).find(|client| desk.engine.clients.contains(client));
+        desk.agent.send_failed(desk.now, open.expect("a BYE"));
+        assert_eq!(desk.drain().summary(), [""; 0]);
+        assert_eq!(desk.wait(4.0).summary(), again);
+    }
+    assert_eq!(desk.engine.counts().ending, 0);
+    desk.rests();
+}
