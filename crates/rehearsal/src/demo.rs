@@ -1,4 +1,4 @@
-//! Shows a gateway at work: the messages of RFC 7572 in both directions, and an error each way, between a stub XMPP server and a stub
+//! Shows a gateway at work: the messages of RFC 7572 in both directions, an error each way, and a chat session of RFC 7573, between a stub XMPP server and a stub
 //! phone on real sockets.
 
 use crate::ladder::Ladder;
@@ -153,7 +153,13 @@ impl Stage {
         let said = "I take thee at thy word ...";
         // The gateway answers when the XMPP server has it.
         session.say(&self.phone, said, PATIENCE).await?;
-        let heard = self.server.next(PATIENCE).await.ok_or(io::ErrorKind::TimedOut)?;
+        let heard = loop {
+            let heard = self.server.next(PATIENCE).await.ok_or(io::ErrorKind::TimedOut)?;
+            // What the server has refused is there, too.
+            if heard.type_.as_deref() == Some("chat") {
+                break heard;
+            }
+        };
         let body = heard.child("body", ns::CLIENT).map(|body| body.text().into_owned());
         expect(body.as_deref() == Some(said), "what Juliet hears in the chat")?;
         let thread = heard.child("thread", ns::CLIENT).map(|thread| thread.text().into_owned()).unwrap_or_default();

@@ -116,6 +116,14 @@ impl Sessions {
         self.settle(id);
     }
 
+    /// What a refresh by re-INVITE offers from now on in place of our last offer or answer, which may not do as an offer. Nothing happens
+    /// where no refresh will say it.
+    pub fn refresh_with(&mut self, id: SessionId, body: Body) {
+        if let Some(own) = self.entries.get_mut(&id).and_then(|entry| entry.own.as_mut()) {
+            **own = body;
+        }
+    }
+
     /// Answers [`Event::Offered`]: with the answer, or with our offer if it had none.
     pub fn answer(&mut self, ground: &mut Ground<'_>, id: SessionId, body: Body) {
         self.now = ground.now;

@@ -101,7 +101,7 @@ impl Chats {
 
     /// Where there are too many chats of a pair, the last one serves.
     fn when_full(&self, from: &Jid, to: &Jid) -> Option<LegId> {
-        let there = || self.of_pair(from, to).filter(|(_, chat)| chat.phase != Phase::Leaving);
+        let there = || self.of_pair(from, to).filter(|(_, chat)| chat.phase.takes_words());
         if there().count() < self.options.sessions_per_pair {
             return None;
         }

@@ -216,7 +216,7 @@ impl Chats {
     /// The chat that a stanza belongs to: that of its thread; or, if it names none, the last one that this resource has used; or one that the SIP user
     /// has opened and nobody has answered.
     fn find(&self, from: &Jid, to: &Jid, thread: Option<&str>) -> Option<LegId> {
-        let there = || self.of_pair(from, to).filter(|(_, chat)| chat.phase != Phase::Leaving && chat.is_with(to));
+        let there = || self.of_pair(from, to).filter(|(_, chat)| chat.phase.takes_words() && chat.is_with(to));
         if let Some(thread) = thread
             && let Some((leg, _)) = there().find(|(_, chat)| chat.has_thread(thread))
         {
@@ -396,6 +396,11 @@ impl Mapping for Chats {
                 if let Some(chat) = self.chats.get(&leg) {
                     let micros = stage.now.since(chat.since).as_micros() as u64;
                     stage.note(Note::SessionOpened { by: chat.opened_by, micros });
+                }
+            }
+            leg::Event::Ending { leg } => {
+                if let Some(chat) = self.chats.get_mut(&leg).filter(|chat| chat.phase == Phase::Open) {
+                    chat.phase = Phase::Ending;
                 }
             }
             leg::Event::Message { leg, token, message } => self.arrived(stage, leg, token, &message),

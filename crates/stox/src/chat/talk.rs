@@ -67,6 +67,8 @@ pub(super) enum Phase {
     Inviting,
     /// Messages go both ways.
     Open,
+    /// The SIP user has hung up: what is on its way may have been answered.
+    Ending,
     /// The XMPP user has gone: it ends as soon as nothing is on its way.
     Leaving,
 }
@@ -105,6 +107,16 @@ pub(super) struct Chat {
     pub(super) record: Str,
     /// Whether there is one.
     pub(super) saved: bool,
+}
+
+impl Phase {
+    /// Whether something more can be said.
+    pub(super) fn takes_words(self) -> bool {
+        match self {
+            Phase::Inviting | Phase::Open => true,
+            Phase::Ending | Phase::Leaving => false,
+        }
+    }
 }
 
 impl Chat {

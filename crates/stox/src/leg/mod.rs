@@ -12,7 +12,7 @@ use crate::error::Refusal;
 use base::{Fingerprint, HashKey, Str, Table, Time, Timers};
 use bytes::Bytes;
 use msrp::{MessageId, MessageToken};
-use negotiate::{Accept, Agreed, Ours};
+use negotiate::{Accept, Agreed, Ours, Part};
 use sip::invite::{self, Body, Ended, Invite};
 use sip::{Dialog, Name, Request, Response};
 use std::collections::VecDeque;
@@ -36,7 +36,8 @@ struct Leg {
     session: Option<invite::SessionId>,
     msrp: msrp::SessionId,
     secure: bool,
-    /// The version in the o= of our last description, whose session id is that of the leg.
+    /// What o= says: the number of the session, which nobody else has (RFC 8866 §5.2), and that of the version.
+    origin: u64,
     version: u64,
     /// Our last description, to be said again where the other side asks for no change.
     said: Bytes,
@@ -48,6 +49,8 @@ struct Leg {
     cema: bool,
     /// Why it ends, where that was our doing.
     ending: Option<Failed>,
+    /// Messages of ours that are on their way.
+    flying: usize,
     /// The dialog is over.
     hung_up: Option<Why>,
     /// The MSRP session is.
@@ -61,7 +64,7 @@ pub struct Legs {
     legs: Table<LegId, Box<Leg>>,
     by_session: Table<invite::SessionId, LegId>,
     by_msrp: Table<msrp::SessionId, LegId>,
-    ringing: Timers<LegId>,
+    due: Timers<LegId>,
     last: u64,
     events: VecDeque<Event>,
 }
@@ -76,14 +79,10 @@ const ACCEPT: &[&str] = &[
     "multipart/alternative",
     "multipart/mixed",
 ];
-const WRAPPED: &[&str] = &[
-    "text/plain",
-    "text/html",
-    "application/im-iscomposing+xml",
-    "message/imdn+xml",
-    "multipart/alternative",
-    "multipart/mixed",
-];
+const WRAPPED: &[&str] = &["*"];
+
+/// How long answers are waited for that a BYE may have overtaken.
+const OVERTAKEN: std::time::Duration = std::time::Duration::from_secs(2);
 
 /// The Content-Type of a description.
 const SDP: &str = "application/sdp";
@@ -96,7 +95,7 @@ impl Legs {
             legs: Table::new(key),
             by_session: Table::new(key),
             by_msrp: Table::new(key),
-            ringing: Timers::new(),
+            due: Timers::new(),
             last: 0,
             events: VecDeque::new(),
         }
@@ -157,12 +156,14 @@ impl Legs {
             session,
             msrp,
             secure,
+            origin: footing.tokens.u64(),
             version: 1,
             said: Bytes::new(),
             heard: None,
             path: None,
             cema: true,
             ending: None,
+            flying: 0,
             hung_up: None,
             closed: false,
         };
@@ -205,7 +206,7 @@ impl Legs {
         id: LegId,
         message: Outgoing,
     ) -> Result<MessageId, msrp::Refused> {
-        let leg = self.legs.get(&id).ok_or(msrp::Refused::Gone)?;
+        let leg = self.legs.get_mut(&id).filter(|leg| leg.hung_up.is_none()).ok_or(msrp::Refused::Gone)?;
         let message = msrp::Outgoing {
             message_id: None,
             content_type: message.content_type,
@@ -214,7 +215,9 @@ impl Legs {
             success_report: message.success_report,
             failure_report: message.failure_report,
         };
-        footing.msrp.send(footing.now, leg.msrp, message)
+        let sent = footing.msrp.send(footing.now, leg.msrp, message)?;
+        leg.flying += 1;
+        Ok(sent)
     }
 
     /// Answers a message that came.
@@ -279,9 +282,13 @@ impl Legs {
             msrp::Event::Message { token, message, .. } => {
                 self.events.push_back(Event::Message { leg: id, token, message });
             }
-            msrp::Event::Sent { message_id, .. } => self.events.push_back(Event::Sent { leg: id, message: message_id }),
+            msrp::Event::Sent { message_id, .. } => {
+                self.events.push_back(Event::Sent { leg: id, message: message_id });
+                self.landed(footing, id);
+            }
             msrp::Event::Failed { message_id, why, .. } => {
                 self.events.push_back(Event::Undelivered { leg: id, message: message_id, why });
+                self.landed(footing, id);
             }
             // Of a message in parts the last part's report counts, but for failures.
             msrp::Event::Report { message_id, code, complete, .. } => {
@@ -297,17 +304,19 @@ impl Legs {
 
     /// Lets pass what is due.
     pub fn timeout(&mut self, footing: &mut Footing<'_>) {
-        while let Some((_, id)) = self.ringing.pop(footing.now) {
+        while let Some((_, id)) = self.due.pop(footing.now) {
             let rings = self.legs.get(&id).is_some_and(|leg| matches!(leg.state, State::Inviting | State::Calling(_)));
             if rings {
                 self.end_with(footing, id, Failed::NoAnswer, Vec::new());
+            } else {
+                self.give_up_if_over(footing, id);
             }
         }
     }
 
     /// When [`Legs::timeout`] wants to be called.
     pub fn deadline(&self) -> Option<Time> {
-        self.ringing.next()
+        self.due.next()
     }
 
     /// The next event.
@@ -327,7 +336,7 @@ impl Legs {
 
     fn call(&mut self, footing: &mut Footing<'_>, id: LegId, call: Call) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let Some(offer) = leg.describe(footing, id, |ours| Some(negotiate::offer(ours))) else {
+        let Some(offer) = leg.describe(footing, |ours| Some(negotiate::offer(ours))) else {
             return self.failed(footing, id, Failed::Session(Refusal::NotSupported));
         };
         leg.said = offer.clone();
@@ -346,7 +355,7 @@ impl Legs {
             Ok(session) => {
                 leg.session = Some(session);
                 self.by_session.insert(session, id);
-                self.ringing.set(at, id);
+                self.due.set(at, id);
             }
             Err(_) => {
                 let retry_after = footing.config.limits.retry_after;
@@ -361,17 +370,21 @@ impl Legs {
         let Some(session) = leg.session else { return };
         if offer.is_empty() {
             // RFC 3261 §13.2.1: the offer is ours, and the ACK has the answer.
-            if let Some(said) = leg.describe(footing, id, |ours| Some(negotiate::offer(ours))) {
+            if let Some(said) = leg.describe(footing, |ours| Some(negotiate::offer(ours))) {
                 leg.said = said.clone();
                 footing.sessions(|sessions, ground| sessions.accept(ground, session, Vec::new(), Some(body(said))));
             }
             return;
         }
         let may = |address| footing.config.may_lead_to(address);
-        match leg.describe(footing, id, |ours| Some(negotiate::answer(ours, offer, &may))) {
+        match leg.describe(footing, |ours| Some(negotiate::answer(ours, offer, &may))) {
             Some(Ok((agreed, said))) => {
                 (leg.said, leg.heard) = (said.clone(), Some(self.key.fingerprint(&[offer])));
-                footing.sessions(|sessions, ground| sessions.accept(ground, session, Vec::new(), Some(body(said))));
+                let again = body(negotiate::again(&said, Part::Offer, leg.version + 1));
+                footing.sessions(|sessions, ground| {
+                    sessions.accept(ground, session, Vec::new(), Some(body(said)));
+                    sessions.refresh_with(session, again);
+                });
                 self.open(footing, id, agreed, None);
             }
             Some(Err(refusal)) => {
@@ -392,7 +405,7 @@ impl Legs {
     fn answered(&mut self, footing: &mut Footing<'_>, id: LegId, answer: &Bytes, response: Option<Box<Response>>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let may = |address| footing.config.may_lead_to(address);
-        match leg.describe(footing, id, |ours| Some(negotiate::read_answer(ours, answer, &may))) {
+        match leg.describe(footing, |ours| Some(negotiate::read_answer(ours, answer, &may))) {
             Some(Ok(agreed)) => {
                 leg.heard = Some(self.key.fingerprint(&[answer]));
                 self.open(footing, id, agreed, response);
@@ -421,7 +434,7 @@ impl Legs {
         let Some(session) = leg.session else { return };
         leg.version += 1;
         leg.cema = false;
-        if let Some(said) = leg.describe(footing, id, |ours| Some(negotiate::offer(ours))) {
+        if let Some(said) = leg.describe(footing, |ours| Some(negotiate::offer(ours))) {
             leg.said = said.clone();
             footing.sessions(|sessions, ground| sessions.offer(ground, session, body(said)));
         }
@@ -431,15 +444,24 @@ impl Legs {
     fn offered(&mut self, footing: &mut Footing<'_>, id: LegId, session: invite::SessionId, offer: Option<Body>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let print = offer.as_ref().map(|offer| self.key.fingerprint(&[&offer.content]));
-        let same = print.is_none() || print == leg.heard;
+        if let (None, said) = (&offer, &leg.said) {
+            // It wants an offer of ours: the last description, as one.
+            leg.version += 1;
+            leg.said = negotiate::again(said, Part::Offer, leg.version);
+            let said = body(leg.said.clone());
+            return footing.sessions(|sessions, ground| sessions.answer(ground, session, said));
+        }
+        let same = print == leg.heard;
         let may = |address| footing.config.may_lead_to(address);
         if same {
+            leg.version += 1;
+            leg.said = negotiate::again(&leg.said, Part::Answer, leg.version);
             let said = body(leg.said.clone());
             return footing.sessions(|sessions, ground| sessions.answer(ground, session, said));
         }
         let Some(offer) = offer else { return };
         leg.version += 1;
-        match leg.describe(footing, id, |ours| Some(negotiate::answer(ours, &offer.content, &may))) {
+        match leg.describe(footing, |ours| Some(negotiate::answer(ours, &offer.content, &may))) {
             Some(Ok((agreed, said))) if leg.path.as_ref() == Some(&agreed.path) => {
                 (leg.said, leg.heard) = (said.clone(), print);
                 leg.state =
@@ -464,7 +486,7 @@ impl Legs {
         }
         let may = |address| footing.config.may_lead_to(address);
         if let Some(Ok(agreed)) =
-            leg.describe(footing, id, |ours| Some(negotiate::read_answer(ours, &answer.content, &may)))
+            leg.describe(footing, |ours| Some(negotiate::read_answer(ours, &answer.content, &may)))
         {
             leg.heard = print;
             leg.state =
@@ -502,10 +524,30 @@ impl Legs {
     /// The dialog is over: the MSRP session goes with it, and tells what becomes of the messages that are on their way.
     fn hung_up(&mut self, footing: &mut Footing<'_>, id: LegId, why: Why) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
+        let waits = why == Why::Bye && leg.flying > 0 && !leg.closed;
         leg.hung_up.get_or_insert(why);
         if leg.closed {
             self.over(id);
+        } else if waits {
+            // A BYE by UDP is faster than the answers that were sent before it by TCP.
+            self.due.set(footing.now + OVERTAKEN, id);
+            self.events.push_back(Event::Ending { leg: id });
         } else {
+            footing.msrp.give_up(footing.now, leg.msrp);
+        }
+    }
+
+    /// A message of ours is on its way no more.
+    fn landed(&mut self, footing: &mut Footing<'_>, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        leg.flying = leg.flying.saturating_sub(1);
+        if leg.flying == 0 {
+            self.give_up_if_over(footing, id);
+        }
+    }
+
+    fn give_up_if_over(&mut self, footing: &mut Footing<'_>, id: LegId) {
+        if let Some(leg) = self.legs.get(&id).filter(|leg| leg.hung_up.is_some() && !leg.closed) {
             footing.msrp.give_up(footing.now, leg.msrp);
         }
     }
@@ -531,7 +573,7 @@ impl Legs {
 
 impl Leg {
     /// Acts with our description of the session. `None` if it cannot be made: our path is not known.
-    fn describe<R>(&self, footing: &Footing<'_>, id: LegId, act: impl FnOnce(&Ours<'_>) -> Option<R>) -> Option<R> {
+    fn describe<R>(&self, footing: &Footing<'_>, act: impl FnOnce(&Ours<'_>) -> Option<R>) -> Option<R> {
         let options = footing.config.msrp.as_ref()?;
         let place = options.place(self.secure)?;
         let path = footing.msrp.local_path(self.msrp)?;
@@ -544,7 +586,7 @@ impl Leg {
             accept_types: ACCEPT,
             accept_wrapped_types: WRAPPED,
             max_size: options.max_size as u64,
-            session_id: id.0,
+            session_id: self.origin,
             version: self.version,
             cema: self.cema,
         })

@@ -91,6 +91,9 @@ pub enum Event {
     Sent { leg: LegId, message: MessageId },
     /// A message of ours was not taken.
     Undelivered { leg: LegId, message: MessageId, why: msrp::Failure },
+    /// The other side has hung up; what it says of messages that are on their way may have been overtaken, and is waited for. Nothing can be
+    /// sent any more.
+    Ending { leg: LegId },
     /// What became of a message of ours (RFC 4975 §7.1.2), with the status that says it.
     Report { leg: LegId, message: MessageId, code: u16 },
     /// The leg did not come to be. Nothing more comes of it.
@@ -161,6 +164,7 @@ impl Event {
         match self {
             Event::Open { leg, .. }
             | Event::Up { leg }
+            | Event::Ending { leg }
             | Event::Message { leg, .. }
             | Event::Sent { leg, .. }
             | Event::Undelivered { leg, .. }

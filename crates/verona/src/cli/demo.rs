@@ -47,6 +47,7 @@ async fn show(once: bool) -> io::Result<()> {
     say("Verona between an XMPP server (example.com, Juliet's) and a SIP phone (Romeo's, example.net), on loopback.\n");
     say(&Ladder::head());
     stage.play().await?;
+    stage.chat().await?;
     if !once {
         say(&format!(
             "\nThe gateway listens for SIP at {gateway} (UDP) and stays up. Type \"juliet: TEXT\" or \"romeo: TEXT\" for more; Ctrl-C ends.\n"
@@ -103,6 +104,10 @@ fn configuration(stage: &Stage) -> io::Result<Config> {
         domains = ["{xmpp_domain}"]
         listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
         outbound_proxy = "sip:{};transport=udp;lr"
+        [msrp]
+        listen = ["tcp:127.0.0.1:0"]
+        [security]
+        allow_networks = ["127.0.0.0/8"]
         [store]
         url = "memory:"
         "#,
