@@ -69,6 +69,18 @@ fn try_out(config: &Config) -> Exit {
             bind(listen).map(|()| "can be bound".to_owned()).map_err(|e| format!("cannot be bound: {e}")),
         );
     }
+    for listen in &config.msrp.listen {
+        let bound = TcpListener::bind(listen.address);
+        tell(
+            format!("msrp {listen}"),
+            bound.map(|_| "can be bound".to_owned()).map_err(|e| format!("cannot be bound: {e}")),
+        );
+    }
+    if let Some(relay) = &config.msrp.relay {
+        let patience = Duration::from_secs(10);
+        let reached = connect(&relay.server, patience).map(|_| "can be reached".to_owned()).map_err(|e| e.to_string());
+        tell(format!("msrp relay {relay}"), reached);
+    }
     for component in &config.xmpp.components {
         let done = handshake(config, component).map(|()| "the component is accepted".to_owned());
         tell(format!("xmpp {} at {}", component.domain, component.server), done);

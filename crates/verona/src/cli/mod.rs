@@ -3,11 +3,13 @@
 mod check;
 mod demo;
 mod map;
+mod sessions;
 mod store;
 
 use crate::run;
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -64,6 +66,18 @@ enum Command {
         #[arg(long)]
         connect: bool,
     },
+    /// List the chat sessions of a gateway that runs, as its admin interface (admin.listen) has them.
+    Sessions {
+        /// The configuration of that gateway.
+        #[arg(short, long, value_name = "FILE", required_unless_present = "admin")]
+        config: Option<PathBuf>,
+        /// The address of its admin interface, such as 127.0.0.1:8480.
+        #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
+        admin: Option<SocketAddr>,
+        /// Print what it says as it is.
+        #[arg(long)]
+        json: bool,
+    },
     /// Look at what survives a restart (store.url), or move it, while the gateway is stopped.
     Store {
         #[command(subcommand)]
@@ -116,6 +130,12 @@ pub fn main() -> ExitCode {
     let exit = match Arguments::parse().command {
         Command::Run { config, pid_file } => run::run(&run::Options { config, pid_file }),
         Command::Check { config, connect } => check::check(&config, connect),
+        Command::Sessions { admin: Some(address), json, .. } => {
+            sessions::sessions(&sessions::Whose::Address(address), json)
+        }
+        Command::Sessions { config: Some(path), json, .. } => sessions::sessions(&sessions::Whose::Config(&path), json),
+        // clap asks for one of the two.
+        Command::Sessions { admin: None, config: None, .. } => Exit::Usage,
         Command::Demo { once } => demo::demo(once),
         Command::Store { what: StoreCommand::Export { config } } => store::export(&config),
         Command::Store { what: StoreCommand::Import { config } } => store::import(&config),

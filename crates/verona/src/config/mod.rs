@@ -28,6 +28,7 @@ pub use reload::{ReloadPlan, reload};
 pub use secret::Secret;
 pub use settings::{ChatSettings, Limits, Message, MsrpSettings, PresenceConfig, SipTimes, XmppTimes};
 pub use stox::network::Network;
+pub(crate) use value::show_duration;
 pub use value::{ContactHost, Domains, Host, HostPort, Listen, ProxyUri, Store, Transport};
 
 use std::fmt;

@@ -10,5 +10,6 @@ mod metrics;
 mod order;
 mod reload;
 mod rig;
+mod sessions;
 mod store;
 mod tcp;

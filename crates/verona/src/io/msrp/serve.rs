@@ -7,21 +7,24 @@ use super::{Place, Pool};
 use crate::dispatch::READ_OVERHEAD;
 use crate::io::bounds::{CHUNK, FAREWELL, STUCK};
 use crate::tls;
+use bytes::{Bytes, BytesMut};
 use msrp::{Arrival, ConnectionId, Decoder, Frame, Ticket};
 use smallvec::SmallVec;
 use socket2::{SockRef, TcpKeepalive};
 use std::future::poll_fn;
 use std::io;
+use std::iter::Peekable;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Poll, ready};
 use std::time::Duration;
+use std::vec::IntoIter;
 use stox::gateway::Input;
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 /// A session may be silent for as long as it likes; that the other end's machine is still there, the kernel asks this often, and takes it for
@@ -149,25 +152,9 @@ async fn read(pool: &Pool, line: &Line, mut reader: ReadHalf<Stream>, begun: &mu
             Ok(0) | Err(_) => return if since.is_some() { Err("broken in a frame") } else { Ok(()) },
             Ok(_) => {}
         }
-        let mut batches: SmallVec<[(usize, Vec<Input>, usize); 2]> = SmallVec::new();
-        let mut is_msrp = true;
-        while let Some(next) = decoder.next() {
-            let Ok(arrival) = next else {
-                is_msrp = false;
-                break;
-            };
+        let Sorted { batches, came, is_msrp } = sort(pool, line, &mut decoder);
+        if came {
             since = None;
-            let shard = msrp::shard_of(&arrival).map_or(0, usize::from);
-            let shard = if shard < dispatch.shards() { shard } else { 0 };
-            let size = size(&arrival);
-            let input = Input::Msrp(ConnectionId(line.id), arrival);
-            match batches.iter_mut().find(|(s, ..)| *s == shard) {
-                Some((_, inputs, bytes)) => {
-                    inputs.push(input);
-                    *bytes += size;
-                }
-                None => batches.push((shard, vec![input], size)),
-            }
         }
         let before = std::mem::replace(begun, decoder.pending());
         inner.begun.take(*begun);
@@ -189,10 +176,45 @@ async fn read(pool: &Pool, line: &Line, mut reader: ReadHalf<Stream>, begun: &mu
     }
 }
 
+/// What a read has brought.
+struct Sorted {
+    /// The inputs of each shard that has some, and about how many bytes they have.
+    batches: SmallVec<[(usize, Vec<Input>, usize); 1]>,
+    /// Whether a frame came to its end.
+    came: bool,
+    /// Whether what comes next may still be one.
+    is_msrp: bool,
+}
+
+fn sort(pool: &Pool, line: &Line, decoder: &mut Decoder) -> Sorted {
+    let shards = pool.inner.dispatch.shards();
+    let mut sorted = Sorted { batches: SmallVec::new(), came: false, is_msrp: true };
+    while let Some(next) = decoder.next() {
+        let Ok(arrival) = next else {
+            sorted.is_msrp = false;
+            break;
+        };
+        sorted.came = true;
+        // Somebody has to say that there is no such session.
+        let shard = msrp::shard_of(&arrival).map_or(0, usize::from);
+        let shard = if shard < shards { shard } else { 0 };
+        let size = size(&arrival);
+        let input = Input::Msrp(ConnectionId(line.id), arrival);
+        match sorted.batches.iter_mut().find(|(s, ..)| *s == shard) {
+            Some((_, inputs, bytes)) => {
+                inputs.push(input);
+                *bytes += size;
+            }
+            None => sorted.batches.push((shard, vec![input], size)),
+        }
+    }
+    sorted
+}
+
 /// What an arrival takes of the shards' budget.
 fn size(arrival: &Arrival) -> usize {
     let body = match arrival {
-        Arrival::Frame(Frame::Request(request)) => request.body.as_ref().map_or(0, bytes::Bytes::len),
+        Arrival::Frame(Frame::Request(request)) => request.body.as_ref().map_or(0, Bytes::len),
         Arrival::Frame(Frame::Response(_)) | Arrival::TooLarge(_) | Arrival::Malformed { .. } => 0,
     };
     body + READ_OVERHEAD
@@ -222,19 +244,8 @@ async fn write(pool: &Pool, line: &Line, mut writer: WriteHalf<Stream>) -> Ended
             Next::End => break,
         };
         let mut packets = packets.into_iter().peekable();
-        while let Some(first) = packets.next() {
-            let mut len = first.len() + PACKET;
-            let written = if packets.peek().is_none() || first.len() >= CHUNK {
-                timeout(STUCK, put(&mut writer, &first)).await
-            } else {
-                let mut chunk = Vec::from(first);
-                while let Some(more) = packets.next_if(|next| chunk.len() + next.len() <= CHUNK) {
-                    chunk.extend_from_slice(&more);
-                    len += more.len() + PACKET;
-                }
-                timeout(STUCK, put(&mut writer, &chunk)).await
-            };
-            match written {
+        while let Some((chunk, len)) = chunk(&mut packets) {
+            match timeout(STUCK, put(&mut writer, &chunk)).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => return Ok(()),
                 Err(_) => return Err("does not read"),
@@ -246,9 +257,23 @@ async fn write(pool: &Pool, line: &Line, mut writer: WriteHalf<Stream>) -> Ended
     // The other end reads it, and closes; what it still says is not lost meanwhile.
     let _ = timeout(FAREWELL, writer.shutdown()).await;
     if !pool.inner.finishing.load(Ordering::Relaxed) && !line.is_cut() {
-        tokio::time::sleep(FAREWELL).await;
+        sleep(FAREWELL).await;
     }
     Ok(())
+}
+
+/// What is written at once, and what it took in the queue.
+fn chunk(packets: &mut Peekable<IntoIter<Bytes>>) -> Option<(Bytes, usize)> {
+    let first = packets.next()?;
+    let mut len = first.len() + PACKET;
+    let Some(next) = packets.peek().filter(|next| first.len() + next.len() <= CHUNK) else { return Some((first, len)) };
+    let mut chunk = BytesMut::with_capacity(CHUNK.min(first.len() + next.len() * (packets.len() + 1)));
+    chunk.extend_from_slice(&first);
+    while let Some(more) = packets.next_if(|next| chunk.len() + next.len() <= CHUNK) {
+        chunk.extend_from_slice(&more);
+        len += more.len() + PACKET;
+    }
+    Some((chunk.freeze(), len))
 }
 
 async fn put(writer: &mut WriteHalf<Stream>, bytes: &[u8]) -> io::Result<()> {
