@@ -1,0 +1,80 @@
+//! What changes in a leg that is open: re-INVITE and UPDATE from either side.
+
+use super::negotiate::{self, Part};
+use super::{Footing, LegId, Legs, State, body};
+use sip::Response;
+use sip::invite::{self, Body};
+
+impl Legs {
+    /// RFC 6714 §4.2: a middlebox on the way needs an offer that does not let it move the connection.
+    pub(super) fn offer_again(&mut self, footing: &mut Footing<'_>, id: LegId) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let Some(session) = leg.session else { return };
+        leg.version += 1;
+        leg.cema = false;
+        if let Some(said) = leg.describe(footing, |ours| Some(negotiate::offer(ours))) {
+            leg.said = said.clone();
+            footing.sessions(|sessions, ground| sessions.offer(ground, session, body(said)));
+        }
+    }
+
+    /// A re-INVITE or an UPDATE. What changes nothing is agreed to; another path would be another session.
+    pub(super) fn offered(
+        &mut self,
+        footing: &mut Footing<'_>,
+        id: LegId,
+        session: invite::SessionId,
+        offer: Option<Body>,
+    ) {
+        let Some(leg) = self.legs.get_mut(&id) else { return };
+        let print = offer.as_ref().map(|offer| self.key.fingerprint(&[&offer.content]));
+        if let (None, said) = (&offer, &leg.said) {
+            // It wants an offer of ours: the last description, as one.
+            leg.version += 1;
+            leg.said = negotiate::again(said, Part::Offer, leg.version);
+            let said = body(leg.said.clone());
+            return footing.sessions(|sessions, ground| sessions.answer(ground, session, said));
+        }
+        let same = print == leg.heard;
+        let may = |address| footing.config.may_lead_to(address);
+        if same {
+            leg.version += 1;
+            leg.said = negotiate::again(&leg.said, Part::Answer, leg.version);
+            let said = body(leg.said.clone());
+            return footing.sessions(|sessions, ground| sessions.answer(ground, session, said));
+        }
+        let Some(offer) = offer else { return };
+        leg.version += 1;
+        match leg.describe(footing, |ours| Some(negotiate::answer(ours, &offer.content, &may))) {
+            Some(Ok((agreed, said))) if leg.path.as_ref() == Some(&agreed.path) => {
+                (leg.said, leg.heard) = (said.clone(), print);
+                leg.state =
+                    State::Open { accept: Box::new(agreed.accept), max_size: agreed.max_size, takes: agreed.receives };
+                footing.sessions(|sessions, ground| sessions.answer(ground, session, body(said)));
+            }
+            Some(Err(refusal)) => {
+                footing.sessions(|sessions, ground| sessions.reject(ground, session, refusal.response()));
+            }
+            Some(Ok(_)) | None => {
+                footing.sessions(|sessions, ground| sessions.reject(ground, session, Response::new(488, "")));
+            }
+        }
+    }
+
+    /// The answer to an offer of ours: we refresh with what was said before.
+    pub(super) fn changed(&mut self, footing: &mut Footing<'_>, id: LegId, answer: Option<Body>) {
+        let (Some(leg), Some(answer)) = (self.legs.get_mut(&id), answer) else { return };
+        let print = Some(self.key.fingerprint(&[&answer.content]));
+        if print == leg.heard {
+            return;
+        }
+        let may = |address| footing.config.may_lead_to(address);
+        if let Some(Ok(agreed)) =
+            leg.describe(footing, |ours| Some(negotiate::read_answer(ours, &answer.content, &may)))
+        {
+            leg.heard = print;
+            leg.state =
+                State::Open { accept: Box::new(agreed.accept), max_size: agreed.max_size, takes: agreed.receives };
+        }
+    }
+}
