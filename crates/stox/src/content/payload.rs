@@ -105,8 +105,13 @@ pub(crate) fn notification(
         Disposition::Displayed => imdn::Disposition::Displayed,
     };
     let recipient = Some(base::format_compact!("{from}"));
-    let document =
-        Imdn { date_time: wanted.date_time.clone(), recipient, ..Imdn::new(&wanted.message_id, disposition) };
+    let document = Imdn {
+        date_time: wanted.date_time.clone(),
+        // §11.1.9: the schema has both or none.
+        original_recipient: recipient.clone(),
+        recipient,
+        ..Imdn::new(&wanted.message_id, disposition)
+    };
     let part = Part::new(ContentType::new("message", "imdn+xml"), document.to_bytes())
         .with_disposition(ContentDisposition::new("notification"));
     let wrapper = imdn::Wanted::default().ask(wrapper(from, to, part, now)?, &tokens.token(16));
