@@ -163,7 +163,8 @@ class Session:
             owner = self.hub.paths.setdefault(uri, self.name)
             if owner != self.name:
                 self.fault(f"{uri} was another session's path ({owner})")
-        if self.relay is not None and self.connection is None:
+        # Behind a relay there is a connection already; but who is passive waits for the other's first SEND there, too.
+        if self.relay is not None and self.connection is None and active:
             self.bind(self.relay.connection)
 
     def fault(self, what, frame=None):

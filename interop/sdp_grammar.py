@@ -1,4 +1,4 @@
-"""Session descriptions of MSRP sessions: what RFC 8866, 3264, 4975, 6135 and 8122 have against one, and our own.
+"""Session descriptions of MSRP sessions: what RFC 8866, 3264, 4975, 6135, 6714 and 8122 have against one, and our own.
 
 Written from the RFCs alone and from nothing of the gateway. A description is legal for itself, as the answer to an
 offer, and after the one before it in the same dialog; each has its own list of faults.
@@ -195,11 +195,13 @@ class Description:
         own = path[-1]
         if (media.protocol == "TCP/TLS/MSRP") != (path[0].scheme == "msrps"):
             faults.append(f"{media.protocol} with {path[0]}")
-        if str(own.port) != media.port:
-            faults.append(f"m= says {media.port}, a=path {own.port}")
+        # RFC 4975 §8.1: they are the endpoint's own; RFC 6714 §4.2: the relay's, where there is one.
+        shown = path[0] if media.all("msrp-cema") else own
+        if str(shown.port) != media.port:
+            faults.append(f"m= says {media.port}, a=path {shown.port}")
         connection = (media.connection or self.connection or "").split(" ")[-1]
-        if own.host.strip("[]").lower() != connection.lower():
-            faults.append(f"c= says {connection!r}, a=path {own.host!r}")
+        if shown.host.strip("[]").lower() != connection.lower():
+            faults.append(f"c= says {connection!r}, a=path {shown.host!r}")
         # §14.1: 80 bits at six to a character, which is the most that a session-id can carry.
         if len(own.session or "") < 14:
             faults.append(f"{own}: a session-id of less than 80 bits")

@@ -84,11 +84,18 @@ class Wire:
         return authority(self.host, self.port)
 
     async def bind(self, host, port):
-        """UDP and TCP on one port."""
+        """UDP and TCP on one port; for port 0, on one that is free for both."""
         loop = asyncio.get_running_loop()
-        self.udp, _ = await loop.create_datagram_endpoint(lambda: Datagrams(self), local_addr=(host, port))
-        self.host, self.port = self.udp.get_extra_info("sockname")[:2]
-        await asyncio.start_server(self.accepted, self.host, self.port)
+        while self.udp is None:
+            udp, _ = await loop.create_datagram_endpoint(lambda: Datagrams(self), local_addr=(host, port))
+            self.host, self.port = udp.get_extra_info("sockname")[:2]
+            try:
+                await asyncio.start_server(self.accepted, self.host, self.port)
+                self.udp = udp
+            except OSError:
+                udp.close()
+                if port != 0:
+                    raise
 
     async def accepted(self, reader, writer):
         """Somebody connected to us."""

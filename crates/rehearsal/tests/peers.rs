@@ -280,12 +280,16 @@ fn sipp_keeps_dialogs() {
     ] {
         let at = place.free();
         let mut romeo = Sipp::playing(&place, at, None, scenario, values);
-        let call = juliet.invite(at, "sip:romeo@example.net", json!({}));
+        let call = juliet.invite(at, "sip:romeo@example.net", json!({"call_id": scenario}));
         if scenario == "invitee_rings" {
             juliet.event("progress", SOON, &call);
             juliet.order("cancel", json!({"s": call}));
         }
         assert_eq!(juliet.event(last, SOON, &call)["code"], code, "{scenario}");
+        if scenario == "invitee" {
+            let again = juliet.invite(at, "sip:romeo@example.net", json!({"call_id": scenario}));
+            assert_eq!(juliet.event("failed", SOON, &again)["code"], 486);
+        }
         romeo.finish(SOON);
     }
 }

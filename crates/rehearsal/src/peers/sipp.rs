@@ -94,6 +94,7 @@ impl Sipp {
         values: &[(&str, &str)],
     ) -> Sipp {
         let mut all = vec![("PATIENCE", "20000"), ("LINGER", "300")];
+        all.retain(|(name, _)| values.iter().all(|(given, _)| given != name));
         all.extend(values);
         let text = template::fill(&format!("sipp/{scenario}.xml"), &all);
         let to = to.map(|to| to.to_string());

@@ -2,6 +2,9 @@
 //! Kamailio and a phone that is strict about every byte on the other. What a program lacks, `scripts/setup` installs; a
 //! test without its program fails and says so.
 
+mod chat;
+mod chat_faults;
+mod chat_sip;
 mod errors;
 mod faults;
 mod overload;
