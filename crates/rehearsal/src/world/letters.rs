@@ -15,6 +15,8 @@ pub struct Letter {
     pub errors: u32,
     /// Its sender was told that it succeeded (SIP only: XMPP has no such thing).
     pub accepted: bool,
+    /// The gateway was killed while it had it.
+    pub doomed: bool,
 }
 
 /// All messages, by number.
@@ -34,6 +36,8 @@ pub struct Report {
     pub both: usize,
     /// Lost before the gateway could read them.
     pub never_seen: usize,
+    /// Lost with the gateway's process, which was killed.
+    pub doomed: usize,
     /// What must not be: neither delivered nor reported, delivered twice, or promised and not kept.
     pub wrong: Vec<(u64, Letter)>,
 }
@@ -49,6 +53,12 @@ impl Letters {
         self.0.entry(number).or_default()
     }
 
+    /// The gateway's process dies: XMPP knows of no second try.
+    pub(super) fn doom(&mut self) {
+        let had = |letter: &&mut Letter| !letter.from_sip && letter.reached_gateway;
+        self.0.values_mut().filter(had).filter(|l| (l.delivered, l.errors) == (0, 0)).for_each(|l| l.doomed = true);
+    }
+
     /// What became of them.
     pub fn report(&self) -> Report {
         let mut report = Report { written: self.0.len(), ..Report::default() };
@@ -61,6 +71,7 @@ impl Letters {
                 (1, 0) => report.delivered += 1,
                 (0, 1..) => report.failed += 1,
                 (1, 1..) => report.both += 1,
+                (0, 0) if letter.doomed => report.doomed += 1,
                 (0, 0) if !letter.reached_gateway && !letter.from_sip => report.never_seen += 1,
                 _ => report.wrong.push((*number, letter.clone())),
             }

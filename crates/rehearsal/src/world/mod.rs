@@ -4,19 +4,26 @@
 //! The shell between the gateway and the two networks is written as the daemon's is: one queue per stream with a bound, no more taken from
 //! it while the socket does not drain, and what cannot be sent is lost at once.
 
+mod callers;
 mod letters;
+mod lines;
+mod process;
+mod sessions;
 mod sip_side;
+mod weather;
 mod xmpp_side;
 
 pub use letters::{Letter, Letters, Report};
+pub use weather::Weather;
 
-use crate::scene::{GATEWAY, PROXY, Settings};
+use crate::scene::Settings;
 use base::{HashKey, Time, Tokens};
 use bytes::Bytes;
-use sip::agent::{Flow, Transport};
+use callers::Callers;
+use lines::{Line, LineId};
+use msrp::{Hop, Ticket};
 use sip_side::SipSide;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 use stox::gateway::{Gateway, Input, Output};
 use stox::route::Router;
@@ -33,24 +40,6 @@ const UNWRITTEN: usize = 1 << 20;
 /// What two kernels hold of a connection that nobody reads.
 const WINDOW: usize = 256 * 1024;
 
-/// What the UDP network does to datagrams.
-#[derive(Debug, Clone, Copy)]
-pub struct Weather {
-    /// How many of a thousand are lost.
-    pub lost: u64,
-    /// How many of a thousand come twice.
-    pub doubled: u64,
-    /// The longest way takes so much longer than the shortest of 1 ms: whatever is sent within that time changes order.
-    pub jitter: Duration,
-    /// How often each datagram of the SIP users is sent, over five seconds.
-    pub storm: u64,
-}
-
-impl Weather {
-    /// Nothing is lost, doubled or late.
-    pub const FAIR: Weather = Weather { lost: 0, doubled: 0, jitter: Duration::ZERO, storm: 1 };
-}
-
 /// Something that happens at a moment.
 #[derive(Debug)]
 enum Event {
@@ -60,8 +49,37 @@ enum Event {
     ToComponent(u64, Vec<u8>),
     Connect(u64),
     ServerTurn,
-    SipWrites { letter: u64, from: String, to: String },
-    XmppWrites { letter: u64, from: String, to: String },
+    SipWrites {
+        letter: u64,
+        from: String,
+        to: String,
+    },
+    SipChats {
+        letter: u64,
+        from: u64,
+        to: String,
+    },
+    XmppWrites {
+        letter: u64,
+        from: String,
+        to: String,
+        chat: bool,
+    },
+    LineOpens {
+        shard: usize,
+        ticket: Ticket,
+        hop: Hop,
+    },
+    /// Bytes come out of an MSRP connection.
+    Line {
+        id: LineId,
+        to_gateway: bool,
+        bytes: Bytes,
+    },
+    /// A phone connects, for the session of this Call-ID.
+    PhoneConnects(String),
+    LineEnds(LineId),
+    LineLost(LineId),
 }
 
 /// The most of each thing that there was at one time.
@@ -101,8 +119,13 @@ pub struct World {
     last_to_server: Time,
     server_turn: bool,
     phones: SipSide,
+    callers: Callers,
+    lines: Vec<Line>,
     server: XmppSide,
     letters: Letters,
+    /// How many of a thousand connections that the gateway asks for are refused.
+    pub line_refusals: u64,
+    settings: Settings,
     /// The most of each thing so far.
     pub peaks: Peaks,
     /// How often the stream came up.
@@ -116,13 +139,7 @@ impl World {
         let mut settings = Settings::default();
         settings.config.links.truncate(1);
         change(&mut settings);
-        let config = Arc::new(settings.config);
-        let gateways = (0..shards)
-            .map(|shard| {
-                let sip = sip::agent::Config { shard, ..settings.sip.clone() };
-                Gateway::new(Arc::clone(&config), sip, tokens.fork())
-            })
-            .collect();
+        let gateways = process::shards(&settings, shards, &mut tokens);
         let now = Time::from_secs(1);
         World {
             now,
@@ -142,6 +159,10 @@ impl World {
             last_to_server: now,
             server_turn: false,
             phones: SipSide::default(),
+            callers: Callers::default(),
+            lines: Vec::new(),
+            line_refusals: 0,
+            settings,
             server: XmppSide::default(),
             letters: Letters::default(),
             peaks: Peaks::default(),
@@ -162,7 +183,7 @@ impl World {
     pub fn xmpp_writes(&mut self, after: Duration, from: u64, to: u64) -> u64 {
         let letter = self.letters.write(false);
         let (from, to) = (format!("juliet{from}@example.com/balcony"), format!("romeo{to}@example.net"));
-        self.at(after, Event::XmppWrites { letter, from, to });
+        self.at(after, Event::XmppWrites { letter, from, to, chat: false });
         letter
     }
 
@@ -268,7 +289,12 @@ impl World {
 
     fn next(&self) -> Option<Time> {
         let gateways = self.shards.iter().filter_map(Gateway::deadline);
-        let others = [self.events.keys().next().map(|(at, _)| *at), self.component.deadline(), self.phones.deadline()];
+        let others = [
+            self.events.keys().next().map(|(at, _)| *at),
+            self.component.deadline(),
+            self.phones.deadline(),
+            self.callers.deadline(),
+        ];
         gateways.chain(others.into_iter().flatten()).min()
     }
 
@@ -287,6 +313,10 @@ impl World {
                 self.phones_send(bytes);
             }
         }
+        if self.callers.deadline().is_some_and(|at| at <= self.now) {
+            self.callers.timeout(self.now, &mut self.letters);
+            self.callers_act();
+        }
         if let Some(first) = self.events.first_entry().filter(|e| e.key().0 <= self.now) {
             let event = first.remove();
             self.event(event);
@@ -297,6 +327,7 @@ impl World {
     fn event(&mut self, event: Event) {
         match event {
             Event::ToGateway(bytes) => self.datagram(&bytes),
+            Event::ToPhones(bytes) if self.callers_hear(&bytes) => {}
             Event::ToPhones(bytes) => {
                 if let Some(answer) = self.phones.received(&bytes, &mut self.letters) {
                     self.phones_say(answer);
@@ -331,8 +362,21 @@ impl World {
                 let bytes = self.phones.write(self.now, letter, &from, &to);
                 self.phones_send(bytes);
             }
-            Event::XmppWrites { letter, from, to } => {
-                if let Some((generation, bytes)) = self.server.write(letter, &from, &to, &mut self.letters) {
+            Event::SipChats { letter, from, to } => {
+                self.callers.write(self.now, letter, from, &to, &mut self.letters);
+                self.callers_act();
+            }
+            Event::LineOpens { shard, ticket, hop } => self.line_opens(shard, ticket, hop),
+            Event::Line { id, to_gateway, bytes } => self.line_brings(id, to_gateway, &bytes),
+            Event::PhoneConnects(call) => {
+                let line = self.line(None);
+                self.callers.connected(self.now, &call, line, &mut self.letters);
+                self.callers_act();
+            }
+            Event::LineEnds(id) => self.line_ends(id),
+            Event::LineLost(id) => self.line_lost(id),
+            Event::XmppWrites { letter, from, to, chat } => {
+                if let Some((generation, bytes)) = self.server.write(letter, &from, &to, chat, &mut self.letters) {
                     self.server_sends(generation, &bytes);
                 }
             }
@@ -349,60 +393,6 @@ impl World {
     fn server_works(&mut self) {
         for (generation, bytes) in self.server.work(DOMAIN, &mut self.letters) {
             self.server_sends(generation, &bytes);
-        }
-    }
-
-    /// Bytes of the server on their way, in pieces as a network makes them, in order.
-    fn server_sends(&mut self, generation: u64, bytes: &[u8]) {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            let n = 1 + self.chance.below(rest.len().min(1400) as u64) as usize;
-            let (piece, after) = rest.split_at(n);
-            rest = after;
-            let at = self.last_to_component.max(self.now + Duration::from_micros(200));
-            self.last_to_component = at;
-            self.at(at.since(self.now), Event::ToComponent(generation, piece.to_vec()));
-        }
-    }
-
-    fn phones_send(&mut self, bytes: Vec<u8>) {
-        for _ in 1..self.weather.storm {
-            let after = Duration::from_micros(self.chance.below(5_000_000));
-            self.datagram_event(after, Event::ToGateway(bytes.clone().into()));
-        }
-        self.phones_say(bytes);
-    }
-
-    fn phones_say(&mut self, bytes: Vec<u8>) {
-        if !self.phones.gone {
-            let bytes = Bytes::from(bytes);
-            self.through_the_weather(|bytes| Event::ToGateway(bytes.clone()), &bytes);
-        }
-    }
-
-    fn through_the_weather(&mut self, event: impl Fn(&Bytes) -> Event, bytes: &Bytes) {
-        if self.chance.below(1000) < self.weather.lost {
-            return;
-        }
-        let copies = if self.chance.below(1000) < self.weather.doubled { 2 } else { 1 };
-        for _ in 0..copies {
-            self.datagram_event(Duration::ZERO, event(bytes));
-        }
-    }
-
-    fn datagram_event(&mut self, after: Duration, event: Event) {
-        let jitter = self.chance.below(self.weather.jitter.as_micros() as u64 + 1);
-        self.at(after + Duration::from_micros(1000 + jitter), event);
-    }
-
-    fn datagram(&mut self, bytes: &Bytes) {
-        let flow = Flow { transport: Transport::Udp, local: GATEWAY.into(), remote: PROXY.into(), connection: None };
-        match sip::parse_datagram(bytes, &sip::Limits::default()) {
-            Ok(message) => {
-                let shard = self.router.sip(&message);
-                self.shards[shard].handle(self.now, Input::Sip(message, flow));
-            }
-            Err(rejected) => self.shards[0].handle(self.now, Input::SipRejected(rejected, flow)),
         }
     }
 
@@ -447,7 +437,8 @@ impl World {
                         }
                         self.shards[shard].handle(self.now, Input::Saved(token));
                     }
-                    Output::Msrp(_) | Output::Note(_) => {}
+                    Output::Msrp(wire) => self.wire(shard, wire),
+                    Output::Note(_) => {}
                 }
             }
         }

@@ -118,6 +118,12 @@ impl SipSide {
     }
 }
 
+/// The text of a letter in a session; that of some is long.
+pub(super) fn words_of(letter: u64) -> String {
+    let long = if letter.is_multiple_of(5) { 6000 } else { 0 };
+    format!("letter {letter}{}", " ".repeat(long))
+}
+
 /// The number of a letter by its text.
 pub(super) fn number_of(text: &str) -> Option<u64> {
     text.strip_prefix("letter ")?.trim().parse().ok()

@@ -1,7 +1,7 @@
 //! The XMPP server of a world: the accepting ends of component streams, and the users behind them.
 
 use super::letters::Letters;
-use super::sip_side::number_of;
+use super::sip_side::{number_of, words_of};
 use base::{Time, Tokens};
 use xml::{Element, Limits};
 use xmpp::error::{Condition, StanzaError};
@@ -111,14 +111,25 @@ impl XmppSide {
     }
 
     /// A user of the server writes to a SIP user. If the component is not there, the server itself refuses; else gives back bytes.
-    pub(super) fn write(&mut self, letter: u64, from: &str, to: &str, letters: &mut Letters) -> Option<(u64, Vec<u8>)> {
+    pub(super) fn write(
+        &mut self,
+        letter: u64,
+        from: &str,
+        to: &str,
+        chat: bool,
+        letters: &mut Letters,
+    ) -> Option<(u64, Vec<u8>)> {
         let connection = self.connections.iter_mut().rev().find(|c| c.alive && c.up);
         let (Some(connection), Ok(from), Ok(to)) = (connection, Jid::parse(from), Jid::parse(to)) else {
             letters.of(letter).errors += 1;
             return None;
         };
-        let body = Element::new("body", ns::CLIENT).with_text(&format!("letter {letter}"));
-        let stanza = Stanza::message().with_from(from).with_to(to).with_id(format!("L{letter}")).with_child(body);
+        let words = if chat { words_of(letter) } else { format!("letter {letter}") };
+        let body = Element::new("body", ns::CLIENT).with_text(&words);
+        let mut stanza = Stanza::message().with_from(from).with_to(to).with_id(format!("L{letter}")).with_child(body);
+        if chat {
+            stanza = stanza.with_type("chat");
+        }
         connection.machine.send(&stanza);
         let mut bytes = Vec::new();
         while let Some(ServerOutput::Bytes(more)) = connection.machine.poll() {

@@ -8,3 +8,4 @@ mod breaks;
 mod facing;
 mod mirror;
 mod talk;
+mod world;
