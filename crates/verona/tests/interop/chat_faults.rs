@@ -2,7 +2,7 @@
 
 use crate::chat::{A_WHILE, JULIET, ROMEO, Site, chat};
 use crate::world::SOON;
-use rehearsal::peers::{Value, json};
+use rehearsal::peers::{Value, XmppMessage, json, until};
 use std::time::Duration;
 
 /// RFC 4975 §5.4: a session fails with its connection. Half a message is none.
@@ -208,18 +208,17 @@ fn a_phone_that_hangs_up_at_once_is_not_asked_for_ever() {
     let mut juliet = site.client("balcony");
     site.romeo.policy(json!({"code": 200, "setup": "active", "lazy": true}));
     let id = juliet.send(chat("do you hear me?", "t1"));
-    let mut asked = 0;
-    loop {
-        let call = site.romeo.wait("confirmed", SOON, |_| true)["s"].clone();
-        let call = call.as_str().expect("a call has a name");
-        asked += 1;
-        assert!(asked < 5, "asked for ever");
-        site.romeo.bye(call);
-        std::thread::sleep(A_WHILE);
-        if juliet.messages().iter().any(|m| m.id.as_deref() == Some(id.as_str()) && m.error.is_some()) {
-            break;
+    let (mut asked, mut told) = (0, false);
+    until("she is told", SOON, || {
+        for call in site.romeo.take_all("confirmed") {
+            asked += 1;
+            assert!(asked < 5, "asked for ever");
+            site.romeo.order("bye", json!({"s": call["s"]}));
         }
-    }
+        told = told || juliet.messages().iter().any(|m| m.id.as_deref() == Some(id.as_str()) && m.error.is_some());
+        told
+    });
+    site.romeo.none("confirmed", A_WHILE, |_| true);
 }
 
 /// RFC 4028 §10: whoever is asked to refresh does so at half of the interval, and there is nothing new to say in it.
@@ -232,4 +231,42 @@ fn the_gateway_refreshes_the_session() {
     let refresh = site.romeo.event("offered", Duration::from_secs(50), &call);
     assert!(refresh["method"] == "UPDATE" || refresh["method"] == "INVITE", "{refresh:#}");
     site.romeo.bye(&call);
+}
+
+/// With a store the gateway knows what it was in: both sides hear that it is over, without asking.
+#[test]
+fn a_gateway_that_was_killed_ends_what_it_was_in() {
+    let mut site = Site::with("chat-kill-store", "mode = \"session\"", |settings| settings.store = "redb:verona.redb");
+    let mut juliet = site.client("balcony");
+    let (call, _) = site.opened(&mut juliet, "hail", "t1");
+    // What was in store may be a while old: numbers are left out, and the connection is gone.
+    site.romeo.allow("the connection was closed under a session");
+    site.romeo.allow("not one more");
+    site.gateway.kill();
+    site.romeo.event("lost", SOON, &call);
+    site.gateway.restart(&site.place);
+    assert_eq!(site.romeo.event("ended", Duration::from_secs(60), &call)["by"], "them");
+    let told = |m: &XmppMessage| m.state.as_deref() == Some("gone") && m.thread.as_deref() == Some("t1");
+    juliet.message(Duration::from_secs(60), told);
+}
+
+/// A correction and an answer to one message are texts that a person can read.
+#[test]
+fn what_phones_do_not_know_is_readable() {
+    let mut site = Site::new("chat-readable");
+    let mut juliet = site.client("balcony");
+    juliet.send(json!({"to": ROMEO, "type": "chat", "id": "one", "body": "Wherefour art thou?", "thread": "t1"}));
+    let call = site.romeo.wait("confirmed", SOON, |_| true)["s"].clone();
+    let call = call.as_str().expect("a call has a name");
+    site.romeo.message(SOON, call);
+    let replace = "<replace xmlns='urn:xmpp:message-correct:0' id='one'/>";
+    let fields =
+        json!({"to": ROMEO, "type": "chat", "body": "Wherefore art thou?", "thread": "t1", "children": replace});
+    juliet.send(fields);
+    let got = site.romeo.message(SOON, call).text.unwrap_or_default();
+    assert!(got.contains("Wherefore art thou?"), "{got}");
+    let reaction = "<reactions xmlns='urn:xmpp:reactions:0' id='one'><reaction>\u{2764}</reaction></reactions>";
+    juliet.send(json!({"to": ROMEO, "type": "chat", "thread": "t1", "children": reaction}));
+    let got = site.romeo.message(SOON, call).text.unwrap_or_default();
+    assert!(got.contains('\u{2764}'), "{got}");
 }
