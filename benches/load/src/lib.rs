@@ -12,5 +12,6 @@ pub mod process;
 pub mod report;
 pub mod run;
 mod send;
+pub mod sessions;
 mod sip;
 mod xmpp;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 use verona_load::options::{HELP, Options};
-use verona_load::{presence, report, run};
+use verona_load::{presence, report, run, sessions};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -15,11 +15,13 @@ fn main() -> ExitCode {
         let _ = writeln!(std::io::stderr(), "verona-load: {what}");
         ExitCode::FAILURE
     };
-    if let Some(("presence", words)) = words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
-        return match presence::main(words) {
-            Err(what) => complain(what),
-            Ok(()) => ExitCode::SUCCESS,
-        };
+    let part = match words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        Some(("presence", words)) => Some(presence::main(words)),
+        Some(("sessions", words)) => Some(sessions::main(words)),
+        Some(_) | None => None,
+    };
+    if let Some(done) = part {
+        return done.map_or_else(complain, |()| ExitCode::SUCCESS);
     }
     match Options::parse(words.into_iter()) {
         Err(what) => complain(what),

@@ -30,7 +30,13 @@ verona-load presence fill     presence authorizations, a line of JSON each, for 
                               other way round, in turns; of --users N authorizations the first --live N have a dialog
 verona-load presence run      plays both sides of these: takes the gateway's stream, answers its probes and SUBSCRIBEs until it has
                               nothing more to ask, then has the XMPP users change their presence --count times, and send
-                              --messages N single messages in the same way (--rate, --window), so that the one can be held against the other";
+                              --messages N single messages in the same way (--rate, --window), so that the one can be held against the other
+
+verona-load sessions run      has --users N chat sessions opened (--opened s2x|x2s|both, --window), each with a connection of its own as far as
+                              --lines N lets; does nothing for --settle S seconds and then for --idle S, while processor time is counted;
+                              sends --count messages through them, each way of --way in its turn (--rate, --window); with --end 1 the
+                              phones end all of them. The phones listen for MSRP on 127.0.0.0/8, --port 25285
+verona-load sessions forward  sends the same messages through `nullmsrp`, at --gateway A:P";
 
 /// Which way messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,6 +13,8 @@ pub struct Usage {
     pub cpu: f64,
     /// Memory in KiB, shared pages counted by their share (PSS).
     pub memory: u64,
+    /// The same with shared pages counted in full (RSS).
+    pub resident: u64,
 }
 
 /// What the process with this number and its descendants have used. Nothing, if it is gone.
@@ -20,7 +22,9 @@ pub fn usage(pid: u32) -> Usage {
     let mut usage = Usage::default();
     for pid in family(pid) {
         usage.cpu += cpu(pid);
-        usage.memory += memory(pid);
+        let (memory, resident) = memory(pid);
+        usage.memory += memory;
+        usage.resident += resident;
     }
     usage
 }
@@ -31,10 +35,13 @@ pub fn cpu(pid: u32) -> f64 {
     (ticks(11) + ticks(12)) / TICKS_PER_SECOND
 }
 
-fn memory(pid: u32) -> u64 {
+fn memory(pid: u32) -> (u64, u64) {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
-    let pss = text.lines().find_map(|l| l.strip_prefix("Pss:"));
-    pss.and_then(|v| v.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
+    let value = |name: &str| {
+        let value = text.lines().find_map(|l| l.strip_prefix(name));
+        value.and_then(|v| v.trim().trim_end_matches("kB").trim().parse().ok()).unwrap_or(0)
+    };
+    (value("Pss:"), value("Rss:"))
 }
 
 /// The fields of /proc/PID/stat behind the program's name.

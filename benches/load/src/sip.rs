@@ -88,7 +88,7 @@ fn came(shared: &Shared, message: &[u8], answer: &mut Vec<u8>) {
     match head.strip_prefix(b"SIP/2.0 ") {
         Some(rest) => answered(shared, rest, head),
         None if head.starts_with(b"MESSAGE ") => {
-            respond(head, "", answer);
+            respond(head, "", "", answer);
             delivered(shared, head, text);
         }
         None => {}
@@ -96,7 +96,7 @@ fn came(shared: &Shared, message: &[u8], answer: &mut Vec<u8>) {
 }
 
 /// 200, at once: what is measured is the gateway. `more` are headers, each with its line's end.
-pub(crate) fn respond(head: &[u8], more: &str, answer: &mut Vec<u8>) {
+pub(crate) fn respond(head: &[u8], more: &str, body: &str, answer: &mut Vec<u8>) {
     answer.extend_from_slice(b"SIP/2.0 200 OK\r\n");
     for (name, value) in headers(head) {
         let (name, tag) = match name {
@@ -112,7 +112,8 @@ pub(crate) fn respond(head: &[u8], more: &str, answer: &mut Vec<u8>) {
         }
     }
     answer.extend_from_slice(more.as_bytes());
-    answer.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+    // Writing to a vector cannot fail.
+    let _ = write!(answer, "Content-Length: {}\r\n\r\n{body}", body.len());
 }
 
 /// A request that the gateway made of a stanza.
@@ -228,12 +229,13 @@ mod tests {
         respond(
             b"MESSAGE sip:a@b SIP/2.0\r\nVia: x\r\nTo: <sip:a@b>\r\nSubject: s\r\nCSeq: 1 MESSAGE",
             "",
+            "",
             &mut answer,
         );
         let text = "SIP/2.0 200 OK\r\nVia: x\r\nTo: <sip:a@b>;tag=load\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(String::from_utf8(answer).unwrap(), text);
         let mut answer = Vec::new();
-        respond(b"SUBSCRIBE sip:a@b SIP/2.0\r\nt: <sip:a@b>;tag=1", "Expires: 60\r\n", &mut answer);
+        respond(b"SUBSCRIBE sip:a@b SIP/2.0\r\nt: <sip:a@b>;tag=1", "Expires: 60\r\n", "", &mut answer);
         let text = "SIP/2.0 200 OK\r\nTo: <sip:a@b>;tag=1\r\nExpires: 60\r\nContent-Length: 0\r\n\r\n";
         assert_eq!(String::from_utf8(answer).unwrap(), text);
     }

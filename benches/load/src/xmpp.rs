@@ -89,11 +89,16 @@ pub(crate) fn failed(ledger: &Ledger, name: &str, stanza: &[u8], id: &[u8], now:
         .and_then(|rest| std::str::from_utf8(rest.strip_prefix(b".")?).ok()?.parse::<usize>().ok());
     let Some(message) = number.filter(|n| *n < ledger.marks.len()) else { return };
     if ledger.mark(message, REFUSED, now, settling(Way::XmppToSip)) {
-        let error = find(stanza, b"<error").map_or(&b""[..], |at| &stanza[at + 1..]);
-        let condition = memchr::memchr(b'<', error).map_or(&b""[..], |at| &error[at + 1..]);
-        let end = condition.iter().position(|b| !b.is_ascii_lowercase() && *b != b'-').unwrap_or(0);
-        ledger.refused(String::from_utf8_lossy(&condition[..end]).into_owned());
+        ledger.refused(condition(stanza));
     }
+}
+
+/// The condition of an error.
+pub(crate) fn condition(stanza: &[u8]) -> String {
+    let error = find(stanza, b"<error").map_or(&b""[..], |at| &stanza[at + 1..]);
+    let condition = memchr::memchr(b'<', error).map_or(&b""[..], |at| &error[at + 1..]);
+    let end = condition.iter().position(|b| !b.is_ascii_lowercase() && *b != b'-').unwrap_or(0);
+    String::from_utf8_lossy(&condition[..end]).into_owned()
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ pub(super) fn read(shared: &Arc<Shared>) {
         shared.active.store(shared.now(), SeqCst);
         answer.clear();
         if head.starts_with(b"NOTIFY ") || head.starts_with(b"MESSAGE ") {
-            respond(head, "", &mut answer);
+            respond(head, "", "", &mut answer);
             let _ = shared.udp.send_to(&answer, from);
             if head.starts_with(b"N") {
                 told(shared, head, body);
@@ -30,7 +30,7 @@ pub(super) fn read(shared: &Arc<Shared>) {
         } else if head.starts_with(b"SUBSCRIBE ") {
             shared.counts.subscribes.fetch_add(1, SeqCst);
             let contact = format!("Expires: 14400\r\nContact: <sip:phone@{}>\r\n", shared.options.listen);
-            respond(head, &contact, &mut answer);
+            respond(head, &contact, "", &mut answer);
             let _ = shared.udp.send_to(&answer, from);
             answer.clear();
             if notify(shared, head, &mut answer).is_some() {
