@@ -172,6 +172,7 @@ impl Gateway {
             }
             Input::Msrp(connection, arrival) => self.msrp.received(now, connection, arrival),
             Input::MsrpOpened(ticket, connection) => self.msrp.opened(now, ticket, connection),
+            Input::MsrpSecured(connection, certificate) => self.msrp.secured(connection, certificate),
             Input::MsrpLost(connection) => self.msrp.lost(now, connection),
             Input::Restore { key, value } => self.restore(&key, &value),
             Input::Saved(token) => self.saved(token, true),

@@ -31,6 +31,9 @@ pub(crate) fn input(input: &Input) {
             tracing::debug!(remote = %flow.remote, code = rejected.code, reason = rejected.reason, "SIP message refused");
         }
         Input::Msrp(connection, arrival) => msrp(*connection, arrival),
+        Input::MsrpSecured(connection, _) => {
+            tracing::debug!(connection = connection.0, "an MSRP connection is over TLS");
+        }
         Input::MsrpOpened(_, connection) => tracing::debug!(connection = connection.map(|c| c.0), "MSRP connected"),
         Input::MsrpLost(connection) => tracing::debug!(connection = connection.0, "MSRP connection lost"),
         Input::Stanza(link, stanza) => tracing::debug!(

@@ -50,6 +50,8 @@ impl Agent {
         match session.connection {
             Some(bound) if bound == connection => {}
             Some(_) => return Admitted::Refused(506),
+            // Nor does who has learned both by other ways than TLS, or is not the one whose certificate was described.
+            None if !self.core.is_wanted(session, connection) => return Admitted::Refused(481),
             None => {
                 self.core.bind(session, connection);
                 outgoing::pump(session, &mut self.core, now, false);

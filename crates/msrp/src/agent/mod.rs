@@ -24,7 +24,8 @@ use crate::uri::Path;
 use base::{HashKey, Table, Time, Tokens};
 use bytes::BytesMut;
 use session::{Session, State, Verdict};
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 /// Characters of a session-id behind the shard's: 130 random bits.
 const SESSION: usize = 26;
@@ -57,6 +58,8 @@ struct Core {
     by_name: Table<u128, SessionId>,
     tickets: Table<Ticket, SessionId>,
     last_ticket: u64,
+    /// The connections over TLS, and what is known of the certificates that their other ends have shown.
+    secured: BTreeMap<ConnectionId, Arc<[Fingerprint]>>,
     /// Who is to be told when a connection is lost.
     on: BTreeSet<(ConnectionId, SessionId)>,
     /// A set and no heap, so that nothing stays of a session that has ended.
@@ -77,6 +80,7 @@ impl Agent {
             by_name: Table::new(key),
             tickets: Table::new(key),
             last_ticket: 0,
+            secured: BTreeMap::new(),
             on: BTreeSet::new(),
             due: BTreeSet::new(),
             challenge: None,
@@ -129,6 +133,20 @@ impl Agent {
             State::Reaching(_) | State::Authorizing => None,
             State::Ready | State::Connecting(_) | State::Waiting | State::Up => Some(session.local_path()),
         }
+    }
+
+    /// Whoever makes the session's connection is to show a certificate with one of these hashes (RFC 4975 §14.4). To be said before
+    /// [`Agent::begin`]; of none nothing is asked. A session over TLS takes no connection without TLS in any case.
+    pub fn expect(&mut self, id: SessionId, certificates: Vec<Fingerprint>) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.certificates = (!certificates.is_empty()).then(|| certificates.into());
+        }
+    }
+
+    /// A connection is over TLS, and its other end has shown a certificate with these hashes: one certificate, by several functions; none:
+    /// it has shown none. To be said before anything that comes over it.
+    pub fn secured(&mut self, connection: ConnectionId, certificate: Arc<[Fingerprint]>) {
+        self.core.secured.insert(connection, certificate);
     }
 
     /// Tells a session that is ready who its other end is. Nothing happens where that is known already.
@@ -243,6 +261,7 @@ impl Agent {
 
     /// A connection is no more: neither are its sessions (RFC 4975 §5.4).
     pub fn lost(&mut self, _now: Time, connection: ConnectionId) {
+        self.core.secured.remove(&connection);
         let first = (connection, SessionId(0));
         while let Some((_, id)) = self.core.on.range(first..).next().copied().filter(|(c, _)| *c == connection) {
             self.core.on.remove(&(connection, id));
@@ -359,6 +378,15 @@ impl Agent {
 }
 
 impl Core {
+    /// Whether a connection that somebody else has made may be this session's.
+    fn is_wanted(&self, session: &Session, connection: ConnectionId) -> bool {
+        let shown = self.secured.get(&connection);
+        match &session.certificates {
+            Some(wanted) => shown.is_some_and(|shown| shown.iter().any(|hash| wanted.contains(hash))),
+            None => shown.is_some() || !session.own.first().is_secure(),
+        }
+    }
+
     fn tell(&mut self, event: Event) {
         self.outputs.push_back(Pending::Other(Output::Event(event)));
     }

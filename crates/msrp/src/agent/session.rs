@@ -1,6 +1,6 @@
 //! What is known of a session.
 
-use super::value::{ConnectionId, End, Event, Failure, MessageId, Peer, SessionId, Ticket};
+use super::value::{ConnectionId, End, Event, Failure, Fingerprint, MessageId, Peer, SessionId, Ticket};
 use crate::chunk::{Assembly, Ranges};
 use crate::frame::{FailureReport, Request};
 use crate::relay::Login;
@@ -43,6 +43,8 @@ pub(super) struct Session {
     pub(super) until: Option<Time>,
     /// Where the session stands in the queue of deadlines.
     pub(super) queued: Option<Time>,
+    /// The certificates one of which the other end is to show; none: any, or none, will do.
+    pub(super) certificates: Option<Box<[Fingerprint]>>,
     /// With a relay.
     pub(super) login: Option<Box<Login>>,
     /// Requests that came before the other end was known.
@@ -62,6 +64,7 @@ impl Session {
             connection: None,
             until: None,
             queued: None,
+            certificates: None,
             login: None,
             early: Vec::new(),
             outbox: Outbox::default(),

@@ -4,9 +4,10 @@ use crate::config::LinkId;
 use crate::links::StanzaToken;
 use crate::mapping::Side;
 use crate::store::SaveToken;
-use msrp::{Arrival, ConnectionId, Ticket};
+use msrp::{Arrival, ConnectionId, Fingerprint, Ticket};
 use sip::agent::{ClientId, Flow, SendTo, Target};
 use sip::{Message, Rejected};
+use std::sync::Arc;
 use xmpp::stanza::Stanza;
 
 /// What the shell hands in.
@@ -34,6 +35,9 @@ pub enum Input {
     Lost(StanzaToken),
     /// Something came over an MSRP connection, about a session of this shard or of none.
     Msrp(ConnectionId, Arrival),
+    /// An MSRP connection is over TLS, and its other end has shown a certificate with these hashes; none: it has shown none. This comes
+    /// before anything that comes over it.
+    MsrpSecured(ConnectionId, Arc<[Fingerprint]>),
     /// The connection that was asked for is there, or cannot be made.
     MsrpOpened(Ticket, Option<ConnectionId>),
     /// An MSRP connection is no more.

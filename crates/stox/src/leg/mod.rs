@@ -419,9 +419,10 @@ impl Legs {
 
     fn open(&mut self, footing: &mut Footing<'_>, id: LegId, agreed: Agreed, response: Option<Box<Response>>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let Agreed { path, way, accept, max_size, receives, offer_again, .. } = agreed;
+        let Agreed { path, way, accept, max_size, receives, offer_again, fingerprints, .. } = agreed;
         leg.state = State::Open { accept: Box::new(accept), max_size, takes: receives };
         leg.path = Some(path.clone());
+        footing.msrp.expect(leg.msrp, fingerprints);
         footing.msrp.begin(footing.now, leg.msrp, &msrp::Peer { path, way, max_size });
         self.events.push_back(Event::Open { leg: id, response });
         if offer_again {

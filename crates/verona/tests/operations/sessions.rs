@@ -3,18 +3,24 @@
 use crate::rig::{PATIENCE, Settings, World, body, message};
 use crate::tcp::Wire;
 use rehearsal::wire::SipText;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
 use xml::Element;
 use xmpp::ns;
 
 /// With sockets for sessions.
 fn settings(keys: &str) -> Settings {
     let keys = format!(
-        "msrp.listen = [\"tcp:127.0.0.1:0\"]\nsecurity.allow_networks = [\"127.0.0.0/8\"]\nlog.level = \"info\"\n{keys}"
+        "msrp.listen = [\"tcp:127.0.0.1:0\", \"tls:127.0.0.1:0\"]\nsecurity.allow_networks = [\"127.0.0.0/8\"]\nlog.level = \"info\"\n{keys}"
     );
     Settings { keys, ..Settings::default() }
 }
@@ -259,6 +265,101 @@ async fn a_lost_connection_ends_the_session_and_so_does_sigterm() {
     assert_eq!(romeo.next().await, None);
     let (code, log) = world.program.end();
     assert_eq!(code, Some(0), "{log}");
+}
+
+/// Takes any server: the test looks at its certificate itself.
+#[derive(Debug)]
+struct AnyServer(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyServer {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// A phone's end of TLS with a certificate of its own, and that one's hash as descriptions have it.
+fn phone_of_tls() -> (TlsConnector, String) {
+    let minted = rcgen::generate_simple_self_signed(["phone.example".to_owned()]).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let certificate = minted.cert.der().clone();
+    let hash = fingerprint(&certificate);
+    let config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyServer(provider)))
+        .with_client_auth_cert(vec![certificate], minted.signing_key.serialize_der().try_into().unwrap())
+        .unwrap();
+    (TlsConnector::from(Arc::new(config)), hash)
+}
+
+fn fingerprint(certificate: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+    let bytes: Vec<String> = digest.as_ref().iter().map(|byte| format!("{byte:02X}")).collect();
+    format!("a=fingerprint:SHA-256 {}", bytes.join(":"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_tls_each_side_shows_the_certificate_that_it_has_described() {
+    let mut world = World::new("tls-session", &settings("")).await;
+    let ours = OURS.replace("msrp:", "msrps:");
+    let ((right, hash), (wrong, _)) = (phone_of_tls(), phone_of_tls());
+    let offer = description(&ours, 9, &format!("a=setup:active\r\n{hash}\r\n")).replace("TCP/MSRP", "TCP/TLS/MSRP");
+    let mut dialog = Dialog::open(&world, "over-tls", offer).await;
+    dialog.acknowledge().await;
+    let (gateway, place) = dialog.path();
+    assert!(gateway.starts_with("msrps://"), "{gateway}");
+    let described = dialog.answer.text().lines().find(|l| l.starts_with("a=fingerprint:")).unwrap().to_uppercase();
+    let connect = async |connector: &TlsConnector| {
+        let stream = TcpStream::connect(place).await.unwrap();
+        let stream = connector.connect(ServerName::from(place.ip()), stream).await.unwrap();
+        let shown = stream.get_ref().1.peer_certificates().unwrap()[0].clone();
+        assert_eq!(described, fingerprint(&shown).to_uppercase());
+        Frames::new(stream)
+    };
+    // Whoever has learned both paths gets nowhere with another certificate, or in the clear.
+    let mut stranger = connect(&wrong).await;
+    stranger.say(&send(&gateway, &ours, "ad49kswow1", "I am Romeo")).await;
+    assert!(stranger.next().await.unwrap().starts_with("MSRP ad49kswow1 481"));
+    let mut romeo = connect(&right).await;
+    romeo.say(&send(&gateway, &ours, "ad49kswow2", "No, I am")).await;
+    assert_eq!(body(&world.at_juliet().await), "No, I am");
+    assert!(romeo.next().await.unwrap().starts_with("MSRP ad49kswow2 200"));
+    let thread = Element::new("thread", ns::CLIENT).with_text("over-tls");
+    let said = message("juliet@example.com/balcony", "romeo@example.net", "j1", "So you are");
+    world.server.send(said.with_type("chat").with_child(thread));
+    assert!(romeo.next().await.unwrap().contains("\r\n\r\nSo you are\r\n"));
 }
 
 /// Bytes that the program has in memory.

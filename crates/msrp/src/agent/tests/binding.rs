@@ -37,6 +37,46 @@ fn the_first_connection_with_both_paths_is_the_sessions() {
     assert_eq!(desk.drain(), [""; 0]);
 }
 
+/// RFC 4975 §14.4: whose certificate was described, and nobody without TLS.
+#[test]
+fn a_session_over_tls_takes_the_connection_whose_certificate_was_described() {
+    let hash = |byte: u8| Fingerprint { algorithm: "sha-256".into(), digest: Bytes::from(vec![byte; 32]) };
+    let begin = |wanted: Vec<Fingerprint>, early: bool| {
+        let mut desk = Desk::with(config());
+        desk.id = desk.agent.open(desk.now, true).unwrap();
+        desk.own = desk.agent.local_path(desk.id).unwrap().to_string();
+        desk.drain();
+        desk.agent.expect(desk.id, wanted);
+        desk.agent.secured(OTHER, vec![hash(9), hash(1)].into());
+        desk.agent.secured(ConnectionId(9), vec![].into());
+        let good = desk.send("tida", "m123", "", None, '$');
+        if early {
+            assert_eq!(desk.receive(&good), [""; 0]);
+        }
+        desk.agent.begin(desk.now, desk.id, &peer(Way::Passive));
+        (desk, good)
+    };
+    let stranger = ["7: tida 481 No Such Session"];
+    for early in [false, true] {
+        let (mut desk, good) = begin(vec![hash(3), hash(1)], early);
+        let said = if early { desk.drain() } else { desk.receive(&good) };
+        assert_eq!(said, stranger, "in the clear");
+        assert_eq!(desk.receive_on(ConnectionId(9), &good), ["9: tida 481 No Such Session"], "without a certificate");
+        assert_eq!(desk.receive_on(OTHER, &good), ["bind 8", "up 2", "8: tida 200 OK"]);
+    }
+    let (mut desk, good) = begin(vec![hash(2)], false);
+    assert_eq!(desk.receive_on(OTHER, &good), ["8: tida 481 No Such Session"], "another certificate");
+    // Where none was described any will do, but TLS it must be.
+    let (mut desk, good) = begin(vec![], false);
+    assert_eq!(desk.receive(&good), stranger);
+    assert_eq!(desk.receive_on(ConnectionId(9), &good), ["bind 9", "up 2", "9: tida 200 OK"]);
+    // What is lost is forgotten.
+    for connection in [OTHER, ConnectionId(9)] {
+        desk.agent.lost(desk.now, connection);
+    }
+    assert!(desk.agent.core.secured.is_empty());
+}
+
 #[test]
 fn an_answer_counts_on_the_sessions_connection_only() {
     let mut desk = Desk::up(config());

@@ -27,8 +27,7 @@ pub(super) struct Line {
     pub(super) id: u64,
     /// Of a connection that we have made.
     pub(super) way: Option<Way>,
-    /// The hashes of the certificate that the other end has shown.
-    #[cfg_attr(not(test), expect(dead_code, reason = "compared as soon as the gateway asks for it"))]
+    /// Of a connection over TLS: the hashes of the certificate that the other end has shown, if any.
     pub(super) certificate: Option<Arc<[Fingerprint]>>,
     state: Mutex<State>,
     /// There is something to write, or nothing any more.
@@ -43,6 +42,8 @@ struct State {
     waiting: usize,
     /// The shards whose sessions use the connection, and how many of each do.
     bound: SmallVec<[(u16, u32); 2]>,
+    /// The shards that were told of the certificate.
+    told: SmallVec<[u16; 4]>,
     /// Sessions that were told of it and do not use it yet.
     promised: u32,
     /// Since when nobody uses it.
@@ -89,6 +90,7 @@ impl Line {
             queue: Vec::new(),
             waiting: 0,
             bound: SmallVec::new(),
+            told: SmallVec::new(),
             promised: u32::try_from(promised).unwrap_or(u32::MAX),
             unused_since: Some(Instant::now()),
             end: End::NotYet,
@@ -150,6 +152,17 @@ impl Line {
         drop(state);
         self.changed.notify_one();
         true
+    }
+
+    /// What this shard has to be told of the certificate before anything else comes to it; once, and never without TLS.
+    pub(super) fn to_tell(&self, shard: u16) -> Option<Arc<[Fingerprint]>> {
+        let certificate = self.certificate.as_ref()?;
+        let mut state = self.state();
+        if state.told.contains(&shard) {
+            return None;
+        }
+        state.told.push(shard);
+        Some(Arc::clone(certificate))
     }
 
     /// One session less of this shard uses it. One of ours ends when nobody does; others may still be used by those who made them, for a
@@ -214,13 +227,18 @@ impl Line {
         self.state().end == End::Now
     }
 
-    /// It has ended: the shards that used it, and the bytes that were not written.
+    /// It has ended: the shards that used it or know its certificate, and the bytes that were not written.
     pub(super) fn ended(&self) -> (impl Iterator<Item = usize> + use<>, usize) {
         let mut state = self.state();
         state.end = End::Now;
         state.queue = Vec::new();
-        let bound = std::mem::take(&mut state.bound);
-        (bound.into_iter().map(|(shard, _)| usize::from(shard)), std::mem::take(&mut state.waiting))
+        let mut shards = std::mem::take(&mut state.told);
+        for (shard, _) in std::mem::take(&mut state.bound) {
+            if !shards.contains(&shard) {
+                shards.push(shard);
+            }
+        }
+        (shards.into_iter().map(usize::from), std::mem::take(&mut state.waiting))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -70,7 +70,7 @@ pub(super) struct Serving {
 impl Serving {
     /// Puts it among the others. One of ours leads some way, and is promised to those who wait for the destination, which are given back.
     pub(super) fn new(place: Place, stream: &Stream, ours: Option<(Way, &Destination)>) -> (Serving, Vec<Ticket>) {
-        let certificate = stream.certificate().map(tls::fingerprints);
+        let certificate = stream.is_secure().then(|| stream.certificate().map_or_else(|| [].into(), tls::fingerprints));
         let inner = &place.pool.inner;
         let id = inner.next.fetch_add(1, Ordering::Relaxed);
         let mut tables = place.pool.tables();
@@ -205,7 +205,11 @@ fn sort(pool: &Pool, line: &Line, decoder: &mut Decoder) -> Sorted {
                 inputs.push(input);
                 *bytes += size;
             }
-            None => sorted.batches.push((shard, vec![input], size)),
+            None => {
+                let certificate = line.to_tell(u16::try_from(shard).unwrap_or(u16::MAX));
+                let secured = certificate.map(|hashes| Input::MsrpSecured(ConnectionId(line.id), hashes));
+                sorted.batches.push((shard, secured.into_iter().chain([input]).collect(), size));
+            }
         }
     }
     sorted

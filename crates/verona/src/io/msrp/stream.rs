@@ -14,6 +14,14 @@ pub(super) enum Stream {
 }
 
 impl Stream {
+    /// Whether it is over TLS.
+    pub(super) fn is_secure(&self) -> bool {
+        match self {
+            Stream::Plain(_) => false,
+            Stream::Tls(_) => true,
+        }
+    }
+
     /// The certificate that the other end has shown.
     pub(super) fn certificate(&self) -> Option<&[u8]> {
         match self {

@@ -8,6 +8,7 @@ use crate::io::resolve::{Found, System};
 use crate::setup;
 use ::msrp::{self as wire, Advertised, Agent, Arrival, Frame, Host, Output, Peer};
 use base::{HashKey, Time, Tokens};
+use std::collections::VecDeque;
 use std::io;
 use stox::route::Router;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -49,6 +50,8 @@ impl Resolve for Names {
 struct Bench {
     pool: Pool,
     inboxes: Vec<mpsc::Receiver<Batch>>,
+    /// What came with something else.
+    rest: [VecDeque<Input>; 2],
     meters: Arc<Meters>,
     address: SocketAddr,
     secure: SocketAddr,
@@ -89,15 +92,16 @@ impl Bench {
         for (listener, secure) in listeners.into_iter().zip([false, true]) {
             tokio::spawn(pool.clone().accept(listener, secure));
         }
-        Bench { pool, inboxes, meters, address, secure }
+        Bench { pool, inboxes, rest: Default::default(), meters, address, secure }
     }
 
     /// The next input of a shard.
     async fn next(&mut self, shard: usize) -> Input {
-        let batch = timeout(PATIENCE, self.inboxes[shard].recv()).await.expect("the shard is told");
-        let mut batch = batch.unwrap();
-        assert_eq!(batch.inputs.len(), 1, "{:?}", batch.inputs);
-        batch.inputs.remove(0)
+        if self.rest[shard].is_empty() {
+            let batch = timeout(PATIENCE, self.inboxes[shard].recv()).await.expect("the shard is told");
+            self.rest[shard].extend(batch.unwrap().inputs);
+        }
+        self.rest[shard].pop_front().expect("no batch is empty")
     }
 
     /// The next frame of a shard.
@@ -276,8 +280,9 @@ async fn half_a_frame_and_silence_end_a_connection_and_a_session_keeps_it() {
     assert!(begun.elapsed() >= BOUNDS.unfinished - Duration::from_millis(50), "{:?}", begun.elapsed());
     drop((mute, half, stranger, kept));
     bench.empty().await;
-    assert_eq!(bench.failures("half a frame"), 2);
-    assert_eq!(bench.failures("no session"), 4);
+    // For who had half a frame and no session either was first, or both.
+    assert!((1..=2).contains(&bench.failures("half a frame")));
+    assert!((3..=4).contains(&bench.failures("no session")));
 }
 
 #[tokio::test]

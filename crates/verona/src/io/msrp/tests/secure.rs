@@ -41,6 +41,10 @@ async fn over_tls_the_certificate_is_the_one_that_was_said() {
     bench.pool.bind(0, connection);
     let frame = send("00", &"z".repeat(9000));
     bench.pool.write(connection, Bytes::from(frame));
+    match bench.next(0).await {
+        Input::MsrpSecured(on, hashes) => assert_eq!((on, &hashes[0]), (connection, peer.fingerprint())),
+        other => panic!("{other:?}"),
+    }
     let (same, arrival) = bench.frame(0).await;
     assert_eq!((same, body(&arrival).len()), (connection, 9000));
     // The same certificate is the same way; a plain one, or another one, is not.
@@ -64,11 +68,17 @@ async fn who_connects_by_tls_is_known_by_the_certificate_shown() {
     let mut stream = connector.connect(Tls::name(&wanted, [127, 0, 0, 1].into()).unwrap(), stream).await.unwrap();
     stream.write_all(&send("01", "hi")).await.unwrap();
     stream.flush().await.unwrap();
-    let (connection, arrival) = bench.frame(1).await;
-    assert_eq!(body(&arrival), b"hi");
-    bench.pool.bind(1, connection);
-    let shown = bench.pool.tables().lines[&connection.0].certificate.clone().unwrap();
+    let Input::MsrpSecured(on, shown) = bench.next(1).await else { panic!("the certificate comes first") };
     assert_eq!(&shown[0], client.fingerprint());
+    let (connection, arrival) = bench.frame(1).await;
+    assert_eq!((body(&arrival), on), (&b"hi"[..], connection));
+    bench.pool.bind(1, connection);
+    // Once for each shard; who has none says so, too.
+    stream.write_all(&[send("01", "again"), send("00", "you, too")].concat()).await.unwrap();
+    stream.flush().await.unwrap();
+    assert_eq!(body(&bench.frame(1).await.1), b"again");
+    assert!(matches!(bench.next(0).await, Input::MsrpSecured(on, _) if on == connection));
+    assert_eq!(body(&bench.frame(0).await.1), b"you, too");
     bench.pool.write(connection, Bytes::from_static(b"hello"));
     let mut word = [0; 5];
     stream.read_exact(&mut word).await.unwrap();
@@ -82,6 +92,6 @@ async fn who_connects_by_tls_is_known_by_the_certificate_shown() {
     assert_eq!(bench.pool.tables().lines.len(), 1);
     assert_eq!(bench.failures("tls"), 2);
     drop(stream);
-    assert_eq!(bench.lost(1).await, connection);
+    assert_eq!((bench.lost(1).await, bench.lost(0).await), (connection, connection), "it knows the certificate");
     bench.empty().await;
 }
