@@ -170,6 +170,9 @@ impl Shard {
         self.maker.meters.panicked();
         tracing::error!(lost, told, "a shard panicked and begins anew");
         self.gateway = self.maker.make();
+        if let Some(pool) = &self.ways.msrp {
+            pool.forget(self.number);
+        }
         // A record that cannot be taken is not asked for again: the shard would never come to an end.
         if std::mem::take(&mut self.restored) {
             self.ways.saver.restore(self.number);

@@ -79,7 +79,8 @@ impl Agent {
             tokens,
             by_name: Table::new(key),
             tickets: Table::new(key),
-            last_ticket: 0,
+            // One that takes another one's place must not take that one's connections for its own.
+            last_ticket: key.fingerprint(&[b"tickets"]).bits() as u64 >> 9,
             secured: BTreeMap::new(),
             on: BTreeSet::new(),
             due: BTreeSet::new(),

@@ -199,7 +199,7 @@ settings! {
         /// SIP connections from one address; beyond: new ones are closed.
         connections_per_address: usize = 256, 1..=1_000_000;
         /// MSRP connections, both ways together; beyond: new ones are closed, or not made.
-        msrp_connections: usize = 65_536, 1..=1_000_000;
+        msrp_connections: usize = 32_768, 1..=1_000_000;
         /// MSRP connections with one address; beyond: new ones are closed, or not made.
         msrp_connections_per_address: usize = 1_024, 1..=1_000_000;
         /// Chat sessions that are open or being opened; beyond: 503, or resource-constraint.

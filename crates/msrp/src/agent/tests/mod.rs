@@ -57,6 +57,7 @@ impl Desk {
     /// A session that is ready.
     fn with(config: Config) -> Desk {
         let mut agent = Agent::new(config, Tokens::seeded(1));
+        agent.core.last_ticket = 0;
         let now = Time::from_secs(10);
         let id = agent.open(now, false).unwrap();
         let own = agent.local_path(id).unwrap().to_string();

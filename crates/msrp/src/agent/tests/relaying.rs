@@ -19,7 +19,7 @@ fn connected(agent: Agent) -> (Desk, Request) {
     let now = Time::from_secs(10);
     let mut desk = Desk { agent, now, id: SessionId(0), own: String::new() };
     desk.id = desk.agent.open(now, true).unwrap();
-    let ticket = Ticket(desk.id.0);
+    let ticket = Ticket(desk.agent.core.last_ticket);
     assert_eq!(desk.drain(), [format!("open {} relay.example.com:2855", ticket.0)]);
     assert_eq!(desk.agent.local_path(desk.id), None);
     desk.agent.opened(now, ticket, Some(WIRE));

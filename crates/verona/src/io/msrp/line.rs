@@ -185,6 +185,17 @@ impl Line {
         self.changed.notify_one();
     }
 
+    /// No session of this shard uses it any more, and the shard has forgotten what it knew.
+    pub(super) fn forget(&self, shard: u16) {
+        let mut state = self.state();
+        state.told.retain(|told| *told != shard);
+        if let Some((_, count)) = state.bound.iter_mut().find(|(s, _)| *s == shard) {
+            *count = 1;
+            drop(state);
+            self.release(shard);
+        }
+    }
+
     /// Promises the connection to one session more. False: it ends.
     pub(super) fn promise(&self) -> bool {
         let mut state = self.state();

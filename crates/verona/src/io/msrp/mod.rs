@@ -161,6 +161,13 @@ impl Pool {
         }
     }
 
+    /// A shard has begun anew and knows of no sessions any more: no connection is used by them.
+    pub(crate) fn forget(&self, shard: usize) {
+        for line in self.tables().lines.values() {
+            line.forget(u16::try_from(shard).unwrap_or(u16::MAX));
+        }
+    }
+
     /// Makes a connection, or finds one of ours that leads the same way, and tells the shard that holds the ticket.
     pub(crate) fn open(&self, ticket: Ticket, hop: Hop) {
         open::open(self, ticket, hop);

@@ -433,6 +433,26 @@ async fn a_promised_connection_waits_for_its_session_for_a_while_and_no_longer()
 }
 
 #[tokio::test]
+async fn a_shard_that_begins_anew_uses_no_connection() {
+    let mut bench = Bench::new(LONG).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let there = listener.local_addr().unwrap();
+    bench.pool.open(tickets(0, 1)[0], hop(there, None));
+    let connection = bench.opened(0).await.1.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    for shard in [0, 0, 1] {
+        bench.pool.bind(shard, connection);
+    }
+    bench.pool.forget(0);
+    assert!(!closed(&mut stream).await, "the other shard uses it");
+    bench.pool.forget(0);
+    bench.pool.release(1, connection);
+    ends(&mut stream).await;
+    drop(stream);
+    bench.empty().await;
+}
+
+#[tokio::test]
 async fn addresses_that_peers_name_lead_only_where_they_may() {
     let relay = Some((Host::Name("here.example".into()), 0));
     let mut bench = Bench::with(LONG, "", "127.0.0.1:0", relay).await;
