@@ -10,8 +10,10 @@ use rustls::{DigitallySignedStruct, SignatureScheme};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use xml::Element;
@@ -360,6 +362,68 @@ async fn over_tls_each_side_shows_the_certificate_that_it_has_described() {
     let said = message("juliet@example.com/balcony", "romeo@example.net", "j1", "So you are");
     world.server.send(said.with_type("chat").with_child(thread));
     assert!(romeo.next().await.unwrap().contains("\r\n\r\nSo you are\r\n"));
+}
+
+/// Many who say nothing, half a frame, a byte now and then, or what is none: a session goes on beside them, and they are gone in time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_and_slow_connections_disturb_nobody() {
+    let keys = "limits.half_message = \"2s\"\nlimits.msrp_connections_per_address = 400\nmsrp.max_size = 4096";
+    let mut world = World::new("slow-msrp", &settings(keys)).await;
+    let mut dialog = Dialog::open(&world, "goes-on", description(OURS, 9, "a=setup:active\r\n")).await;
+    dialog.acknowledge().await;
+    let (gateway, place) = dialog.path();
+    let mut romeo = Frames::new(TcpStream::connect(place).await.unwrap());
+    let mut others = JoinSet::new();
+    for n in 0..300 {
+        let half = send(&gateway, OURS, "ad49kswow1", "half")[..100].to_owned();
+        others.spawn(async move {
+            let stream = TcpStream::connect(place).await.unwrap();
+            let (mut read, mut write) = stream.into_split();
+            let first: &[u8] = match n % 4 {
+                0 => b"",
+                1 => half.as_bytes(),
+                2 => b"MSRP ad49kswow1 SEND\r\nTo-Path: ",
+                _ => b"INVITE sip:juliet@example.com SIP/2.0\r\n\r\n",
+            };
+            let drip = async {
+                let _ = write.write_all(first).await;
+                while n % 4 != 2 || write.write_all(b"x").await.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+            };
+            let mut buffer = [0; 1024];
+            let closed = async { while matches!(read.read(&mut buffer).await, Ok(1..)) {} };
+            // Whichever notices first.
+            let gone = async {
+                tokio::select! { () = drip => {}, () = closed => {} }
+            };
+            timeout(PATIENCE, gone).await.is_ok()
+        });
+    }
+    for n in 0..10 {
+        let (begun, id) = (Instant::now(), format!("ad49kswow{n}x"));
+        romeo.say(&send(&gateway, OURS, &id, "still here")).await;
+        assert_eq!(body(&world.at_juliet().await), "still here");
+        assert!(romeo.next().await.unwrap().starts_with(&format!("MSRP {id} 200")));
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    }
+    while let Some(gone) = others.join_next().await {
+        assert!(gone.unwrap(), "it is closed");
+    }
+    world.program.wait_until("/metrics", |_, page| page.contains("\nverona_msrp_connections 1\n"));
+    // More than may be is refused as soon as that is known, and what is allowed may change meanwhile.
+    let large = "y".repeat(5000);
+    romeo.say(&send(&gateway, OURS, "ad49kswow2", &large)).await;
+    assert!(romeo.next().await.unwrap().starts_with("MSRP ad49kswow2 413"));
+    world.write(&settings(&keys.replace("4096", "8192")));
+    world.hang_up();
+    let mut dialog = Dialog::open(&world, "larger", description(OURS, 9, "a=setup:active\r\n")).await;
+    assert!(dialog.answer.text().contains("a=max-size:8192\r\n"), "{}", dialog.answer);
+    dialog.acknowledge().await;
+    let mut romeo = Frames::new(TcpStream::connect(place).await.unwrap());
+    romeo.say(&send(&dialog.path().0, OURS, "ad49kswow3", &large)).await;
+    assert_eq!(body(&world.at_juliet().await), large);
+    assert!(romeo.next().await.unwrap().starts_with("MSRP ad49kswow3 200"));
 }
 
 /// Bytes that the program has in memory.
