@@ -61,6 +61,9 @@ impl Chats {
         token: MessageToken,
         message: &Incoming,
     ) -> Result<(), Refusal> {
+        // States and notifications count, too: there may be as many of them.
+        let Some(chat) = self.chats.get(&leg) else { return Err(Refusal::NoDialog) };
+        stage.rate(&chat.sip)?;
         let header =
             |name: &str| message.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str());
         let language = header("Content-Language");
@@ -88,7 +91,6 @@ impl Chats {
         stage.note(Note::Received { from: Side::Sip });
         let limits = &stage.config.limits;
         let Some(chat) = self.chats.get_mut(&leg) else { return Err(Refusal::NoDialog) };
-        stage.rate(&chat.sip)?;
         if !stage.links.is_up(chat.link) {
             return Err(Refusal::LinkDown { retry_after: limits.retry_after });
         }
@@ -140,14 +142,12 @@ impl Chats {
         let refresh =
             refresh.map_or(REFRESH, |seconds| Duration::from_secs(seconds.into()).min(Duration::from_secs(3600)));
         chat.composing = composing.then(|| stage.now + refresh);
-        if let Some(at) = chat.composing {
-            self.due.set(at, leg);
-        }
         // What is said again to keep it alive is nothing new in XMPP.
         if self.options.chat_states && chat.states != States::Unwanted && !(composing && before) {
             let stanza = s2x::state(chat, state, &stage.tokens.token(12));
             let _ = stage.deliver(chat.link, &stanza);
         }
+        self.arm(leg);
     }
 
     /// A notification (RFC 5438) about a message of the XMPP user.

@@ -26,9 +26,9 @@ use crate::links::StanzaToken;
 use crate::mapping::{Invitation, Mapping, Side, Stage};
 use crate::prints;
 use crate::store::{About, Broken, Key};
-use base::{Fingerprint, HashKey, Str, Table, Time, Timers};
+use base::{Fingerprint, HashKey, Str, Table, Time};
 use sip::{Cause, Name, Request};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 use talk::{Chat, Letter, Phase, States};
 use xmpp::error::StanzaError;
@@ -124,7 +124,8 @@ pub struct Chats {
     /// The chats of an XMPP user with a SIP user.
     pairs: Table<Fingerprint, Vec<LegId>>,
     held: Held<Waiting>,
-    due: Timers<LegId>,
+    /// When each chat is looked at next: one entry for each, whatever is said in it.
+    due: BTreeSet<(Time, LegId)>,
     orphans: Vec<Orphan>,
     /// Messages from XMPP that wait or are on their way, and what they take.
     letters: usize,
@@ -143,7 +144,7 @@ impl Chats {
             chats: Table::new(key),
             pairs: Table::new(key),
             held: Held::new(key),
-            due: Timers::new(),
+            due: BTreeSet::new(),
             orphans: Vec::new(),
             letters: 0,
             bytes: 0,
@@ -236,14 +237,15 @@ impl Chats {
     fn enter(&mut self, leg: LegId, chat: Chat) {
         let pair = prints::pair(&self.key, &chat.xmpp, &chat.sip);
         self.pairs.or_insert_with(pair, Vec::new).push(leg);
-        if let Some(at) = chat.due(self.options.idle) {
-            self.due.set(at, leg);
-        }
         self.chats.insert(leg, Box::new(chat));
+        self.arm(leg);
     }
 
     fn leave(&mut self, stage: &mut Stage<'_>, leg: LegId) -> Option<Box<Chat>> {
         let chat = self.chats.remove(&leg)?;
+        if let Some(at) = chat.armed {
+            self.due.remove(&(at, leg));
+        }
         let pair = prints::pair(&self.key, &chat.xmpp, &chat.sip);
         if let Some(legs) = self.pairs.get_mut(&pair) {
             legs.retain(|l| *l != leg);
@@ -368,7 +370,13 @@ impl Mapping for Chats {
     }
 
     fn reconfigure(&mut self, config: &Config) {
-        self.options = config.chat.clone();
+        let before = std::mem::replace(&mut self.options, config.chat.clone());
+        if before.idle == self.options.idle {
+            return;
+        }
+        for leg in self.chats.keys_sorted() {
+            self.arm(leg);
+        }
     }
 
     fn invited(&mut self, stage: &mut Stage<'_>, invitation: Invitation) {
@@ -486,13 +494,14 @@ impl Mapping for Chats {
         while let Some(held) = self.held.overdue(stage.now) {
             self.not_taken(stage, &held);
         }
-        while let Some((_, leg)) = self.due.pop(stage.now) {
+        while let Some((at, leg)) = self.due.first().copied().filter(|(at, _)| *at <= stage.now) {
+            self.due.remove(&(at, leg));
             self.let_pass(stage, leg);
         }
     }
 
     fn deadline(&self) -> Option<Time> {
-        [self.held.deadline(), self.due.next()].into_iter().flatten().min()
+        [self.held.deadline(), self.due.first().map(|(at, _)| *at)].into_iter().flatten().min()
     }
 }
 
@@ -501,6 +510,7 @@ impl Chats {
     fn let_pass(&mut self, stage: &mut Stage<'_>, leg: LegId) {
         let idle = self.options.idle;
         let Some(chat) = self.chats.get_mut(&leg) else { return };
+        chat.armed = None;
         if chat.composing.is_some_and(|at| at <= stage.now) {
             // RFC 3994 §3.3: whoever does not say so again is not composing any more.
             chat.composing = None;
@@ -514,8 +524,22 @@ impl Chats {
         }
         if let Some(at) = chat.due(idle) {
             // What is on its way has its own time.
-            self.due.set(at.max(stage.now + Duration::from_secs(1)), leg);
+            let at = at.max(stage.now + Duration::from_secs(1));
+            chat.armed = Some(at);
+            self.due.insert((at, leg));
         }
+    }
+
+    /// Sees to it that a chat is looked at when something is due, or before.
+    fn arm(&mut self, leg: LegId) {
+        let Some(chat) = self.chats.get_mut(&leg) else { return };
+        let Some(at) = chat.due(self.options.idle).filter(|at| chat.armed.is_none_or(|armed| *at < armed)) else {
+            return;
+        };
+        if let Some(before) = chat.armed.replace(at) {
+            self.due.remove(&(before, leg));
+        }
+        self.due.insert((at, leg));
     }
 }
 
@@ -537,7 +561,8 @@ fn bury(stage: &mut Stage<'_>, orphan: Orphan) {
             stage.answer(link, &error);
         }
     }
-    if record.dialog.is_some() {
+    // Where something waits, the phone was still ringing: there was no session.
+    if record.dialog.is_some() && record.waiting.is_empty() {
         let gone = s2x::gone(&sip, &xmpp, &record.thread, &stage.tokens.token(12));
         stage.answer(link, &gone);
     }

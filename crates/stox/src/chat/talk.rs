@@ -99,6 +99,8 @@ pub(super) struct Chat {
     pub(super) states: States,
     /// Until when the SIP user counts as composing (RFC 3994 §3.3).
     pub(super) composing: Option<Time>,
+    /// When the chat is looked at next.
+    pub(super) armed: Option<Time>,
     /// Whether the SIP user was told that the XMPP user is composing.
     pub(super) said_composing: Option<bool>,
     /// Messages in both directions.
@@ -139,6 +141,7 @@ impl Chat {
             owed: VecDeque::new(),
             states: States::Unknown,
             composing: None,
+            armed: None,
             said_composing: None,
             messages: 0,
             record,
