@@ -1,6 +1,10 @@
 //! The real program between a stub server and stub phones, on real sockets, as its operator sees it.
-#![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
+#[path = "../hostile/caller.rs"]
+#[allow(dead_code, reason = "shared with the tests in hostile")]
+mod caller;
+mod chat_faults;
 mod crash;
 mod demo;
 mod durable;

@@ -61,18 +61,20 @@ impl Drop for Place {
 /// What differs from test to test in the configuration.
 #[derive(Clone)]
 pub(crate) struct Settings {
-    /// Keys with their sections: `limits.drain = "1s"`.
+    /// Keys with their sections: `limits.drain = "1s"`. `@GATEWAY@` is the gateway's address.
     pub(crate) keys: String,
     pub(crate) domains: &'static str,
     /// `udp` or `tcp`: how the gateway speaks to the phone.
     pub(crate) transport: &'static str,
     /// Lines behind all others, such as a `[[sip.peer]]`.
     pub(crate) end: String,
+    /// The gateway's next hop, where that is not the phone.
+    pub(crate) proxy: Option<SocketAddr>,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { keys: String::new(), domains: "\"example.com\"", transport: "udp", end: String::new() }
+        Settings { keys: String::new(), domains: "\"example.com\"", transport: "udp", end: String::new(), proxy: None }
     }
 }
 
@@ -340,7 +342,9 @@ fn write(
     server: SocketAddr,
     phone: SocketAddr,
 ) {
-    let Settings { keys, domains, transport, end } = settings;
+    let Settings { keys, domains, transport, end, proxy } = settings;
+    let keys = keys.replace("@GATEWAY@", &place.gateway.to_string());
+    let phone = proxy.unwrap_or(phone);
     let text = format!(
         "admin.listen = \"{admin}\"\nxmpp.reconnect_min = \"100ms\"\n{keys}\n\
          [[xmpp.component]]\ndomain = \"example.net\"\nserver = \"{server}\"\nsecret = \"s3cret\"\n\
