@@ -11,7 +11,7 @@
 //! | `ACTOR gets again N` | the last request to it, or 2xx to its INVITE, came N times more |
 //! | `ACTOR takes` | the XMPP server proves to have processed all stanzas so far |
 //! | `ACTOR connects` | the actor opens a connection for MSRP to the gateway |
-//! | `ACTOR accepts` | the gateway has asked for a connection to this actor and gets it; a block may say where: `msrp://192.0.2.20:7313` |
+//! | `ACTOR accepts` | the gateway has asked for a connection to this actor and gets it; a block may say where: `msrp://192.0.2.20:7313`, or `msrps:` with the fingerprints |
 //! | `ACTOR refuses connection` | it does not get it |
 //! | `ACTOR disconnects` | the actor's connection breaks |
 //! | `ACTOR gets disconnected` | the gateway has closed it, as nothing uses it any more |

@@ -115,6 +115,14 @@ impl Settings {
             "sessions" => config.chat.sessions = number()?,
             "chat_receipts" => config.chat.receipts = flag()?,
             "chat_states" => config.chat.chat_states = flag()?,
+            "msrp_tls" => {
+                let (secure, port) = if flag()? { (true, 2856) } else { (false, 2855) };
+                let digest = vec![0x11; 32].into();
+                if let Some(msrp) = &mut config.msrp {
+                    msrp.advertise.iter_mut().for_each(|at| (at.secure, at.port) = (secure, port));
+                    msrp.fingerprint = Some(msrp::Fingerprint { algorithm: "sha-256".into(), digest });
+                }
+            }
             "max_size" => {
                 let max_size = number()?;
                 config.msrp.iter_mut().for_each(|msrp| msrp.max_size = max_size);

@@ -65,8 +65,9 @@ impl Connections {
 /// A hop as scenes write it.
 pub(super) fn hop_text(hop: &Hop) -> String {
     let Some(tls) = &hop.tls else { return format!("msrp://{}", place(hop)) };
-    let prints: String = tls.fingerprints.iter().map(|print| format!(" {print:?}")).collect();
-    format!("msrps://{}{prints}", place(hop))
+    let hex = |digest: &[u8]| digest.iter().map(|b| format!("{b:02X}")).collect::<Vec<_>>().join(":");
+    let prints = tls.fingerprints.iter().map(|print| format!(" {} {}", print.algorithm, hex(&print.digest)));
+    format!("msrps://{}{}", place(hop), prints.collect::<String>())
 }
 
 fn place(hop: &Hop) -> String {
