@@ -269,21 +269,23 @@ impl Agent {
     /// body are sent as they are. To a non-INVITE request no 1xx is ever sent but a 100, and that by itself when it is due, and no 408
     /// (RFC 4320 §4): both are ignored here.
     pub fn respond(&mut self, now: Time, id: ServerId, response: Response) {
-        let Response { code, reason, headers: given, body } = response;
-        let mut headers = Vec::new();
-        for (name, value) in given.iter() {
-            if let HeaderName::Known(
-                Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq | Name::Timestamp | Name::ContentLength,
-            ) = name
-            {
-                continue;
-            }
-            headers.extend_from_slice(name.as_str().as_bytes());
-            headers.extend_from_slice(b": ");
-            headers.extend_from_slice(value.as_bytes());
-            headers.extend_from_slice(b"\r\n");
-        }
+        let headers = given(&response);
+        let Response { code, reason, body, .. } = response;
         self.answer(now, id, &Answer { code, reason: &reason, headers: &headers, body: &body });
+    }
+
+    /// Refuses an INVITE of somebody who may not send one, as those that the user never sees are refused: the answer comes once for each time
+    /// that the INVITE does, and no place is kept until the ACK. Any other request, and one that has an answer, is as in [`Agent::respond`].
+    pub fn refuse_stranger(&mut self, now: Time, id: ServerId, response: Response) {
+        let is_open = |t: &Transaction| matches!(t.machine, Machine::Invite(_)) && t.machine.is_open();
+        if response.code < 300 || !self.servers.get(&id).is_some_and(|t| is_open(t)) {
+            return self.respond(now, id, response);
+        }
+        let Some(t) = self.servers.remove(&id) else { return };
+        self.close(now, &t);
+        let headers = given(&response);
+        let Response { code, reason, body, .. } = response;
+        self.remember(now, &t.echo, &Answer { code, reason: &reason, headers: &headers, body: &body });
     }
 
     /// Our tag in the dialog that a 2xx to this INVITE would make.
@@ -431,4 +433,22 @@ impl Agent {
             self.out.push_back(Output::Cancelled { id, reason });
         }
     }
+}
+
+/// The headers of a response that are not the request's.
+fn given(response: &Response) -> Vec<u8> {
+    let mut headers = Vec::new();
+    for (name, value) in response.headers.iter() {
+        if let HeaderName::Known(
+            Name::Via | Name::From | Name::To | Name::CallId | Name::CSeq | Name::Timestamp | Name::ContentLength,
+        ) = name
+        {
+            continue;
+        }
+        headers.extend_from_slice(name.as_str().as_bytes());
+        headers.extend_from_slice(b": ");
+        headers.extend_from_slice(value.as_bytes());
+        headers.extend_from_slice(b"\r\n");
+    }
+    headers
 }

@@ -5,7 +5,7 @@ use super::{Gateway, access};
 use crate::config::Config;
 use crate::error::Refusal;
 use crate::leg;
-use crate::mapping::Invitation;
+use crate::mapping::{Invitation, Side};
 use sip::agent::{Flow, ServerId};
 use sip::invite;
 use sip::{Method, Request};
@@ -35,7 +35,10 @@ impl Gateway {
             }
         };
         if let Err(refusal) = checked {
-            return self.refuse_request(id, &refusal, false);
+            let (mut stage, _) = self.stage();
+            stage.note_refused(&refusal, Side::Sip, false);
+            // Anybody can send an INVITE in anybody's name (threat 38).
+            return stage.sip.refuse_stranger(stage.now, id, refusal.response());
         }
         let (mut stage, _) = self.stage();
         let contact = sip::NameAddr::new(stage.contact(&request.uri, flow.transport));

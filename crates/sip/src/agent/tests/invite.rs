@@ -38,6 +38,20 @@ fn a_refusal_is_sent_until_it_is_acknowledged() {
     assert_eq!(desk.agent.counts().dropped_ack, 1);
 }
 
+/// Threat 38: no more goes out than came in, and nothing is kept but the memory.
+#[test]
+fn a_stranger_is_refused_once_for_each_time() {
+    let mut desk = Desk::new();
+    let id = desk.surfaced(&invite());
+    desk.agent.refuse_stranger(desk.now, id, Response::new(403, "Forbidden"));
+    let refusal = sent(&desk.drain());
+    assert_eq!(desk.agent.counts().server_open, 0);
+    assert_eq!(timed(&desk.wait(20_000)), "");
+    assert_eq!(sent(&desk.receive(&invite())), refusal);
+    assert_eq!(told(&desk.receive(&ack(&to_tag(&refusal)))), "");
+    assert_eq!(desk.agent.counts().dropped_ack, 1);
+}
+
 #[test]
 fn without_an_ack_a_refusal_ends_with_timer_h() {
     let mut desk = Desk::new();
