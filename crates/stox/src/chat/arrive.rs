@@ -2,11 +2,12 @@
 
 use super::talk::{Chat, Owed, Phase, States};
 use super::{Chats, Waiting, s2x, with_device};
+use crate::config::Mode;
 use crate::content::arrived::{self, Arrived};
 use crate::content::{Disposition, identifiers};
 use crate::error::{self, Refusal};
 use crate::gateway::Note;
-use crate::leg::LegId;
+use crate::leg::{LegId, negotiate};
 use crate::mapping::{Invitation, Side, Stage};
 use crate::prints;
 use bodies::iscomposing::IsComposing;
@@ -30,6 +31,9 @@ impl Chats {
             return Err(Refusal::Overload { retry_after: limits.retry_after });
         }
         let (from, to) = (&invitation.from, &invitation.to);
+        if stage.config.chat_mode(from.domain()) == Mode::Message {
+            return Err(negotiate::NO_CONVERSATION);
+        }
         if self.of_pair(to, from).count() >= self.options.sessions_per_pair {
             return Err(Refusal::Busy);
         }

@@ -4,7 +4,7 @@
 //! stanza is kept until the SIP side has answered for it. From SIP: an INVITE is accepted for the XMPP user, who knows of no sessions; the answer
 //! to a message is held until the XMPP server took the stanza.
 //!
-//! What it claims: INVITEs that offer MSRP or nothing at all, but no chat room; and of message stanzas those for which [`Way::Session`] is chosen: words of type
+//! What it claims: INVITEs that offer MSRP or nothing at all; and of message stanzas those for which [`Way::Session`] is chosen: words of type
 //! `chat`, and what belongs to a chat that is there, a state or a receipt.
 
 mod arrive;
