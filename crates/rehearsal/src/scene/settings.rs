@@ -98,14 +98,17 @@ impl Settings {
             "rate" => config.limits.rate = small()?,
             "burst" => config.limits.burst = small()?,
             "retry_after" => config.limits.retry_after = small()?,
+            // For all SIP domains, or for the one that follows.
             "chat" => {
-                let mode = match value {
+                let (mode, domain) = value.split_once(' ').unwrap_or((value, ""));
+                let mode = match mode {
                     "session" => Mode::Session,
                     "message" => Mode::Message,
                     "auto" => Mode::Auto,
                     _ => return Err("chat is session, message or auto".to_owned()),
                 };
-                config.links.iter_mut().for_each(|l| l.chat = mode);
+                let links = config.links.iter_mut().filter(|link| domain.is_empty() || link.domain == domain);
+                links.for_each(|link| link.chat = mode);
             }
             "chat_idle" => config.chat.idle = Duration::from_secs(number()? as u64),
             "chat_ring" => config.chat.ring = Duration::from_secs(number()? as u64),
