@@ -14,7 +14,7 @@ fn main() -> ExitCode {
         ["tidy"] => tidy::run(&root()),
         ["bench", words @ ..] => bench::run(&root(), words),
         _ => {
-            say("usage: cargo xtask tidy | bench [--quick] [--only messages|presence]");
+            say("usage: cargo xtask tidy | bench [--quick] [--only messages|presence|sessions]");
             return ExitCode::from(2);
         }
     };

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the gateway under load, in one run on one machine. Messages are measured beside a gateway that does nothing and
-//! beside Kamailio's; presence ([`presence`]) against the figures that are asked for. The tables go into benches/README.md.
+//! beside Kamailio's; presence ([`presence`]) against the figures that are asked for; chat sessions ([`sessions`]) against those and beside an
+//! MSRP forwarder that does nothing. The tables go into benches/README.md.
 //!
 //! The generator is the project's own (benches/load). If VERONA_LOADGEN names the folder of another one with the programs `stoxload` and
 //! `nullgw`, the same is measured with that too.
@@ -8,6 +9,7 @@ mod gateway;
 mod generator;
 mod kamailio;
 mod presence;
+mod sessions;
 mod table;
 
 use crate::say;
@@ -37,11 +39,12 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> bool {
         words => (false, words),
     };
     let parts: &[&str] = match words {
-        [] => &["messages", "presence"],
+        [] => &["messages", "presence", "sessions"],
         ["--only", "messages"] => &["messages"],
         ["--only", "presence"] => &["presence"],
+        ["--only", "sessions"] => &["sessions"],
         _ => {
-            say("usage: cargo xtask bench [--quick] [--only messages|presence]");
+            say("usage: cargo xtask bench [--quick] [--only messages|presence|sessions]");
             return false;
         }
     };
@@ -64,6 +67,7 @@ fn measure(root: &Path, quick: bool, parts: &[&str]) -> Result<(), String> {
     for part in parts {
         let text = match *part {
             "presence" => presence::measure(&programs, &scratch, quick)?,
+            "sessions" => sessions::measure(&programs, &scratch, quick)?,
             _ => messages(&programs, &scratch, quick)?,
         };
         table::into_readme(&readme, part, &text)?;
