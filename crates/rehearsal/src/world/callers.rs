@@ -36,6 +36,8 @@ enum Due {
     Request(String),
     /// A 2xx is sent again, by the Call-ID.
     Accepted(String),
+    /// The gateway has not connected, by Call-ID.
+    Connection(String),
     /// A SEND was not answered, by Call-ID and transaction.
     Send(String, String),
 }
@@ -345,6 +347,7 @@ impl Callers {
         if let Some(session) = self.sessions.get_mut(call).filter(|_| accepts) {
             session.accepted = Some(Accepted { bytes: bytes.clone(), interval: T1, end: now + TIMERS });
             self.due.insert((now + T1, Due::Accepted(call.to_owned())));
+            self.due.insert((now + TIMERS + PATIENCE, Due::Connection(call.to_owned())));
         }
         self.answered.insert(key, bytes);
     }
@@ -480,6 +483,11 @@ impl Callers {
             match due {
                 Due::Request(branch) => self.request_again(now, &branch, letters),
                 Due::Accepted(call) => self.accepted_again(now, &call, letters),
+                Due::Connection(call) => {
+                    if self.sessions.get(&call).is_some_and(|session| session.line.is_none()) {
+                        self.bye(now, &call, letters);
+                    }
+                }
                 Due::Send(call, id) => {
                     let late = self.sessions.get_mut(&call).and_then(|s| s.flying.remove(&id));
                     if let Some(letter) = late {

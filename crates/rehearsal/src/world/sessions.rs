@@ -24,6 +24,21 @@ impl World {
         letter
     }
 
+    /// A SIP user writes in a session to an address that the XMPP server knows nobody by.
+    pub fn sip_chats_to_nobody(&mut self, after: Duration, from: u64) -> u64 {
+        let letter = self.letters.write(true);
+        self.at(after, Event::SipChats { letter, from, to: "nobody@example.com".to_owned() });
+        letter
+    }
+
+    /// An XMPP user leaves the conversation with a SIP user, if there is one.
+    pub fn xmpp_leaves(&mut self, from: u64, to: u64) {
+        let (from, to) = (format!("juliet{from}@example.com/balcony"), format!("romeo{to}@example.net"));
+        if let Some((generation, bytes)) = self.server.leave(&from, &to) {
+            self.server_sends(generation, &bytes);
+        }
+    }
+
     /// So many of a thousand INVITEs of the gateway are refused.
     pub fn refuse_sessions(&mut self, of_a_thousand: u64) {
         self.callers.refusals = of_a_thousand;

@@ -5,6 +5,7 @@ use super::sip_side::{number_of, words_of};
 use base::{Time, Tokens};
 use xml::{Element, Limits};
 use xmpp::error::{Condition, StanzaError};
+use xmpp::ext::chatstates::ChatState;
 use xmpp::jid::Jid;
 use xmpp::ns;
 use xmpp::stanza::{Kind, Stanza};
@@ -130,12 +131,27 @@ impl XmppSide {
         if chat {
             stanza = stanza.with_type("chat");
         }
-        connection.machine.send(&stanza);
+        Some(connection.say(&stanza))
+    }
+
+    /// A user of the server is gone from a conversation (XEP-0085).
+    pub(super) fn leave(&mut self, from: &str, to: &str) -> Option<(u64, Vec<u8>)> {
+        let connection = self.connections.iter_mut().rev().find(|c| c.alive && c.up)?;
+        let (from, to) = (Jid::parse(from).ok()?, Jid::parse(to).ok()?);
+        let stanza = Stanza::message().with_from(from).with_to(to).with_type("chat");
+        Some(connection.say(&stanza.with_child(ChatState::Gone.to_element())))
+    }
+}
+
+impl Connection {
+    /// What goes to the gateway with this stanza.
+    fn say(&mut self, stanza: &Stanza) -> (u64, Vec<u8>) {
+        self.machine.send(stanza);
         let mut bytes = Vec::new();
-        while let Some(ServerOutput::Bytes(more)) = connection.machine.poll() {
+        while let Some(ServerOutput::Bytes(more)) = self.machine.poll() {
             bytes.extend_from_slice(&more);
         }
-        Some((connection.generation, bytes))
+        (self.generation, bytes)
     }
 }
 

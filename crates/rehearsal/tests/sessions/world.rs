@@ -108,6 +108,25 @@ fn sessions_are_refused_and_ended() {
     }
 }
 
+/// Users leave while others write to them, and some write to nobody.
+#[test]
+fn people_come_and_go() {
+    for seed in SEEDS {
+        let mut world =
+            world(seed, Weather { lost: 50, jitter: Duration::from_millis(50), ..Weather::FAIR }, Mode::Session);
+        traffic(&mut world, 20, secs(60));
+        for n in 0..200 {
+            world.run(Duration::from_millis(300));
+            world.xmpp_leaves(n % 10, (n % 10 * 3 + n / 10 % 3) % 10);
+            if n % 20 == 0 {
+                world.sip_chats_to_nobody(Duration::ZERO, n / 20);
+            }
+        }
+        let report = afterwards(world, seed);
+        assert!(report.delivered >= 380 && report.failed >= 10, "seed {seed}: {report:?}");
+    }
+}
+
 #[test]
 fn the_xmpp_server_restarts() {
     for seed in SEEDS {
@@ -159,7 +178,8 @@ fn everything_at_once() {
                 5 | 15 | 25 => world.break_a_line(),
                 10 | 20 => world.hang_up_one(),
                 30 => world.cut(),
-                _ => {}
+                35 => world.gateway_dies(),
+                _ => world.xmpp_leaves(n % 10, n * 3 % 10),
             }
         }
         world.run(secs(100));
