@@ -298,7 +298,7 @@ impl Chats {
         let Some(mut chat) = self.leave(stage, leg) else { return };
         stage.note(Note::SessionEnded { by: chat.opened_by, lost: *why == Why::Lost });
         // Of a session in which nothing was said the XMPP user knows nothing.
-        if chat.phase != Phase::Leaving && chat.messages > 0 {
+        if self.options.chat_states && chat.phase != Phase::Leaving && chat.messages > 0 {
             let id = stage.tokens.token(12);
             let gone = s2x::state(&chat, ChatState::Gone, &id);
             stage.answer(chat.link, &gone);
@@ -562,7 +562,7 @@ fn bury(stage: &mut Stage<'_>, orphan: Orphan) {
         }
     }
     // Where something waits, the phone was still ringing: there was no session.
-    if record.dialog.is_some() && record.waiting.is_empty() {
+    if stage.config.chat.chat_states && record.dialog.is_some() && record.waiting.is_empty() {
         let gone = s2x::gone(&sip, &xmpp, &record.thread, &stage.tokens.token(12));
         stage.answer(link, &gone);
     }
