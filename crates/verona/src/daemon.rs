@@ -131,6 +131,12 @@ fn bind_msrp(listens: &[MsrpListen]) -> Result<(Vec<tokio::net::TcpListener>, Ve
     Ok((listeners, listens))
 }
 
+/// Everything that listens here for TCP, where no session is to lead.
+fn listens_on(msrp: &[MsrpListen], sip: &[Listen], admin: Option<SocketAddr>) -> Vec<SocketAddr> {
+    let sip = sip.iter().filter(|listen| listen.transport == Transport::Tcp).map(|listen| listen.address);
+    msrp.iter().map(|listen| listen.address).chain(sip).chain(admin).collect()
+}
+
 /// Whose certificate sessions are to show: what their paths name, over TLS if anywhere.
 fn named(listens: &[MsrpListen]) -> String {
     let listen = listens.iter().find(|listen| listen.secure).or(listens.first());
@@ -174,7 +180,7 @@ impl Daemon {
             let setup = msrp::Setup {
                 bounds: msrp_bounds,
                 live: Live { config: Arc::clone(&gateway), max_size: config.msrp.settings.max_size },
-                own: msrp_listens.iter().map(|listen| listen.address).collect(),
+                own: listens_on(&msrp_listens, &bound.listens, config.admin.listen),
                 relay: config.msrp.relay.as_ref().map(|r| (setup::msrp_host(&r.server.host), r.server.port)),
                 tls,
                 resolver: Box::new(System),
