@@ -1,9 +1,14 @@
 //! The gateway among those who mean it harm, or are broken: on real sockets, in bounded time.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot be set up has failed")]
 
+#[allow(dead_code, reason = "shared with the tests in operations")]
+mod caller;
+mod chats;
 mod connections;
 mod floods;
 mod identity;
+mod msrp;
 mod servers;
+mod sessions;
 #[allow(dead_code, reason = "shared with the tests in corpus")]
 mod world;
