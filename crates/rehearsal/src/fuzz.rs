@@ -2,6 +2,7 @@
 //! one under cargo-fuzz; a test replays the corpora and mutations of them on every run of the tests.
 
 mod bodies;
+mod chat;
 mod gateway;
 mod invite;
 mod msrp;
@@ -12,6 +13,7 @@ mod subscription;
 mod xmpp;
 
 pub use self::bodies::{cpim, html_cleaner, multipart, pidf};
+pub use self::chat::chat;
 pub use self::gateway::{gateway, jid_sip_mapping};
 pub use self::invite::invite;
 pub use self::msrp::{msrp_framing, msrp_session};
@@ -46,6 +48,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("invite", invite),
     ("msrp_framing", msrp_framing),
     ("msrp_session", msrp_session),
+    ("chat", chat),
 ];
 
 /// A mutation of `seed`, always the same for the same `tokens`: bytes changed, cut out, put in, doubled, or a piece of `other` put in.

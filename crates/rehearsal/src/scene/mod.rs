@@ -46,7 +46,7 @@ mod shows;
 mod stanza;
 
 pub use pattern::{Captures, fits};
-pub use player::{Check, Failure, Player};
+pub use player::{Check, Failure, Player, Seen};
 pub use settings::{GATEWAY, PROXY, Settings};
 
 /// Plays the scene `text`, which is called `name` in failures.

@@ -156,6 +156,17 @@ pub struct Player {
     pub notes: Vec<Note>,
 }
 
+/// Something that an actor gets, for tests that do not know what it will be.
+#[derive(Debug)]
+pub enum Seen {
+    /// A SIP user gets this.
+    Sip(SipText),
+    /// A SIP user gets this over a connection.
+    Frame(MsrpText),
+    /// An XMPP user gets this.
+    Stanza(Element),
+}
+
 /// What a scene's step can fail with, before it is known where.
 pub type Check = Result<(), String>;
 
@@ -216,6 +227,42 @@ impl Player {
     pub fn last_request(&self, actor: &str) -> Option<&SipText> {
         let mut of = self.got.iter().rev().filter(|(who, message)| who == actor && message.request().is_some());
         of.next().map(|(_, request)| request)
+    }
+
+    /// Whatever is there, everybody gets it. Wishes for connections stay.
+    pub fn see_all(&mut self) -> Vec<Seen> {
+        let mut all = Vec::new();
+        let pending = std::mem::take(&mut self.pending);
+        for pending in pending {
+            match pending {
+                Pending::Sip { to, message } => {
+                    self.sip_got(&to, &message);
+                    all.push(Seen::Sip(message));
+                }
+                Pending::Xmpp { stanza, .. } => all.push(Seen::Stanza(stanza)),
+                Pending::Msrp { connection, frame, .. } => {
+                    self.connections.got(connection, &frame);
+                    all.push(Seen::Frame(frame));
+                }
+                Pending::Open { .. } => self.pending.push_back(pending),
+                Pending::Closed { .. } => {}
+            }
+        }
+        all
+    }
+
+    /// What the gateway still has: messages under way, chats, dialogs, MSRP sessions, connections.
+    pub fn left(&mut self) -> [usize; 5] {
+        let connections = self.connections.in_use();
+        let gateway = self.gateway();
+        let dialogs = gateway.session_counts();
+        [
+            gateway.under_way(),
+            gateway.chat_count(),
+            dialogs.sessions + dialogs.ending,
+            gateway.msrp_counts().sessions,
+            connections,
+        ]
     }
 
     fn step(&mut self, action: &Action) -> Check {

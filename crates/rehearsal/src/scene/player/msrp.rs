@@ -6,7 +6,7 @@ use crate::scene::shows::frame_shows;
 use crate::wire::{MsrpText, SipText};
 use bytes::Bytes;
 use msrp::{ConnectionId, Decoder, Hop, Limits, Ticket};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use stox::gateway::{Input, Wire};
 
 /// A connection. Its number is its place among all.
@@ -25,6 +25,8 @@ struct Connection {
     /// The requests that the actor got here, and the last one that it sent.
     got: Vec<MsrpText>,
     sent: Option<MsrpText>,
+    /// Those that [`Player::unanswered`] has told of.
+    answered: BTreeSet<String>,
 }
 
 /// All connections, the oldest first, and who is where.
@@ -40,7 +42,18 @@ impl Connections {
         let (actor, name) = (actor.to_owned(), name.map(str::to_owned));
         let (written, got) = (Vec::new(), Vec::new());
         let decoder = Decoder::new(limits);
-        self.all.push(Connection { actor, name, open: true, hop, bound: 0, decoder, written, got, sent: None });
+        self.all.push(Connection {
+            actor,
+            name,
+            open: true,
+            hop,
+            bound: 0,
+            decoder,
+            written,
+            got,
+            sent: None,
+            answered: BTreeSet::new(),
+        });
         self.all.len() - 1
     }
 
@@ -51,6 +64,18 @@ impl Connections {
             same && name.is_none_or(|name| c.name.as_deref() == Some(name))
         };
         self.all.iter().rposition(is_meant).ok_or_else(|| format!("{actor} has no such connection"))
+    }
+
+    /// Remembers that this came over a connection.
+    pub(super) fn got(&mut self, at: usize, frame: &MsrpText) {
+        if let Some(connection) = self.all.get_mut(at).filter(|_| frame.method().is_some()) {
+            connection.got.push(frame.clone());
+        }
+    }
+
+    /// How many connections sessions of the gateway use.
+    pub(super) fn in_use(&self) -> usize {
+        self.all.iter().filter(|connection| connection.open && connection.bound > 0).count()
     }
 
     /// The connection over which `actor` got the request that this answers, if it is an answer.
@@ -320,6 +345,22 @@ impl Player {
             }
         }
         Ok(())
+    }
+
+    /// The transaction of the oldest SEND that somebody got and that is not answered yet.
+    pub fn unanswered(&mut self) -> Option<String> {
+        let open = self.connections.all.iter_mut().filter(|connection| connection.open);
+        for connection in open {
+            let waits =
+                |frame: &MsrpText| frame.method() == Some("SEND") && frame.header("Failure-Report") != Some("no");
+            if let Some(frame) =
+                connection.got.iter().find(|frame| waits(frame) && !connection.answered.contains(frame.id()))
+            {
+                connection.answered.insert(frame.id().to_owned());
+                return Some(frame.id().to_owned());
+            }
+        }
+        None
     }
 
     /// A SIP user gets the next frame, on any of its connections or on this one, and it shows what `block` shows.

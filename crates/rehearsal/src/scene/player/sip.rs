@@ -130,13 +130,19 @@ impl Player {
         let (head, body) = sip_block(block, escaped)?;
         let pending = self.next_for(actor, super::Kind::Sip, block)?;
         let Pending::Sip { to, message } = &pending else { return Err("that is no SIP".to_owned()) };
+        let (to, message) = (to.clone(), message.clone());
+        self.sip_got(&to, &message);
+        shows(&head, body.as_deref(), &message, &mut self.captures)
+            .map_err(|why| format!("{why}\nexpected\n{block}\ngot\n{pending}"))
+    }
+
+    /// Remembers that somebody has got this.
+    pub(super) fn sip_got(&mut self, to: &str, message: &SipText) {
         let who = to.split('@').next().unwrap_or_default();
         self.dialogs.got(who, message);
         if message.request().is_some() || accepts_invite(message) {
             self.got.push((who.to_owned(), message.clone()));
         }
-        shows(&head, body.as_deref(), message, &mut self.captures)
-            .map_err(|why| format!("{why}\nexpected\n{block}\ngot\n{pending}"))
     }
 
     pub(super) fn sip_arrives(&mut self, to: &SendTo, bytes: &Bytes) {
