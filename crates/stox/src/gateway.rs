@@ -8,8 +8,8 @@ pub use value::{Input, Note, Output, Wire};
 
 use crate::address;
 use crate::chat::{self, Chats};
-use crate::choice::{Choice, Way};
-use crate::config::{Config, LinkId};
+use crate::choice::{self, Choice, Way};
+use crate::config::{Config, LinkId, Mode};
 use crate::error::Refusal;
 use crate::leg::Legs;
 use crate::links::{Links, StanzaToken};
@@ -40,6 +40,8 @@ pub struct Gateway {
     legs: Legs,
     choice: Choice,
     handed: VecDeque<(Way, LinkId, Stanza)>,
+    /// What is handled now was one of those.
+    given: bool,
     links: Links,
     tokens: Tokens,
     messages: Messages,
@@ -96,6 +98,7 @@ impl Gateway {
             legs: Legs::new(key),
             choice: Choice::new(key, CHOICES),
             handed: VecDeque::new(),
+            given: false,
             links,
             tokens,
             messages,
@@ -281,7 +284,9 @@ impl Gateway {
                 self.each(|mapping, stage| event = event.take().and_then(|event| mapping.leg(stage, event)));
             } else if let Some((way, link, stanza)) = self.handed.pop_front() {
                 // Messages are always somebody's.
+                self.given = true;
                 drop(self.give(way, link, stanza));
+                self.given = false;
             } else if let Some(event) = self.subscriptions.poll() {
                 let mut event = Some(event);
                 self.each(|mapping, stage| event = event.take().and_then(|event| mapping.event(stage, event)));
@@ -340,8 +345,12 @@ impl Gateway {
                     self.stage().0.sessions(|sessions, ground| sessions.cancelled(ground, id, reason));
                 }
             }
-            agent::Output::Ack { id, request } => {
-                self.stage().0.sessions(|sessions, ground| sessions.acked(ground, id, request));
+            agent::Output::Ack { id, request, flow } => {
+                // What an ACK answers is as good as its sender.
+                let party = self.check_peer(&request, flow).is_ok_and(|(from, _)| self.is_party(&request, &from));
+                if party {
+                    self.stage().0.sessions(|sessions, ground| sessions.acked(ground, id, request));
+                }
             }
         }
     }
@@ -406,6 +415,7 @@ impl Gateway {
             out: &mut self.out,
             next_save: &mut self.next_save,
             rates: &mut self.rates,
+            given: self.given,
         };
         (stage, [&mut self.messages, &mut self.chats, &mut self.presences])
     }
@@ -550,9 +560,21 @@ impl Gateway {
         if let (Kind::Message, Err(refusal)) = (stanza.kind, self.accepting()) {
             return self.refuse_stanza(link, &stanza, &refusal);
         }
-        let way = if self.chats.has(&stanza) { Way::Session } else { self.choice.way(self.now, &self.config, &stanza) };
+        let way = self.way(&stanza);
         if let Some(stanza) = self.give(way, link, stanza) {
             self.unclaimed_stanza(link, &stanza);
+        }
+    }
+
+    /// As what a message goes to SIP. What would overtake those before it goes behind them.
+    fn way(&self, stanza: &Stanza) -> Way {
+        let auto = || stanza.to.as_ref().is_some_and(|to| self.config.chat_mode(to.domain()) == Mode::Auto);
+        if choice::has_words(stanza) && auto() && self.messages.is_busy(stanza) {
+            Way::Message
+        } else if self.chats.has(stanza) {
+            Way::Session
+        } else {
+            self.choice.way(self.now, &self.config, stanza)
         }
     }
 

@@ -162,6 +162,8 @@ pub struct Stage<'a> {
     pub(crate) out: &'a mut VecDeque<Output>,
     pub(crate) next_save: &'a mut SaveToken,
     pub(crate) rates: &'a mut Rates,
+    /// What is handled was given on by another mapping: it was counted, and is not given back.
+    pub(crate) given: bool,
 }
 
 /// The way of requests within a dialog: RFC 3261 §12.2.1.1 by the addresses that the peer has named, as far as the operator lets it.
@@ -207,7 +209,7 @@ impl Stage<'_> {
     /// [`Refusal::RateExceeded`].
     pub fn rate(&mut self, sender: &Jid) -> Result<(), Refusal> {
         let limits = &self.config.limits;
-        if self.rates.allows(self.now, sender, limits.rate, limits.burst) {
+        if self.given || self.rates.allows(self.now, sender, limits.rate, limits.burst) {
             Ok(())
         } else {
             Err(Refusal::RateExceeded { retry_after: limits.retry_after })

@@ -139,6 +139,23 @@ impl Element {
         }
     }
 
+    /// About how many bytes it takes in memory, with all that is in it.
+    pub fn weight(&self) -> usize {
+        let mut bytes = 0;
+        let mut rest = vec![self];
+        while let Some(element) = rest.pop() {
+            bytes += size_of::<Element>() + element.name.len() + element.ns.len();
+            bytes += element.attrs.iter().map(|a| size_of::<Attr>() + a.value.len()).sum::<usize>();
+            for child in &element.children {
+                match child {
+                    Node::Element(child) => rest.push(child),
+                    Node::Text(text) => bytes += text.len(),
+                }
+            }
+        }
+        bytes
+    }
+
     /// Adds a child.
     pub fn push(&mut self, child: Element) {
         self.children.push(Node::Element(child));

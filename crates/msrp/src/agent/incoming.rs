@@ -231,7 +231,13 @@ fn deliver(
     let name = core.name_of_all(&[message_id.as_bytes(), content_type.as_bytes(), &body]);
     if session.inbox.seen.contains(&name) {
         core.counts.doubled += 1;
-        return respond(session, core, request, 200);
+        // As long as nobody knows what becomes of the first, the second has its answer to come, too.
+        if session.inbox.held.iter().any(|held| held.name == name) {
+            hold(session, core, request, name);
+        } else {
+            respond(session, core, request, 200);
+        }
+        return;
     }
     let Some(token) = hold(session, core, request, name) else { return };
     let seen = &mut session.inbox.seen;
@@ -286,18 +292,25 @@ fn hold(session: &mut Session, core: &mut Core, request: &Request, name: u64) ->
 pub(super) fn answer(session: &mut Session, core: &mut Core, token: MessageToken, code: u16, comment: &str) {
     let inbox = &mut session.inbox;
     let Some(place) = inbox.held.iter().position(|held| held.number == token.number) else { return };
-    let Some(held) = inbox.held.remove(place) else { return };
-    if inbox.held.is_empty() {
-        inbox.held = Default::default();
+    let mut next = inbox.held.remove(place);
+    while let Some(held) = next {
+        if !(200..300).contains(&code) {
+            // It may come again.
+            session.inbox.seen.retain(|name| *name != held.name);
+        }
+        if let (Some(peer), Some(connection)) = (&session.peer, session.connection)
+            && held.failure_report.wants(code)
+        {
+            let to = if held.send { peer.first_str() } else { peer.as_str() };
+            core.respond(connection, &held.transaction, code, comment, to, session.own.as_str());
+        }
+        // The same message may have come again meanwhile.
+        let inbox = &mut session.inbox;
+        let again = inbox.held.iter().position(|other| other.name == held.name && held.name != 0);
+        next = again.and_then(|place| inbox.held.remove(place));
     }
-    if !(200..300).contains(&code) {
-        // It may come again.
-        inbox.seen.retain(|name| *name != held.name);
-    }
-    let Session { own, peer: Some(peer), connection: Some(connection), .. } = session else { return };
-    if held.failure_report.wants(code) {
-        let to = if held.send { peer.first_str() } else { peer.as_str() };
-        core.respond(*connection, &held.transaction, code, comment, to, own.as_str());
+    if session.inbox.held.is_empty() {
+        session.inbox.held = Default::default();
     }
 }
 

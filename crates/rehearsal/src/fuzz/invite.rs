@@ -391,7 +391,7 @@ impl World<'_> {
             Output::Cancelled { id, reason } => {
                 self.act(|engine, ground| engine.cancelled(ground, id, reason));
             }
-            Output::Ack { id, request } => self.act(|engine, ground| engine.acked(ground, id, request)),
+            Output::Ack { id, request, .. } => self.act(|engine, ground| engine.acked(ground, id, request)),
         }
     }
 

@@ -231,6 +231,8 @@ pub enum Output {
         id: ServerId,
         /// The ACK.
         request: Request,
+        /// The way that it came.
+        flow: Flow,
     },
 }
 

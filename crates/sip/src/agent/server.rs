@@ -114,7 +114,7 @@ impl Agent {
             return;
         };
         if request.method == Method::Ack {
-            return self.ack_came(now, request, &echo);
+            return self.ack_came(now, request, flow, &echo);
         }
         if self.came_before(now, &request, &echo) {
             return;
@@ -396,24 +396,24 @@ impl Agent {
 
     /// An ACK: for a refusal it belongs to the INVITE's transaction, for a 2xx it is its own (RFC 3261 §17.1.1.3, §13.2.2.4). It is never
     /// answered.
-    fn ack_came(&mut self, now: Time, request: Request, echo: &Echo) {
+    fn ack_came(&mut self, now: Time, request: Request, flow: Flow, echo: &Echo) {
         if let Some(&id) = self.invites.get(&echo.invite) {
-            return self.server_ack(now, id, request);
+            return self.server_ack(now, id, request, flow);
         }
         let our_tag = request.headers.to_tag().unwrap_or("");
         let dialog = Echo::dialog(&request, our_tag, &self.secrets);
         match dialog.and_then(|d| self.accepted.get(&d)) {
-            Some(&id) => self.server_ack(now, id, request),
+            Some(&id) => self.server_ack(now, id, request, flow),
             None => self.counts.dropped_ack += 1,
         }
     }
 
-    fn server_ack(&mut self, now: Time, id: ServerId, request: Request) {
+    fn server_ack(&mut self, now: Time, id: ServerId, request: Request, flow: Flow) {
         let accepted =
             self.servers.get(&id).is_some_and(|t| t.machine == Machine::Invite(server_invite::State::Accepted));
         self.server_step(now, id, Event::Invite(server_invite::Event::Ack), None);
         if accepted {
-            self.out.push_back(Output::Ack { id, request });
+            self.out.push_back(Output::Ack { id, request, flow });
         }
     }
 

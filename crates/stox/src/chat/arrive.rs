@@ -94,7 +94,7 @@ impl Chats {
     ) -> Result<(), Refusal> {
         stage.note(Note::Received { from: Side::Sip });
         let limits = &stage.config.limits;
-        let Some(chat) = self.chats.get_mut(&leg) else { return Err(Refusal::NoDialog) };
+        let Some(chat) = self.chats.get(&leg) else { return Err(Refusal::NoDialog) };
         if !stage.links.is_up(chat.link) {
             return Err(Refusal::LinkDown { retry_after: limits.retry_after });
         }
@@ -103,8 +103,10 @@ impl Chats {
         }
         // The transaction is the id (Examples 6 and 7); one that is on its way already gets an id of its own.
         let mut id = message.transaction.clone();
+        let known = self.owing(&chat.xmpp, &chat.sip, &id).is_some();
+        let Some(chat) = self.chats.get_mut(&leg) else { return Err(Refusal::NoDialog) };
         let said = |id: &str, key: &base::HashKey| prints::said(key, id, &chat.sip, &chat.xmpp);
-        if self.held.is_said(&said(&id, &self.key)) || chat.owed.iter().any(|owed| owed.stanza_id == id) {
+        if self.held.is_said(&said(&id, &self.key)) || known {
             id.push_str(&stage.tokens.token(8));
         }
         let said = said(&id, &self.key);
@@ -133,6 +135,7 @@ impl Chats {
                 imdn,
             });
         }
+        chat.held += 1;
         self.held.hold(taken, said, stage.now + limits.held_for, Waiting { leg, token, since: stage.now });
         Ok(())
     }
@@ -145,7 +148,7 @@ impl Chats {
         let refresh = IsComposing::parse(document).ok().and_then(|d| d.refresh);
         let refresh =
             refresh.map_or(REFRESH, |seconds| Duration::from_secs(seconds.into()).min(Duration::from_secs(3600)));
-        chat.composing = composing.then(|| stage.now + refresh);
+        chat.composing = (composing && self.options.chat_states).then(|| stage.now + refresh);
         // What is said again to keep it alive is nothing new in XMPP.
         if self.options.chat_states && chat.states != States::Unwanted && !(composing && before) {
             let stanza = s2x::state(chat, state, &stage.tokens.token(12));
@@ -209,8 +212,15 @@ impl Chats {
         {
             // There is nobody to talk to.
             chat.phase = Phase::Leaving;
-            let leg = held.leg;
-            stage.legs(|legs, footing| legs.end(footing, leg));
+        }
+        self.released(stage, held.leg);
+    }
+
+    /// A message of the SIP user has its answer.
+    pub(super) fn released(&mut self, stage: &mut Stage<'_>, leg: LegId) {
+        if let Some(chat) = self.chats.get_mut(&leg) {
+            chat.held = chat.held.saturating_sub(1);
+            self.leave_if_quiet(stage, leg);
         }
     }
 
@@ -241,5 +251,6 @@ impl Chats {
         stage.note_refused(&refusal, Side::Sip, true);
         let (code, comment) = error::to_msrp(&refusal);
         stage.legs(|legs, footing| legs.answer(footing, held.token, code, comment));
+        self.released(stage, held.leg);
     }
 }

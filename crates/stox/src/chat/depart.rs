@@ -33,8 +33,9 @@ impl Chats {
         if let Err(refusal) = refused {
             return stage.refuse_stanza(link, &stanza, &refusal);
         }
-        let weight = ENVELOPE + text.bodies.iter().map(|(_, body)| body.len()).sum::<usize>();
-        self.post(stage, link, Letter { stanza, since: stage.now, weight, again: false }, text);
+        // All of it is kept.
+        let weight = ENVELOPE + stanza.elements().map(xml::Element::weight).sum::<usize>();
+        self.post(stage, link, Letter { stanza, since: stage.now, weight, again: false, astray: false }, text);
     }
 
     /// The same words once more, as they never left: into another session, or alone where sessions are refused by now.
@@ -58,7 +59,8 @@ impl Chats {
         if self.letters >= limits.queued || self.bytes + letter.weight > limits.queued_bytes {
             return stage.refuse_stanza(link, &letter.stanza, &overload);
         }
-        let (Some(from), Some(to)) = (letter.stanza.from.clone(), letter.stanza.to.clone()) else { return };
+        let (Some(from), Some(wanted)) = (letter.stanza.from.clone(), letter.stanza.to.clone()) else { return };
+        let to = if letter.astray { wanted.bare() } else { wanted.clone() };
         let thread = super::thread_of(&letter.stanza);
         let found = self.find(&from, &to, thread.as_deref()).or_else(|| self.when_full(&from, &to));
         let leg = match found {
@@ -71,6 +73,9 @@ impl Chats {
         self.used += 1;
         let used = self.used;
         let Some(chat) = self.chats.get_mut(&leg) else { return };
+        if letter.astray {
+            chat.absent = wanted.resource().map(Str::from);
+        }
         chat.used = used;
         chat.last = stage.now;
         if let Some(thread) = super::thread_of(&letter.stanza).filter(|thread| !chat.has_thread(thread)) {
@@ -82,7 +87,7 @@ impl Chats {
         };
         let locked = chat.xmpp != from;
         chat.xmpp = from;
-        if chat.phase == Phase::Inviting {
+        if chat.phase != Phase::Open {
             if chat.waiting.len() >= limits.queue_per_pair {
                 return stage.refuse_stanza(link, &letter.stanza, &overload);
             }
@@ -210,7 +215,7 @@ impl Chats {
         if why == msrp::Failure::NeverSent {
             // The session is about to end: it is tried in another one then, behind what waits before it.
             if let Some(letter) = chat.landed(message) {
-                chat.waiting.push_back(letter);
+                chat.unsent.push_back(letter);
             }
             return;
         }

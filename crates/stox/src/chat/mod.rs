@@ -25,7 +25,7 @@ use crate::leg::{self, Failed, LegId, Why, negotiate};
 use crate::links::StanzaToken;
 use crate::mapping::{Invitation, Mapping, Side, Stage};
 use crate::prints;
-use crate::store::{About, Broken, Key};
+use crate::store::{About, Broken, Key, SaveToken};
 use base::{Fingerprint, HashKey, Str, Table, Time};
 use sip::{Cause, Name, Request};
 use std::collections::{BTreeSet, VecDeque};
@@ -39,6 +39,13 @@ use xmpp::stanza::{Kind, Stanza};
 
 /// The codes by which a SIP user refuses a session as such, so that single messages are tried.
 const NO_SESSIONS: [u16; 5] = [405, 415, 488, 501, 606];
+
+/// How many chats are ended at once where many are to be, and how long after the next ones are: a thousand a second.
+const SOME: usize = 100;
+const PACE: Duration = Duration::from_millis(100);
+
+/// When it is tried again to take a record out of the store.
+const FORGET_AGAIN: Duration = Duration::from_secs(10);
 
 /// How chat sessions are translated.
 #[derive(Debug, Clone)]
@@ -111,7 +118,6 @@ struct Waiting {
 #[derive(Debug)]
 struct Orphan {
     key: Key,
-    link: LinkId,
     record: record::Chat,
 }
 
@@ -126,7 +132,15 @@ pub struct Chats {
     held: Held<Waiting>,
     /// When each chat is looked at next: one entry for each, whatever is said in it.
     due: BTreeSet<(Time, LegId)>,
-    orphans: Vec<Orphan>,
+    orphans: VecDeque<Orphan>,
+    /// Chats that are to be ended, as the gateway is to end.
+    leaving: VecDeque<LegId>,
+    /// When some more of either are: all at once would be too much for the streams.
+    some_at: Option<Time>,
+    /// Records on their way out of the store, and those that would not go, which are tried again.
+    forgetting: Table<SaveToken, Vec<u8>>,
+    unforgotten: Vec<Vec<u8>>,
+    forget_at: Option<Time>,
     /// Messages from XMPP that wait or are on their way, and what they take.
     letters: usize,
     bytes: usize,
@@ -145,7 +159,12 @@ impl Chats {
             pairs: Table::new(key),
             held: Held::new(key),
             due: BTreeSet::new(),
-            orphans: Vec::new(),
+            orphans: VecDeque::new(),
+            leaving: VecDeque::new(),
+            some_at: None,
+            forgetting: Table::new(key),
+            unforgotten: Vec::new(),
+            forget_at: None,
             letters: 0,
             bytes: 0,
             used: 0,
@@ -254,7 +273,7 @@ impl Chats {
             }
         }
         if chat.saved {
-            stage.save(record_key(&chat).to_bytes(), None);
+            self.forget(stage, record_key(&chat).to_bytes());
         }
         Some(chat)
     }
@@ -265,12 +284,27 @@ impl Chats {
         let record = record::Chat {
             device: chat.sip.resource().map(str::to_owned),
             resource: chat.xmpp.resource().map(str::to_owned),
-            thread: chat.thread.to_string(),
-            dialog: stage.legs(|legs, footing| legs.dialog(footing, leg).cloned()),
+            thread: chat.spoken_thread().to_owned(),
+            dialog: stage.legs(|legs, footing| legs.dialog(footing, leg).filter(|d| !d.remote_tag.is_empty()).cloned()),
             waiting: chat.waiting.iter().map(|letter| letter.stanza.id.as_ref().map(Str::to_string)).collect(),
         };
         chat.saved = true;
         stage.save(record_key(chat).to_bytes(), Some(record.to_bytes()));
+    }
+
+    /// Takes a record out of the store, if need be later: nobody is to be told of a chat of long ago.
+    fn forget(&mut self, stage: &mut Stage<'_>, key: Vec<u8>) {
+        let token = stage.save(key.clone(), None);
+        self.forgetting.insert(token, key);
+    }
+
+    fn forget_again(&mut self, stage: &mut Stage<'_>) {
+        if self.forget_at.is_some_and(|at| at <= stage.now) {
+            self.forget_at = None;
+            for key in std::mem::take(&mut self.unforgotten) {
+                self.forget(stage, key);
+            }
+        }
     }
 
     /// Somebody has said something.
@@ -303,9 +337,8 @@ impl Chats {
             let gone = s2x::state(&chat, ChatState::Gone, &id);
             stage.answer(chat.link, &gone);
         }
-        // Nothing waits in a chat that is open but for what did not even leave.
-        let letters: VecDeque<Letter> =
-            chat.flying.drain(..).map(|(_, letter)| letter).chain(chat.waiting.drain(..)).collect();
+        // What left has been answered for, or has failed.
+        let letters: VecDeque<Letter> = chat.unsent.drain(..).chain(chat.waiting.drain(..)).collect();
         for letter in letters {
             self.drop_letter(&letter);
             if letter.again {
@@ -320,6 +353,19 @@ impl Chats {
     /// The SIP user did not take the session: what waits for it goes alone, or comes back.
     fn refused(&mut self, stage: &mut Stage<'_>, leg: LegId, why: &Failed) {
         let Some(mut chat) = self.leave(stage, leg) else { return };
+        let no_device =
+            |cause: &Cause| matches!(cause, Cause::Response(response) if matches!(response.code, 404 | 480));
+        if chat.opened_by == Side::Xmpp
+            && chat.sip.resource().is_some()
+            && matches!(why, Failed::Call(cause) if no_device(cause))
+        {
+            // The device is not there, or never was a GRUU: then it is for whichever is there, as a message alone would be.
+            for letter in std::mem::take(&mut chat.waiting) {
+                self.drop_letter(&letter);
+                self.again(stage, chat.link, Letter { astray: true, ..letter });
+            }
+            return;
+        }
         let (error, code, no_sessions) = match why {
             Failed::Call(Cause::Response(response)) => {
                 (error::from_response(response), response.code, NO_SESSIONS.contains(&response.code))
@@ -327,7 +373,11 @@ impl Chats {
             Failed::Call(Cause::Timeout) => face(&Refusal::SipTimeout, false),
             Failed::Call(Cause::Transport | Cause::NoWay) => face(&Refusal::SipTransport, false),
             Failed::NoAnswer => face(&Refusal::NoAnswer, false),
-            Failed::Session(refusal) => face(refusal, matches!(refusal, Refusal::NotAcceptableHere { .. })),
+            // Nothing is wrong with what the XMPP user wrote, but with the SIP user's description.
+            Failed::Session(Refusal::BadBody(_) | Refusal::TooBig | Refusal::NotAcceptableHere { .. }) => {
+                face(&negotiate::NO_CONVERSATION, true)
+            }
+            Failed::Session(refusal) => face(refusal, false),
             Failed::GivenUp => face(&Refusal::SipTransport, false),
         };
         stage.note(Note::SessionFailed { by: chat.opened_by, code });
@@ -439,8 +489,18 @@ impl Mapping for Chats {
         if taken {
             stage.note(Note::Delivered { to: Side::Xmpp, micros: stage.now.since(held.since).as_micros() as u64 });
             stage.legs(|legs, footing| legs.answer(footing, held.token, 200, "OK"));
+            self.released(stage, held.leg);
         } else {
             self.not_taken(stage, &held);
+        }
+        true
+    }
+
+    fn saved(&mut self, stage: &mut Stage<'_>, token: SaveToken, saved: bool) -> bool {
+        let Some(key) = self.forgetting.remove(&token) else { return false };
+        if !saved {
+            self.unforgotten.push(key);
+            self.forget_at.get_or_insert(stage.now + FORGET_AGAIN);
         }
         true
     }
@@ -450,27 +510,22 @@ impl Mapping for Chats {
             return None;
         }
         Some(record::Chat::parse(value).map(|record| {
-            self.orphans.push(Orphan { key: key.clone(), link: 0, record });
+            self.orphans.push_back(Orphan { key: key.clone(), record });
         }))
     }
 
-    fn link_up(&mut self, stage: &mut Stage<'_>, link: LinkId) {
-        for orphan in &mut self.orphans {
-            orphan.link = stage.link_of(orphan.key.sip.domain()).unwrap_or(usize::MAX);
-        }
-        let (now, later): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut self.orphans).into_iter().partition(|o| o.link == link);
-        self.orphans = later;
-        for orphan in now {
-            bury(stage, orphan);
+    fn link_up(&mut self, stage: &mut Stage<'_>, _: LinkId) {
+        if !self.orphans.is_empty() {
+            self.some_at = Some(stage.now);
+            self.end_some(stage);
         }
     }
 
     fn drain(&mut self, stage: &mut Stage<'_>) {
         self.draining = true;
-        for leg in self.chats.keys_sorted() {
-            self.leave_if_quiet(stage, leg);
-        }
+        self.leaving = self.chats.keys_sorted().into();
+        self.some_at = Some(stage.now);
+        self.end_some(stage);
     }
 
     fn abandon(&mut self, stage: &mut Stage<'_>) {
@@ -480,7 +535,8 @@ impl Mapping for Chats {
         for leg in self.chats.keys_sorted() {
             let Some(chat) = self.chats.get_mut(&leg) else { continue };
             let link = chat.link;
-            for letter in chat.flying.drain(..).map(|(_, letter)| letter).chain(chat.waiting.drain(..)) {
+            let letters = chat.flying.drain(..).map(|(_, letter)| letter).chain(chat.unsent.drain(..));
+            for letter in letters.chain(chat.waiting.drain(..)) {
                 self.letters -= 1;
                 self.bytes -= letter.weight;
                 let refusal = Refusal::SipTimeout;
@@ -498,14 +554,48 @@ impl Mapping for Chats {
             self.due.remove(&(at, leg));
             self.let_pass(stage, leg);
         }
+        self.forget_again(stage);
+        self.end_some(stage);
     }
 
     fn deadline(&self) -> Option<Time> {
-        [self.held.deadline(), self.due.first().map(|(at, _)| *at)].into_iter().flatten().min()
+        [self.held.deadline(), self.due.first().map(|(at, _)| *at), self.forget_at, self.some_at]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
 impl Chats {
+    /// Ends some of the chats that are to be ended: those that a restart has found, and those of a gateway that is to end itself.
+    fn end_some(&mut self, stage: &mut Stage<'_>) {
+        if self.some_at.is_none_or(|at| at > stage.now) {
+            return;
+        }
+        for _ in 0..SOME {
+            let Some(leg) = self.leaving.pop_front() else { break };
+            self.leave_if_quiet(stage, leg);
+        }
+        let mut told = 0;
+        for _ in 0..self.orphans.len() {
+            let Some(orphan) = self.orphans.pop_front().filter(|_| told < SOME) else { break };
+            // A stream that is not there any more: its domain is not ours now.
+            let Some(link) = stage.link_of(orphan.key.sip.domain()) else {
+                self.forget(stage, orphan.key.to_bytes());
+                continue;
+            };
+            if !stage.links.is_up(link) {
+                self.orphans.push_back(orphan);
+                continue;
+            }
+            told += 1;
+            let key = bury(stage, link, orphan);
+            self.forget(stage, key);
+        }
+        let more = told == SOME || !self.leaving.is_empty();
+        self.some_at = more.then_some(stage.now + PACE);
+    }
+
     /// Nobody says anything, or the SIP user does not compose any more.
     fn let_pass(&mut self, stage: &mut Stage<'_>, leg: LegId) {
         let idle = self.options.idle;
@@ -544,8 +634,8 @@ impl Chats {
 }
 
 /// After a restart: the SIP user gets BYE, the XMPP user `gone`, or an error for what never left.
-fn bury(stage: &mut Stage<'_>, orphan: Orphan) {
-    let Orphan { key, link, record } = orphan;
+fn bury(stage: &mut Stage<'_>, link: LinkId, orphan: Orphan) -> Vec<u8> {
+    let Orphan { key, record } = orphan;
     let with = |jid: &Jid, resource: &Option<String>| {
         resource.as_ref().and_then(|r| jid.with_resource(r).ok()).unwrap_or_else(|| jid.clone())
     };
@@ -566,7 +656,7 @@ fn bury(stage: &mut Stage<'_>, orphan: Orphan) {
         let gone = s2x::gone(&sip, &xmpp, &record.thread, &stage.tokens.token(12));
         stage.answer(link, &gone);
     }
-    stage.save(key.to_bytes(), None);
+    key.to_bytes()
 }
 
 /// The device of a SIP user, where its Contact names one by a GRUU (RFC 5627): RFC 7247 §6.5 step 8.

@@ -29,7 +29,7 @@ pub(super) fn text(
     writes: bool,
 ) -> Option<Stanza> {
     let mut stanza = chat_stanza(chat).with_id(id);
-    if !text.fill(&mut stanza, None, language, Some(&chat.thread)) {
+    if !text.fill(&mut stanza, None, language, Some(chat.spoken_thread())) {
         return None;
     }
     if receipt && text.receipt.as_ref().is_none_or(|wanted| !wanted.delivery) {
@@ -44,7 +44,7 @@ pub(super) fn text(
 /// A chat state alone. Nobody keeps it.
 pub(super) fn state(chat: &Chat, state: ChatState, id: &str) -> Stanza {
     let mut stanza = chat_stanza(chat).with_id(id);
-    stanza.push(Element::new("thread", ns::CLIENT).with_text(&chat.thread));
+    stanza.push(Element::new("thread", ns::CLIENT).with_text(chat.spoken_thread()));
     stanza.push(state.to_element());
     stanza.push(hints::no_store());
     stanza

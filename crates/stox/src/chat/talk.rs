@@ -22,6 +22,8 @@ pub(super) struct Letter {
     pub(super) weight: usize,
     /// It was in a session already that ended before any of it left.
     pub(super) again: bool,
+    /// The device that it is for is not there: it is for the user.
+    pub(super) astray: bool,
 }
 
 /// A message to the SIP user that its sender wants to hear of.
@@ -93,6 +95,8 @@ pub(super) struct Chat {
     /// Grows with each use by the XMPP user, over all chats.
     pub(super) used: u64,
     pub(super) waiting: VecDeque<Letter>,
+    /// What was to be sent and never left: it goes before what waits.
+    pub(super) unsent: VecDeque<Letter>,
     pub(super) flying: VecDeque<(MessageId, Letter)>,
     pub(super) told: VecDeque<Told>,
     pub(super) owed: VecDeque<Owed>,
@@ -103,6 +107,10 @@ pub(super) struct Chat {
     pub(super) armed: Option<Time>,
     /// Whether the SIP user was told that the XMPP user is composing.
     pub(super) said_composing: Option<bool>,
+    /// Messages of the SIP user that wait for the XMPP server.
+    pub(super) held: usize,
+    /// A device of the SIP user that was asked for and is not there: this chat is what there is instead.
+    pub(super) absent: Option<Str>,
     /// Messages in both directions.
     pub(super) messages: u64,
     /// The id of its record.
@@ -115,8 +123,9 @@ impl Phase {
     /// Whether something more can be said.
     pub(super) fn takes_words(self) -> bool {
         match self {
-            Phase::Inviting | Phase::Open => true,
-            Phase::Ending | Phase::Leaving => false,
+            // What is said while it ends goes on in the next one, behind what never left.
+            Phase::Inviting | Phase::Open | Phase::Ending => true,
+            Phase::Leaving => false,
         }
     }
 }
@@ -136,6 +145,7 @@ impl Chat {
             last: now,
             used: 0,
             waiting: VecDeque::new(),
+            unsent: VecDeque::new(),
             flying: VecDeque::new(),
             told: VecDeque::new(),
             owed: VecDeque::new(),
@@ -143,6 +153,8 @@ impl Chat {
             composing: None,
             armed: None,
             said_composing: None,
+            held: 0,
+            absent: None,
             messages: 0,
             record,
             saved: false,
@@ -157,14 +169,23 @@ impl Chat {
     /// Whether `to` may mean the device of this chat.
     pub(super) fn is_with(&self, to: &Jid) -> bool {
         match (to.resource(), self.sip.resource()) {
-            (Some(wanted), Some(there)) => wanted == there,
+            (Some(wanted), Some(there)) => wanted == there || self.absent.as_deref() == Some(wanted),
             (Some(_), None) | (None, _) => true,
         }
     }
 
-    /// Whether nothing of the XMPP user is on its way.
+    /// Whether nothing is on its way, either way.
     pub(super) fn is_quiet(&self) -> bool {
-        self.waiting.is_empty() && self.flying.is_empty()
+        self.waiting.is_empty() && self.flying.is_empty() && self.held == 0
+    }
+
+    /// The thread as the XMPP user knows it.
+    pub(super) fn spoken_thread(&self) -> &str {
+        match self.opened_by {
+            // It may not have done as a Call-ID.
+            Side::Xmpp => self.alias.as_deref().unwrap_or(&self.thread),
+            Side::Sip => &self.thread,
+        }
     }
 
     /// The letter that went out under this name.

@@ -41,7 +41,11 @@ impl Legs {
             leg.version += 1;
             leg.said = negotiate::again(&leg.said, Part::Answer, leg.version);
             let said = body(leg.said.clone());
-            return footing.sessions(|sessions, ground| sessions.answer(ground, session, said));
+            let again = body(negotiate::again(&leg.said, Part::Offer, leg.version + 1));
+            return footing.sessions(|sessions, ground| {
+                sessions.answer(ground, session, said);
+                sessions.refresh_with(session, again);
+            });
         }
         let Some(offer) = offer else { return };
         leg.version += 1;
@@ -50,7 +54,11 @@ impl Legs {
                 (leg.said, leg.heard) = (said.clone(), print);
                 leg.state =
                     State::Open { accept: Box::new(agreed.accept), max_size: agreed.max_size, takes: agreed.receives };
-                footing.sessions(|sessions, ground| sessions.answer(ground, session, body(said)));
+                let again = body(negotiate::again(&said, Part::Offer, leg.version + 1));
+                footing.sessions(|sessions, ground| {
+                    sessions.answer(ground, session, body(said));
+                    sessions.refresh_with(session, again);
+                });
             }
             Some(Err(refusal)) => {
                 footing.sessions(|sessions, ground| sessions.reject(ground, session, refusal.response()));
@@ -63,7 +71,8 @@ impl Legs {
 
     /// The answer to an offer of ours: we refresh with what was said before.
     pub(super) fn changed(&mut self, footing: &mut Footing<'_>, id: LegId, answer: Option<Body>) {
-        let (Some(leg), Some(answer)) = (self.legs.get_mut(&id), answer) else { return };
+        let leg = self.legs.get_mut(&id).filter(|leg| matches!(leg.state, State::Open { .. }));
+        let (Some(leg), Some(answer)) = (leg, answer) else { return };
         let print = Some(self.key.fingerprint(&[&answer.content]));
         if print == leg.heard {
             return;

@@ -44,6 +44,8 @@ struct Leg {
     said: Bytes,
     /// What stands for the other side's last description. Kept itself, it would keep all that it came in.
     heard: Option<Fingerprint>,
+    /// What it answered before its 2xx, with its tag.
+    early: Option<Box<(Str, Bytes)>>,
     /// Its path, which stays what it is.
     path: Option<msrp::Path>,
     /// Whether middleboxes may move the connection (RFC 6714).
@@ -161,6 +163,7 @@ impl Legs {
             version: 1,
             said: Bytes::new(),
             heard: None,
+            early: None,
             path: None,
             cema: true,
             ending: None,
@@ -259,7 +262,15 @@ impl Legs {
         let Some(&id) = self.by_session.get(&event.id()) else { return Some(event) };
         match event {
             // Rooms and chats do not ring: nothing is to be told of it.
-            invite::Event::Progress { .. } | invite::Event::Confirmed { body: None, .. } => {}
+            invite::Event::Progress { response, .. } => self.progress(id, &response),
+            invite::Event::Confirmed { body: None, .. } => {
+                // RFC 3261 §13.2.2.4: the answer to our offer was to be in it.
+                let unanswered = self.legs.get(&id).is_some_and(|leg| matches!(leg.state, State::Inviting));
+                if unanswered {
+                    let refusal = Refusal::BadBody("The ACK has no answer");
+                    self.end_with(footing, id, Failed::Session(refusal), reason(488));
+                }
+            }
             invite::Event::Established { response, .. } => self.established(footing, id, response),
             invite::Event::Confirmed { body: Some(body), .. } => self.answered(footing, id, &body.content, None),
             invite::Event::Offered { id: session, body } => self.offered(footing, id, session, body),
@@ -397,8 +408,23 @@ impl Legs {
         }
     }
 
+    /// The answer to our offer may come before the 2xx, reliably (RFC 3262 §5).
+    fn progress(&mut self, id: LegId, response: &Response) {
+        let reliable = response.headers.elements(Name::Require).flatten().any(|tag| tag.eq_ignore_ascii_case("100rel"));
+        if let (true, Some(leg), Some(tag)) = (reliable, self.legs.get_mut(&id), response.headers.to_tag())
+            && !response.body.is_empty()
+        {
+            leg.early = Some(Box::new((Str::from(tag), Bytes::copy_from_slice(&response.body))));
+        }
+    }
+
     fn established(&mut self, footing: &mut Footing<'_>, id: LegId, response: Box<Response>) {
-        let answer = response.body.clone();
+        let early = self.legs.get_mut(&id).and_then(|leg| leg.early.take());
+        let early = early.filter(|early| response.headers.to_tag() == Some(&early.0));
+        let answer = match early {
+            Some(early) if response.body.is_empty() => early.1,
+            _ => response.body.clone(),
+        };
         self.answered(footing, id, &answer, Some(response));
     }
 

@@ -99,6 +99,12 @@ impl Messages {
         self.held.len() + self.queue.len()
     }
 
+    /// Whether something of the same sender to the same recipient is on its way alone.
+    pub fn is_busy(&self, stanza: &Stanza) -> bool {
+        let pair = stanza.from.as_ref().zip(stanza.to.as_ref());
+        pair.is_some_and(|(from, to)| self.queue.is_busy(&prints::pair(&self.key, from, to)))
+    }
+
     /// Messages from XMPP in flight or waiting.
     pub fn under_way_to_sip(&self) -> usize {
         self.queue.len()
@@ -200,6 +206,9 @@ impl Messages {
     }
 
     fn may_have_session(stage: &Stage<'_>, stanza: &Stanza) -> bool {
+        if stage.given {
+            return false;
+        }
         let to = stanza.to.as_ref().filter(|to| stage.config.chat_mode(to.domain()) != Mode::Message);
         to.is_some_and(|to| !stage.choice.has_refused(stage.now, to))
     }

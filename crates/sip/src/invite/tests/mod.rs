@@ -119,7 +119,7 @@ impl Desk {
                     Output::Cancelled { id, reason } => {
                         self.engine.cancelled(&mut ground, id, reason);
                     }
-                    Output::Ack { id, request } => self.engine.acked(&mut ground, id, request),
+                    Output::Ack { id, request, .. } => self.engine.acked(&mut ground, id, request),
                 }
             } else if let Some(event) = self.engine.poll() {
                 told.events.push(event);

@@ -175,7 +175,7 @@ impl World {
             Output::Cancelled { id, reason } => {
                 self.act(side, |engine, ground| engine.cancelled(ground, id, reason));
             }
-            Output::Ack { id, request } => {
+            Output::Ack { id, request, .. } => {
                 let headers = &request.headers;
                 let half = (headers.get(Name::CallId).unwrap_or_default(), headers.to_tag().unwrap_or_default());
                 self.unacknowledged.remove(&(side, (half.0.to_owned(), half.1.to_owned())));
