@@ -8,8 +8,8 @@ pub use value::{Input, Note, Output, Wire};
 
 use crate::address;
 use crate::chat::{self, Chats};
-use crate::choice::{self, Choice, Way};
-use crate::config::{Config, LinkId, Mode};
+use crate::choice::{Choice, Way};
+use crate::config::{Config, LinkId};
 use crate::error::Refusal;
 use crate::leg::Legs;
 use crate::links::{Links, StanzaToken};
@@ -355,22 +355,6 @@ impl Gateway {
         }
     }
 
-    /// Gives a stanza to the mapping that claims it; back if none does.
-    fn give(&mut self, way: Way, link: LinkId, stanza: Stanza) -> Option<Stanza> {
-        let mut unclaimed = Some(stanza);
-        self.any(|mapping, stage| match unclaimed.take() {
-            Some(stanza) if mapping.claims_stanza(&stanza, way) => {
-                mapping.stanza(stage, link, stanza);
-                true
-            }
-            other => {
-                unclaimed = other;
-                false
-            }
-        });
-        unclaimed
-    }
-
     fn outcome(&mut self, id: ClientId, outcome: Outcome) {
         let mut outcome = Some(outcome);
         self.each(|mapping, stage| outcome = outcome.take().and_then(|outcome| mapping.outcome(stage, id, outcome)));
@@ -433,13 +417,15 @@ impl Gateway {
     }
 
     /// A request that the SIP agent found in order.
-    fn request(&mut self, id: ServerId, request: Request, flow: Flow) {
+    fn request(&mut self, id: ServerId, mut request: Request, flow: Flow) {
         let subscribes = self.presences.claims_request(&request);
         if request.method == Method::Options && self.sessions.find(&request).is_some() {
             // Some ask so whether a session is still there.
             return self.unclaimed_request(id, &request);
         }
+        let aside = self.says_aside(&mut request);
         if !self.is_of_sessions(&request)
+            && !aside
             && (request.headers.to_tag().is_some() || request.method == Method::Notify && subscribes)
         {
             return self.request_in_dialog(id, request, flow, subscribes);
@@ -455,6 +441,9 @@ impl Gateway {
             self.out.push_back(Output::Note(Note::Received { from: Side::Sip }));
         }
         match self.accepting().and_then(|()| self.check_request(&request, flow)) {
+            Ok((from, ..)) if aside && !self.is_party(&request, &from) => {
+                self.refuse_request(id, &Refusal::NoDialog, message);
+            }
             Ok((from, to, link)) => {
                 self.names.heard(&from, &to, access::display(&request).as_deref());
                 let incoming = Incoming { id, request, flow, from, to, link };
@@ -563,18 +552,6 @@ impl Gateway {
         let way = self.way(&stanza);
         if let Some(stanza) = self.give(way, link, stanza) {
             self.unclaimed_stanza(link, &stanza);
-        }
-    }
-
-    /// As what a message goes to SIP. What would overtake those before it goes behind them.
-    fn way(&self, stanza: &Stanza) -> Way {
-        let auto = || stanza.to.as_ref().is_some_and(|to| self.config.chat_mode(to.domain()) == Mode::Auto);
-        if choice::has_words(stanza) && auto() && self.messages.is_busy(stanza) {
-            Way::Message
-        } else if self.chats.has(stanza) {
-            Way::Session
-        } else {
-            self.choice.way(self.now, &self.config, stanza)
         }
     }
 

@@ -178,6 +178,13 @@ impl Agent {
         self.core.arm(session);
     }
 
+    /// The other end has another `a=max-size` now.
+    pub fn resize(&mut self, id: SessionId, max_size: Option<u64>) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.peer_max = max_size.unwrap_or(u64::MAX);
+        }
+    }
+
     /// Sends a message, as soon as there is a connection and room in the window; what is sent before [`Agent::begin`] waits. In the end
     /// [`Event::Sent`] or [`Event::Failed`] comes, once.
     ///

@@ -237,6 +237,10 @@ impl Chats {
         let found = self.find(from, to, super::thread_of(stanza).as_deref());
         let Some((leg, chat)) = found.and_then(|leg| Some((leg, self.chats.get_mut(&leg)?))) else { return };
         chat.states = States::Known;
+        // What no person has written is not worth an error.
+        if state != ChatState::Gone && stage.rate(from).is_err() {
+            return;
+        }
         if state == ChatState::Gone {
             chat.phase = Phase::Leaving;
             return self.leave_if_quiet(stage, leg);
@@ -320,7 +324,8 @@ fn enclose(
     let (speaker, listener) = (uri(from).map_err(Refusal::Sender)?, uri(&chat.sip).map_err(Refusal::Address)?);
     let parties = Parties { from: &speaker, to: &listener, now: stage.wall() };
     let message_id = stanza.id.as_deref().and_then(identifiers::message_id_of_id);
-    let delivery = text.receipt && options.receipts && stanza.id.is_some();
+    let id = stanza.id.as_deref().filter(|id| id.len() <= super::LONGEST);
+    let delivery = text.receipt && options.receipts && id.is_some();
     let display = text.markable && options.receipts && message_id.is_some();
     let wish = Wish { message_id: message_id.as_deref(), display };
     let failure_report = if options.failure_reports { FailureReport::Yes } else { FailureReport::No };

@@ -9,6 +9,7 @@
 
 mod arrive;
 mod depart;
+mod end;
 pub(crate) mod record;
 mod s2x;
 mod talk;
@@ -16,18 +17,18 @@ mod x2s;
 
 use crate::address;
 use crate::choice::{self, Way};
-use crate::config::{Config, LinkId, Mode};
+use crate::config::{Config, LinkId};
 use crate::content::departing::{self, Departing};
-use crate::error::{self, Refusal};
+use crate::error::Refusal;
 use crate::gateway::Note;
 use crate::held::Held;
-use crate::leg::{self, Failed, LegId, Why, negotiate};
+use crate::leg::{self, LegId, negotiate};
 use crate::links::StanzaToken;
 use crate::mapping::{Invitation, Mapping, Side, Stage};
 use crate::prints;
 use crate::store::{About, Broken, Key, SaveToken};
 use base::{Fingerprint, HashKey, Str, Table, Time};
-use sip::{Cause, Name, Request};
+use sip::{Name, Request};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 use talk::{Chat, Letter, Phase, States};
@@ -37,12 +38,9 @@ use xmpp::jid::Jid;
 use xmpp::ns;
 use xmpp::stanza::{Kind, Stanza};
 
-/// The codes by which a SIP user refuses a session as such, so that single messages are tried.
-const NO_SESSIONS: [u16; 5] = [405, 415, 488, 501, 606];
-
-/// How many chats are ended at once where many are to be, and how long after the next ones are: a thousand a second.
-const SOME: usize = 100;
-const PACE: Duration = Duration::from_millis(100);
+/// The longest thread or stanza id that is kept for as long as a session lives, in bytes. A longer thread is none; whoever has a longer id is told
+/// of nothing that comes later.
+const LONGEST: usize = 1024;
 
 /// When it is tried again to take a record out of the store.
 const FORGET_AGAIN: Duration = Duration::from_secs(10);
@@ -236,14 +234,20 @@ impl Chats {
     /// The chat that a stanza belongs to: that of its thread; or, if it names none, the last one that this resource has used; or one that the SIP user
     /// has opened and nobody has answered.
     fn find(&self, from: &Jid, to: &Jid, thread: Option<&str>) -> Option<LegId> {
-        let there = || self.of_pair(from, to).filter(|(_, chat)| chat.phase.takes_words() && chat.is_with(to));
+        let all = || self.of_pair(from, to).filter(|(_, chat)| chat.phase.takes_words());
+        // Whichever of the SIP user's devices it names: the thread is that of the session.
         if let Some(thread) = thread
-            && let Some((leg, _)) = there().find(|(_, chat)| chat.has_thread(thread))
+            && let Some((leg, _)) = all().find(|(_, chat)| chat.has_thread(thread))
         {
             return Some(leg);
         }
+        let there = || all().filter(|(_, chat)| chat.is_with(to));
         let own = || there().filter(|(_, chat)| chat.xmpp == *from).max_by_key(|(_, chat)| chat.used);
-        let open = || there().filter(|(_, chat)| chat.xmpp.is_bare()).max_by_key(|(_, chat)| chat.used);
+        let open = || {
+            there()
+                .filter(|(_, chat)| chat.opened_by == Side::Sip && chat.xmpp.is_bare())
+                .max_by_key(|(_, chat)| chat.used)
+        };
         let found = if thread.is_some() { open() } else { own().or_else(open) };
         found.map(|(leg, _)| leg)
     }
@@ -286,7 +290,11 @@ impl Chats {
             resource: chat.xmpp.resource().map(str::to_owned),
             thread: chat.spoken_thread().to_owned(),
             dialog: stage.legs(|legs, footing| legs.dialog(footing, leg).filter(|d| !d.remote_tag.is_empty()).cloned()),
-            waiting: chat.waiting.iter().map(|letter| letter.stanza.id.as_ref().map(Str::to_string)).collect(),
+            waiting: chat
+                .waiting
+                .iter()
+                .map(|letter| letter.stanza.id.as_ref().filter(|id| id.len() <= LONGEST).map(Str::to_string))
+                .collect(),
         };
         chat.saved = true;
         stage.save(record_key(chat).to_bytes(), Some(record.to_bytes()));
@@ -326,84 +334,11 @@ impl Chats {
         self.letters -= 1;
         self.bytes -= letter.weight;
     }
-
-    /// The chat is over: what has not left goes another way, and the XMPP user is told, if it was not that user's wish.
-    fn over(&mut self, stage: &mut Stage<'_>, leg: LegId, why: &Why) {
-        let Some(mut chat) = self.leave(stage, leg) else { return };
-        stage.note(Note::SessionEnded { by: chat.opened_by, lost: *why == Why::Lost });
-        // Of a session in which nothing was said the XMPP user knows nothing.
-        if self.options.chat_states && chat.phase != Phase::Leaving && chat.messages > 0 {
-            let id = stage.tokens.token(12);
-            let gone = s2x::state(&chat, ChatState::Gone, &id);
-            stage.answer(chat.link, &gone);
-        }
-        // What left has been answered for, or has failed.
-        let letters: VecDeque<Letter> = chat.unsent.drain(..).chain(chat.waiting.drain(..)).collect();
-        for letter in letters {
-            self.drop_letter(&letter);
-            if letter.again {
-                let refusal = Refusal::SipTransport;
-                Self::fail(stage, chat.link, &letter, &refusal.stanza_error(), refusal.code());
-            } else {
-                self.again(stage, chat.link, letter);
-            }
-        }
-    }
-
-    /// The SIP user did not take the session: what waits for it goes alone, or comes back.
-    fn refused(&mut self, stage: &mut Stage<'_>, leg: LegId, why: &Failed) {
-        let Some(mut chat) = self.leave(stage, leg) else { return };
-        let no_device =
-            |cause: &Cause| matches!(cause, Cause::Response(response) if matches!(response.code, 404 | 480));
-        if chat.opened_by == Side::Xmpp
-            && chat.sip.resource().is_some()
-            && matches!(why, Failed::Call(cause) if no_device(cause))
-        {
-            // The device is not there, or never was a GRUU: then it is for whichever is there, as a message alone would be.
-            for letter in std::mem::take(&mut chat.waiting) {
-                self.drop_letter(&letter);
-                self.again(stage, chat.link, Letter { astray: true, ..letter });
-            }
-            return;
-        }
-        let (error, code, no_sessions) = match why {
-            Failed::Call(Cause::Response(response)) => {
-                (error::from_response(response), response.code, NO_SESSIONS.contains(&response.code))
-            }
-            Failed::Call(Cause::Timeout) => face(&Refusal::SipTimeout, false),
-            Failed::Call(Cause::Transport | Cause::NoWay) => face(&Refusal::SipTransport, false),
-            Failed::NoAnswer => face(&Refusal::NoAnswer, false),
-            // Nothing is wrong with what the XMPP user wrote, but with the SIP user's description.
-            Failed::Session(Refusal::BadBody(_) | Refusal::TooBig | Refusal::NotAcceptableHere { .. }) => {
-                face(&negotiate::NO_CONVERSATION, true)
-            }
-            Failed::Session(refusal) => face(refusal, false),
-            Failed::GivenUp => face(&Refusal::SipTransport, false),
-        };
-        stage.note(Note::SessionFailed { by: chat.opened_by, code });
-        let alone =
-            no_sessions && chat.opened_by == Side::Xmpp && stage.config.chat_mode(chat.sip.domain()) == Mode::Auto;
-        if alone {
-            stage.choice.refused(stage.now, &chat.sip, self.options.remember);
-        }
-        for letter in std::mem::take(&mut chat.waiting) {
-            self.drop_letter(&letter);
-            if alone {
-                stage.send_as(Way::Message, chat.link, letter.stanza);
-            } else {
-                Self::fail(stage, chat.link, &letter, &error, code);
-            }
-        }
-    }
-}
-
-fn face(refusal: &Refusal, no_sessions: bool) -> (StanzaError, u16, bool) {
-    (refusal.stanza_error(), refusal.code(), no_sessions)
 }
 
 fn thread_of(stanza: &Stanza) -> Option<Str> {
     let thread = stanza.elements().find(|e| e.is("thread", ns::CLIENT))?.text();
-    (!thread.is_empty()).then(|| Str::from(thread.as_ref()))
+    (!thread.is_empty() && thread.len() <= LONGEST).then(|| Str::from(thread.as_ref()))
 }
 
 fn record_key(chat: &Chat) -> Key {
@@ -567,35 +502,6 @@ impl Mapping for Chats {
 }
 
 impl Chats {
-    /// Ends some of the chats that are to be ended: those that a restart has found, and those of a gateway that is to end itself.
-    fn end_some(&mut self, stage: &mut Stage<'_>) {
-        if self.some_at.is_none_or(|at| at > stage.now) {
-            return;
-        }
-        for _ in 0..SOME {
-            let Some(leg) = self.leaving.pop_front() else { break };
-            self.leave_if_quiet(stage, leg);
-        }
-        let mut told = 0;
-        for _ in 0..self.orphans.len() {
-            let Some(orphan) = self.orphans.pop_front().filter(|_| told < SOME) else { break };
-            // A stream that is not there any more: its domain is not ours now.
-            let Some(link) = stage.link_of(orphan.key.sip.domain()) else {
-                self.forget(stage, orphan.key.to_bytes());
-                continue;
-            };
-            if !stage.links.is_up(link) {
-                self.orphans.push_back(orphan);
-                continue;
-            }
-            told += 1;
-            let key = bury(stage, link, orphan);
-            self.forget(stage, key);
-        }
-        let more = told == SOME || !self.leaving.is_empty();
-        self.some_at = more.then_some(stage.now + PACE);
-    }
-
     /// Nobody says anything, or the SIP user does not compose any more.
     fn let_pass(&mut self, stage: &mut Stage<'_>, leg: LegId) {
         let idle = self.options.idle;
@@ -631,32 +537,6 @@ impl Chats {
         }
         self.due.insert((at, leg));
     }
-}
-
-/// After a restart: the SIP user gets BYE, the XMPP user `gone`, or an error for what never left.
-fn bury(stage: &mut Stage<'_>, link: LinkId, orphan: Orphan) -> Vec<u8> {
-    let Orphan { key, record } = orphan;
-    let with = |jid: &Jid, resource: &Option<String>| {
-        resource.as_ref().and_then(|r| jid.with_resource(r).ok()).unwrap_or_else(|| jid.clone())
-    };
-    let (sip, xmpp) = (with(&key.sip, &record.device), with(&key.xmpp, &record.resource));
-    if let Some(dialog) = record.dialog.clone() {
-        stage.sessions(|sessions, ground| sessions.end_restored(ground, dialog));
-    }
-    let mut stanza = Stanza::message().with_type("chat");
-    (stanza.from, stanza.to) = (Some(xmpp.clone()), Some(sip.clone()));
-    for id in record.waiting.iter().flatten() {
-        stanza.id = Some(Str::from(id));
-        if let Some(error) = stanza.error(&Refusal::Restarted.stanza_error()) {
-            stage.answer(link, &error);
-        }
-    }
-    // Where something waits, the phone was still ringing: there was no session.
-    if stage.config.chat.chat_states && record.dialog.is_some() && record.waiting.is_empty() {
-        let gone = s2x::gone(&sip, &xmpp, &record.thread, &stage.tokens.token(12));
-        stage.answer(link, &gone);
-    }
-    key.to_bytes()
 }
 
 /// The device of a SIP user, where its Contact names one by a GRUU (RFC 5627): RFC 7247 §6.5 step 8.

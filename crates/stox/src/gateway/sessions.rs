@@ -2,13 +2,15 @@
 
 use super::value::{Output, Wire};
 use super::{Gateway, access};
-use crate::config::Config;
+use crate::choice::{self, Way};
+use crate::config::{Config, LinkId, Mode};
 use crate::error::Refusal;
 use crate::leg;
 use crate::mapping::{Invitation, Side};
 use sip::agent::{Flow, ServerId};
 use sip::invite;
 use sip::{Method, Request};
+use xmpp::stanza::Stanza;
 
 /// Bytes of messages that have come in part, in one shard; beyond: 413.
 const PARTIAL_BYTES: usize = 8 << 20;
@@ -17,6 +19,18 @@ const PARTIAL_BYTES: usize = 8 << 20;
 const SDP: &str = "application/sdp";
 
 impl Gateway {
+    /// Whether this is a MESSAGE in the dialog of a session (RFC 3428 §2 allows that): it is for whom the session is with, where it names our
+    /// Contact. To refuse it as if there were no dialog would end the session (RFC 5057 §5.1).
+    pub(super) fn says_aside(&self, request: &mut Request) -> bool {
+        if request.method != Method::Message || request.headers.to_tag().is_none() {
+            return false;
+        }
+        let dialog = self.sessions.find(request).and_then(|id| self.sessions.dialog(id));
+        let Some(user) = dialog.and_then(|dialog| sip::NameAddr::parse(&dialog.local_uri).ok()) else { return false };
+        request.uri = user.uri;
+        true
+    }
+
     /// Whether this is an INVITE, or of a dialog that one made, or would be.
     pub(super) fn is_of_sessions(&self, request: &Request) -> bool {
         use Method::{Bye, Info, Invite, Prack, Refer, Update};
@@ -43,6 +57,34 @@ impl Gateway {
         let (mut stage, _) = self.stage();
         let contact = sip::NameAddr::new(stage.contact(&request.uri, flow.transport));
         stage.sessions(|sessions, ground| sessions.request(ground, id, request, flow, &contact));
+    }
+
+    /// As what a message goes to SIP. What would overtake those before it goes behind them.
+    pub(super) fn way(&self, stanza: &Stanza) -> Way {
+        let auto = || stanza.to.as_ref().is_some_and(|to| self.config.chat_mode(to.domain()) == Mode::Auto);
+        if choice::has_words(stanza) && auto() && self.messages.is_busy(stanza) {
+            Way::Message
+        } else if self.chats.has(stanza) {
+            Way::Session
+        } else {
+            self.choice.way(self.now, &self.config, stanza)
+        }
+    }
+
+    /// Gives a stanza to the mapping that claims it; back if none does.
+    pub(super) fn give(&mut self, way: Way, link: LinkId, stanza: Stanza) -> Option<Stanza> {
+        let mut unclaimed = Some(stanza);
+        self.any(|mapping, stage| match unclaimed.take() {
+            Some(stanza) if mapping.claims_stanza(&stanza, way) => {
+                mapping.stanza(stage, link, stanza);
+                true
+            }
+            other => {
+                unclaimed = other;
+                false
+            }
+        });
+        unclaimed
     }
 
     pub(super) fn msrp_says(&mut self, output: msrp::Output) {

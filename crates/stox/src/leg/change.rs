@@ -52,6 +52,7 @@ impl Legs {
         match leg.describe(footing, |ours| Some(negotiate::answer(ours, &offer.content, &may))) {
             Some(Ok((agreed, said))) if leg.path.as_ref() == Some(&agreed.path) => {
                 (leg.said, leg.heard) = (said.clone(), print);
+                footing.msrp.resize(leg.msrp, agreed.max_size);
                 leg.state =
                     State::Open { accept: Box::new(agreed.accept), max_size: agreed.max_size, takes: agreed.receives };
                 let again = body(negotiate::again(&said, Part::Offer, leg.version + 1));
@@ -82,6 +83,7 @@ impl Legs {
             leg.describe(footing, |ours| Some(negotiate::read_answer(ours, &answer.content, &may)))
         {
             leg.heard = print;
+            footing.msrp.resize(leg.msrp, agreed.max_size);
             leg.state =
                 State::Open { accept: Box::new(agreed.accept), max_size: agreed.max_size, takes: agreed.receives };
         }
