@@ -2,16 +2,18 @@
 
 mod dialog;
 mod msrp;
+mod pending;
 mod sip;
 
 use self::dialog::Dialogs;
 use self::msrp::Connections;
+pub use self::pending::Seen;
+use self::pending::{Kind, Pending};
 use super::pattern::Captures;
 use super::script::{self, Action};
 use super::settings::Settings;
 use super::stanza;
-use crate::wire::{MsrpText, SipText};
-use ::msrp::{Hop, Ticket};
+use crate::wire::SipText;
 use base::Time;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -41,83 +43,6 @@ impl fmt::Display for Failure {
 }
 
 impl std::error::Error for Failure {}
-
-/// Something that waits to be got.
-#[derive(Debug)]
-enum Pending {
-    Sip {
-        to: String,
-        message: SipText,
-    },
-    Xmpp {
-        to: String,
-        stanza: Element,
-    },
-    /// A frame on a connection.
-    Msrp {
-        to: String,
-        connection: usize,
-        frame: MsrpText,
-    },
-    /// The gateway asks for a connection.
-    Open {
-        to: String,
-        ticket: Ticket,
-        hop: Hop,
-    },
-    /// The gateway has closed a connection.
-    Closed {
-        to: String,
-        connection: usize,
-    },
-}
-
-/// What it is that waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Sip,
-    Xmpp,
-    Msrp,
-    Open,
-    Closed,
-}
-
-impl Pending {
-    fn kind(&self) -> Kind {
-        match self {
-            Pending::Sip { .. } => Kind::Sip,
-            Pending::Xmpp { .. } => Kind::Xmpp,
-            Pending::Msrp { .. } => Kind::Msrp,
-            Pending::Open { .. } => Kind::Open,
-            Pending::Closed { .. } => Kind::Closed,
-        }
-    }
-
-    fn is_for(&self, actor: &str, kind: Kind) -> bool {
-        let (Pending::Sip { to, .. }
-        | Pending::Xmpp { to, .. }
-        | Pending::Msrp { to, .. }
-        | Pending::Open { to, .. }
-        | Pending::Closed { to, .. }) = self;
-        self.kind() == kind && (actor == "anyone" || actor == to || to.split('@').next() == Some(actor))
-    }
-}
-
-impl fmt::Display for Pending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Pending::Sip { message, .. } => write!(f, "{message}"),
-            Pending::Xmpp { stanza, .. } => {
-                let mut out = Vec::new();
-                xml::write(stanza, stanza::NS, &mut out);
-                writeln!(f, "{}", String::from_utf8_lossy(&out))
-            }
-            Pending::Msrp { frame, .. } => write!(f, "{frame}"),
-            Pending::Open { to, hop, .. } => writeln!(f, "a connection to {to} is asked for: {}", msrp::hop_text(hop)),
-            Pending::Closed { to, connection } => writeln!(f, "connection {connection} of {to} is closed"),
-        }
-    }
-}
 
 /// Who sent a message, so that it can be sent again and its answer finds its way.
 #[derive(Debug, Clone)]
@@ -154,17 +79,6 @@ pub struct Player {
     minted: u64,
     /// What the gateway found worth counting, in order.
     pub notes: Vec<Note>,
-}
-
-/// Something that an actor gets, for tests that do not know what it will be.
-#[derive(Debug)]
-pub enum Seen {
-    /// A SIP user gets this.
-    Sip(SipText),
-    /// A SIP user gets this over a connection.
-    Frame(MsrpText),
-    /// An XMPP user gets this.
-    Stanza(Element),
 }
 
 /// What a scene's step can fail with, before it is known where.
