@@ -137,8 +137,7 @@ pub(super) fn measure(programs: &Path, scratch: &Path, quick: bool) -> Result<St
 impl Place {
     /// Messages through a hundred sessions.
     fn messages(&self, route: Route, rate: f64, count: usize) -> Result<Value, String> {
-        // An end in order, else the gateway waits for phones that are not there any more.
-        let words = [("--users", 100), ("--count", count), ("--rate", rate as usize), ("--end", 1)];
+        let words = [("--users", 100), ("--count", count), ("--rate", rate as usize)];
         let report = match route {
             Route::Forwarder => self.forwarder(&words)?,
             Route::FromPhones | Route::ToPhones => self.gateway("memory:", &words, &[("--way", route.key())])?,

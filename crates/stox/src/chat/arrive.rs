@@ -105,12 +105,11 @@ impl Chats {
         let mut id = message.transaction.clone();
         let known = self.owing(&chat.xmpp, &chat.sip, &id).is_some();
         let Some(chat) = self.chats.get_mut(&leg) else { return Err(Refusal::NoDialog) };
-        let name = |id: &str| prints::said(&self.key, id, &chat.sip, &chat.xmpp);
-        let mut said = name(&id);
-        if self.held.is_said(&said) || known {
+        let said = |id: &str, key: &base::HashKey| prints::said(key, id, &chat.sip, &chat.xmpp);
+        if self.held.is_said(&said(&id, &self.key)) || known {
             id.push_str(&stage.tokens.token(8));
-            said = name(&id);
         }
+        let said = said(&id, &self.key);
         let receipts = self.options.receipts;
         let writes = self.options.chat_states
             && stage

@@ -15,7 +15,7 @@ use crate::leg::{Call, LegId, Outgoing};
 use crate::mapping::{Side, Stage};
 use base::Str;
 use msrp::{FailureReport, MessageId};
-use sip::{Name, NameAddr, Response, Uri};
+use sip::{Name, NameAddr, Response, SipUri, Uri};
 use xmpp::ext::chatstates::ChatState;
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
@@ -250,7 +250,8 @@ impl Chats {
             return;
         }
         chat.said_composing = Some(composing);
-        let parties = Parties { from: &chat.xmpp, to: &chat.sip, now: stage.wall() };
+        let (Ok(speaker), Ok(listener)) = (uri(&chat.xmpp), uri(&chat.sip)) else { return };
+        let parties = Parties { from: &speaker, to: &listener, now: stage.wall() };
         let payload = stage.legs(|legs, footing| {
             legs.accepts(leg).and_then(|accept| x2s::state(state, accept, parties, footing.tokens))
         });
@@ -264,6 +265,7 @@ impl Chats {
         let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return };
         let Some(leg) = self.owing(from, to, id) else { return };
         let Some(chat) = self.chats.get_mut(&leg) else { return };
+        let (Ok(speaker), Ok(listener)) = (uri(&chat.xmpp), uri(&chat.sip)) else { return };
         let Some(at) = chat.owed.iter().position(|owed| owed.stanza_id == id) else { return };
         let owed = &mut chat.owed[at];
         if std::mem::take(&mut owed.success) {
@@ -280,7 +282,7 @@ impl Chats {
             return;
         }
         let wanted = wanted.clone();
-        let parties = Parties { from: &chat.xmpp, to: &chat.sip, now: stage.wall() };
+        let parties = Parties { from: &speaker, to: &listener, now: stage.wall() };
         let payload = stage.legs(|legs, footing| {
             legs.accepts(leg).and_then(|accept| x2s::notification(&wanted, what, accept, parties, footing.tokens))
         });
@@ -319,7 +321,8 @@ fn enclose(
     text: &Text,
 ) -> Result<(MessageId, Option<Told>), Refusal> {
     let from = stanza.from.as_ref().ok_or(Refusal::BadRequest("from is missing"))?;
-    let parties = Parties { from, to: &chat.sip, now: stage.wall() };
+    let (speaker, listener) = (uri(from).map_err(Refusal::Sender)?, uri(&chat.sip).map_err(Refusal::Address)?);
+    let parties = Parties { from: &speaker, to: &listener, now: stage.wall() };
     let message_id = stanza.id.as_deref().and_then(identifiers::message_id_of_id);
     let id = stanza.id.as_deref().filter(|id| id.len() <= super::LONGEST);
     let delivery = text.receipt && options.receipts && id.is_some();
@@ -353,6 +356,10 @@ fn enclose(
         display,
     });
     Ok((message, told))
+}
+
+fn uri(jid: &Jid) -> Result<SipUri, address::AddressError> {
+    address::to_uri(jid, Scheme::Sip)
 }
 
 /// What a failure of MSRP means.

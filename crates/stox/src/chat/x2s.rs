@@ -1,6 +1,5 @@
 //! XMPP to MSRP: RFC 7573 §4, §6 Table 4, §7.
 
-use crate::address::{self, Scheme};
 use crate::content::departing::Text;
 use crate::content::payload::{self, Payload};
 use crate::content::{Disposition, Wanted};
@@ -10,34 +9,17 @@ use base::{Str, Tokens};
 use bodies::{Timestamp, imdn};
 use sip::SipUri;
 use xmpp::ext::chatstates::ChatState;
-use xmpp::jid::Jid;
 
-/// Who speaks to whom. Only a wrapper says so, as SIP has it; most of what is said has none.
+/// Who speaks to whom, as SIP has it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parties<'a> {
     /// The XMPP user.
-    pub from: &'a Jid,
+    pub from: &'a SipUri,
     /// The SIP user.
-    pub to: &'a Jid,
+    pub to: &'a SipUri,
     /// The date and time.
     pub now: Option<Timestamp>,
 }
-
-impl Parties<'_> {
-    fn uris(&self) -> Result<(SipUri, SipUri), Refusal> {
-        let from = address::to_uri(self.from, Scheme::Sip).map_err(Refusal::Sender)?;
-        let to = address::to_uri(self.to, Scheme::Sip).map_err(Refusal::Address)?;
-        Ok((from, to))
-    }
-
-    /// CPIM around something.
-    fn wrapper(&self, content: bodies::Part) -> Result<bodies::cpim::Message, Refusal> {
-        let (from, to) = self.uris()?;
-        payload::wrapper(&from, &to, content, self.now).ok_or(UNSUPPORTED)
-    }
-}
-
-const UNSUPPORTED: Refusal = Refusal::UnsupportedContent { accept: "text/plain" };
 
 /// What a text asks to be told.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -52,7 +34,7 @@ pub(super) struct Wish<'a> {
 /// as what is in it.
 ///
 /// # Errors
-/// [`Refusal::UnsupportedContent`] if it takes neither; [`Refusal::Sender`], [`Refusal::Address`] for whom SIP has no address in a wrapper.
+/// [`Refusal::UnsupportedContent`] if it takes neither.
 pub(super) fn text(
     text: &Text,
     accept: &Accept,
@@ -60,18 +42,21 @@ pub(super) fn text(
     wish: Wish<'_>,
     tokens: &mut Tokens,
 ) -> Result<Payload, Refusal> {
+    let mut parts = payload::parts(text);
+    let several = parts.len() > 1;
+    let unsupported = Refusal::UnsupportedContent { accept: "text/plain" };
     let takes = |kind: &str| accept.takes(kind);
     let wraps = |kind: &str| accept.takes("message/cpim") && accept.wraps(kind);
     let (lang, words) = text.bodies.first().map_or((None, ""), |(lang, body)| (lang.clone(), body.as_str()));
     if wraps("text/plain") {
-        let mut parts = payload::parts(text);
-        let content = if parts.len() > 1 && wraps("multipart/alternative") {
+        let content = if several && wraps("multipart/alternative") {
             payload::alternative(parts)
         } else {
             parts.truncate(1);
             parts.pop().unwrap_or_else(|| bodies::Part::text_plain(""))
         };
-        let mut wrapper = parties.wrapper(content)?;
+        let mut wrapper =
+            payload::wrapper(parties.from, parties.to, content, parties.now).ok_or(unsupported.clone())?;
         if let Some(subject) = &text.subject {
             wrapper = wrapper.with_subject(lang.as_deref(), subject);
         }
@@ -82,13 +67,10 @@ pub(super) fn text(
             let wanted = imdn::Wanted { display: wish.display, ..imdn::Wanted::default() };
             wrapper = wanted.ask(wrapper, message_id);
         }
-        return Payload::wrapped(&wrapper, tokens).ok_or(UNSUPPORTED);
+        return Payload::wrapped(&wrapper, tokens).ok_or(unsupported);
     }
-    if text.subject.is_none() && takes("multipart/alternative") {
-        let parts = payload::parts(text);
-        if parts.len() > 1 {
-            return payload::alternative_body(&parts, tokens).map(|part| Payload::part(&part)).ok_or(UNSUPPORTED);
-        }
+    if several && text.subject.is_none() && takes("multipart/alternative") {
+        return payload::alternative_body(&parts, tokens).map(|part| Payload::part(&part)).ok_or(unsupported);
     }
     if takes("text/plain") {
         // There is no header for a subject; so that it is not lost, it is said.
@@ -98,7 +80,7 @@ pub(super) fn text(
             (None, words) => Payload::plain(words, lang),
         });
     }
-    Err(UNSUPPORTED)
+    Err(unsupported)
 }
 
 /// The is-composing document for a chat state: Table 4. `None` where the other side does not take it.
@@ -112,7 +94,7 @@ pub(super) fn state(state: ChatState, accept: &Accept, parties: Parties<'_>, tok
     }
     let (kind, subtype) = plain.content_type.split_once('/')?;
     let part = bodies::Part::new(bodies::mime::ContentType::new(kind, subtype), plain.body);
-    Payload::wrapped(&parties.wrapper(part).ok()?, tokens)
+    Payload::wrapped(&payload::wrapper(parties.from, parties.to, part, parties.now)?, tokens)
 }
 
 /// The notification for a receipt or a marker. `None` where the other side does not take it.
@@ -123,11 +105,8 @@ pub(super) fn notification(
     parties: Parties<'_>,
     tokens: &mut Tokens,
 ) -> Option<Payload> {
-    if !accept.takes("message/cpim") || !accept.wraps("message/imdn+xml") {
-        return None;
-    }
-    let (from, to) = parties.uris().ok()?;
-    payload::notification(&from, &to, wanted, what, parties.now, tokens)
+    let takes = accept.takes("message/cpim") && accept.wraps("message/imdn+xml");
+    takes.then(|| payload::notification(parties.from, parties.to, wanted, what, parties.now, tokens)).flatten()
 }
 
 /// What an INVITE says in its Subject, where the XMPP user has said nothing else.

@@ -42,6 +42,8 @@ pub(crate) struct Caller {
     came: VecDeque<SipText>,
     /// What requests were answered, by branch and method: they may come again.
     answered: BTreeMap<String, Vec<u8>>,
+    /// How often something came again.
+    pub(crate) doubles: usize,
     branches: u64,
 }
 
@@ -79,7 +81,15 @@ impl Caller {
     /// One at an address of the system's choice. The gateway may be named later.
     pub(crate) async fn bind(uri: &str, gateway: SocketAddr) -> Caller {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
-        Caller { socket, gateway, uri: uri.to_owned(), came: VecDeque::new(), answered: BTreeMap::new(), branches: 0 }
+        Caller {
+            socket,
+            gateway,
+            uri: uri.to_owned(),
+            came: VecDeque::new(),
+            answered: BTreeMap::new(),
+            doubles: 0,
+            branches: 0,
+        }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -108,6 +118,7 @@ impl Caller {
             if message.status().is_none() {
                 let key = key(&message);
                 if let Some(answer) = self.answered.get(&key) {
+                    self.doubles += 1;
                     if !answer.is_empty() {
                         self.socket.send_to(answer, self.gateway).await.unwrap();
                     }

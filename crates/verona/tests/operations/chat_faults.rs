@@ -4,6 +4,7 @@
 use crate::caller::{Call, Caller, Line, OURS, chunk, connects, ok, send, waits_at};
 use crate::rig::{PATIENCE, Place, SILENCE, Settings, World, body, condition, message};
 use rehearsal::wire::SipText;
+use std::collections::BTreeSet;
 use std::process::Command;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -14,13 +15,13 @@ use xmpp::ext::chatstates::ChatState;
 use xmpp::ns;
 use xmpp::stanza::Stanza;
 
-const JULIET: &str = "sip:juliet@example.com";
+pub(crate) const JULIET: &str = "sip:juliet@example.com";
 
 /// What the issue wants: both sides know within this time.
 const KNOWN: Duration = Duration::from_secs(60);
 
 /// A world in which all that goes to SIP goes to romeo, who takes nothing but what the test takes.
-async fn world(name: &str, keys: &str) -> (World, Caller) {
+pub(crate) async fn world(name: &str, keys: &str) -> (World, Caller) {
     let mut romeo = Caller::bind("sip:romeo@example.net", ([127, 0, 0, 1], 9).into()).await;
     let world = World::new(name, &settings(&romeo, keys)).await;
     romeo.gateway = world.sip;
@@ -28,16 +29,17 @@ async fn world(name: &str, keys: &str) -> (World, Caller) {
 }
 
 /// Everything that can be a session is one, and goes to romeo.
-fn settings(romeo: &Caller, keys: &str) -> Settings {
+pub(crate) fn settings(romeo: &Caller, keys: &str) -> Settings {
+    let drain = if keys.contains("limits.drain") { "" } else { "limits.drain = \"3s\"\n" };
     let keys = format!(
         "msrp.listen = [\"tcp:@GATEWAY@:2855\"]\nsecurity.allow_networks = [\"127.0.0.0/8\"]\nchat.mode = \"session\"\n\
-         limits.drain = \"3s\"\n{keys}"
+         {drain}{keys}"
     );
     Settings { keys, proxy: Some(romeo.address()), ..Settings::default() }
 }
 
 /// A session that romeo has opened, and in which he has said this.
-async fn opened(world: &mut World, romeo: &mut Caller, id: &str, text: &str) -> (Call, Line) {
+pub(crate) async fn opened(world: &mut World, romeo: &mut Caller, id: &str, text: &str) -> (Call, Line) {
     let call = romeo.open(id, JULIET, &connects()).await.expect("a session");
     let mut line = call.connect().await;
     line.say(send(&call.path, OURS, &format!("{id}0first"), text)).await;
@@ -47,27 +49,29 @@ async fn opened(world: &mut World, romeo: &mut Caller, id: &str, text: &str) -> 
 }
 
 /// Juliet says something in a thread.
-fn says(world: &World, to: &str, thread: &str, id: &str, text: &str) {
+pub(crate) fn says(world: &World, to: &str, thread: &str, id: &str, text: &str) {
     let said = message("juliet@example.com/balcony", to, id, text).with_type("chat");
     world.server.send(said.with_child(Element::new("thread", ns::CLIENT).with_text(thread)));
 }
 
 /// The thread of a stanza that says `gone`.
-fn gone(stanza: &Stanza) -> Option<String> {
+pub(crate) fn gone(stanza: &Stanza) -> Option<String> {
     stanza.elements().find(|e| ChatState::parse(e) == Some(ChatState::Gone))?;
     Some(stanza.child("thread", ns::CLIENT)?.text().into_owned())
 }
 
 /// The next stanza is the end of this chat.
-async fn is_gone(world: &mut World, call: &Call) {
+pub(crate) async fn is_gone(world: &mut World, call: &Call) {
     let stanza = world.at_juliet().await;
     assert_eq!(gone(&stanza), Some(call.id.clone()), "{stanza:?}");
 }
 
 /// Nobody has a session any more, and nothing is on its way.
-async fn nothing_is_left(world: &World) {
+pub(crate) async fn nothing_is_left(world: &World) {
     world.program.wait_until("/sessions", |_, page| page == "{\"sessions\":[]}\n");
-    world.program.wait_until("/metrics", |_, page| page.contains("\nverona_store_records 0\n"));
+    world.program.wait_until("/metrics", |_, page| {
+        page.contains("\nverona_store_records 0\n") && page.contains("\nverona_store_queue 0\n")
+    });
 }
 
 /// RFC 4975 §5.4: a session fails with its connection. Of a message of which the end is missing nothing is said.
@@ -337,4 +341,50 @@ async fn sighup_under_sessions() {
     is_gone(&mut world, &call).await;
     assert_eq!(line.next().await, None);
     nothing_is_left(&world).await;
+}
+
+/// So many that not all can be told at once: all are told in the time that there is for it.
+async fn thousands(name: &str, end: impl FnOnce(&mut World)) -> World {
+    const MANY: usize = 3000;
+    let keys = "chat.sessions_per_pair = 1000\nlimits.write_bytes = 65536\nlimits.drain = \"30s\"";
+    let (mut world, mut romeo) = world(name, keys).await;
+    for n in 0..MANY {
+        let to = format!("sip:u{}@example.com", n % 100);
+        romeo.open(&format!("many-{n}"), &to, &connects()).await.expect("a session");
+    }
+    world.program.wait_until("/metrics", |_, page| page.contains(&format!("\nverona_store_records {MANY}\n")));
+    romeo.forget().await;
+    end(&mut world);
+    let begun = Instant::now();
+    let (mut byes, mut threads) = (BTreeSet::new(), BTreeSet::new());
+    let killed = name.starts_with("kill");
+    // Of a session in which nothing was said an XMPP user knows nothing; only after a restart that is not known any more.
+    while byes.len() < MANY || killed && threads.len() < MANY {
+        assert!(begun.elapsed() < KNOWN, "{} BYEs, {} users told", byes.len(), threads.len());
+        while let Some(bye) = romeo.next(Duration::from_millis(5)).await {
+            assert!(bye.start.starts_with("BYE "), "{bye}");
+            romeo.reply(&bye, 200, "").await;
+            assert!(byes.insert(bye.header("Call-ID").unwrap().to_owned()), "twice: {bye}");
+        }
+        while let Some(stanza) = world.server.next(Duration::from_millis(5)).await {
+            assert!(threads.insert(gone(&stanza).expect("gone")), "twice: {stanza:?}");
+        }
+    }
+    world
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kill_9_under_thousands_of_sessions() {
+    let kill = |world: &mut World| {
+        world.program.kill();
+        world.restart();
+    };
+    nothing_is_left(&thousands("kill-many", kill).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sigterm_under_thousands_of_sessions() {
+    let World { program, place, .. } = thousands("term-many", |world| world.program.signal("-TERM")).await;
+    let (code, log) = program.end();
+    assert_eq!((code, records(&place)), (Some(0), 0), "{log}");
 }

@@ -5,6 +5,7 @@
 #[allow(dead_code, reason = "shared with the tests in hostile")]
 mod caller;
 mod chat_faults;
+mod chat_races;
 mod crash;
 mod demo;
 mod durable;

@@ -345,11 +345,15 @@ fn write(
     let Settings { keys, domains, transport, end, proxy } = settings;
     let keys = keys.replace("@GATEWAY@", &place.gateway.to_string());
     let phone = proxy.unwrap_or(phone);
+    // Those of `[sip]` go where it is.
+    let (sip_keys, keys): (Vec<&str>, Vec<&str>) = keys.lines().partition(|line| line.starts_with("sip."));
+    let sip_keys = sip_keys.join("\n").replace("sip.", "");
+    let keys = keys.join("\n");
     let text = format!(
         "admin.listen = \"{admin}\"\nxmpp.reconnect_min = \"100ms\"\n{keys}\n\
          [[xmpp.component]]\ndomain = \"example.net\"\nserver = \"{server}\"\nsecret = \"s3cret\"\n\
          [sip]\ndomains = [{domains}]\nlisten = [\"udp:{sip}\", \"tcp:{sip}\"]\n\
-         outbound_proxy = \"sip:{phone};transport={transport};lr\"\n{end}\n"
+         outbound_proxy = \"sip:{phone};transport={transport};lr\"\n{sip_keys}\n{end}\n"
     );
     std::fs::write(place.file(), text).unwrap();
 }
