@@ -33,8 +33,7 @@ impl Site {
     pub(crate) fn with(name: &str, chat: &str, change: impl FnOnce(&mut Settings)) -> Site {
         let place = Place::new(name);
         let prosody = Prosody::start(&place, &["example.net"]);
-        let mut romeo = MsrpPeer::listen_tls(&place, "romeo", place.free());
-        lenient(&mut romeo);
+        let romeo = MsrpPeer::listen_tls(&place, "romeo", place.free());
         let (msrp, msrps) = (place.free(), place.free());
         let mut settings = Settings::new(&prosody, romeo.address());
         settings.more = format!("[msrp]\nlisten = [\"tcp:{msrp}\", \"tls:{msrps}\"]\n\n[chat]\n{chat}\n");
@@ -62,12 +61,6 @@ impl Site {
         let at = self.gateway.sip();
         self.romeo.call(at, JULIET, fields)
     }
-}
-
-/// What the gateway does on purpose, against a SHOULD.
-pub(crate) fn lenient(peer: &mut MsrpPeer) {
-    // RFC 4975 §8.6 would rather not; there are phones that look there alone for what may be wrapped.
-    peer.allow("a=accept-wrapped-types repeats accept-types");
 }
 
 /// A chat message to romeo.

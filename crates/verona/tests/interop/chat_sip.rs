@@ -1,7 +1,7 @@
 //! The SIP side of chat sessions with programs that were not made for them: sipp as a judge of dialogs, baresip, and Kamailio between the
 //! gateway and its peers, as proxy and as a relay for MSRP.
 
-use crate::chat::{JULIET, Site, chat, lenient};
+use crate::chat::{JULIET, Site, chat};
 use crate::world::{BINARY, SOON};
 use rehearsal::peers::{
     Baresip, Gateway, Kamailio, MsrpPeer, MsrpRelay, Place, Prosody, Settings, Sipp, XmppClient, json,
@@ -60,7 +60,6 @@ fn sessions_go_through_a_proxy() {
         let (sip, proxy) = (place.free(), place.free());
         let _kamailio = Kamailio::start(&place, proxy, sip, Duration::from_secs(2));
         let mut romeo = MsrpPeer::listen(&place, "romeo", place.free());
-        lenient(&mut romeo);
         // The proxy's own: what comes over TCP goes on over UDP, with two headers more.
         romeo.allow("over UDP (RFC 3261 §18.1.1)");
         romeo.register(proxy);
@@ -97,7 +96,6 @@ fn sessions_go_through_a_relay() {
     let at = place.free();
     let mut relay = MsrpRelay::start(&place, at, 900);
     let mut romeo = MsrpPeer::listen(&place, "romeo", place.free());
-    lenient(&mut romeo);
     // The relay's own: one header more in its responses than RFC 4975 §7.2 has.
     romeo.allow("a response with Message-ID");
     let mut settings = Settings::new(&prosody, romeo.address());
