@@ -6,7 +6,7 @@ use crate::chats::{NURSE, baseline, caller, goes_on, limits, opened, texts};
 use crate::msrp::counting;
 use crate::world::{Heard, PATIENCE, SIP_DOMAIN, World, XMPP_DOMAIN, loopback};
 use rehearsal::wire::SipText;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -408,4 +408,43 @@ async fn nobody_ends_anybodys_dialog() {
     }
     goes_on(&mut world, &call, &mut line).await;
     baseline(&mut world, "after-forgers").await;
+}
+
+/// The other direction: an XMPP user who writes to thousands of SIP users, each of whom would need a session. The phone takes them all with
+/// a 200 that describes none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flood_of_first_words() {
+    const MANY: usize = 3000;
+    let mut world = World::spawn(XMPP_DOMAIN, &limits("sessions = 1000", "", "[chat]\nmode = \"session\"\n")).await;
+    let mut good = caller(&world, "peter").await;
+    let (call, mut line) = opened(&mut world, &mut good, "before").await;
+    let idle = world.gateway.peak_kib();
+    let text = "x".repeat(2000);
+    let mut errors = BTreeSet::new();
+    for n in 0..MANY {
+        world.link.say(format!(
+            "<message type='chat' id='f{n}' from='nurse@{XMPP_DOMAIN}/b' to='p{n}@{SIP_DOMAIN}'><body>{text}</body></message>"
+        ));
+    }
+    // Each comes back, once.
+    let begun = Instant::now();
+    while errors.len() < MANY {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{} came back", errors.len());
+        match world.link.next().await {
+            Heard::Stanza(e) if e.attr("type") == Some("error") => {
+                assert!(errors.insert(e.attr("id").unwrap().to_owned()), "twice: {e:?}");
+            }
+            heard => panic!("{heard:?}"),
+        }
+    }
+    let (mut asked, mut ended) = (0, 0);
+    while let Some(request) = world.phone.next(Duration::from_millis(300)).await {
+        asked += usize::from(request.start.starts_with("INVITE "));
+        ended += usize::from(request.start.starts_with("BYE "));
+    }
+    assert_eq!(asked, ended, "each session that was taken was ended");
+    let peak = world.gateway.peak_kib();
+    assert!(peak < MOST_KIB, "{peak} KiB, {idle} when idle");
+    goes_on(&mut world, &call, &mut line).await;
+    baseline(&mut world, "after-first-words").await;
 }
