@@ -448,3 +448,46 @@ async fn a_flood_of_first_words() {
     goes_on(&mut world, &call, &mut line).await;
     baseline(&mut world, "after-first-words").await;
 }
+
+/// Long messages in many sessions while the XMPP server takes nothing: what waits is bounded, and who wrote is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn memory_stays_bounded_while_the_server_takes_nothing() {
+    const SESSIONS: usize = 16;
+    let mut world = World::spawn(XMPP_DOMAIN, &limits("", "", "[chat]\nsessions_per_pair = 100\n")).await;
+    let mut romeo = caller(&world, "romeo").await;
+    let mut sessions = Vec::new();
+    for n in 0..SESSIONS {
+        sessions.push(opened(&mut world, &mut romeo, &format!("jammed{n}")).await);
+    }
+    world.link.stop_reading();
+    let idle = world.gateway.peak_kib();
+    let text = "x".repeat(60_000);
+    let begun = Instant::now();
+    let mut sent = 0;
+    while begun.elapsed() < Duration::from_millis(1500) {
+        for (call, line) in &mut sessions {
+            // A connection that takes no more is not waited for.
+            let frame = send(&call.path, OURS, &format!("jam0{sent}"), &text);
+            if let Ok(true) = timeout(Duration::from_millis(100), line.try_say(frame)).await {
+                sent += 1;
+            }
+        }
+    }
+    let peak = world.gateway.peak_kib();
+    assert!(peak < MOST_KIB, "{peak} KiB after {sent} messages, {idle} when idle");
+    world.reconnected().await;
+    let mut codes: BTreeMap<u16, usize> = BTreeMap::new();
+    for (_, line) in &mut sessions {
+        while let Some(Some(frame)) = line.within(Duration::from_millis(200)).await {
+            let code = frame.split(' ').nth(2).and_then(|code| code.parse().ok());
+            *codes.entry(code.unwrap_or(0)).or_default() += 1;
+        }
+    }
+    assert!(
+        codes.contains_key(&408) && codes.keys().all(|code| matches!(code, 200 | 408 | 413)),
+        "{sent} sent, {codes:?}"
+    );
+    let peak = world.gateway.peak_kib();
+    assert!(peak < MOST_KIB, "{peak} KiB after {sent} messages, {idle} when idle, {codes:?}");
+    baseline(&mut world, "after-the-jam").await;
+}
