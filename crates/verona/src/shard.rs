@@ -115,6 +115,7 @@ impl Shard {
                 _ = stop.wait_for(|stop| *stop) => return,
             }
             self.guarded(Shard::drain);
+            self.guarded(Shard::count);
             if !inputs.is_empty() {
                 // What was queued for connections and streams is written before more is.
                 tokio::task::yield_now().await;
@@ -266,6 +267,10 @@ impl Shard {
             }
             self.told = to_sip;
         }
+    }
+
+    /// Tells the meters what there is: once for all that came together, as it costs as much as a good part of a message.
+    fn count(&mut self) {
         let counts = self.gateway.sip_counts();
         self.meters.client_transactions.set(counts.client_open as f64);
         self.meters.server_transactions.set(counts.server_open as f64);
