@@ -121,9 +121,12 @@ async fn nobody_gets_into_anybodys_session() {
     for n in 0..5000_u32 {
         let guess = format!("{}{:022x}{}", &id[..2], u64::from(n) * 0x9e37_79b9, &id[..2]);
         thief.say(send(&with(&guess), OURS, &format!("guess0{n}"), "x")).await;
-    }
-    for n in 0..5000 {
-        assert_eq!(thief.code(&format!("guess0{n}")).await, 481);
+        // Who does not read is cut, and that is another test.
+        if n % 500 == 499 {
+            for n in n - 499..=n {
+                assert_eq!(thief.code(&format!("guess0{n}")).await, 481);
+            }
+        }
     }
     goes_on(&mut world, &call, &mut line).await;
     baseline(&mut world, "after-thieves").await;
