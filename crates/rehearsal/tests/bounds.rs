@@ -34,15 +34,13 @@ fn a_domain_without_sessions_beside_one_with() {
         .unwrap();
 }
 
-/// One entry in the queue of what is due for each session, however often it is said that somebody is composing.
-#[test]
-fn composing_takes_no_memory() {
+/// A scene in which Romeo has opened a session with Juliet.
+fn with_session() -> Player {
     let mut settings = Settings::default();
     settings.config.links[0].chat = Mode::Session;
     let mut player = Player::new(settings);
-    player
-        .part(&format!(
-            "romeo sends
+    let opening = format!(
+        "romeo sends
     INVITE sip:juliet@example.com SIP/2.0
     Call-ID: c1
     Content-Type: application/sdp
@@ -56,8 +54,15 @@ romeo sends
     ACK * SIP/2.0
 romeo connects
 "
-        ))
-        .unwrap();
+    );
+    player.part(&opening).unwrap();
+    player
+}
+
+/// One entry in the queue of what is due for each session, however often it is said that somebody is composing.
+#[test]
+fn composing_takes_no_memory() {
+    let mut player = with_session();
     let say = |player: &mut Player, n: usize| {
         player
             .part(&format!(
@@ -81,7 +86,6 @@ romeo connects
         say(&mut player, n);
     }
     let after = count(&player);
-    println!("{before} -> {after}");
     assert!(after < before + 10, "{before} -> {after}");
 }
 
@@ -227,25 +231,10 @@ fn requests_within_dialogs_find_their_shard() {
 /// What a client names a thread is kept as long as the session; it is as long as a stanza may be.
 #[test]
 fn a_long_thread_is_not_kept() {
-    let mut settings = Settings::default();
-    settings.config.links[0].chat = Mode::Session;
-    let mut player = Player::new(settings);
+    let mut player = with_session();
     player
-        .part(&format!(
+        .part(
             "romeo sends
-    INVITE sip:juliet@example.com SIP/2.0
-    Call-ID: c1
-    Content-Type: application/sdp
-
-{SDP}romeo gets
-    SIP/2.0 200 OK
-    Content-Type: application/sdp
-
-    a=path:$gateway
-romeo sends
-    ACK * SIP/2.0
-romeo connects
-romeo sends
     MSRP hello1 SEND
     To-Path: $gateway
     From-Path: msrp://192.0.2.20:7000/romeo;tcp
@@ -257,8 +246,8 @@ romeo sends
 juliet gets
     <message to='juliet@example.com' id='hello1'/>
 juliet takes
-"
-        ))
+",
+        )
         .unwrap();
     let thread = "x".repeat(200_000);
     player
