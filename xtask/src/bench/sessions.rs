@@ -25,6 +25,9 @@ const LATE: f64 = 5.0;
 /// after some seconds with 503.
 const TRANSACTIONS: usize = 200_000;
 
+/// SIP connections, of which there are none here. Where a process may not have descriptors enough for all, what is left goes to MSRP.
+const CONNECTIONS: usize = 256;
+
 /// How much of it.
 #[derive(Debug, Clone, Copy)]
 struct Size {
@@ -186,14 +189,14 @@ impl Place {
     }
 }
 
-/// The limits are the defaults, but for one.
+/// The limits are the defaults, but for two.
 fn configuration(store: &str) -> String {
     format!(
         "[[xmpp.component]]\ndomain = \"example.net\"\nserver = \"{SERVER}\"\nsecret = \"secret\"\n\
          [sip]\ndomains = [\"example.com\"]\nlisten = [\"udp:{SIP}\"]\n\
          outbound_proxy = \"sip:{PHONE};transport=udp;lr\"\n[msrp]\nlisten = [\"tcp:{MSRP}\"]\n[chat]\nmode = \"session\"\n\
          [store]\nurl = \"{store}\"\n[xmpp]\nreconnect_max = \"1s\"\n[security]\nallow_networks = [\"127.0.0.0/8\"]\n\
-         [limits]\ntransactions = {TRANSACTIONS}\n[log]\nlevel = \"error\"\n"
+         [limits]\ntransactions = {TRANSACTIONS}\nconnections = {CONNECTIONS}\n[log]\nlevel = \"error\"\n"
     )
 }
 
