@@ -3,11 +3,13 @@
 
 mod hash;
 mod recent;
+mod syntax;
 mod time;
 mod token;
 
 pub use compact_str::{CompactString as Str, ToCompactString, format_compact};
 pub use hash::{Fingerprint, HashKey, Table};
 pub use recent::Recent;
+pub use syntax::Syntax;
 pub use time::{Time, Timers};
 pub use token::Tokens;

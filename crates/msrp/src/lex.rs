@@ -1,18 +1,6 @@
 //! The character classes of RFC 4975 §9.
 
-use std::fmt;
-
-/// Why something does not follow its grammar: a few words in ASCII that may be shown to the peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Syntax(pub &'static str);
-
-impl fmt::Display for Syntax {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for Syntax {}
+pub use base::Syntax;
 
 /// `ident-char`: transaction ids and Message-IDs.
 pub(crate) const IDENT: u8 = 1;

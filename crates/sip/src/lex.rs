@@ -3,20 +3,9 @@
 //! A value that reaches the cursor is one line (folding is undone when the message is read), so LWS is SP and HTAB only.
 //! Every class holds ASCII bytes only, so the cursor always stands on a character boundary.
 
+pub use base::Syntax;
 use std::borrow::Cow;
 use std::fmt;
-
-/// Why a value does not follow its grammar: a few words in ASCII that may be shown to the peer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Syntax(pub &'static str);
-
-impl fmt::Display for Syntax {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for Syntax {}
 
 /// `token`: methods, header names, parameter names.
 pub(crate) const TOKEN: u8 = 1;

@@ -447,17 +447,8 @@ impl Gateway {
             Ok((from, to, link)) => {
                 self.names.heard(&from, &to, access::display(&request).as_deref());
                 let incoming = Incoming { id, request, flow, from, to, link };
-                let mut incoming = Some(incoming);
-                self.any(|mapping, stage| match incoming.take() {
-                    Some(claimed) if mapping.claims_request(&claimed.request) => {
-                        mapping.request(stage, claimed);
-                        true
-                    }
-                    other => {
-                        incoming = other;
-                        false
-                    }
-                });
+                let claims = |mapping: &dyn Mapping, incoming: &Incoming| mapping.claims_request(&incoming.request);
+                self.hand(incoming, claims, |mapping, stage, claimed| mapping.request(stage, claimed));
             }
             Err(refusal) => self.refuse_request(id, &refusal, message),
         }
@@ -497,7 +488,7 @@ impl Gateway {
                     accept = format!("{accept}, {}", crate::presence::ACCEPT);
                 }
                 if self.config.has_sessions() {
-                    accept.push_str(", application/sdp");
+                    accept = format!("{accept}, {}", bodies::sdp::MEDIA_TYPE);
                 }
                 let mut answer = self.sip.options_answer(request, &accept);
                 if self.config.presence.enabled {

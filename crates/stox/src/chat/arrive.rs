@@ -50,7 +50,9 @@ impl Chats {
 
     /// A message has come whole.
     pub(super) fn arrived(&mut self, stage: &mut Stage<'_>, leg: LegId, token: MessageToken, message: &Incoming) {
-        self.touch(stage, leg);
+        if let Some(chat) = self.chats.get_mut(&leg) {
+            chat.last = stage.now;
+        }
         if let Err(refusal) = self.take(stage, leg, token, message) {
             stage.note_refused(&refusal, Side::Sip, true);
             let (code, comment) = error::to_msrp(&refusal);
@@ -162,13 +164,7 @@ impl Chats {
         let Some(chat) = self.chats.get_mut(&leg) else { return };
         let found = chat.told.iter_mut().find(|told| told.imdn.as_deref() == Some(message_id));
         let (Some(told), Some(what)) = (found, what) else { return };
-        let wanted = match what {
-            Disposition::Delivered => std::mem::take(&mut told.delivery),
-            Disposition::Displayed => std::mem::take(&mut told.display),
-        };
-        if let (true, Some(to), Some(id)) = (wanted, &told.envelope.from, &told.envelope.id) {
-            let type_ = told.envelope.type_.as_ref();
-            let stanza = s2x::told(&chat.sip, to, type_, id, what, &stage.tokens.token(12));
+        if let Some(stanza) = told.answer(&chat.sip, what, stage.tokens) {
             stage.answer(chat.link, &stanza);
         }
     }
@@ -194,10 +190,7 @@ impl Chats {
             return;
         }
         let Some(told) = chat.told.iter_mut().find(|told| told.message == *message) else { return };
-        if let (true, Some(to), Some(id)) = (std::mem::take(&mut told.delivery), &told.envelope.from, &told.envelope.id)
-        {
-            let type_ = told.envelope.type_.as_ref();
-            let stanza = s2x::told(&chat.sip, to, type_, id, Disposition::Delivered, &stage.tokens.token(12));
+        if let Some(stanza) = told.answer(&chat.sip, Disposition::Delivered, stage.tokens) {
             stage.answer(chat.link, &stanza);
         }
     }
@@ -214,14 +207,6 @@ impl Chats {
             chat.phase = Phase::Leaving;
         }
         self.released(stage, held.leg);
-    }
-
-    /// A message of the SIP user has its answer.
-    pub(super) fn released(&mut self, stage: &mut Stage<'_>, leg: LegId) {
-        if let Some(chat) = self.chats.get_mut(&leg) {
-            chat.held = chat.held.saturating_sub(1);
-            self.leave_if_quiet(stage, leg);
-        }
     }
 
     /// The same, after the message was answered 200: RFC 4975 §7.1.2 has a REPORT for it.
@@ -243,6 +228,14 @@ impl Chats {
             stage.legs(|legs, footing| legs.report(footing, leg, &owed.message, owed.total, code));
         }
         true
+    }
+
+    /// A message of the SIP user has its answer.
+    pub(super) fn released(&mut self, stage: &mut Stage<'_>, leg: LegId) {
+        if let Some(chat) = self.chats.get_mut(&leg) {
+            chat.held = chat.held.saturating_sub(1);
+            self.leave_if_quiet(stage, leg);
+        }
     }
 
     /// Nobody knows whether the XMPP server has it.

@@ -187,8 +187,7 @@ impl Chats {
             stage.choice.takes(&chat.sip);
         }
         for letter in std::mem::take(&mut chat.waiting) {
-            self.letters -= 1;
-            self.bytes -= letter.weight;
+            self.drop_letter(&letter);
             if let Departing::Message(text) = departing::read(&letter.stanza) {
                 self.send(stage, leg, letter, &text);
             }
@@ -274,11 +273,7 @@ impl Chats {
         }
         let owed = &mut chat.owed[at];
         let Some(wanted) = &mut owed.imdn else { return };
-        let asked = match what {
-            Disposition::Delivered => std::mem::take(&mut wanted.delivery),
-            Disposition::Displayed => std::mem::take(&mut wanted.display),
-        };
-        if !asked {
+        if !wanted.take(what) {
             return;
         }
         let wanted = wanted.clone();

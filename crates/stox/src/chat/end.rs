@@ -151,7 +151,7 @@ fn bury(stage: &mut Stage<'_>, link: LinkId, orphan: Orphan) -> Vec<u8> {
     }
     // Where something waits, the phone was still ringing: there was no session.
     if stage.config.chat.chat_states && record.dialog.is_some() && record.waiting.is_empty() {
-        let gone = s2x::gone(&sip, &xmpp, &record.thread, &stage.tokens.token(12));
+        let gone = s2x::alone(&sip, &xmpp, &record.thread, ChatState::Gone, &stage.tokens.token(12));
         stage.answer(link, &gone);
     }
     key.to_bytes()

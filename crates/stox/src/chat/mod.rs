@@ -315,13 +315,6 @@ impl Chats {
         }
     }
 
-    /// Somebody has said something.
-    fn touch(&mut self, stage: &Stage<'_>, leg: LegId) {
-        if let Some(chat) = self.chats.get_mut(&leg) {
-            chat.last = stage.now;
-        }
-    }
-
     /// Tells the sender of a message that it did not arrive.
     fn fail(stage: &mut Stage<'_>, link: LinkId, letter: &Letter, error: &StanzaError, code: u16) {
         stage.note(Note::Failed { by: Side::Sip, code });
@@ -470,10 +463,10 @@ impl Mapping for Chats {
         for leg in self.chats.keys_sorted() {
             let Some(chat) = self.chats.get_mut(&leg) else { continue };
             let link = chat.link;
-            let letters = chat.flying.drain(..).map(|(_, letter)| letter).chain(chat.unsent.drain(..));
-            for letter in letters.chain(chat.waiting.drain(..)) {
-                self.letters -= 1;
-                self.bytes -= letter.weight;
+            let sent = chat.flying.drain(..).map(|(_, letter)| letter);
+            let letters: Vec<Letter> = sent.chain(chat.unsent.drain(..)).chain(chat.waiting.drain(..)).collect();
+            for letter in letters {
+                self.drop_letter(&letter);
                 let refusal = Refusal::SipTimeout;
                 Self::fail(stage, link, &letter, &refusal.stanza_error(), refusal.code());
             }

@@ -1,9 +1,10 @@
 //! One chat: a session between a resource of an XMPP user and a device of a SIP user, and what is on its way in it.
 
+use super::s2x;
 use crate::config::LinkId;
-use crate::content::Wanted;
+use crate::content::{Disposition, Wanted};
 use crate::mapping::Side;
-use base::{Str, Time};
+use base::{Str, Time, Tokens};
 use msrp::MessageId;
 use std::collections::VecDeque;
 use xmpp::jid::Jid;
@@ -36,6 +37,15 @@ pub(super) struct Told {
     pub(super) envelope: Stanza,
     pub(super) delivery: bool,
     pub(super) display: bool,
+}
+
+impl Told {
+    /// The stanza that tells it, if it was asked for; each is told once.
+    pub(super) fn answer(&mut self, sip: &Jid, what: Disposition, tokens: &mut Tokens) -> Option<Stanza> {
+        let asked = what.of(&mut self.delivery, &mut self.display);
+        let (to, id) = (self.envelope.from.as_ref()?, self.envelope.id.as_ref()?);
+        asked.then(|| s2x::told(sip, to, self.envelope.type_.as_ref(), id, what, &tokens.token(12)))
+    }
 }
 
 /// A message to the XMPP user that its sender wants to hear of.

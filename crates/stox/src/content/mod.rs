@@ -7,6 +7,8 @@ pub(crate) mod identifiers;
 pub(crate) mod payload;
 
 use base::Str;
+use xml::Element;
+use xmpp::ext::{markers, receipts};
 
 /// What a SIP sender asked to be told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +23,13 @@ pub struct Wanted {
     pub display: bool,
 }
 
+impl Wanted {
+    /// Whether this was asked for; each is told once.
+    pub(crate) fn take(&mut self, what: Disposition) -> bool {
+        what.of(&mut self.delivery, &mut self.display)
+    }
+}
+
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Disposition {
@@ -28,4 +37,22 @@ pub enum Disposition {
     Delivered,
     /// A person has seen it.
     Displayed,
+}
+
+impl Disposition {
+    /// Takes the wish to be told this, of the two that there are.
+    pub(crate) fn of(self, delivery: &mut bool, display: &mut bool) -> bool {
+        std::mem::take(match self {
+            Disposition::Delivered => delivery,
+            Disposition::Displayed => display,
+        })
+    }
+
+    /// What says so of the stanza with this id: a receipt (XEP-0184) or a marker (XEP-0333).
+    pub(crate) fn to_element(self, id: Str) -> Element {
+        match self {
+            Disposition::Delivered => receipts::Receipt::Received { id }.to_element(),
+            Disposition::Displayed => markers::Marker::Displayed { id }.to_element(),
+        }
+    }
 }

@@ -6,7 +6,8 @@ use crate::choice::{self, Way};
 use crate::config::{Config, LinkId, Mode};
 use crate::error::Refusal;
 use crate::leg;
-use crate::mapping::{Invitation, Side};
+use crate::mapping::{Invitation, Mapping, Side, Stage};
+use bodies::sdp::MEDIA_TYPE;
 use sip::agent::{Flow, ServerId};
 use sip::invite;
 use sip::{Method, Request};
@@ -14,9 +15,6 @@ use xmpp::stanza::Stanza;
 
 /// Bytes of messages that have come in part, in one shard; beyond: 413.
 const PARTIAL_BYTES: usize = 8 << 20;
-
-/// The one form in which sessions are described.
-const SDP: &str = "application/sdp";
 
 impl Gateway {
     /// Whether this is a MESSAGE in the dialog of a session (RFC 3428 §2 allows that): it is for whom the session is with, where it names our
@@ -73,18 +71,25 @@ impl Gateway {
 
     /// Gives a stanza to the mapping that claims it; back if none does.
     pub(super) fn give(&mut self, way: Way, link: LinkId, stanza: Stanza) -> Option<Stanza> {
-        let mut unclaimed = Some(stanza);
-        self.any(|mapping, stage| match unclaimed.take() {
-            Some(stanza) if mapping.claims_stanza(&stanza, way) => {
-                mapping.stanza(stage, link, stanza);
-                true
+        let claims = |mapping: &dyn Mapping, stanza: &Stanza| mapping.claims_stanza(stanza, way);
+        self.hand(stanza, claims, |mapping, stage, stanza| mapping.stanza(stage, link, stanza))
+    }
+
+    /// Hands something to the mapping that claims it; it comes back if none does.
+    pub(super) fn hand<T>(
+        &mut self,
+        what: T,
+        claims: impl Fn(&dyn Mapping, &T) -> bool,
+        act: impl FnOnce(&mut dyn Mapping, &mut Stage<'_>, T),
+    ) -> Option<T> {
+        let (mut stage, mappings) = self.stage();
+        match mappings.into_iter().find(|mapping| claims(&**mapping, &what)) {
+            Some(mapping) => {
+                act(mapping, &mut stage, what);
+                None
             }
-            other => {
-                unclaimed = other;
-                false
-            }
-        });
-        unclaimed
+            None => Some(what),
+        }
     }
 
     pub(super) fn msrp_says(&mut self, output: msrp::Output) {
@@ -113,21 +118,12 @@ impl Gateway {
         };
         if !is_described(&request) {
             // RFC 3261 §8.2.3.
-            return self.stage().0.refuse_invitation(id, &Refusal::UnsupportedContent { accept: SDP });
+            return self.stage().0.refuse_invitation(id, &Refusal::UnsupportedContent { accept: MEDIA_TYPE });
         }
         self.names.heard(&from, &to, access::display(&request).as_deref());
-        let mut invitation = Some(Invitation { id, request, flow, from, to, link });
-        self.any(|mapping, stage| match invitation.take() {
-            Some(claimed) if mapping.claims_request(&claimed.request) => {
-                mapping.invited(stage, claimed);
-                true
-            }
-            other => {
-                invitation = other;
-                false
-            }
-        });
-        if invitation.is_some() {
+        let invitation = Invitation { id, request, flow, from, to, link };
+        let claims = |mapping: &dyn Mapping, invitation: &Invitation| mapping.claims_request(&invitation.request);
+        if self.hand(invitation, claims, |mapping, stage, claimed| mapping.invited(stage, claimed)).is_some() {
             self.stage().0.refuse_invitation(id, &leg::negotiate::NO_CONVERSATION);
         }
     }

@@ -12,7 +12,7 @@ impl Legs {
         let Some(session) = leg.session else { return };
         leg.version += 1;
         leg.cema = false;
-        if let Some(said) = leg.describe(footing, |ours| Some(negotiate::offer(ours))) {
+        if let Some(said) = leg.describe(footing, negotiate::offer) {
             leg.said = said.clone();
             footing.sessions(|sessions, ground| sessions.offer(ground, session, body(said)));
         }
@@ -27,47 +27,38 @@ impl Legs {
         offer: Option<Body>,
     ) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let print = offer.as_ref().map(|offer| self.key.fingerprint(&[&offer.content]));
-        if let (None, said) = (&offer, &leg.said) {
+        leg.version += 1;
+        let Some(offer) = offer else {
             // It wants an offer of ours: the last description, as one.
-            leg.version += 1;
-            leg.said = negotiate::again(said, Part::Offer, leg.version);
+            leg.said = negotiate::again(&leg.said, Part::Offer, leg.version);
             let said = body(leg.said.clone());
             return footing.sessions(|sessions, ground| sessions.answer(ground, session, said));
-        }
-        let same = print == leg.heard;
-        let may = |address| footing.config.may_lead_to(address);
-        if same {
-            leg.version += 1;
+        };
+        let print = Some(self.key.fingerprint(&[&offer.content]));
+        if print == leg.heard {
             leg.said = negotiate::again(&leg.said, Part::Answer, leg.version);
-            let said = body(leg.said.clone());
-            let again = body(negotiate::again(&leg.said, Part::Offer, leg.version + 1));
-            return footing.sessions(|sessions, ground| {
-                sessions.answer(ground, session, said);
-                sessions.refresh_with(session, again);
-            });
-        }
-        let Some(offer) = offer else { return };
-        leg.version += 1;
-        match leg.describe(footing, |ours| Some(negotiate::answer(ours, &offer.content, &may))) {
-            Some(Ok((agreed, said))) if leg.path.as_ref() == Some(&agreed.path) => {
-                (leg.said, leg.heard) = (said.clone(), print);
-                footing.msrp.resize(leg.msrp, agreed.max_size);
-                leg.state =
-                    State::Open { accept: Box::new(agreed.accept), max_size: agreed.max_size, takes: agreed.receives };
-                let again = body(negotiate::again(&said, Part::Offer, leg.version + 1));
-                footing.sessions(|sessions, ground| {
-                    sessions.answer(ground, session, body(said));
-                    sessions.refresh_with(session, again);
-                });
-            }
-            Some(Err(refusal)) => {
-                footing.sessions(|sessions, ground| sessions.reject(ground, session, refusal.response()));
-            }
-            Some(Ok(_)) | None => {
-                footing.sessions(|sessions, ground| sessions.reject(ground, session, Response::new(488, "")));
+        } else {
+            let may = |address| footing.config.may_lead_to(address);
+            match leg.describe(footing, |ours| negotiate::answer(ours, &offer.content, &may)) {
+                Some(Ok((agreed, said))) if leg.path.as_ref() == Some(&agreed.path) => {
+                    (leg.said, leg.heard) = (said, print);
+                    footing.msrp.resize(leg.msrp, agreed.max_size);
+                    leg.agree(agreed.accept, agreed.max_size, agreed.receives);
+                }
+                refused => {
+                    let response = match refused {
+                        Some(Err(refusal)) => refusal.response(),
+                        Some(Ok(_)) | None => Response::new(488, ""),
+                    };
+                    return footing.sessions(|sessions, ground| sessions.reject(ground, session, response));
+                }
             }
         }
+        let (said, again) = leg.answer();
+        footing.sessions(|sessions, ground| {
+            sessions.answer(ground, session, said);
+            sessions.refresh_with(session, again);
+        });
     }
 
     /// The answer to an offer of ours: we refresh with what was said before.
@@ -79,13 +70,10 @@ impl Legs {
             return;
         }
         let may = |address| footing.config.may_lead_to(address);
-        if let Some(Ok(agreed)) =
-            leg.describe(footing, |ours| Some(negotiate::read_answer(ours, &answer.content, &may)))
-        {
+        if let Some(Ok(agreed)) = leg.describe(footing, |ours| negotiate::read_answer(ours, &answer.content, &may)) {
             leg.heard = print;
             footing.msrp.resize(leg.msrp, agreed.max_size);
-            leg.state =
-                State::Open { accept: Box::new(agreed.accept), max_size: agreed.max_size, takes: agreed.receives };
+            leg.agree(agreed.accept, agreed.max_size, agreed.receives);
         }
     }
 }

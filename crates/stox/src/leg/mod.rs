@@ -11,6 +11,7 @@ pub use value::{Call, Event, Failed, Footing, LegId, Options, Outgoing, Why};
 
 use crate::error::Refusal;
 use base::{Fingerprint, HashKey, Str, Table, Time, Timers};
+use bodies::sdp::MEDIA_TYPE;
 use bytes::Bytes;
 use msrp::{MessageId, MessageToken};
 use negotiate::{Accept, Agreed, Ours, Part};
@@ -87,9 +88,6 @@ const WRAPPED: &[&str] = &["*"];
 /// How long answers are waited for that a BYE may have overtaken.
 const OVERTAKEN: std::time::Duration = std::time::Duration::from_secs(2);
 
-/// The Content-Type of a description.
-const SDP: &str = "application/sdp";
-
 impl Legs {
     /// None yet.
     pub fn new(key: HashKey) -> Legs {
@@ -102,16 +100,6 @@ impl Legs {
             last: 0,
             events: VecDeque::new(),
         }
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.legs.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// Opens a session. [`Event::Open`] or [`Event::Failed`] follows.
@@ -261,7 +249,7 @@ impl Legs {
     pub fn session_event(&mut self, footing: &mut Footing<'_>, event: invite::Event) -> Option<invite::Event> {
         let Some(&id) = self.by_session.get(&event.id()) else { return Some(event) };
         match event {
-            // Rooms and chats do not ring: nothing is to be told of it.
+            // Rooms and chats do not ring: nobody is told of it.
             invite::Event::Progress { response, .. } => self.progress(id, &response),
             invite::Event::Confirmed { body: None, .. } => {
                 // RFC 3261 §13.2.2.4: the answer to our offer was to be in it.
@@ -348,7 +336,7 @@ impl Legs {
 
     fn call(&mut self, footing: &mut Footing<'_>, id: LegId, call: Call) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let Some(offer) = leg.describe(footing, |ours| Some(negotiate::offer(ours))) else {
+        let Some(offer) = leg.describe(footing, negotiate::offer) else {
             return self.failed(footing, id, Failed::Session(Refusal::NotSupported));
         };
         leg.said = offer.clone();
@@ -382,19 +370,19 @@ impl Legs {
         let Some(session) = leg.session else { return };
         if offer.is_empty() {
             // RFC 3261 §13.2.1: the offer is ours, and the ACK has the answer.
-            if let Some(said) = leg.describe(footing, |ours| Some(negotiate::offer(ours))) {
+            if let Some(said) = leg.describe(footing, negotiate::offer) {
                 leg.said = said.clone();
                 footing.sessions(|sessions, ground| sessions.accept(ground, session, Vec::new(), Some(body(said))));
             }
             return;
         }
         let may = |address| footing.config.may_lead_to(address);
-        match leg.describe(footing, |ours| Some(negotiate::answer(ours, offer, &may))) {
+        match leg.describe(footing, |ours| negotiate::answer(ours, offer, &may)) {
             Some(Ok((agreed, said))) => {
-                (leg.said, leg.heard) = (said.clone(), Some(self.key.fingerprint(&[offer])));
-                let again = body(negotiate::again(&said, Part::Offer, leg.version + 1));
+                (leg.said, leg.heard) = (said, Some(self.key.fingerprint(&[offer])));
+                let (said, again) = leg.answer();
                 footing.sessions(|sessions, ground| {
-                    sessions.accept(ground, session, Vec::new(), Some(body(said)));
+                    sessions.accept(ground, session, Vec::new(), Some(said));
                     sessions.refresh_with(session, again);
                 });
                 self.open(footing, id, agreed, None);
@@ -432,7 +420,7 @@ impl Legs {
     fn answered(&mut self, footing: &mut Footing<'_>, id: LegId, answer: &Bytes, response: Option<Box<Response>>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let may = |address| footing.config.may_lead_to(address);
-        match leg.describe(footing, |ours| Some(negotiate::read_answer(ours, answer, &may))) {
+        match leg.describe(footing, |ours| negotiate::read_answer(ours, answer, &may)) {
             Some(Ok(agreed)) => {
                 leg.heard = Some(self.key.fingerprint(&[answer]));
                 self.open(footing, id, agreed, response);
@@ -446,7 +434,7 @@ impl Legs {
     fn open(&mut self, footing: &mut Footing<'_>, id: LegId, agreed: Agreed, response: Option<Box<Response>>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         let Agreed { path, way, accept, max_size, receives, offer_again, fingerprints, .. } = agreed;
-        leg.state = State::Open { accept: Box::new(accept), max_size, takes: receives };
+        leg.agree(accept, max_size, receives);
         leg.path = Some(path.clone());
         footing.msrp.expect(leg.msrp, fingerprints);
         footing.msrp.begin(footing.now, leg.msrp, &msrp::Peer { path, way, max_size });
@@ -534,12 +522,22 @@ impl Legs {
 }
 
 impl Leg {
+    /// What the other side agreed to holds.
+    fn agree(&mut self, accept: Accept, max_size: Option<u64>, receives: bool) {
+        self.state = State::Open { accept: Box::new(accept), max_size, takes: receives };
+    }
+
+    /// Our last description, which is an answer, and what a refresh then offers: no answer does as an offer (RFC 6135 §4.2.2).
+    fn answer(&self) -> (Body, Body) {
+        (body(self.said.clone()), body(negotiate::again(&self.said, Part::Offer, self.version + 1)))
+    }
+
     /// Acts with our description of the session. `None` if it cannot be made: our path is not known.
-    fn describe<R>(&self, footing: &Footing<'_>, act: impl FnOnce(&Ours<'_>) -> Option<R>) -> Option<R> {
+    fn describe<R>(&self, footing: &Footing<'_>, act: impl FnOnce(&Ours<'_>) -> R) -> Option<R> {
         let options = footing.config.msrp.as_ref()?;
         let place = options.place(self.secure)?;
         let path = footing.msrp.local_path(self.msrp)?;
-        act(&Ours {
+        Some(act(&Ours {
             path: &path,
             host: &place.host,
             port: place.port,
@@ -551,12 +549,12 @@ impl Leg {
             session_id: self.origin,
             version: self.version,
             cema: self.cema,
-        })
+        }))
     }
 }
 
 fn body(description: Bytes) -> Body {
-    Body { content_type: Str::const_new(SDP), content: description }
+    Body { content_type: Str::const_new(MEDIA_TYPE), content: description }
 }
 
 /// RFC 3326: why we end it.

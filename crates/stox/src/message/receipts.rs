@@ -3,7 +3,7 @@
 use crate::content::{Disposition, Wanted};
 use crate::prints;
 use base::{Fingerprint, HashKey, Recent};
-use xmpp::ext::{hints, receipts};
+use xmpp::ext::hints;
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
 
@@ -29,11 +29,7 @@ impl Receipts {
     pub(super) fn answer(&mut self, id: &str, recipient: &Jid, sender: &Jid, what: Disposition) -> Option<Wanted> {
         let print = self.print(id, recipient, sender);
         let wanted = self.wanted.get_mut(&print)?;
-        let asked = match what {
-            Disposition::Delivered => std::mem::take(&mut wanted.delivery),
-            Disposition::Displayed => std::mem::take(&mut wanted.display),
-        };
-        let answer = asked.then(|| wanted.clone());
+        let answer = wanted.take(what).then(|| wanted.clone());
         if !wanted.delivery && !wanted.display {
             self.wanted.remove(&print);
         }
@@ -54,7 +50,7 @@ pub(super) fn received(envelope: &Stanza) -> Option<Stanza> {
     stanza.to = Some(from.clone());
     stanza.id = Some(base::format_compact!("{id}-received"));
     stanza.type_ = envelope.type_.clone();
-    stanza.push(receipts::Receipt::Received { id: id.clone() }.to_element());
+    stanza.push(Disposition::Delivered.to_element(id.clone()));
     stanza.push(hints::store());
     Some(stanza)
 }

@@ -2,13 +2,13 @@
 
 use super::peers;
 use crate::content::arrived::{self, Arrived};
-use crate::content::{Disposition, identifiers};
+use crate::content::identifiers;
 use crate::error::Refusal;
 use base::Str;
 use sip::Name;
 use sip::Request;
 use xml::Element;
-use xmpp::ext::{hints, markers, receipts};
+use xmpp::ext::hints;
 use xmpp::jid::Jid;
 use xmpp::ns;
 use xmpp::stanza::Stanza;
@@ -73,11 +73,7 @@ pub fn stanza(request: &Request, arrived: &Arrived, from: &Jid, to: &Jid, id: &s
         }
         Arrived::Report { message_id, what } => {
             let message_id = identifiers::id_of_message_id(message_id);
-            stanza.push(match what {
-                Some(Disposition::Delivered) => receipts::Receipt::Received { id: message_id }.to_element(),
-                Some(Disposition::Displayed) => markers::Marker::Displayed { id: message_id }.to_element(),
-                None => return None,
-            });
+            stanza.push((*what)?.to_element(message_id));
             stanza.push(hints::store());
         }
         Arrived::Nothing => return None,
