@@ -1,10 +1,11 @@
 //! The running program and its operator: readiness, reload, the pid file, the end.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+use rehearsal::peers::Place;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -13,35 +14,29 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 struct Daemon {
     child: Child,
-    folder: PathBuf,
     manager: UnixDatagram,
-    admin: u16,
-    sip: u16,
+    admin: SocketAddr,
+    sip: SocketAddr,
     xmpp: TcpListener,
+    /// Last, as it outlives the program.
+    place: Place,
 }
 
 impl Drop for Daemon {
     fn drop(&mut self) {
         // Already gone when the test went well.
         let _ = self.child.kill();
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
-}
-
-/// A port that was free just now.
-fn port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Daemon {
     fn start(name: &str) -> Daemon {
-        let folder = std::env::temp_dir().join(format!("verona-daemon-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&folder).unwrap();
+        let place = Place::new(name);
+        let folder = place.dir();
         let manager = UnixDatagram::bind(folder.join("notify")).unwrap();
         manager.set_read_timeout(Some(PATIENCE)).unwrap();
-        let xmpp = TcpListener::bind("127.0.0.1:0").unwrap();
-        let sip = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let admin = port();
+        let xmpp = TcpListener::bind((place.ip(), 0)).unwrap();
+        let (sip, admin) = (place.free(), place.free());
         let config = text(&xmpp, sip, admin, "");
         std::fs::write(folder.join("verona.toml"), config).unwrap();
         let child = Command::new(env!("CARGO_BIN_EXE_verona"))
@@ -51,7 +46,7 @@ impl Daemon {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        Daemon { child, folder, manager, admin, sip, xmpp }
+        Daemon { child, manager, admin, sip, xmpp, place }
     }
 
     /// The next thing that the service manager is told.
@@ -73,14 +68,14 @@ impl Daemon {
 
     fn reconfigure(&self, more: &str) {
         let config = text(&self.xmpp, self.sip, self.admin, more);
-        std::fs::write(self.folder.join("verona.toml"), config).unwrap();
+        std::fs::write(self.place.dir().join("verona.toml"), config).unwrap();
         self.signal("-HUP");
         self.wait_for("RELOADING=1");
         self.wait_for("READY=1");
     }
 
     fn ask(&self, path: &str) -> (u16, String) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.admin)).unwrap();
+        let mut stream = TcpStream::connect(self.admin).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -95,12 +90,12 @@ impl Daemon {
     }
 }
 
-fn text(xmpp: &TcpListener, sip: u16, admin: u16, more: &str) -> String {
+fn text(xmpp: &TcpListener, sip: SocketAddr, admin: SocketAddr, more: &str) -> String {
     let xmpp = xmpp.local_addr().unwrap();
     format!(
         "[[xmpp.component]]\ndomain = \"example.net\"\nserver = \"{xmpp}\"\nsecret = \"s3cret\"\n[sip]\n\
-         domains = [\"example.com\"]\nlisten = [\"udp:127.0.0.1:{sip}\"]\noutbound_proxy = \"sip:127.0.0.1:5080;lr\"\n\
-         [admin]\nlisten = \"127.0.0.1:{admin}\"\n[store]\nurl = \"memory:\"\n{more}"
+         domains = [\"example.com\"]\nlisten = [\"udp:{sip}\"]\noutbound_proxy = \"sip:127.0.0.1:5080;lr\"\n\
+         [admin]\nlisten = \"{admin}\"\n[store]\nurl = \"memory:\"\n{more}"
     )
 }
 
@@ -108,7 +103,7 @@ fn text(xmpp: &TcpListener, sip: u16, admin: u16, more: &str) -> String {
 fn it_starts_reloads_and_ends_as_it_is_told() {
     let daemon = Daemon::start("life");
     daemon.wait_for("READY=1");
-    let pid = std::fs::read_to_string(daemon.folder.join("pid")).unwrap();
+    let pid = std::fs::read_to_string(daemon.place.dir().join("pid")).unwrap();
     assert_eq!(pid, format!("{}\n", daemon.child.id()));
 
     // Alive, but not ready: the XMPP server has not accepted the component.
@@ -117,7 +112,7 @@ fn it_starts_reloads_and_ends_as_it_is_told() {
     let (code, body) = daemon.ask("/ready");
     assert_eq!(code, 503, "{body}");
     assert!(body.contains("\"domain\":\"example.net\"") && body.contains("\"up\":false"), "{body}");
-    assert!(body.contains(&format!("\"bound\":true,\"socket\":\"udp:127.0.0.1:{}\"", daemon.sip)), "{body}");
+    assert!(body.contains(&format!("\"bound\":true,\"socket\":\"udp:{}\"", daemon.sip)), "{body}");
 
     // A key that can change, a mistake, and a key that needs a restart.
     daemon.reconfigure("[log]\nlevel = \"debug\"\n");
@@ -130,7 +125,7 @@ fn it_starts_reloads_and_ends_as_it_is_told() {
 
     daemon.signal("-TERM");
     daemon.wait_for("STOPPING=1");
-    let pid_file = daemon.folder.join("pid");
+    let pid_file = daemon.place.dir().join("pid");
     let (code, log) = daemon.end();
     assert_eq!(code, Some(0), "{log}");
     assert!(!pid_file.exists(), "the pid file is gone");
@@ -145,7 +140,7 @@ fn a_socket_that_is_taken_ends_it_with_a_word() {
     first.wait_for("READY=1");
     let out = Command::new(env!("CARGO_BIN_EXE_verona"))
         .args(["run", "-c"])
-        .arg(first.folder.join("verona.toml"))
+        .arg(first.place.dir().join("verona.toml"))
         .output()
         .unwrap();
     assert_eq!(out.status.code(), Some(1));

@@ -224,10 +224,9 @@ fn first_request(phone: &UdpSocket) -> (sip::Request, SocketAddr) {
 async fn an_answer_that_came_while_the_process_stood_still_counts() {
     let xmpp = TcpListener::bind(anywhere()).await.unwrap();
     let phone = UdpSocket::bind(anywhere()).unwrap();
-    let sip = UdpSocket::bind(anywhere()).unwrap().local_addr().unwrap();
     // Timer F: 3.2 s.
     let text =
-        configuration(xmpp.local_addr().unwrap(), sip, &phone.local_addr().unwrap().to_string(), "t1 = \"50ms\"\n");
+        configuration(xmpp.local_addr().unwrap(), anywhere(), &phone.local_addr().unwrap().to_string(), "t1 = \"50ms\"\n");
     let program = Program::start("standstill", &text);
     let mut stream = Stream::accept(&xmpp).await;
     stream.say("<message from='juliet@example.com/b' to='romeo@example.net' id='1'><body>hi</body></message>").await;
@@ -251,8 +250,7 @@ async fn an_answer_that_came_while_the_process_stood_still_counts() {
 async fn who_says_it_twice_does_not_wait() {
     let xmpp = TcpListener::bind(anywhere()).await.unwrap();
     let phone = UdpSocket::bind(anywhere()).unwrap();
-    let sip = UdpSocket::bind(anywhere()).unwrap().local_addr().unwrap();
-    let text = configuration(xmpp.local_addr().unwrap(), sip, &phone.local_addr().unwrap().to_string(), "");
+    let text = configuration(xmpp.local_addr().unwrap(), anywhere(), &phone.local_addr().unwrap().to_string(), "");
     let mut program = Program::start("twice", &text);
     let mut stream = Stream::accept(&xmpp).await;
     stream.say("<message from='juliet@example.com/b' to='romeo@example.net' id='1'><body>hi</body></message>").await;
