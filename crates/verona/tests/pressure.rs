@@ -225,8 +225,12 @@ async fn an_answer_that_came_while_the_process_stood_still_counts() {
     let xmpp = TcpListener::bind(anywhere()).await.unwrap();
     let phone = UdpSocket::bind(anywhere()).unwrap();
     // Timer F: 3.2 s.
-    let text =
-        configuration(xmpp.local_addr().unwrap(), anywhere(), &phone.local_addr().unwrap().to_string(), "t1 = \"50ms\"\n");
+    let text = configuration(
+        xmpp.local_addr().unwrap(),
+        anywhere(),
+        &phone.local_addr().unwrap().to_string(),
+        "t1 = \"50ms\"\n",
+    );
     let program = Program::start("standstill", &text);
     let mut stream = Stream::accept(&xmpp).await;
     stream.say("<message from='juliet@example.com/b' to='romeo@example.net' id='1'><body>hi</body></message>").await;
