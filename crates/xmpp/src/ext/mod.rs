@@ -5,21 +5,39 @@ pub mod carbons;
 pub mod chatstates;
 pub mod delay;
 pub mod disco;
+pub mod hats;
 pub mod hints;
+pub mod invitation;
 pub mod markers;
+pub mod moderation;
+pub mod muc;
 pub mod nick;
+pub mod occupant_id;
 pub mod ping;
 pub mod receipts;
+pub mod self_ping;
+pub mod stanza_id;
 pub mod vcard;
 pub mod version;
 pub mod xhtml_im;
 
+use crate::jid::Jid;
 use base::Str;
 use xml::Element;
 
 /// An element of ours: names and namespaces are constants and cost nothing to copy.
 fn element(name: &'static str, ns: &'static str) -> Element {
     Element::new(Str::const_new(name), Str::const_new(ns))
+}
+
+/// A text for people: without the white space around it, None if that is all there is.
+fn words(text: &str) -> Option<String> {
+    Some(text.trim()).filter(|t| !t.is_empty()).map(str::to_owned)
+}
+
+/// An address in an attribute. One that is none is as good as not there.
+fn address(e: &Element, attr: &str) -> Option<Jid> {
+    e.attr(attr).and_then(|jid| Jid::parse(jid).ok())
 }
 
 #[cfg(test)]
