@@ -24,6 +24,8 @@ pub struct Config {
     pub message: crate::message::Options,
     /// How chat sessions are translated.
     pub chat: crate::chat::Options,
+    /// How rooms are translated.
+    pub room: crate::room::Options,
     /// How sessions are carried; `None`: there are none, whatever [`Link::chat`] says.
     pub msrp: Option<crate::leg::Options>,
     /// How presence is translated.

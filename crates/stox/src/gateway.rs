@@ -18,6 +18,9 @@ use crate::message::Messages;
 use crate::names::Names;
 use crate::presence::Presences;
 use crate::rate::Rates;
+use crate::room::occupants::Occupants;
+use crate::room::participants::Participants;
+use crate::room::{self, Seat};
 use crate::store::{Broken, Key, SaveToken};
 use base::{HashKey, Time, Tokens};
 use sip::agent::{self, Agent, ClientId, Failure, Flow, ServerId};
@@ -47,6 +50,8 @@ pub struct Gateway {
     messages: Messages,
     chats: Chats,
     presences: Presences,
+    participants: Participants,
+    occupants: Occupants,
     names: Names,
     next_save: SaveToken,
     rates: Rates,
@@ -69,22 +74,29 @@ impl Gateway {
         let messages = Messages::new(&config, key);
         let chats = Chats::new(&config, key);
         let presences = Presences::new(&config, key);
+        let participants = Participants::new(&config, key);
+        let occupants = Occupants::new(&config, key);
         let names = Names::new(key);
         let mut bounds = config.subscriptions.clone();
         // What belongs to no dialog of ours is refused here, as only the gateway knows them all.
         sip.dialogs = true;
         if config.presence.enabled {
             bounds.packages.push(crate::presence::PACKAGE);
-            sip.surfaced.retain(|method| *method != Method::Subscribe);
-            sip.allow.extend([Method::Subscribe, Method::Notify]);
         }
-        let subscriptions = Subscriptions::new(bounds, &mut tokens);
         if config.has_sessions() {
+            bounds.packages.extend([room::CONFERENCE, room::REFER]);
+            sip.surfaced.retain(|method| *method != Method::Refer);
+            sip.allow.push(Method::Refer);
             sip.invites = true;
             sip.surfaced.retain(|method| *method != Method::Invite);
             sip.allow.extend([Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Update, Method::Prack]);
             sip.supported.extend(invite::SUPPORTED.iter().copied().map(base::Str::const_new));
         }
+        if !bounds.packages.is_empty() {
+            sip.surfaced.retain(|method| *method != Method::Subscribe);
+            sip.allow.extend([Method::Subscribe, Method::Notify]);
+        }
+        let subscriptions = Subscriptions::new(bounds, &mut tokens);
         let sessions = Sessions::new(sessions::session_config(&config), &mut tokens);
         let msrp = msrp::Agent::new(sessions::msrp_config(&config, sip.shard), tokens.fork());
         let sip = Agent::new(sip, tokens.fork());
@@ -104,6 +116,8 @@ impl Gateway {
             messages,
             chats,
             presences,
+            participants,
+            occupants,
             names,
             next_save: first_token,
             rates: Rates::new(key),
@@ -215,6 +229,8 @@ impl Gateway {
             self.messages.deadline(),
             self.chats.deadline(),
             self.presences.deadline(),
+            self.participants.deadline(),
+            self.occupants.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -249,6 +265,21 @@ impl Gateway {
         self.chats.len()
     }
 
+    /// The places of SIP users in MUCs.
+    pub fn participants(&self) -> Vec<Seat> {
+        self.participants.seats(self.now)
+    }
+
+    /// The places of XMPP users in SIP conferences.
+    pub fn occupants(&self) -> Vec<Seat> {
+        self.occupants.seats(self.now)
+    }
+
+    /// How many places of each kind there are: of SIP users, of XMPP users.
+    pub fn seat_counts(&self) -> (usize, usize) {
+        (self.participants.len(), self.occupants.len())
+    }
+
     /// The publications' counts, for metrics.
     pub fn publication_counts(&self) -> sip::publication::Counts {
         self.presences.publication_counts()
@@ -261,13 +292,18 @@ impl Gateway {
 
     /// The messages under way in both directions, for metrics and for an orderly end; and then the sessions that have yet to be ended.
     pub fn under_way(&self) -> usize {
-        let ending = if self.draining { self.chats.len() + self.sessions.counts().ending } else { 0 };
-        self.messages.under_way() + self.chats.under_way() + ending
+        let seats = self.participants.len() + self.occupants.len();
+        let ending = if self.draining { self.chats.len() + seats + self.sessions.counts().ending } else { 0 };
+        self.messages.under_way() + self.chats.under_way() + self.rooms_under_way() + ending
     }
 
     /// The messages from XMPP under way: where they are many, it is better not to read any more than to refuse them.
     pub fn under_way_to_sip(&self) -> usize {
-        self.messages.under_way_to_sip() + self.chats.under_way_to_sip()
+        self.messages.under_way_to_sip() + self.chats.under_way_to_sip() + self.occupants.under_way()
+    }
+
+    fn rooms_under_way(&self) -> usize {
+        self.participants.under_way() + self.occupants.under_way()
     }
 
     /// Brings what the SIP agent and the subscriptions have to say to whom it concerns, until nobody has anything left to say.
@@ -383,7 +419,7 @@ impl Gateway {
     }
 
     /// What a mapping acts with, and the list of the mappings.
-    fn stage(&mut self) -> (Stage<'_>, [&mut dyn Mapping; 3]) {
+    fn stage(&mut self) -> (Stage<'_>, [&mut dyn Mapping; 5]) {
         let stage = Stage {
             now: self.now,
             config: &self.config,
@@ -401,7 +437,9 @@ impl Gateway {
             rates: &mut self.rates,
             given: self.given,
         };
-        (stage, [&mut self.messages, &mut self.chats, &mut self.presences])
+        let rooms: [&mut dyn Mapping; 2] = [&mut self.participants, &mut self.occupants];
+        let [participants, occupants] = rooms;
+        (stage, [participants, occupants, &mut self.messages, &mut self.chats, &mut self.presences])
     }
 
     /// Lets each mapping act.
@@ -418,7 +456,7 @@ impl Gateway {
 
     /// A request that the SIP agent found in order.
     fn request(&mut self, id: ServerId, mut request: Request, flow: Flow) {
-        let subscribes = self.presences.claims_request(&request);
+        let events = self.is_of_events(&request);
         if request.method == Method::Options && self.sessions.find(&request).is_some() {
             // Some ask so whether a session is still there.
             return self.unclaimed_request(id, &request);
@@ -426,15 +464,15 @@ impl Gateway {
         let aside = self.says_aside(&mut request);
         if !self.is_of_sessions(&request)
             && !aside
-            && (request.headers.to_tag().is_some() || request.method == Method::Notify && subscribes)
+            && (request.headers.to_tag().is_some() || request.method == Method::Notify && events)
         {
-            return self.request_in_dialog(id, request, flow, subscribes);
+            return self.request_in_dialog(id, request, flow, events);
         }
         if self.is_of_sessions(&request) {
             return self.request_to_sessions(id, request, flow);
         }
         let message = self.messages.claims_request(&request);
-        if !message && !subscribes {
+        if !message && !events {
             return self.unclaimed_request(id, &request);
         }
         if message {
@@ -448,15 +486,27 @@ impl Gateway {
                 self.names.heard(&from, &to, access::display(&request).as_deref());
                 let incoming = Incoming { id, request, flow, from, to, link };
                 let claims = |mapping: &dyn Mapping, incoming: &Incoming| mapping.claims_request(&incoming.request);
-                self.hand(incoming, claims, |mapping, stage, claimed| mapping.request(stage, claimed));
+                let act = |mapping: &mut dyn Mapping, stage: &mut Stage<'_>, claimed| mapping.request(stage, claimed);
+                if let Some(unclaimed) = self.hand(incoming, claims, act) {
+                    self.unclaimed_request(unclaimed.id, &unclaimed.request);
+                }
             }
             Err(refusal) => self.refuse_request(id, &refusal, message),
         }
     }
 
+    /// Whether this is of a subscription, or would make one, as a REFER does (RFC 3515 §2.4.4).
+    fn is_of_events(&self, request: &Request) -> bool {
+        match request.method {
+            Method::Subscribe | Method::Notify => self.config.presence.enabled || self.config.has_sessions(),
+            Method::Refer => self.config.has_sessions(),
+            _ => false,
+        }
+    }
+
     /// A request within a dialog, as far as its sender knows: of a subscription, for those of sessions are elsewhere.
-    fn request_in_dialog(&mut self, id: ServerId, request: Request, flow: Flow, subscribes: bool) {
-        if !subscribes {
+    fn request_in_dialog(&mut self, id: ServerId, request: Request, flow: Flow, events: bool) {
+        if !events {
             return self.refuse_request(id, &Refusal::NoDialog, false);
         }
         match self.check_peer(&request, flow) {
@@ -527,6 +577,8 @@ impl Gateway {
             return self.refuse_stanza(link, &stanza, &refusal);
         }
         if stanza.kind == Kind::Iq {
+            // Of what is asked, and of answers, rooms take what is theirs.
+            let Some(stanza) = self.give(Way::Message, link, stanza) else { return };
             let identity =
                 xmpp::agent::Identity { domain: &self.config.links[link].domain, version: &self.config.version };
             let pair = stanza.to.as_ref().zip(stanza.from.as_ref());

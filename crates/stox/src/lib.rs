@@ -18,5 +18,6 @@ pub mod network;
 pub mod presence;
 mod prints;
 mod rate;
+pub mod room;
 pub mod route;
 pub mod store;

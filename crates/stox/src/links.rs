@@ -207,6 +207,7 @@ mod tests {
             phone_domain: None,
             message: crate::message::Options::default(),
             chat: crate::chat::Options::default(),
+            room: crate::room::Options::default(),
             msrp: None,
             presence: crate::presence::Options::default(),
             subscriptions: sip::subscription::Config::default(),

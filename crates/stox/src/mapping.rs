@@ -52,13 +52,33 @@ pub struct Invitation {
     pub to: Jid,
     /// The stream that speaks for the sender's domain.
     pub link: LinkId,
+    /// To what it invites.
+    pub purpose: Purpose,
 }
 
-/// One RFC's way of translating. The gateway asks the mappings in turn; their claims are disjoint. Whatever a mapping started
-/// comes back to it: each handler of an outcome says whether the thing was its own.
+/// To what an INVITE invites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// To a session of two.
+    Chat,
+    /// Into the room that it is for: its domain is a MUC service.
+    Room,
+    /// To one or the other: its description says `a=chatroom` (RFC 7701 §8), as a program may to anybody whom it does not know.
+    Unclear,
+    /// Into the room that it comes from: whoever sent it is a focus (RFC 4579 §5.4).
+    Conference,
+}
+
+/// One RFC's way of translating. The gateway asks the mappings in turn, and who claims a thing first has it: rooms, which know who sits in them,
+/// before those that take whatever comes from anybody. Whatever a mapping started comes back to it: each handler of an outcome says whether the thing was its own.
 pub trait Mapping {
     /// Whether this request opens something that the mapping understands, by what it says.
     fn claims_request(&self, request: &Request) -> bool;
+
+    /// Whether this INVITE does.
+    fn claims_invitation(&self, _: &Invitation) -> bool {
+        false
+    }
 
     /// Whether this stanza does; `way` is chosen for messages.
     fn claims_stanza(&self, stanza: &Stanza, way: Way) -> bool;

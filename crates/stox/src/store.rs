@@ -4,7 +4,7 @@
 //! that it is ([`crate::gateway::Input::Saved`]). At the start it gets every record back ([`crate::gateway::Input::Restore`]). What keeps
 //! them, and where, is the shell's business.
 
-use crate::{chat, presence};
+use crate::{chat, presence, room};
 use base::Str;
 use std::fmt;
 use xmpp::jid::Jid;
@@ -33,6 +33,10 @@ pub enum About {
     Presence(Direction),
     /// A chat session, of which a pair may have several: with an id of its own, 1 to 64 letters, digits, `-` and `_`.
     Chat(Str),
+    /// A SIP user's place in a MUC, named likewise.
+    Participant(Str),
+    /// An XMPP user's place in a SIP conference, named likewise.
+    Occupant(Str),
 }
 
 /// The name of a record: what it is about, and a pair of bare addresses.
@@ -52,6 +56,12 @@ const PRESENCE: u8 = b'p';
 /// What begins the key of a chat session.
 const CHAT: u8 = b'c';
 
+/// What begins the key of a SIP user's place in a room.
+const PARTICIPANT: u8 = b'r';
+
+/// What begins the key of an XMPP user's place in a room.
+const OCCUPANT: u8 = b'o';
+
 impl Key {
     /// The key as the store has it: kind, direction or id and NUL, the SIP user, NUL, the XMPP user. No address holds a NUL.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -60,6 +70,8 @@ impl Key {
             About::Presence(Direction::SipWatchesXmpp) => vec![PRESENCE, b's'],
             About::Presence(Direction::XmppWatchesSip) => vec![PRESENCE, b'x'],
             About::Chat(id) => [&[CHAT], id.as_bytes(), &[0]].concat(),
+            About::Participant(id) => [&[PARTICIPANT], id.as_bytes(), &[0]].concat(),
+            About::Occupant(id) => [&[OCCUPANT], id.as_bytes(), &[0]].concat(),
         };
         [&kind, sip.as_bytes(), &[0], xmpp.as_bytes()].concat()
     }
@@ -72,12 +84,17 @@ impl Key {
         let (about, rest) = match bytes {
             [PRESENCE, b's', rest @ ..] => (About::Presence(Direction::SipWatchesXmpp), rest),
             [PRESENCE, b'x', rest @ ..] => (About::Presence(Direction::XmppWatchesSip), rest),
-            [CHAT, rest @ ..] => {
+            [kind @ (CHAT | PARTICIPANT | OCCUPANT), rest @ ..] => {
                 let end = rest.iter().position(|b| *b == 0).filter(|end| (1..=64).contains(end)).ok_or(Broken::Key)?;
                 let id = &rest[..end];
                 let is_id = |b: &u8| b.is_ascii_alphanumeric() || b"-_".contains(b);
                 let id = std::str::from_utf8(id).ok().filter(|_| id.iter().all(is_id)).ok_or(Broken::Key)?;
-                (About::Chat(Str::from(id)), &rest[end + 1..])
+                let about = match *kind {
+                    CHAT => About::Chat,
+                    PARTICIPANT => About::Participant,
+                    _ => About::Occupant,
+                };
+                (about(Str::from(id)), &rest[end + 1..])
             }
             _ => return Err(Broken::Key),
         };
@@ -118,6 +135,7 @@ pub fn check(key: &[u8], value: &[u8]) -> Result<Key, Broken> {
         About::Presence(Direction::SipWatchesXmpp) => presence::record::Watch::parse(value).map(drop)?,
         About::Presence(Direction::XmppWatchesSip) => presence::record::Subscription::parse(value).map(drop)?,
         About::Chat(_) => chat::record::Chat::parse(value).map(drop)?,
+        About::Participant(_) | About::Occupant(_) => room::record::Seat::parse(value).map(drop)?,
     }
     Ok(key)
 }
@@ -130,7 +148,11 @@ mod tests {
     fn a_key_reads_back() {
         let jid = |text| Jid::parse(text).unwrap();
         let presence = [Direction::SipWatchesXmpp, Direction::XmppWatchesSip].map(About::Presence);
-        for about in presence.into_iter().chain([About::Chat("aB-_9".into())]) {
+        for about in presence.into_iter().chain([
+            About::Chat("aB-_9".into()),
+            About::Participant("aB-_9".into()),
+            About::Occupant("aB-_9".into()),
+        ]) {
             let key = Key { about, sip: jid("romeo@example.net"), xmpp: jid("o\\27malley@example.com") };
             assert_eq!(Key::parse(&key.to_bytes()), Ok(key.clone()));
         }

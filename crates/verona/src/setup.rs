@@ -70,6 +70,7 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             chat_states: config.message.chat_states,
             ..stox::message::Options::default()
         },
+        room: stox::room::Options::default(),
         chat: stox::chat::Options {
             idle: config.chat.settings.idle,
             ring: config.chat.settings.ring,

@@ -11,7 +11,7 @@ use std::time::Duration;
 use stox::config::{Config, Limits, Link, Mode, Peer, Proxy};
 use stox::gateway::Gateway;
 use stox::network::Network;
-use stox::{chat, leg, message, presence};
+use stox::{chat, leg, message, presence, room};
 
 /// The gateway's own address.
 pub const GATEWAY: ([u8; 4], u16) = ([192, 0, 2, 1], 5060);
@@ -51,6 +51,7 @@ impl Default for Settings {
             phone_domain: None,
             message: message::Options::default(),
             chat: chat::Options::default(),
+            room: room::Options::default(),
             msrp: Some(leg::Options {
                 advertise: vec![Advertised { secure: false, host: msrp::Host::Ip(GATEWAY.0.into()), port: 2855 }],
                 fingerprint: None,

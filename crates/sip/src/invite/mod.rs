@@ -295,6 +295,13 @@ impl Sessions {
         self.entries.get(&id).map(|entry| &entry.dialog)
     }
 
+    /// Our Contact from now on, in what we say of this session: that of a focus has another parameter (RFC 4579 §5.1).
+    pub fn set_contact(&mut self, id: SessionId, contact: &NameAddr) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.contact = base::format_compact!("{contact}");
+        }
+    }
+
     fn insert(&mut self, entry: Entry) -> SessionId {
         self.last += 1;
         let id = SessionId(self.last);

@@ -24,7 +24,7 @@ use crate::gateway::Note;
 use crate::held::Held;
 use crate::leg::{self, LegId, negotiate};
 use crate::links::StanzaToken;
-use crate::mapping::{Invitation, Mapping, Side, Stage};
+use crate::mapping::{Invitation, Mapping, Purpose, Side, Stage};
 use crate::prints;
 use crate::store::{About, Broken, Key, SaveToken};
 use base::{Fingerprint, HashKey, Str, Table, Time};
@@ -339,8 +339,13 @@ fn record_key(chat: &Chat) -> Key {
 }
 
 impl Mapping for Chats {
-    fn claims_request(&self, request: &Request) -> bool {
-        request.method == sip::Method::Invite && (request.body.is_empty() || negotiate::is_ours(&request.body))
+    fn claims_request(&self, _: &Request) -> bool {
+        false
+    }
+
+    fn claims_invitation(&self, invitation: &Invitation) -> bool {
+        let body = &invitation.request.body;
+        matches!(invitation.purpose, Purpose::Chat | Purpose::Unclear) && (body.is_empty() || negotiate::is_ours(body))
     }
 
     fn claims_stanza(&self, stanza: &Stanza, way: Way) -> bool {

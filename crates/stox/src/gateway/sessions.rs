@@ -6,11 +6,12 @@ use crate::choice::{self, Way};
 use crate::config::{Config, LinkId, Mode};
 use crate::error::Refusal;
 use crate::leg;
-use crate::mapping::{Invitation, Mapping, Side, Stage};
+use crate::mapping::{Invitation, Mapping, Purpose, Side, Stage};
 use bodies::sdp::MEDIA_TYPE;
 use sip::agent::{Flow, ServerId};
 use sip::invite;
 use sip::{Method, Request};
+use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
 
 /// Bytes of messages that have come in part, in one shard; beyond: 413.
@@ -31,8 +32,8 @@ impl Gateway {
 
     /// Whether this is an INVITE, or of a dialog that one made, or would be.
     pub(super) fn is_of_sessions(&self, request: &Request) -> bool {
-        use Method::{Bye, Info, Invite, Prack, Refer, Update};
-        matches!(request.method, Invite | Bye | Update | Prack | Info | Refer)
+        use Method::{Bye, Info, Invite, Prack, Update};
+        matches!(request.method, Invite | Bye | Update | Prack | Info)
             && (self.config.has_sessions() || self.sessions.find(request).is_some())
     }
 
@@ -110,6 +111,20 @@ impl Gateway {
         }
     }
 
+    /// To what an INVITE from outside of any dialog invites.
+    fn purpose(&self, request: &Request, to: &Jid) -> Purpose {
+        let rooms = &self.config.room;
+        if is_from_focus(request) {
+            Purpose::Conference
+        } else if rooms.is_muc(to.domain()) {
+            Purpose::Room
+        } else if rooms.muc_domains.is_empty() && leg::negotiate::is_chatroom(&request.body) {
+            Purpose::Unclear
+        } else {
+            Purpose::Chat
+        }
+    }
+
     /// An INVITE that would begin a session. It was checked when it came.
     fn invited(&mut self, id: invite::SessionId, request: Box<Request>, flow: Flow) {
         let (from, to, link) = match self.check_request(&request, flow) {
@@ -121,12 +136,19 @@ impl Gateway {
             return self.stage().0.refuse_invitation(id, &Refusal::UnsupportedContent { accept: MEDIA_TYPE });
         }
         self.names.heard(&from, &to, access::display(&request).as_deref());
-        let invitation = Invitation { id, request, flow, from, to, link };
-        let claims = |mapping: &dyn Mapping, invitation: &Invitation| mapping.claims_request(&invitation.request);
+        let purpose = self.purpose(&request, &to);
+        let invitation = Invitation { id, request, flow, from, to, link, purpose };
+        let claims = |mapping: &dyn Mapping, invitation: &Invitation| mapping.claims_invitation(invitation);
         if self.hand(invitation, claims, |mapping, stage, claimed| mapping.invited(stage, claimed)).is_some() {
             self.stage().0.refuse_invitation(id, &leg::negotiate::NO_CONVERSATION);
         }
     }
+}
+
+/// Whether whoever sent this says that it is a focus (RFC 4353, RFC 3840).
+fn is_from_focus(request: &Request) -> bool {
+    let contact = request.headers.elements(sip::Name::Contact).next().and_then(Result::ok);
+    contact.and_then(|contact| sip::NameAddr::parse(contact).ok()).is_some_and(|contact| contact.params.has("isfocus"))
 }
 
 /// Whether what it says of the session, if anything, is a description (RFC 8866).

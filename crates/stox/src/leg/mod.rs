@@ -183,6 +183,11 @@ impl Legs {
         }
     }
 
+    /// The leg of a session.
+    pub fn of_session(&self, session: invite::SessionId) -> Option<LegId> {
+        self.by_session.get(&session).copied()
+    }
+
     /// The dialog, once there is one.
     pub fn dialog<'a>(&self, footing: &'a Footing<'_>, id: LegId) -> Option<&'a Dialog> {
         footing.sessions.dialog(self.legs.get(&id)?.session?)

@@ -132,6 +132,12 @@ pub fn is_ours(offer: &[u8]) -> bool {
     Sdp::parse(offer).map_or(true, |sdp| sdp.media.iter().any(is_offered))
 }
 
+/// Whether an offer says that it is to a chat room, or from one (RFC 7701 §8).
+pub fn is_chatroom(offer: &[u8]) -> bool {
+    let chatroom = |media: &Media| is_offered(media) && media.attributes.has("chatroom");
+    Sdp::parse(offer).is_ok_and(|sdp| sdp.media.iter().any(chatroom))
+}
+
 /// Our answer to an offer: the first conversation in it that we can have; everything else in it is refused.
 ///
 /// # Errors

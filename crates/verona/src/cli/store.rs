@@ -59,12 +59,13 @@ pub(super) fn check(config: &Path) -> Exit {
         Ok(false) => say(&format!("{name}: schema {}, was damaged and has been mended", SCHEMA.last())),
         Err(e) => return failed(&path, &e),
     }
-    let (mut from_sip, mut from_xmpp, mut chats, mut broken) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let (mut from_sip, mut from_xmpp, mut chats, mut seats, mut broken) = (0_usize, 0_usize, 0_usize, 0_usize, 0_usize);
     let loaded = store.load(&mut |key, value| {
         match stox::store::check(key, value) {
             Ok(Key { about: About::Presence(Direction::SipWatchesXmpp), .. }) => from_sip += 1,
             Ok(Key { about: About::Presence(Direction::XmppWatchesSip), .. }) => from_xmpp += 1,
             Ok(Key { about: About::Chat(_), .. }) => chats += 1,
+            Ok(Key { about: About::Participant(_) | About::Occupant(_), .. }) => seats += 1,
             Err(why) => {
                 broken += 1;
                 if broken <= NAMED {
@@ -81,6 +82,9 @@ pub(super) fn check(config: &Path) -> Exit {
     say(&format!("presence, XMPP users watching SIP users: {from_xmpp}"));
     if chats > 0 {
         say(&format!("chats to be ended, as their connections are gone: {chats}"));
+    }
+    if seats > 0 {
+        say(&format!("places in rooms to be given up, as their connections are gone: {seats}"));
     }
     match broken {
         0 => Exit::Good,
@@ -138,6 +142,8 @@ fn line(key: &[u8], value: &[u8]) -> Value {
                 About::Presence(Direction::SipWatchesXmpp) => ("presence", "watcher", "sip"),
                 About::Presence(Direction::XmppWatchesSip) => ("presence", "watcher", "xmpp"),
                 About::Chat(id) => ("chat", "id", id.as_str()),
+                About::Participant(id) => ("participant", "id", id.as_str()),
+                About::Occupant(id) => ("occupant", "id", id.as_str()),
             };
             json!({
                 "kind": kind,
