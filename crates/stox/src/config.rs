@@ -5,6 +5,7 @@ use base::Str;
 use sip::agent::Target;
 use std::net::IpAddr;
 use std::time::Duration;
+use xmpp::agent::Identity;
 
 /// Everything the gateway needs to know. All domains are prepared by [`xmpp::jid::domain`].
 #[derive(Debug, Clone)]
@@ -50,6 +51,12 @@ impl Config {
     pub fn chat_mode(&self, domain: &str) -> Mode {
         let link = self.links.iter().find(|link| link.domain == domain).filter(|_| self.msrp.is_some());
         link.map(|link| link.chat).unwrap_or_default()
+    }
+
+    /// What the gateway is on this link, for whoever asks; None: there is no such link.
+    pub fn identity(&self, link: LinkId) -> Option<Identity<'_>> {
+        let domain = &self.links.get(link)?.domain;
+        Some(Identity { domain, version: &self.version, conference: self.room.is_conference(domain) })
     }
 
     /// Whether there are sessions at all.

@@ -29,6 +29,7 @@ use sip::subscription::{self, Subscriptions};
 use sip::{Method, Request};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use xmpp::agent::Asked;
 use xmpp::error::StanzaError;
 use xmpp::stanza::{Kind, Stanza};
 
@@ -579,11 +580,10 @@ impl Gateway {
         if stanza.kind == Kind::Iq {
             // Of what is asked, and of answers, rooms take what is theirs.
             let Some(stanza) = self.give(Way::Message, link, stanza) else { return };
-            let identity =
-                xmpp::agent::Identity { domain: &self.config.links[link].domain, version: &self.config.version };
+            let Some(identity) = self.config.identity(link) else { return };
             let pair = stanza.to.as_ref().zip(stanza.from.as_ref());
-            let name = pair.and_then(|(to, from)| self.names.of(to, from));
-            if let Some(answer) = xmpp::agent::answer(&identity, &stanza, name) {
+            let asked = Asked::of(stanza.to.as_ref(), pair.and_then(|(to, from)| self.names.of(to, from)));
+            if let Some(answer) = xmpp::agent::answer(&identity, &stanza, asked) {
                 self.links.answer(link, &answer, &mut self.out);
             }
             return;

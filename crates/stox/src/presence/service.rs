@@ -5,16 +5,15 @@ use crate::config::LinkId;
 use crate::gateway::Note;
 use crate::mapping::Stage;
 use base::Str;
-use xmpp::agent::{self, Identity};
+use xmpp::agent;
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
 
 impl Presences {
     /// A presence stanza to the gateway's own address.
     pub(super) fn gateway_presence(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: &Stanza) {
-        let (Some(from), Some(l)) = (&stanza.from, stage.config.links.get(link)) else { return };
-        let Ok(gateway) = Jid::new(None, &l.domain, None) else { return };
-        let identity = Identity { domain: &l.domain, version: &stage.config.version };
+        let (Some(from), Some(identity)) = (&stanza.from, stage.config.identity(link)) else { return };
+        let Ok(gateway) = Jid::new(None, identity.domain, None) else { return };
         let answer = |to: Jid| Stanza::presence().with_from(gateway.clone()).with_to(to);
         let here = |to: Jid| answer(to).with_child(agent::caps(&identity).to_element());
         match stanza.type_.as_deref() {

@@ -26,7 +26,7 @@ use base::Str;
 use xml::Element;
 
 /// An element of ours: names and namespaces are constants and cost nothing to copy.
-fn element(name: &'static str, ns: &'static str) -> Element {
+pub(crate) fn element(name: &'static str, ns: &'static str) -> Element {
     Element::new(Str::const_new(name), Str::const_new(ns))
 }
 

@@ -109,8 +109,7 @@ impl Presences {
         let Some(subscription) = self.subscriptions.get_mut(&pair) else { return };
         let Some(link) = stage.link_of(subscription.sip.domain()) else { return };
         let mut stanzas = presences.stanzas;
-        if let Some(l) = stage.config.links.get(link) {
-            let identity = agent::Identity { domain: &l.domain, version: &stage.config.version };
+        if let Some(identity) = stage.config.identity(link) {
             let caps = agent::user_caps(&identity);
             for stanza in stanzas.iter_mut().filter(|stanza| stanza.type_.is_none()) {
                 stanza.push(caps.to_element());
