@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests")]
 
+use rehearsal::scene::{Player, Settings};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -12,8 +13,19 @@ fn mappings() -> PathBuf {
 fn play(path: &Path) -> Result<(), String> {
     let name = path.strip_prefix(mappings()).unwrap_or(path).display().to_string();
     let text = fs::read_to_string(path).map_err(|e| format!("{name}: {e}"))?;
-    rehearsal::scene::play(&name, &text).map_err(|failure| failure.to_string())
+    let mut player = Player::new(Settings::default());
+    // `begins as NAME`: what NAME.part shows has happened before.
+    for part in text.lines().filter_map(|line| line.strip_prefix(BEGINS)) {
+        let before = path.with_file_name(format!("{part}.part"));
+        let before = fs::read_to_string(before).map_err(|e| format!("{name}: {part}.part: {e}"))?;
+        player.part(&before).map_err(|why| format!("{name}: {part}.part:{why}"))?;
+    }
+    let rest: Vec<&str> = text.lines().map(|line| if line.starts_with(BEGINS) { "" } else { line }).collect();
+    player.play(&name, &(rest.join("\n") + "\n")).map_err(|failure| failure.to_string())
 }
+
+/// Opens the line that names a part.
+const BEGINS: &str = "begins as ";
 
 fn scenes() -> Vec<PathBuf> {
     let mut scenes = Vec::new();

@@ -111,6 +111,14 @@ impl Settings {
                 let links = config.links.iter_mut().filter(|link| domain.is_empty() || link.domain == domain);
                 links.for_each(|link| link.chat = mode);
             }
+            // Before anything happens: each domain has a stream of its own.
+            "sip_rooms" => {
+                for domain in list() {
+                    config.links.push(Link { domain: domain.clone(), allow_from: Vec::new(), chat: Mode::Auto });
+                    config.peers.iter_mut().for_each(|peer| peer.domains.push(domain.clone()));
+                    config.room.sip_domains.push(domain);
+                }
+            }
             "chat_idle" => config.chat.idle = Duration::from_secs(number()? as u64),
             "chat_ring" => config.chat.ring = Duration::from_secs(number()? as u64),
             "chat_remember" => config.chat.remember = Duration::from_secs(number()? as u64),
