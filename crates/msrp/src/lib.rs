@@ -9,13 +9,14 @@ mod chunk;
 mod decoder;
 pub mod frame;
 mod lex;
+pub mod nickname;
 mod parse;
 mod relay;
 pub mod uri;
 
 pub use agent::{
     Advertised, Agent, Config, ConnectionId, Counts, End, Event, Failure, Fingerprint, Hop, Incoming, MessageId,
-    MessageToken, NotOpened, Outgoing, Output, Peer, Refused, Relay, SessionId, Ticket, Tls, Way,
+    MessageToken, NotOpened, Outgoing, Output, Peer, Refused, Relay, RequestId, SessionId, Ticket, Tls, Way,
 };
 pub use decoder::{Arrival, Decoder, Fatal, Limits};
 pub use frame::{ByteRange, FailureReport, Flag, Frame, Head, Method, Request, Response, Status, reason_phrase};

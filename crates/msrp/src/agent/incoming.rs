@@ -259,10 +259,14 @@ fn deliver(
 }
 
 /// A request with another method came.
-fn other_came(session: &mut Session, core: &mut Core, request: Request) {
+fn other_came(session: &mut Session, core: &mut Core, mut request: Request) {
     // RFC 4975 §12.
     if !core.config.methods.contains(&request.method) {
         return refuse(session, core, &request, 501);
+    }
+    if request.method == Method::Nickname {
+        // RFC 7701 §7.1: a NICKNAME has no Failure-Report, and always an answer.
+        request.failure_report = FailureReport::Yes;
     }
     if let Some(token) = hold(session, core, &request, 0) {
         core.tell(Event::Request { id: session.id, token, request: Box::new(request) });

@@ -5,6 +5,7 @@
 //! any other is refused. What goes out waits for a place in a window, and in the end each message was sent or has failed, once.
 
 mod incoming;
+mod nicknames;
 mod outgoing;
 mod relaying;
 mod session;
@@ -14,7 +15,7 @@ mod value;
 
 pub use value::{
     Advertised, Config, ConnectionId, Counts, End, Event, Failure, Fingerprint, Hop, Incoming, MessageId, MessageToken,
-    NotOpened, Outgoing, Output, Peer, Refused, Relay, SessionId, Ticket, Tls, Way,
+    NotOpened, Outgoing, Output, Peer, Refused, Relay, RequestId, SessionId, Ticket, Tls, Way,
 };
 
 use crate::decoder::Arrival;
@@ -58,6 +59,7 @@ struct Core {
     by_name: Table<u128, SessionId>,
     tickets: Table<Ticket, SessionId>,
     last_ticket: u64,
+    last_request: u64,
     /// The connections over TLS, and what is known of the certificates that their other ends have shown.
     secured: BTreeMap<ConnectionId, Arc<[Fingerprint]>>,
     /// Who is to be told when a connection is lost.
@@ -81,6 +83,7 @@ impl Agent {
             tickets: Table::new(key),
             // One that takes another one's place must not take that one's connections for its own.
             last_ticket: key.fingerprint(&[b"tickets"]).bits() as u64 >> 9,
+            last_request: 0,
             secured: BTreeMap::new(),
             on: BTreeSet::new(),
             due: BTreeSet::new(),
@@ -196,6 +199,19 @@ impl Agent {
         outgoing::pump(session, &mut self.core, now, false);
         self.core.arm(session);
         Ok(message_id)
+    }
+
+    /// Asks for a nickname, for none with an empty one (RFC 7701 §7): as soon as there is a connection and the last NICKNAME was answered, before
+    /// messages that wait. [`Event::Answered`] comes, once.
+    ///
+    /// # Errors
+    /// [`Refused`]; then it was not taken.
+    pub fn nickname(&mut self, now: Time, id: SessionId, nickname: &str) -> Result<RequestId, Refused> {
+        let session = self.sessions.get_mut(&id).ok_or(Refused::Gone)?;
+        let request = nicknames::queue(session, &mut self.core, nickname)?;
+        outgoing::pump(session, &mut self.core, now, false);
+        self.core.arm(session);
+        Ok(request)
     }
 
     /// Answers [`Event::Message`] or [`Event::Request`], as far as the sender wants an answer. What was answered already is not answered
@@ -324,7 +340,8 @@ impl Agent {
     /// Speaks first, where that is for us to do: the messages that wait, or that there are none.
     fn first_word(&mut self, now: Time, id: SessionId, active: bool) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        if active && session.outbox.messages.is_empty() {
+        // RFC 4975 §5.4: it is a SEND in any case.
+        if active && (session.outbox.messages.is_empty() || session.nicknames.is_some()) {
             outgoing::greet(session, &mut self.core, now);
         }
         outgoing::pump(session, &mut self.core, now, false);
@@ -340,6 +357,8 @@ impl Agent {
         let asked = session.login.as_ref().and_then(|login| login.asked.as_ref());
         let verdict = if asked.is_some_and(|asked| asked.transaction == response.transaction) {
             Some(relaying::answered(session, &mut self.core, now, response))
+        } else if session.nicknames.as_ref().is_some_and(|nicknames| nicknames.is(&response.transaction)) {
+            Some(nicknames::answered(session, &mut self.core, now, response))
         } else {
             outgoing::answered(session, &mut self.core, now, &response.transaction, response.code)
         };
@@ -358,6 +377,12 @@ impl Agent {
             core.counts.failed += 1;
             core.tell(event);
         }
+        session
+            .nicknames
+            .take()
+            .into_iter()
+            .flat_map(|nicknames| nicknames.abandon(id))
+            .for_each(|event| core.tell(event));
         core.counts.ended += 1;
         core.put_away(*session);
         core.tell(Event::Closed { id, why });
@@ -505,6 +530,7 @@ impl Core {
             }
         }
         outgoing::expire(session, self, now);
+        nicknames::expire(session, self, now);
         incoming::expire(session, self, now);
         outgoing::pump(session, self, now, false);
         None
@@ -542,6 +568,7 @@ impl Event {
             | Event::Failed { id, .. }
             | Event::Report { id, .. }
             | Event::Request { id, .. }
+            | Event::Answered { id, .. }
             | Event::Closed { id, .. } => *id,
         }
     }

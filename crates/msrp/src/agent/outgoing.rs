@@ -2,7 +2,7 @@
 
 use super::session::{Awaited, Outbound, Session, State, Transaction, Verdict};
 use super::value::{ConnectionId, End, Event, Failure, MessageId, Outgoing, Refused};
-use super::{Core, value_of};
+use super::{Core, nicknames, value_of};
 use crate::frame::{self, ByteRange, FailureReport, Flag, Request};
 use crate::lex;
 use base::{Str, Time};
@@ -51,9 +51,12 @@ fn cost_of(size: usize) -> usize {
     size + OVERHEAD * size.div_ceil(CHUNK).max(1)
 }
 
-/// Writes what may be written: all of it if `regardless` of the window.
+/// Writes what may be written: all messages, and nothing but them, if `regardless` of the window.
 pub(super) fn pump(session: &mut Session, core: &mut Core, now: Time, regardless: bool) {
     let (Some(connection), State::Up) = (session.connection, &session.state) else { return };
+    if !regardless {
+        nicknames::pump(session, core, now);
+    }
     loop {
         let outbox = &session.outbox;
         let Some(message) = outbox.messages.get(outbox.written) else { break };

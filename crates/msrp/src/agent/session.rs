@@ -1,5 +1,6 @@
 //! What is known of a session.
 
+use super::nicknames::Nicknames;
 use super::value::{ConnectionId, End, Event, Failure, Fingerprint, MessageId, Peer, SessionId, Ticket};
 use crate::chunk::{Assembly, Ranges};
 use crate::frame::{FailureReport, Request};
@@ -50,6 +51,8 @@ pub(super) struct Session {
     /// Requests that came before the other end was known.
     pub(super) early: Vec<(ConnectionId, Request)>,
     pub(super) outbox: Outbox,
+    /// NICKNAMEs of ours that are not answered.
+    pub(super) nicknames: Option<Box<Nicknames>>,
     pub(super) inbox: Inbox,
 }
 
@@ -68,6 +71,7 @@ impl Session {
             login: None,
             early: Vec::new(),
             outbox: Outbox::default(),
+            nicknames: None,
             inbox: Inbox::default(),
         }
     }
@@ -93,8 +97,9 @@ impl Session {
     pub(super) fn deadline(&self) -> Option<Time> {
         let refresh = self.login.as_ref().and_then(|login| login.refresh_at());
         let answer = self.outbox.transactions.front().map(|t| t.deadline);
+        let nickname = self.nicknames.as_ref().and_then(|nicknames| nicknames.deadline());
         let partial = self.inbox.partial.iter().map(|p| p.until).min();
-        [self.until, refresh, answer, partial].into_iter().flatten().min()
+        [self.until, refresh, answer, nickname, partial].into_iter().flatten().min()
     }
 }
 

@@ -32,6 +32,10 @@ pub struct MessageToken {
     pub(super) number: u32,
 }
 
+/// A request of ours other than a SEND. No two of an agent have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub(super) u64);
+
 /// A Message-ID: an `ident` of RFC 4975 §9.
 pub type MessageId = Str;
 
@@ -204,7 +208,7 @@ pub enum NotOpened {
     NoAddress,
 }
 
-/// Why a message was not taken.
+/// Why a message, or a nickname, was not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
     /// Too much waits already.
@@ -213,6 +217,8 @@ pub enum Refused {
     TooLarge,
     /// There is no such session any more.
     Gone,
+    /// A nickname that no NICKNAME can carry: it is longer than 1023 octets, or has control characters.
+    Malformed,
 }
 
 /// Why a message of ours failed.
@@ -309,7 +315,18 @@ pub enum Event {
         /// The request.
         request: Box<Request>,
     },
-    /// The session is no more. Each message that had not ended has failed before. This is the last event of a session.
+    /// A request of ours was answered. Each is, once.
+    Answered {
+        /// The session.
+        id: SessionId,
+        /// The request.
+        request: RequestId,
+        /// The answer. 408, too, where there was none in time, or the session ended before.
+        code: u16,
+        /// What was said beside it, perhaps nothing.
+        comment: Str,
+    },
+    /// The session is no more. Each message that had not ended has failed before, each request was answered. This is the last event of a session.
     Closed {
         /// The session.
         id: SessionId,

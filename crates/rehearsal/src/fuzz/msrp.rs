@@ -5,9 +5,10 @@ use ::base::{Time, Tokens};
 use bytes::{Bytes, BytesMut};
 use msrp::{
     Advertised, Agent, Arrival, Config, ConnectionId, Decoder, Event, FailureReport, Fatal, Frame, Head, Hop, Host,
-    Limits, MessageToken, Method, Outgoing, Output, Path, Peer, Refused, Request, SessionId, Ticket, Tls, Way,
+    Limits, MessageToken, Method, Outgoing, Output, Path, Peer, Refused, Request, RequestId, SessionId, Ticket, Tls,
+    Way,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 const LIMITS: Limits = Limits { max_head: 1000, max_body: 2000 };
@@ -76,6 +77,8 @@ struct Known {
     closed: bool,
     /// Messages of ours that have not ended.
     unended: BTreeMap<String, usize>,
+    /// Nicknames of ours without an answer, in their order.
+    asked: VecDeque<RequestId>,
 }
 
 struct World<'a> {
@@ -236,6 +239,9 @@ impl World<'_> {
         let Some(id) = self.session() else { return };
         let size = usize::from(self.byte()) * usize::from(self.byte() % 20);
         let how = self.byte();
+        if how % 8 == 7 {
+            return self.nickname(id, size);
+        }
         self.messages += 1;
         let outgoing = Outgoing {
             // Now and then the same one again.
@@ -251,7 +257,19 @@ impl World<'_> {
             Ok(message_id) => *known.unended.entry(message_id.to_string()).or_default() += 1,
             Err(Refused::Gone) => assert!(known.closed),
             Err(Refused::Full) => assert!(!known.closed),
-            Err(Refused::TooLarge) => unreachable!("nobody said how large"),
+            Err(Refused::TooLarge | Refused::Malformed) => unreachable!("nobody said how large"),
+        }
+    }
+
+    fn nickname(&mut self, id: SessionId, size: usize) {
+        let nickname = "\"й\t".repeat(size / 4);
+        let known = self.sessions.get_mut(&id).expect("a session that was opened");
+        match self.agent.nickname(self.now, id, &nickname) {
+            Ok(request) => known.asked.push_back(request),
+            Err(Refused::Gone) => assert!(known.closed),
+            Err(Refused::Full) => assert!(known.asked.len() >= 8),
+            Err(Refused::Malformed) => assert!(nickname.len() > msrp::nickname::MAX_NICKNAME),
+            Err(Refused::TooLarge) => unreachable!("it is malformed"),
         }
     }
 
@@ -315,6 +333,7 @@ impl World<'_> {
         let known = self.sessions.get_mut(&id).expect("a session that was opened");
         known.closed = true;
         known.unended.clear();
+        known.asked.clear();
     }
 
     fn settle(&mut self) {
@@ -324,7 +343,12 @@ impl World<'_> {
                     assert!(!self.lost.contains(&connection), "written to what is lost");
                     for arrival in arrivals(&mut [bytes.as_ref()].into_iter(), Limits::default()).0 {
                         match arrival.expect("what we write is MSRP") {
-                            Arrival::Frame(Frame::Request(request)) => self.last = Some(request),
+                            Arrival::Frame(Frame::Request(request)) => {
+                                assert!(
+                                    request.method != Method::Nickname || matches!(request.nickname(), Some(Ok(_)))
+                                );
+                                self.last = Some(request);
+                            }
                             Arrival::Frame(Frame::Response(_)) => {}
                             other => unreachable!("we wrote {other:?}"),
                         }
@@ -350,14 +374,21 @@ impl World<'_> {
     fn event(&mut self, event: Event) {
         let known = self.sessions.get_mut(&event.id()).expect("a session that was opened");
         assert!(!known.closed, "behind the end: {event:?}");
-        assert!(known.ready || matches!(event, Event::Ready { .. } | Event::Closed { .. } | Event::Failed { .. }));
+        let last_words = matches!(event, Event::Closed { .. } | Event::Failed { .. } | Event::Answered { .. });
+        assert!(known.ready || last_words || matches!(event, Event::Ready { .. }));
         match event {
             Event::Ready { .. } => known.ready = true,
             Event::Message { token, message, .. } => {
                 assert!(message.body.len() <= 3000);
                 self.tokens.push(token);
             }
-            Event::Request { token, .. } => self.tokens.push(token),
+            Event::Request { token, request, .. } => {
+                assert!(request.method == Method::Nickname && request.nickname().is_none());
+                self.tokens.push(token);
+            }
+            Event::Answered { request, .. } => {
+                assert_eq!(known.asked.pop_front(), Some(request), "each is answered once, in their order");
+            }
             Event::Sent { message_id, .. } | Event::Failed { message_id, .. } => {
                 let left = known.unended.get_mut(message_id.as_str()).expect("a message that has not ended");
                 *left = left.checked_sub(1).expect("a message ends once");
@@ -366,6 +397,7 @@ impl World<'_> {
             Event::Closed { .. } => {
                 known.closed = true;
                 assert!(known.unended.values().all(|left| *left == 0), "each message has ended before");
+                assert!(known.asked.is_empty(), "each nickname was answered before");
             }
             Event::Up { .. } => {}
         }

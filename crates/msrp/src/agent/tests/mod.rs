@@ -4,6 +4,7 @@ mod binding;
 mod cost;
 mod incoming;
 mod model;
+mod nicknames;
 mod outgoing;
 mod relaying;
 
@@ -189,6 +190,7 @@ fn event_text(event: &Event) -> String {
             format!("report {message_id} {from}-{to}/{total} {code}{}", if *complete { " complete" } else { "" })
         }
         Event::Request { token, request, .. } => format!("request {} {}", token.number, request.method.as_str()),
+        Event::Answered { request, code, comment, .. } => format!("answered {} {code} {comment}", request.0),
         Event::Closed { why, .. } => format!("closed {why:?}"),
     }
 }

@@ -155,7 +155,9 @@ impl World {
                     Event::Failed { message_id, why, .. } => me.told(&message_id, Err(why)),
                     Event::Closed { .. } => me.over = true,
                     Event::Ready { .. } | Event::Up { .. } => {}
-                    Event::Report { .. } | Event::Request { .. } => panic!("nobody says that here: {event:?}"),
+                    Event::Report { .. } | Event::Request { .. } | Event::Answered { .. } => {
+                        panic!("nobody says that here: {event:?}")
+                    }
                 }
             }
         }
@@ -179,7 +181,7 @@ impl World {
                     Ok(id) => me.sent.push(Sent { id, body, failure, end: None, answered: None, arrived: 0 }),
                     Err(Refused::Gone) => assert!(me.over),
                     Err(Refused::Full) => assert!(!me.over),
-                    Err(Refused::TooLarge) => panic!("nobody said how large"),
+                    Err(Refused::TooLarge | Refused::Malformed) => panic!("nobody said how large"),
                 }
             }
             Step::Carry { end, bytes } => self.carry(end, bytes),
