@@ -5,6 +5,7 @@ use bodies::sdp::message::Message;
 use bodies::sdp::{self, Sdp};
 use msrp::{Host, Path, Way};
 use std::net::IpAddr;
+use stox::leg::Chatroom;
 use stox::leg::negotiate::{Agreed, Ours, answer, offer, read_answer, wants_tls};
 
 /// A description, as an offer to us and as an answer to ours; the first byte says what we are. What is read prints back. An answer of ours is one
@@ -12,7 +13,7 @@ use stox::leg::negotiate::{Agreed, Ours, answer, offer, read_answer, wants_tls};
 /// to ourselves, and over TLS if and only if that was said; and a peer of our kind could take our answer.
 pub fn sdp(data: &[u8]) {
     let (kind, rest) = split(data);
-    let [relayed, cema, tls] = [1, 2, 4].map(|bit| kind & bit != 0);
+    let [relayed, cema, tls, room, nickname, private_messages] = [1, 2, 4, 8, 16, 32].map(|bit| kind & bit != 0);
     let read = Sdp::parse(rest);
     if let Ok(sdp) = &read {
         round(sdp);
@@ -36,10 +37,12 @@ pub fn sdp(data: &[u8]) {
         session_id: u64::MAX,
         version: 1,
         cema,
+        chatroom: room.then_some(Chatroom { nickname, private_messages }),
     };
     match answer(&ours, rest, &outside) {
         Ok((agreed, bytes)) => {
             tame(&agreed, secure);
+            assert!(!room || agreed.accept.takes("message/cpim"));
             let said = Sdp::parse(&bytes).expect("what we write can be read");
             let offered = &read.as_ref().expect("it was answered").media;
             assert_eq!(said.media.len(), offered.len());
@@ -116,5 +119,5 @@ fn understood(mut said: Sdp, ours: &Ours<'_>, secure: bool) {
     let path = Path::of_session(secure, &host, 4000, "peer").expect("a path");
     let peer = Ours { path: &path, host: &host, port: 4000, ..*ours };
     let agreed = read_answer(&peer, &said.to_bytes(), &outside).expect("an answer to it");
-    assert_eq!(&agreed.path, ours.path);
+    assert_eq!((&agreed.path, agreed.chatroom), (ours.path, ours.chatroom));
 }

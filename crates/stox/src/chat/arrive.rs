@@ -41,7 +41,7 @@ impl Chats {
         let sip = with_device(stage, from, &invitation.request.headers);
         let call_id = invitation.request.headers.call_id().map_err(|_| Refusal::BadRequest("Bad Call-ID"))?;
         let thread = identifiers::thread_of_call_id(call_id);
-        let leg = stage.legs(|legs, footing| legs.accept(footing, invitation.id, &invitation.request))?;
+        let leg = stage.legs(|legs, footing| legs.accept(footing, invitation.id, &invitation.request, None))?;
         stage.choice.takes(&sip);
         let record = stage.tokens.token(12);
         self.enter(leg, Chat::new(sip, to.clone(), link, thread, Side::Sip, record, stage.now));

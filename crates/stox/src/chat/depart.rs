@@ -146,6 +146,7 @@ impl Chats {
             call_id: identifiers::call_id_of_thread(&thread),
             headers: vec![(Name::Subject, x2s::subject(text, &from.bare().to_string()))],
             ring: self.options.ring,
+            chatroom: None,
         };
         let leg = stage.legs(|legs, footing| legs.invite(footing, call))?;
         let record = stage.tokens.token(12);
@@ -339,7 +340,7 @@ fn enclose(
             failure_report,
         };
         legs.send(footing, leg, message).map_err(|why| match why {
-            msrp::Refused::Full | msrp::Refused::Gone => Refusal::Overload { retry_after },
+            msrp::Refused::Full | msrp::Refused::Gone | msrp::Refused::Malformed => Refusal::Overload { retry_after },
             msrp::Refused::TooLarge => Refusal::TooLong { limit },
         })
     })?;

@@ -397,6 +397,8 @@ impl Mapping for Chats {
             leg::Event::Message { leg, token, message } => self.arrived(stage, leg, token, &message),
             leg::Event::Sent { leg, message } => self.sent(stage, leg, &message),
             leg::Event::Undelivered { leg, message, why } => self.undelivered(stage, leg, &message, why),
+            // What is said of rooms, neither side of a chat says.
+            leg::Event::Nickname { .. } | leg::Event::Nicknamed { .. } => {}
             leg::Event::Report { leg, message, code } => self.reported(stage, leg, &message, code),
             leg::Event::Failed { leg, why } => self.refused(stage, leg, &why),
             leg::Event::Ended { leg, why } => self.over(stage, leg, &why),

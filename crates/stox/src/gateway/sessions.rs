@@ -172,6 +172,8 @@ pub(super) fn msrp_config(config: &Config, shard: u8) -> msrp::Config {
         shard,
         max_sessions: config.chat.sessions,
         max_partial_bytes: PARTIAL_BYTES,
+        // Where there is no room, the leg refuses it.
+        methods: vec![msrp::Method::Nickname],
         ..msrp::Config::default()
     };
     match &config.msrp {

@@ -43,7 +43,7 @@ impl Legs {
                 Some(Ok((agreed, said))) if leg.path.as_ref() == Some(&agreed.path) => {
                     (leg.said, leg.heard) = (said, print);
                     footing.msrp.resize(leg.msrp, agreed.max_size);
-                    leg.agree(agreed.accept, agreed.max_size, agreed.receives);
+                    leg.agree(agreed.accept, agreed.max_size, agreed.receives, agreed.chatroom);
                 }
                 refused => {
                     let response = match refused {
@@ -73,7 +73,7 @@ impl Legs {
         if let Some(Ok(agreed)) = leg.describe(footing, |ours| negotiate::read_answer(ours, &answer.content, &may)) {
             leg.heard = print;
             footing.msrp.resize(leg.msrp, agreed.max_size);
-            leg.agree(agreed.accept, agreed.max_size, agreed.receives);
+            leg.agree(agreed.accept, agreed.max_size, agreed.receives, agreed.chatroom);
         }
     }
 }

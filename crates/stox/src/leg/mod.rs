@@ -5,9 +5,10 @@
 
 mod change;
 pub mod negotiate;
+mod room;
 mod value;
 
-pub use value::{Call, Event, Failed, Footing, LegId, Options, Outgoing, Why};
+pub use value::{Call, Chatroom, Event, Failed, Footing, LegId, Options, Outgoing, Why};
 
 use crate::error::Refusal;
 use base::{Fingerprint, HashKey, Str, Table, Time, Timers};
@@ -29,7 +30,7 @@ enum State {
     /// Our INVITE is out.
     Inviting,
     /// Both sides have described the session.
-    Open { accept: Box<Accept>, max_size: Option<u64>, takes: bool },
+    Open { accept: Box<Accept>, max_size: Option<u64>, takes: bool, chatroom: Option<Chatroom> },
 }
 
 #[derive(Debug)]
@@ -38,6 +39,8 @@ struct Leg {
     session: Option<invite::SessionId>,
     msrp: msrp::SessionId,
     secure: bool,
+    /// What we say of rooms.
+    chatroom: Option<Chatroom>,
     /// What o= says: the number of the session, which nobody else has (RFC 8866 §5.2), and that of the version.
     origin: u64,
     version: u64,
@@ -108,11 +111,11 @@ impl Legs {
     /// [`Refusal::Overload`], [`Refusal::NotSupported`] where the gateway speaks no MSRP.
     pub fn invite(&mut self, footing: &mut Footing<'_>, call: Call) -> Result<LegId, Refusal> {
         let options = footing.config.msrp.as_ref().ok_or(Refusal::NotSupported)?;
-        let secure = options.offers_tls();
-        self.begin(footing, secure, State::Calling(Box::new(call)), None)
+        let (secure, chatroom) = (options.offers_tls(), call.chatroom);
+        self.begin(footing, secure, chatroom, State::Calling(Box::new(call)), None)
     }
 
-    /// Takes an INVITE, whose offer is answered; or refused, and then [`Event::Failed`] follows.
+    /// Takes an INVITE, whose offer is answered; or refused, and then [`Event::Failed`] follows. `chatroom` is what we say of rooms.
     ///
     /// # Errors
     /// [`Refusal::Overload`], [`Refusal::NotSupported`]: the INVITE is still to be refused.
@@ -121,6 +124,7 @@ impl Legs {
         footing: &mut Footing<'_>,
         session: invite::SessionId,
         request: &Request,
+        chatroom: Option<Chatroom>,
     ) -> Result<LegId, Refusal> {
         let options = footing.config.msrp.as_ref().ok_or(Refusal::NotSupported)?;
         let offer = request.body.clone();
@@ -128,13 +132,14 @@ impl Legs {
         if options.place(secure).is_none() {
             return Err(Refusal::NotSupported);
         }
-        self.begin(footing, secure, State::Called { offer }, Some(session))
+        self.begin(footing, secure, chatroom, State::Called { offer }, Some(session))
     }
 
     fn begin(
         &mut self,
         footing: &mut Footing<'_>,
         secure: bool,
+        chatroom: Option<Chatroom>,
         state: State,
         session: Option<invite::SessionId>,
     ) -> Result<LegId, Refusal> {
@@ -147,6 +152,7 @@ impl Legs {
             session,
             msrp,
             secure,
+            chatroom,
             origin: footing.tokens.u64(),
             version: 1,
             said: Bytes::new(),
@@ -301,8 +307,8 @@ impl Legs {
                     self.events.push_back(Event::Report { leg: id, message: message_id, code });
                 }
             }
-            // NICKNAME (RFC 7701) is of rooms.
-            msrp::Event::Request { token, .. } => footing.msrp.answer(footing.now, token, 501, ""),
+            msrp::Event::Request { token, request, .. } => self.requested(footing, id, token, &request),
+            msrp::Event::Answered { code, .. } => self.events.push_back(Event::Nicknamed { leg: id, code }),
             msrp::Event::Closed { .. } => self.closed(footing, id),
         }
     }
@@ -438,8 +444,8 @@ impl Legs {
 
     fn open(&mut self, footing: &mut Footing<'_>, id: LegId, agreed: Agreed, response: Option<Box<Response>>) {
         let Some(leg) = self.legs.get_mut(&id) else { return };
-        let Agreed { path, way, accept, max_size, receives, offer_again, fingerprints, .. } = agreed;
-        leg.agree(accept, max_size, receives);
+        let Agreed { path, way, accept, max_size, receives, chatroom, offer_again, fingerprints, .. } = agreed;
+        leg.agree(accept, max_size, receives, chatroom);
         leg.path = Some(path.clone());
         footing.msrp.expect(leg.msrp, fingerprints);
         footing.msrp.begin(footing.now, leg.msrp, &msrp::Peer { path, way, max_size });
@@ -528,8 +534,8 @@ impl Legs {
 
 impl Leg {
     /// What the other side agreed to holds.
-    fn agree(&mut self, accept: Accept, max_size: Option<u64>, receives: bool) {
-        self.state = State::Open { accept: Box::new(accept), max_size, takes: receives };
+    fn agree(&mut self, accept: Accept, max_size: Option<u64>, receives: bool, chatroom: Option<Chatroom>) {
+        self.state = State::Open { accept: Box::new(accept), max_size, takes: receives, chatroom };
     }
 
     /// Our last description, which is an answer, and what a refresh then offers: no answer does as an offer (RFC 6135 §4.2.2).
@@ -548,12 +554,13 @@ impl Leg {
             port: place.port,
             secure: self.secure,
             fingerprint: options.fingerprint.as_ref().filter(|_| self.secure),
-            accept_types: ACCEPT,
+            accept_types: if self.chatroom.is_some() { room::ACCEPT } else { ACCEPT },
             accept_wrapped_types: WRAPPED,
             max_size: options.max_size as u64,
             session_id: self.origin,
             version: self.version,
             cema: self.cema,
+            chatroom: self.chatroom,
         }))
     }
 }

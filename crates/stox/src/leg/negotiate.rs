@@ -6,6 +6,7 @@
 
 mod place;
 
+use super::Chatroom;
 use crate::error::Refusal;
 use base::Str;
 use bodies::Error;
@@ -40,6 +41,8 @@ pub struct Ours<'a> {
     pub version: u64,
     /// Whether middleboxes may move the connection (RFC 6714): so, but for a second offer to a peer that cannot have it.
     pub cema: bool,
+    /// What we say of rooms (RFC 7701 §8).
+    pub chatroom: Option<Chatroom>,
 }
 
 /// What is agreed, which is what the other side says of itself.
@@ -59,6 +62,8 @@ pub struct Agreed {
     pub receives: bool,
     /// Whether the connection may be moved by middleboxes (RFC 6714).
     pub cema: bool,
+    /// What it says of rooms.
+    pub chatroom: Option<Chatroom>,
     /// Over TLS: what its certificate must match, if it said. Of use where it connects; where we do, it is in the way.
     pub fingerprints: Vec<msrp::Fingerprint>,
     /// RFC 6714 §4.2: between us and a peer that knows nothing of them is a middlebox, and only a new offer with [`Ours::cema`] unset
@@ -294,7 +299,16 @@ impl Theirs {
         for place in path.uris().map(Place::of_uri) {
             place.check(ours)?;
         }
-        let accept = Accept { types: message.accept_types.clone(), wrapped: message.accept_wrapped_types.clone() };
+        let mut accept = Accept { types: message.accept_types.clone(), wrapped: message.accept_wrapped_types.clone() };
+        if ours.chatroom.is_some() {
+            // RFC 7701 §5.2: all is wrapped. It only recommends to say what may be.
+            if !accept.takes(CPIM) {
+                return Err(Refusal::NotAcceptableHere { warning: 305, why: "No Message/CPIM is taken" });
+            }
+            if accept.wrapped.is_empty() && !accept.has_text() {
+                accept.wrapped = Types::of(&[TEXT]);
+            }
+        }
         if !accept.has_text() {
             return Err(Refusal::NotAcceptableHere { warning: 305, why: "No text is taken" });
         }
@@ -344,6 +358,7 @@ impl Theirs {
             sends: message.direction.sends(),
             receives: message.direction.receives(),
             cema,
+            chatroom: message.chatroom.as_deref().map(Chatroom::read),
             fingerprints,
             offer_again,
         })
@@ -384,13 +399,28 @@ impl Ours<'_> {
             cema,
             fingerprints: fingerprint.into_iter().collect(),
             direction,
-            chatroom: None,
+            chatroom: self.chatroom.map(Chatroom::tokens),
             file: false,
         };
         let mut media = message.to_media();
         // It stands above all media.
         media.connections.clear();
         media
+    }
+}
+
+impl Chatroom {
+    /// Reads the tokens of `a=chatroom`. RFC 7701 §8 calls the first one `nicknames` in its text, and `nickname` in its grammar.
+    fn read(tokens: &[Str]) -> Chatroom {
+        let says =
+            |names: &[&str]| tokens.iter().any(|token| names.iter().any(|name| token.eq_ignore_ascii_case(name)));
+        Chatroom { nickname: says(&["nickname", "nicknames"]), private_messages: says(&["private-messages"]) }
+    }
+
+    fn tokens(self) -> Vec<Str> {
+        let Chatroom { nickname, private_messages } = self;
+        let tokens = [(nickname, "nickname"), (private_messages, "private-messages")];
+        tokens.into_iter().filter(|(says, _)| *says).map(|(_, token)| Str::const_new(token)).collect()
     }
 }
 

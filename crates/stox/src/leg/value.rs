@@ -58,6 +58,18 @@ pub struct Call {
     pub headers: Vec<(Name, Str)>,
     /// How long the other side may take to answer.
     pub ring: Duration,
+    /// What we say of rooms.
+    pub chatroom: Option<Chatroom>,
+}
+
+/// What `a=chatroom` says (RFC 7701 §8): that who says it knows rooms, or is one, and what else it has and lets be used. It is no matter of
+/// offer and answer: each side declares its own.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Chatroom {
+    /// NICKNAME (§7).
+    pub nickname: bool,
+    /// Messages to one participant (§6.2).
+    pub private_messages: bool,
 }
 
 /// A message to be sent.
@@ -94,6 +106,11 @@ pub enum Event {
     /// The other side has hung up; what it says of messages that are on their way may have been overtaken, and is waited for. Nothing can be
     /// sent any more.
     Ending { leg: LegId },
+    /// The other side wants to be known by this nickname, by none any more if it is empty (RFC 7701 §7): answer it with [`Legs::answer`]. It comes
+    /// where our own [`Chatroom::nickname`] says so, and is well-formed: at most 1023 octets, without control characters but HTAB.
+    Nickname { leg: LegId, token: MessageToken, nick: Str },
+    /// What the other side says to a nickname of ours, in the order of [`Legs::nickname`]: an MSRP code, and 408 where it said nothing.
+    Nicknamed { leg: LegId, code: u16 },
     /// What became of a message of ours (RFC 4975 §7.1.2), with the status that says it.
     Report { leg: LegId, message: MessageId, code: u16 },
     /// The leg did not come to be. Nothing more comes of it.
@@ -168,6 +185,8 @@ impl Event {
             | Event::Message { leg, .. }
             | Event::Sent { leg, .. }
             | Event::Undelivered { leg, .. }
+            | Event::Nickname { leg, .. }
+            | Event::Nicknamed { leg, .. }
             | Event::Report { leg, .. }
             | Event::Failed { leg, .. }
             | Event::Ended { leg, .. } => *leg,

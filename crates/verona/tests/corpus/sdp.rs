@@ -101,6 +101,7 @@ fn descriptions_if_the_corpus_is_there() {
             session_id: 1,
             version: 1,
             cema: true,
+            chatroom: None,
         };
         let begin = Instant::now();
         let read = Sdp::parse(&case.bytes);

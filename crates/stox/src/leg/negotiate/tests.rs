@@ -2,6 +2,7 @@ use super::*;
 use msrp::{Hop, Host, Path, Tls, Way};
 
 mod both;
+mod rooms;
 
 const TYPES: &[&str] = &["message/cpim", "text/plain"];
 const WRAPPED: &[&str] = &["text/html"];
@@ -40,6 +41,7 @@ impl End {
             session_id: 7,
             version: 1,
             cema: true,
+            chatroom: None,
         }
     }
 }
