@@ -18,6 +18,7 @@ pub mod network;
 pub mod presence;
 mod prints;
 mod rate;
+mod records;
 pub mod room;
 pub mod route;
 pub mod store;

@@ -1,17 +1,18 @@
 //! How chats end: by either side, by being refused, with the gateway or after it.
 
 use super::talk::{Letter, Phase};
-use super::{Chats, Orphan, s2x};
+use super::{Chats, record, s2x};
 use crate::choice::Way;
 use crate::config::{LinkId, Mode};
 use crate::error::{self, Refusal};
 use crate::gateway::Note;
 use crate::leg::{Failed, LegId, Why, negotiate};
 use crate::mapping::{Side, Stage};
+use crate::records::{PACE, SOME};
+use crate::store::Key;
 use base::Str;
 use sip::Cause;
 use std::collections::VecDeque;
-use std::time::Duration;
 use xmpp::error::StanzaError;
 use xmpp::ext::chatstates::ChatState;
 use xmpp::jid::Jid;
@@ -19,10 +20,6 @@ use xmpp::stanza::Stanza;
 
 /// The codes by which a SIP user refuses a session as such, so that single messages are tried.
 const NO_SESSIONS: [u16; 5] = [405, 415, 488, 501, 606];
-
-/// How many chats are ended at once where many are to be, and how long after the next ones are: a thousand a second.
-const SOME: usize = 100;
-const PACE: Duration = Duration::from_millis(100);
 
 impl Chats {
     /// The chat is over: what has not left goes another way, and the XMPP user is told, if it was not that user's wish.
@@ -94,7 +91,7 @@ impl Chats {
         }
     }
 
-    /// Ends some of the chats that are to be ended: those that a restart has found, and those of a gateway that is to end itself.
+    /// Ends some of the chats of a gateway that is to end itself.
     pub(super) fn end_some(&mut self, stage: &mut Stage<'_>) {
         if self.some_at.is_none_or(|at| at > stage.now) {
             return;
@@ -103,27 +100,17 @@ impl Chats {
             let Some(leg) = self.leaving.pop_front() else { break };
             self.leave_if_quiet(stage, leg);
         }
-        let mut told = 0;
-        for _ in 0..self.orphans.len() {
-            if told == SOME {
-                break;
+        self.some_at = (!self.leaving.is_empty()).then_some(stage.now + PACE);
+    }
+
+    /// Tells of some of the chats that a restart has found.
+    pub(super) fn bury_some(&mut self, stage: &mut Stage<'_>) {
+        for (link, key, record) in self.orphans.take(stage) {
+            if let Some(link) = link {
+                bury(stage, link, &key, &record);
             }
-            let Some(orphan) = self.orphans.pop_front() else { break };
-            // A stream that is not there any more: its domain is not ours now.
-            let Some(link) = stage.link_of(orphan.key.sip.domain()) else {
-                self.forget(stage, orphan.key.to_bytes());
-                continue;
-            };
-            if !stage.links.is_up(link) {
-                self.orphans.push_back(orphan);
-                continue;
-            }
-            told += 1;
-            let key = bury(stage, link, orphan);
-            self.forget(stage, key);
+            self.forgetting.forget(stage, key.to_bytes());
         }
-        let more = told == SOME || !self.leaving.is_empty();
-        self.some_at = more.then_some(stage.now + PACE);
     }
 }
 
@@ -132,8 +119,7 @@ fn face(refusal: &Refusal, no_sessions: bool) -> (StanzaError, u16, bool) {
 }
 
 /// After a restart: the SIP user gets BYE, the XMPP user `gone`, or an error for what never left.
-fn bury(stage: &mut Stage<'_>, link: LinkId, orphan: Orphan) -> Vec<u8> {
-    let Orphan { key, record } = orphan;
+fn bury(stage: &mut Stage<'_>, link: LinkId, key: &Key, record: &record::Chat) {
     let with = |jid: &Jid, resource: &Option<String>| {
         resource.as_ref().and_then(|r| jid.with_resource(r).ok()).unwrap_or_else(|| jid.clone())
     };
@@ -154,5 +140,4 @@ fn bury(stage: &mut Stage<'_>, link: LinkId, orphan: Orphan) -> Vec<u8> {
         let gone = s2x::alone(&sip, &xmpp, &record.thread, ChatState::Gone, &stage.tokens.token(12));
         stage.answer(link, &gone);
     }
-    key.to_bytes()
 }

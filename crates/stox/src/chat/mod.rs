@@ -26,6 +26,7 @@ use crate::leg::{self, LegId, negotiate};
 use crate::links::StanzaToken;
 use crate::mapping::{Invitation, Mapping, Purpose, Side, Stage};
 use crate::prints;
+use crate::records::{Forgetting, Orphans};
 use crate::store::{About, Broken, Key, SaveToken};
 use base::{Fingerprint, HashKey, Str, Table, Time};
 use sip::{Name, Request};
@@ -41,9 +42,6 @@ use xmpp::stanza::{Kind, Stanza};
 /// The longest thread or stanza id that is kept for as long as a session lives, in bytes. A longer thread is none; whoever has a longer id is told
 /// of nothing that comes later.
 const LONGEST: usize = 1024;
-
-/// When it is tried again to take a record out of the store.
-const FORGET_AGAIN: Duration = Duration::from_secs(10);
 
 /// How chat sessions are translated.
 #[derive(Debug, Clone)]
@@ -112,13 +110,6 @@ struct Waiting {
     since: Time,
 }
 
-/// What a restart has found: a chat whose connection died with the process before.
-#[derive(Debug)]
-struct Orphan {
-    key: Key,
-    record: record::Chat,
-}
-
 /// The mapping of RFC 7573.
 #[derive(Debug)]
 pub struct Chats {
@@ -130,15 +121,12 @@ pub struct Chats {
     held: Held<Waiting>,
     /// When each chat is looked at next: one entry for each, whatever is said in it.
     due: BTreeSet<(Time, LegId)>,
-    orphans: VecDeque<Orphan>,
+    orphans: Orphans<record::Chat>,
     /// Chats that are to be ended, as the gateway is to end.
     leaving: VecDeque<LegId>,
-    /// When some more of either are: all at once would be too much for the streams.
+    /// When some more of these are.
     some_at: Option<Time>,
-    /// Records on their way out of the store, and those that would not go, which are tried again.
-    forgetting: Table<SaveToken, Vec<u8>>,
-    unforgotten: Vec<Vec<u8>>,
-    forget_at: Option<Time>,
+    forgetting: Forgetting,
     /// Messages from XMPP that wait or are on their way, and what they take.
     letters: usize,
     bytes: usize,
@@ -157,12 +145,10 @@ impl Chats {
             pairs: Table::new(key),
             held: Held::new(key),
             due: BTreeSet::new(),
-            orphans: VecDeque::new(),
+            orphans: Orphans::new(),
             leaving: VecDeque::new(),
             some_at: None,
-            forgetting: Table::new(key),
-            unforgotten: Vec::new(),
-            forget_at: None,
+            forgetting: Forgetting::new(key),
             letters: 0,
             bytes: 0,
             used: 0,
@@ -277,7 +263,7 @@ impl Chats {
             }
         }
         if chat.saved {
-            self.forget(stage, record_key(&chat).to_bytes());
+            self.forgetting.forget(stage, record_key(&chat).to_bytes());
         }
         Some(chat)
     }
@@ -298,21 +284,6 @@ impl Chats {
         };
         chat.saved = true;
         stage.save(record_key(chat).to_bytes(), Some(record.to_bytes()));
-    }
-
-    /// Takes a record out of the store, if need be later: nobody is to be told of a chat of long ago.
-    fn forget(&mut self, stage: &mut Stage<'_>, key: Vec<u8>) {
-        let token = stage.save(key.clone(), None);
-        self.forgetting.insert(token, key);
-    }
-
-    fn forget_again(&mut self, stage: &mut Stage<'_>) {
-        if self.forget_at.is_some_and(|at| at <= stage.now) {
-            self.forget_at = None;
-            for key in std::mem::take(&mut self.unforgotten) {
-                self.forget(stage, key);
-            }
-        }
     }
 
     /// Tells the sender of a message that it did not arrive.
@@ -432,12 +403,7 @@ impl Mapping for Chats {
     }
 
     fn saved(&mut self, stage: &mut Stage<'_>, token: SaveToken, saved: bool) -> bool {
-        let Some(key) = self.forgetting.remove(&token) else { return false };
-        if !saved {
-            self.unforgotten.push(key);
-            self.forget_at.get_or_insert(stage.now + FORGET_AGAIN);
-        }
-        true
+        self.forgetting.saved(stage.now, token, saved)
     }
 
     fn restore(&mut self, _: &mut Stage<'_>, key: &Key, value: &[u8]) -> Option<Result<(), Broken>> {
@@ -445,15 +411,13 @@ impl Mapping for Chats {
             return None;
         }
         Some(record::Chat::parse(value).map(|record| {
-            self.orphans.push_back(Orphan { key: key.clone(), record });
+            self.orphans.push(key.clone(), record);
         }))
     }
 
     fn link_up(&mut self, stage: &mut Stage<'_>, _: LinkId) {
-        if !self.orphans.is_empty() {
-            self.some_at = Some(stage.now);
-            self.end_some(stage);
-        }
+        self.orphans.link_up(stage.now);
+        self.bury_some(stage);
     }
 
     fn drain(&mut self, stage: &mut Stage<'_>) {
@@ -489,15 +453,15 @@ impl Mapping for Chats {
             self.due.remove(&(at, leg));
             self.let_pass(stage, leg);
         }
-        self.forget_again(stage);
+        self.forgetting.timeout(stage);
+        self.bury_some(stage);
         self.end_some(stage);
     }
 
     fn deadline(&self) -> Option<Time> {
-        [self.held.deadline(), self.due.first().map(|(at, _)| *at), self.forget_at, self.some_at]
-            .into_iter()
-            .flatten()
-            .min()
+        let due = self.due.first().map(|(at, _)| *at);
+        let records = [self.forgetting.deadline(), self.orphans.deadline()];
+        [self.held.deadline(), due, self.some_at].into_iter().chain(records).flatten().min()
     }
 }
 
