@@ -3,6 +3,7 @@
 //! A leg is asked for ([`Legs::invite`], [`Legs::accept`]), opens ([`Event::Open`]: from now on it carries messages), and ends, by either side or
 //! because one of its halves has gone; the other half is ended then. What it carries is the business of the mapping that has it.
 
+mod called;
 mod change;
 pub mod negotiate;
 mod room;
@@ -25,8 +26,10 @@ use std::collections::VecDeque;
 enum State {
     /// Our path is not known yet; then the INVITE goes out.
     Calling(Box<Call>),
-    /// The same, and then the INVITE is answered.
-    Called { offer: Bytes },
+    /// The same, and then the INVITE is answered; where it is held, when whoever has the leg says so.
+    Called { offer: Bytes, held: bool },
+    /// The INVITE can be answered: with this, or, where it had no offer, with ours.
+    Held(Option<Box<(Agreed, Bytes)>>),
     /// Our INVITE is out.
     Inviting,
     /// Both sides have described the session.
@@ -115,26 +118,6 @@ impl Legs {
         self.begin(footing, secure, chatroom, State::Calling(Box::new(call)), None)
     }
 
-    /// Takes an INVITE, whose offer is answered; or refused, and then [`Event::Failed`] follows. `chatroom` is what we say of rooms.
-    ///
-    /// # Errors
-    /// [`Refusal::Overload`], [`Refusal::NotSupported`]: the INVITE is still to be refused.
-    pub fn accept(
-        &mut self,
-        footing: &mut Footing<'_>,
-        session: invite::SessionId,
-        request: &Request,
-        chatroom: Option<Chatroom>,
-    ) -> Result<LegId, Refusal> {
-        let options = footing.config.msrp.as_ref().ok_or(Refusal::NotSupported)?;
-        let offer = request.body.clone();
-        let secure = if offer.is_empty() { options.offers_tls() } else { negotiate::wants_tls(&offer) };
-        if options.place(secure).is_none() {
-            return Err(Refusal::NotSupported);
-        }
-        self.begin(footing, secure, chatroom, State::Called { offer }, Some(session))
-    }
-
     fn begin(
         &mut self,
         footing: &mut Footing<'_>,
@@ -177,7 +160,11 @@ impl Legs {
     pub fn accepts(&self, id: LegId) -> Option<&Accept> {
         match &self.legs.get(&id)?.state {
             State::Open { accept, takes: true, .. } => Some(accept),
-            State::Open { takes: false, .. } | State::Calling(_) | State::Called { .. } | State::Inviting => None,
+            State::Open { takes: false, .. }
+            | State::Calling(_)
+            | State::Called { .. }
+            | State::Held(_)
+            | State::Inviting => None,
         }
     }
 
@@ -185,7 +172,7 @@ impl Legs {
     pub fn max_size(&self, id: LegId) -> Option<u64> {
         match &self.legs.get(&id)?.state {
             State::Open { max_size, .. } => *max_size,
-            State::Calling(_) | State::Called { .. } | State::Inviting => None,
+            State::Calling(_) | State::Called { .. } | State::Held(_) | State::Inviting => None,
         }
     }
 
@@ -340,8 +327,8 @@ impl Legs {
         let Some(leg) = self.legs.get_mut(&id) else { return };
         match std::mem::replace(&mut leg.state, State::Inviting) {
             State::Calling(call) => self.call(footing, id, *call),
-            State::Called { offer } => self.take(footing, id, &offer),
-            state @ (State::Inviting | State::Open { .. }) => leg.state = state,
+            State::Called { offer, held } => self.take(footing, id, &offer, held),
+            state @ (State::Held(_) | State::Inviting | State::Open { .. }) => leg.state = state,
         }
     }
 
@@ -372,38 +359,6 @@ impl Legs {
                 let retry_after = footing.config.limits.retry_after;
                 self.failed(footing, id, Failed::Session(Refusal::Overload { retry_after }));
             }
-        }
-    }
-
-    /// Answers the INVITE.
-    fn take(&mut self, footing: &mut Footing<'_>, id: LegId, offer: &Bytes) {
-        let Some(leg) = self.legs.get_mut(&id) else { return };
-        let Some(session) = leg.session else { return };
-        if offer.is_empty() {
-            // RFC 3261 §13.2.1: the offer is ours, and the ACK has the answer.
-            if let Some(said) = leg.describe(footing, negotiate::offer) {
-                leg.said = said.clone();
-                footing.sessions(|sessions, ground| sessions.accept(ground, session, Vec::new(), Some(body(said))));
-            }
-            return;
-        }
-        let may = |address| footing.config.may_lead_to(address);
-        match leg.describe(footing, |ours| negotiate::answer(ours, offer, &may)) {
-            Some(Ok((agreed, said))) => {
-                (leg.said, leg.heard) = (said, Some(self.key.fingerprint(&[offer])));
-                let (said, again) = leg.answer();
-                footing.sessions(|sessions, ground| {
-                    sessions.accept(ground, session, Vec::new(), Some(said));
-                    sessions.refresh_with(session, again);
-                });
-                self.open(footing, id, agreed, None);
-            }
-            Some(Err(refusal)) => {
-                let response = refusal.response();
-                footing.sessions(|sessions, ground| sessions.refuse(ground, session, response));
-                self.failed(footing, id, Failed::Session(refusal));
-            }
-            None => self.failed(footing, id, Failed::Session(Refusal::NotSupported)),
         }
     }
 
@@ -525,7 +480,7 @@ impl Legs {
                 let why = if lost { Why::Lost } else { leg.hung_up.unwrap_or(Why::Lost) };
                 Event::Ended { leg: id, why }
             }
-            State::Calling(_) | State::Called { .. } | State::Inviting => {
+            State::Calling(_) | State::Called { .. } | State::Held(_) | State::Inviting => {
                 Event::Failed { leg: id, why: leg.ending.unwrap_or(Failed::GivenUp) }
             }
         });

@@ -11,7 +11,7 @@ impl Legs {
     pub fn chatroom(&self, id: LegId) -> Option<Chatroom> {
         match &self.legs.get(&id)?.state {
             State::Open { chatroom, .. } => *chatroom,
-            State::Calling(_) | State::Called { .. } | State::Inviting => None,
+            State::Calling(_) | State::Called { .. } | State::Held(_) | State::Inviting => None,
         }
     }
 

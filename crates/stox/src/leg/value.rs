@@ -89,6 +89,8 @@ pub struct Outgoing {
 #[derive(Debug)]
 #[allow(missing_docs, reason = "`leg` is the same in each")]
 pub enum Event {
+    /// A held INVITE can be answered: [`Legs::pick_up`](super::Legs::pick_up) or [`Legs::refuse`](super::Legs::refuse).
+    Called { leg: LegId },
     /// Both sides have described the session: messages can be sent. Ours wait until the connection is there.
     Open {
         leg: LegId,
@@ -179,7 +181,8 @@ impl Event {
     /// The leg.
     pub fn leg(&self) -> LegId {
         match self {
-            Event::Open { leg, .. }
+            Event::Called { leg }
+            | Event::Open { leg, .. }
             | Event::Up { leg }
             | Event::Ending { leg }
             | Event::Message { leg, .. }
