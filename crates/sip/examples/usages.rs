@@ -5,7 +5,7 @@ use bytes::Bytes;
 use std::io::Write;
 use std::net::SocketAddr;
 use verona_sip::agent::{self, Agent, Flow, Output, Target, Transport};
-use verona_sip::subscription::{Config, Event, State, Subscribe, Subscriptions};
+use verona_sip::subscription::{By, Config, Event, State, Subscribe, Subscriptions};
 use verona_sip::{Ground, Host, Limits, Method, NameAddr, NextHop, Response, Uri, parse_datagram};
 
 struct Hop(Target);
@@ -80,7 +80,7 @@ impl World {
                         }
                     }
                     Output::Request { id, request, flow } => {
-                        let contact = request.uri.clone();
+                        let contact = NameAddr::new(request.uri.clone());
                         self.engine.request(&mut ground, id, request, flow, &contact);
                     }
                     Output::Response { id, response } => drop(self.engine.response(&mut ground, id, &response)),
@@ -153,12 +153,13 @@ fn main() -> std::io::Result<()> {
             event_id: None,
             local: NameAddr::new(parse(&format!("sip:user{n}@gw.example.com"))?),
             remote: parse(&format!("sip:user{n}@sip.example.net"))?,
-            contact: parse(&format!("sip:user{n}@gw.example.com;transport=tcp"))?,
+            contact: NameAddr::new(parse(&format!("sip:user{n}@gw.example.com;transport=tcp"))?),
             accept: "application/pidf+xml",
             expires: 3600,
             route: None,
             target,
             call_id: None,
+            by: By::Subscribe,
         };
         let mut ground =
             Ground { now: world.now, agent: &mut world.agent, hops: &world.hop, tokens: &mut world.tokens };

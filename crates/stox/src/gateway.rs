@@ -519,7 +519,7 @@ impl Gateway {
             Ok((from, _)) => self.hear_in_dialog(&request, &from),
         }
         let (mut stage, _) = self.stage();
-        let contact = stage.contact(&request.uri, flow.transport);
+        let contact = sip::NameAddr::new(stage.contact(&request.uri, flow.transport));
         stage.events(|events, ground| events.request(ground, id, request, flow, &contact));
     }
 

@@ -3,7 +3,7 @@
 use ::base::{Str, Time, Tokens};
 use bytes::Bytes;
 use sip::agent::{self, Agent, ClientId, Flow, Output, ServerId, Target, Transport};
-use sip::subscription::{Body, Change, Config, Event, Reason, State, Subscribe, Subscriptions, Usage, UsageId};
+use sip::subscription::{Body, By, Change, Config, Event, Reason, State, Subscribe, Subscriptions, Usage, UsageId};
 use sip::{Ground, Host, Limits, Message, Method, Name, NameAddr, NextHop, Request, Response, Uri, parse_datagram};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -198,7 +198,7 @@ impl World<'_> {
                 if let Some(usage) = self.usage()
                     && let Some(stored) = self.engine.snapshot(self.now, usage)
                 {
-                    self.engine.confirmed(usage, stored.dialog.local_cseq);
+                    self.engine.confirmed(usage, stored.dialog.local_cseq());
                 }
             }
             _ => self.crash(),
@@ -306,12 +306,13 @@ impl World<'_> {
             event_id: None,
             local: NameAddr::new(uri("sip:u@example.com")),
             remote: uri("sip:p@example.net"),
-            contact: uri("sip:u@gw.example.com"),
+            contact: NameAddr::new(uri("sip:u@gw.example.com")),
             accept: "application/pidf+xml",
             expires,
             route: None,
             target: self.hop.0,
             call_id: None,
+            by: By::Subscribe,
         };
         if let Ok(id) = self.act(|engine, ground| engine.subscribe(ground, wish)) {
             self.alive.insert(id);
@@ -382,7 +383,7 @@ impl World<'_> {
                 }
             }
             Output::Request { id, request, flow } => {
-                let contact = Uri::parse("sip:u@gw.example.com").expect("a URI");
+                let contact = NameAddr::new(Uri::parse("sip:u@gw.example.com").expect("a URI"));
                 self.act(|engine, ground| engine.request(ground, id, request, flow, &contact));
             }
             Output::Response { id, response } => {

@@ -77,6 +77,7 @@ names! {
     Subject "Subject",
     SubscriptionState "Subscription-State",
     Supported "Supported",
+    TargetDialog "Target-Dialog",
     Timestamp "Timestamp",
     To "To",
     Unsupported "Unsupported",
@@ -199,6 +200,7 @@ impl Name {
                 | Name::SipIfMatch
                 | Name::Subject
                 | Name::SubscriptionState
+                | Name::TargetDialog
                 | Name::Timestamp
                 | Name::To
         )

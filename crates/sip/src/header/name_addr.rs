@@ -68,6 +68,25 @@ impl NameAddr {
         self.params.set("tag", Some(tag));
     }
 
+    /// Whether a Contact has this feature, `isfocus` for one: RFC 3840 §5, §9. A parameter without a value means that it has it; a list of
+    /// values, that it may have any of them. Names and values are compared without regard to case.
+    pub fn has_feature(&self, name: &str) -> bool {
+        self.params.has(name)
+            && self.params.value(name).is_none_or(|values| {
+                values.split(',').any(|value| {
+                    let value = value.trim();
+                    value.eq_ignore_ascii_case("TRUE") || value.eq_ignore_ascii_case("!FALSE")
+                })
+            })
+    }
+
+    /// The same address with this feature.
+    #[must_use]
+    pub fn with_feature(mut self, name: &str) -> NameAddr {
+        self.params.set(name, None);
+        self
+    }
+
     /// The `expires` parameter of a Contact in seconds. `Err` if it is no number below 2^32.
     pub fn expires(&self) -> Result<Option<u32>, Syntax> {
         match self.params.get("expires") {
@@ -209,6 +228,36 @@ mod tests {
             assert!(NameAddr::parse(text).is_err(), "{text}");
         }
         assert!(NameAddr::parse_bracketed("sip:a@example.com").is_err());
+    }
+
+    /// RFC 3840 §9, RFC 4579 §5.2.
+    #[test]
+    fn features_of_a_contact() {
+        let has = |text: &str| NameAddr::parse(text).expect(text).has_feature("isfocus");
+        for text in [
+            "<sip:a@example.com>;isfocus",
+            "<sip:a@example.com>;q=1;IsFocus;audio",
+            "<sip:a@example.com>;isfocus=\"TRUE\"",
+            "<sip:a@example.com>;isfocus=true",
+            "<sip:a@example.com>;isfocus=\"FALSE, TRUE\"",
+            "<sip:a@example.com>;isfocus=\"!FALSE\"",
+            "sip:a@example.com;isfocus",
+        ] {
+            assert!(has(text), "{text}");
+        }
+        for text in [
+            "<sip:a@example.com>",
+            "<sip:a@example.com;isfocus>",
+            "<sip:a@example.com>;isfocus=\"FALSE\"",
+            "<sip:a@example.com>;isfocus=\"!TRUE\"",
+            "<sip:a@example.com>;isfocus=\"\"",
+            "<sip:a@example.com>;isfocus=1",
+            "\"isfocus\" <sip:a@example.com>;+isfocus;x=isfocus",
+        ] {
+            assert!(!has(text), "{text}");
+        }
+        let address = NameAddr::parse("sip:a@example.com;isfocus=\"FALSE\"").expect("an address");
+        assert_eq!(address.with_feature("isfocus").to_string(), "<sip:a@example.com>;isfocus");
     }
 
     #[test]

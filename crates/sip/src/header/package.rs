@@ -85,7 +85,8 @@ impl fmt::Display for SubscriptionState {
     }
 }
 
-fn read(text: &str) -> Result<(Str, Params), Syntax> {
+/// `token *( SEMI generic-param )`.
+pub(super) fn read(text: &str) -> Result<(Str, Params), Syntax> {
     let mut cursor = Cursor::new(text);
     cursor.skip_ws();
     let name = Str::new(cursor.token().ok_or(Syntax("token"))?);

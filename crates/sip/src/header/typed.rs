@@ -2,7 +2,7 @@
 
 use crate::header::{
     CSeq, Contacts, Event, Fault, HeaderError, Headers, MediaType, Name, NameAddr, SubscriptionState, Via,
-    check_call_id, cseq, elements, raw_tag,
+    check_call_id, cseq, elements, package, raw_tag,
 };
 use crate::lex::{self, Syntax};
 use crate::method::Method;
@@ -177,6 +177,34 @@ impl Headers {
     /// Every address of a header that is one address or a list of them: Reply-To, Refer-To, P-Asserted-Identity, ...
     pub fn addresses(&self, name: Name) -> Result<Vec<NameAddr>> {
         self.elements(name).map(|element| NameAddr::parse(element?).map_err(malformed(name))).collect()
+    }
+
+    /// Refer-To: RFC 3515 §2.1. `Err` if there is more than one.
+    pub fn refer_to(&self) -> Result<Option<NameAddr>> {
+        self.one_address(Name::ReferTo)
+    }
+
+    /// Referred-By: RFC 3892 §3. What it says is as true as who sent it. `Err` if there is more than one.
+    pub fn referred_by(&self) -> Result<Option<NameAddr>> {
+        self.one_address(Name::ReferredBy)
+    }
+
+    /// The one address of a header.
+    fn one_address(&self, name: Name) -> Result<Option<NameAddr>> {
+        let mut elements = self.elements(name);
+        let Some(first) = elements.next() else { return Ok(None) };
+        let address = NameAddr::parse(first?).map_err(malformed(name))?;
+        if elements.next().is_some() { Err(HeaderError::new(name, Fault::Repeated)) } else { Ok(Some(address)) }
+    }
+
+    /// Refer-Sub: RFC 4488 §4. `Some(false)`: no subscription is wanted, or none was made.
+    pub fn refer_sub(&self) -> Result<Option<bool>> {
+        let Some(value) = self.get(Name::ReferSub) else { return Ok(None) };
+        match package::read(value).map_err(malformed(Name::ReferSub))?.0 {
+            yes if yes.eq_ignore_ascii_case("true") => Ok(Some(true)),
+            no if no.eq_ignore_ascii_case("false") => Ok(Some(false)),
+            _ => Err(malformed(Name::ReferSub)(Syntax("neither true nor false"))),
+        }
     }
 
     /// Allow: RFC 3261 §20.5.

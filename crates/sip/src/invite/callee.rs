@@ -126,7 +126,7 @@ impl Sessions {
         entry.peer_updates = allows_update(&request.headers);
         entry.theirs = Some(Box::new(Theirs {
             server,
-            number: entry.dialog.remote_cseq.unwrap_or(0),
+            number: entry.dialog.remote_cseq().unwrap_or(0),
             first: true,
             offered: !request.body.is_empty(),
             required: requires_100rel(&request.headers),

@@ -9,9 +9,9 @@ use super::reliable::Fork;
 use super::value::{Body, Config, Event, Invite, Refused, SessionId};
 use super::{Due, Sessions};
 use crate::agent::{ClientId, Refused as NotSent, Target};
-use crate::dialog::{Dialog, name, plain};
+use crate::dialog::{Dialog, Opening, name, plain};
 use crate::ground::{CALL_ID, Cause, Ground, TAG};
-use crate::header::{CSeq, HeaderError, Name, NameAddr, Params};
+use crate::header::{CSeq, HeaderError, Name, NameAddr};
 use crate::message::{Request, Response};
 use crate::method::Method;
 use crate::uri::Uri;
@@ -84,19 +84,14 @@ impl Sessions {
         if self.entries.len() >= self.config.max_sessions {
             return Err(Refused::Full);
         }
-        let local = NameAddr { params: Params::new(), ..invite.local.clone() };
-        let remote = NameAddr::new(invite.remote.clone());
-        let dialog = Dialog {
+        let dialog = Dialog::opening(Opening {
             call_id: invite.call_id.clone().unwrap_or_else(|| ground.tokens.token(CALL_ID)),
-            local_uri: local.to_compact_string(),
             local_tag: ground.tokens.token(TAG),
-            remote_uri: remote.to_compact_string(),
-            remote_tag: Str::default(),
-            remote_target: plain(invite.remote.clone()).to_compact_string(),
-            route_set: invite.route.iter().cloned().collect(),
-            local_cseq: 0,
-            remote_cseq: None,
-        };
+            local: invite.local.clone(),
+            remote: invite.remote.clone(),
+            target: plain(invite.remote.clone()).to_compact_string(),
+            route: invite.route.clone(),
+        });
         let mut entry = Entry::new(State::Calling, dialog, invite.contact.to_compact_string());
         entry.caller = true;
         let target = invite.target;
@@ -108,7 +103,7 @@ impl Sessions {
         self.counts.invites_out += 1;
         entry.call = Some(Box::new(Call {
             client,
-            number: entry.dialog.local_cseq,
+            number: entry.dialog.local_cseq(),
             asked,
             least: 0,
             briefs: 0,
@@ -170,10 +165,12 @@ impl Sessions {
         let sound = made.is_ok();
         let mut dialog = made.unwrap_or_else(|_| Dialog { remote_tag: tag.clone(), ..base.clone() });
         // The numbers of the early dialog go on.
-        dialog.local_cseq = base.local_cseq;
+        dialog.set_local_cseq(base.local_cseq());
         if let Some(early) = call.fork_mut(&tag) {
-            dialog.local_cseq = dialog.local_cseq.max(early.dialog.local_cseq);
-            dialog.remote_cseq = early.dialog.remote_cseq;
+            dialog.set_local_cseq(base.local_cseq().max(early.dialog.local_cseq()));
+            if let Some(number) = early.dialog.remote_cseq() {
+                dialog.take_cseq(number);
+            }
         }
         self.forget_forks(&call);
         // An offer in an early dialog is made again in the one that stands.
@@ -250,7 +247,7 @@ impl Sessions {
         let dialog = fork(base, tail.number, response);
         let mut dialog = dialog.unwrap_or_else(|_| Dialog { remote_tag: tag.clone(), ..base.clone() });
         // A PRACK in it may have had a number; the loser's are not known any more.
-        dialog.local_cseq = dialog.local_cseq.saturating_add(UNHEARD);
+        dialog.set_local_cseq(dialog.local_cseq().saturating_add(UNHEARD));
         let mut entry = Entry::new(State::Confirmed, dialog, contact.clone());
         entry.over = true;
         entry.farewell = Some(Box::new(Farewell::new(Vec::new())));
@@ -306,7 +303,7 @@ impl Sessions {
             let Some(call) = entry.call.as_mut().filter(|call| call.tried.len() <= most) else { return false };
             let Some(uri) = call.ways.pop() else { return false };
             call.tried.push(uri.clone());
-            entry.dialog.remote_target = uri.to_compact_string();
+            entry.dialog.refresh_target(uri.to_compact_string());
             let target = ground.hops.next_hop(&entry.dialog.route_set, &uri);
             if target.is_some_and(|target| self.call_again(ground, id, target)) {
                 self.counts.redirected += 1;
@@ -319,7 +316,7 @@ impl Sessions {
     fn too_brief(&mut self, ground: &mut Ground<'_>, id: SessionId, response: &Response) {
         self.counts.too_brief += 1;
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let uri = Uri::parse(&entry.dialog.remote_target).ok();
+        let uri = entry.dialog.target();
         let first = entry.call.as_ref().filter(|call| call.tried.len() == 1).map(|call| call.invite.target);
         let Some(call) = entry.call.as_mut().filter(|_| !entry.over) else {
             return self.call_failed(ground, id, Cause::Response(Box::new(response.clone())));
@@ -340,11 +337,11 @@ impl Sessions {
         let Some(mut call) = entry.call.take() else { return false };
         let forks = std::mem::take(&mut call.forks);
         // Numbers that PRACKs of an early dialog have used are not used again.
-        let used = forks.iter().map(|fork| fork.dialog.local_cseq).max().unwrap_or(0);
-        entry.dialog.local_cseq = entry.dialog.local_cseq.max(used);
+        let used = forks.iter().map(|fork| fork.dialog.local_cseq()).max().unwrap_or(0);
+        entry.dialog.set_local_cseq(entry.dialog.local_cseq().max(used));
         let sent = ring_up(&self.config, ground, entry, &call.invite, target, call.least);
         if let Ok((client, asked)) = sent {
-            (call.client, call.asked, call.number, call.settled) = (client, asked, entry.dialog.local_cseq, false);
+            (call.client, call.asked, call.number, call.settled) = (client, asked, entry.dialog.local_cseq(), false);
             self.clients.insert(client, (id, Purpose::Invite));
         }
         entry.call = Some(call);
@@ -411,8 +408,8 @@ impl Tail {
     }
 }
 
-/// How far the numbers of a dialog jump when it is not known which ones were used.
-pub(super) const UNHEARD: u32 = 1000;
+/// How far the numbers of a dialog jump when it is not known which ones were used: by NOTIFYs that share it, for one.
+pub(super) const UNHEARD: u32 = 1_000_000;
 
 /// Sends an INVITE outside of a dialog. Gives the session timer that it asks for, too.
 fn ring_up(
@@ -423,7 +420,6 @@ fn ring_up(
     target: Target,
     least: u32,
 ) -> Result<(ClientId, u32), NotSent> {
-    let before = entry.dialog.local_cseq;
     let Some(mut request) = entry.dialog.request(Method::Invite) else { return Err(NotSent::NoTransport) };
     entry.introduce(ground, &mut request.headers);
     let asked = ask(config, SessionTimer::default(), least, &mut request.headers);
@@ -431,7 +427,7 @@ fn ring_up(
     attach(&mut request, invite.offer.clone());
     let sent = ground.agent.request(ground.now, request, target, None);
     if sent.is_err() {
-        entry.dialog.local_cseq = before;
+        entry.dialog.take_back();
     }
     sent.map(|client| (client, asked))
 }

@@ -12,7 +12,6 @@ use crate::ground::Ground;
 use crate::header::Name;
 use crate::message::Request;
 use crate::method::Method;
-use crate::uri::Uri;
 use base::{Str, Time};
 use std::net::IpAddr;
 
@@ -155,13 +154,12 @@ pub(super) fn send(
     say: impl FnOnce(&mut Request),
 ) -> Sent {
     let Some(target) = way(ground, dialog) else { return Sent::NoWay };
-    let before = dialog.local_cseq;
     let Some(mut request) = dialog.request(method) else { return Sent::NoWay };
     say(&mut request);
     match ground.agent.request(ground.now, request, target, None) {
         Ok(client) => Sent::Now(client),
         Err(NotSent::Full) => {
-            dialog.local_cseq = before;
+            dialog.take_back();
             Sent::Full
         }
         Err(NotSent::NoTransport | NotSent::Method) => Sent::NoWay,
@@ -170,8 +168,7 @@ pub(super) fn send(
 
 /// The next hop in a dialog.
 pub(super) fn way(ground: &Ground<'_>, dialog: &Dialog) -> Option<Target> {
-    let uri = Uri::parse(&dialog.remote_target).ok()?;
-    ground.hops.next_hop(&dialog.route_set, &uri)
+    ground.hops.next_hop(&dialog.route_set, &dialog.target()?)
 }
 
 /// The ACK for a 2xx to the INVITE of this number: RFC 3261 §13.2.2.4.
@@ -182,8 +179,7 @@ pub(super) fn acknowledgement(
     body: Option<Body>,
 ) -> Option<(Request, Target)> {
     let target = way(ground, dialog)?;
-    let mut at = Dialog { local_cseq: number.checked_sub(1)?, ..dialog.clone() };
-    let mut request = at.request(Method::Ack)?;
+    let mut request = dialog.at(number.checked_sub(1)?).request(Method::Ack)?;
     attach(&mut request, body);
     Some((request, target))
 }

@@ -262,7 +262,7 @@ impl Sessions {
                 self.counts.changes_out += 1;
                 self.clients.insert(client, (id, Purpose::Change));
                 change.client = Some(client);
-                change.number = entry.dialog.local_cseq;
+                change.number = entry.dialog.local_cseq();
                 (change.heard, change.early) = (None, None);
                 change.at = (change.method == Method::Invite).then(|| ground.now + ring_for);
                 entry.change = Some(change);

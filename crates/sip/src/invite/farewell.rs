@@ -59,16 +59,15 @@ impl Sessions {
         self.pump(ground);
     }
 
-    /// Ends a dialog of a process before this one. Its numbers jump by 1000, as the last ones are not known. No event comes of it. `false`
+    /// Ends a dialog of a process before this one. Its numbers jump by a million, as the last ones are not known. No event comes of it. `false`
     /// if there is such a dialog already, or if it is none: it lacks a tag.
-    pub fn end_restored(&mut self, ground: &mut Ground<'_>, dialog: Dialog) -> bool {
+    pub fn end_restored(&mut self, ground: &mut Ground<'_>, mut dialog: Dialog) -> bool {
         self.now = ground.now;
         let known = self.dialogs.contains(&name(&self.key, &dialog));
         if known || dialog.local_tag.is_empty() || dialog.remote_tag.is_empty() {
             return false;
         }
-        let local_cseq = dialog.local_cseq.saturating_add(super::caller::UNHEARD);
-        let dialog = Dialog { local_cseq, ..dialog };
+        dialog.set_local_cseq(dialog.local_cseq().saturating_add(super::caller::UNHEARD));
         let mut entry = super::Entry::new(State::Confirmed, dialog, Str::default());
         entry.over = true;
         entry.farewell = Some(Box::new(Farewell::new(Vec::new())));

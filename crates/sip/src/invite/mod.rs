@@ -107,8 +107,9 @@ impl Sessions {
         self.config = config.clone().sound();
     }
 
-    /// An INVITE, in a dialog or not, or a BYE, UPDATE, PRACK, INFO or REFER came. `contact` is ours should this become a dialog. What belongs
-    /// to no dialog gets 481; a REFER, and any other method, 405.
+    /// An INVITE, in a dialog or not, or a BYE, UPDATE, PRACK or INFO came. `contact` is ours should this become a dialog. What belongs to no
+    /// dialog gets 481, any other method 405: SUBSCRIBE, NOTIFY and REFER in the dialog are for
+    /// [`Subscriptions`](crate::subscription::Subscriptions).
     pub fn request(
         &mut self,
         ground: &mut Ground<'_>,
@@ -300,6 +301,18 @@ impl Sessions {
         if let Some(entry) = self.entries.get_mut(&id) {
             entry.contact = base::format_compact!("{contact}");
         }
+    }
+
+    /// RFC 5057 §3: the dialog of a session for another usage in it, a subscription: see [`Dialog::share`]. `None` if the other side's tag is not
+    /// known yet, or the session is over. What the other usage says in it after the session's end is said behind the BYE.
+    pub fn share(&mut self, id: SessionId) -> Option<Dialog> {
+        let entry = self.entries.get_mut(&id).filter(|entry| !entry.over && !entry.dialog.remote_tag.is_empty())?;
+        Some(entry.dialog.share())
+    }
+
+    /// Our Contact in a session: that of other usages of its dialog is the same.
+    pub fn contact(&self, id: SessionId) -> Option<NameAddr> {
+        self.entries.get(&id).and_then(|entry| NameAddr::parse(&entry.contact).ok())
     }
 
     fn insert(&mut self, entry: Entry) -> SessionId {

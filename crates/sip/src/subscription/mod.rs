@@ -1,4 +1,7 @@
-//! SIP events: RFC 6665, for both ends of a subscription.
+//! SIP events: RFC 6665, for both ends of a subscription, and RFC 3515: a REFER makes one, too.
+//!
+//! A subscription has a dialog for itself, or shares that of a session (RFC 5057): there [`Sessions::share`](crate::invite::Sessions::share) gives the
+//! dialog. Such a one is never stored, and whoever ends the session ends it: [`Subscriptions::close`] or [`Subscriptions::forget`].
 //!
 //! The engine owns all subscriptions of its shard. It does by itself what follows from the RFC alone, and asks the layer above where a
 //! decision, a content or the disk is needed: see [`Event`]. One call, then [`Subscriptions::poll`] until it gives nothing.
@@ -7,7 +10,9 @@
 //! Bodies are never kept: when a NOTIFY can go out, and not before, the layer above is asked what it says, so changes in
 //! between become one.
 
+mod naming;
 mod notifier;
+mod refer;
 mod subscriber;
 #[cfg(test)]
 mod tests;
@@ -15,25 +20,32 @@ mod usage;
 mod value;
 
 pub use usage::{Role, Usage, UsageState};
-pub use value::{Body, Change, Config, Counts, Event, Kind, Reason, Refused, State, Subscribe, UsageId};
+pub use value::{Body, By, Change, Config, Counts, Event, Kind, Reason, Refused, State, Subscribe, UsageId};
 
 use crate::agent::{ClientId, Failure, Flow, ServerId};
-use crate::dialog::{Dialog, name, name_of};
+use crate::dialog::Dialog;
 use crate::ground::{Cause, Ground, respond};
-use crate::header::Name;
+use crate::header::{Name, NameAddr};
 use crate::message::{Request, Response};
 use crate::method::Method;
-use crate::uri::Uri;
 use base::{HashKey, Str, Table, Time, Tokens};
+use notifier::Arrival;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::IpAddr;
 use std::time::Duration;
-use usage::{Entry, Part, Ready, Wish};
+use usage::{Entry, Made, Part, Ready, Wish};
+
+/// The package of what REFERs ask for: RFC 3515 §3.1. Where [`Config::packages`] lacks it REFERs get 405.
+pub const REFER: &str = "refer";
+/// The option tags of what the engine understands: an agent's Supported lists them where `refer` is a package (RFC 4488 §4).
+pub const SUPPORTED: [&str; 1] = ["norefersub"];
 
 /// How long nothing is sent after the agent had no room for a request of ours.
 const STALL: Duration = Duration::from_millis(500);
 /// How often the layer above is asked again for a save that it owes.
 const SAVE_AGAIN: Duration = Duration::from_secs(30);
+/// How many usages may share one dialog, the session included.
+const MAX_SHARING: usize = 32;
 /// Tickets begin in the middle: whoever comes back to the line goes before its first.
 const FIRST_TICKET: u64 = 1 << 62;
 /// All subscriptions, those we made and those made with us.
@@ -44,7 +56,7 @@ pub struct Subscriptions {
     /// Boxed, as a table has room for more than it holds.
     usages: Table<UsageId, Box<Entry>>,
     last: u64,
-    /// By Call-ID, our tag and the other one; ours that have no dialog yet by an empty one.
+    /// By Call-ID, our tag and the other one, ours that have no dialog yet by an empty one; where dialogs are shared, by more.
     dialogs: Table<u128, UsageId>,
     /// Requests of ours under way.
     clients: Table<ClientId, UsageId>,
@@ -91,13 +103,43 @@ impl Subscriptions {
         }
     }
 
-    /// A SUBSCRIBE or a NOTIFY came, in a dialog or not. `contact` is ours should this become a dialog; a NOTIFY needs none.
-    pub fn request(&mut self, ground: &mut Ground<'_>, server: ServerId, request: Request, flow: Flow, contact: &Uri) {
+    /// A SUBSCRIBE, REFER or NOTIFY came, in a dialog or not. `contact` is ours should this become a dialog; a NOTIFY needs none. One in the
+    /// dialog of a session, of which no usage is known yet, belongs to nothing here: see [`Subscriptions::request_in`].
+    pub fn request(
+        &mut self,
+        ground: &mut Ground<'_>,
+        server: ServerId,
+        request: Request,
+        flow: Flow,
+        contact: &NameAddr,
+    ) {
+        self.came(ground, Arrival { server, request, flow, contact, shared: None });
+    }
+
+    /// A SUBSCRIBE, REFER or NOTIFY came in a session: `dialog` is the session's, shared, and `contact` is ours in it. It is of a usage of that
+    /// dialog, or makes another one; several are told apart by package and id. At most 32 may share a dialog.
+    pub fn request_in(
+        &mut self,
+        ground: &mut Ground<'_>,
+        server: ServerId,
+        request: Request,
+        flow: Flow,
+        contact: &NameAddr,
+        dialog: Dialog,
+    ) {
+        self.came(ground, Arrival { server, request, flow, contact, shared: Some(dialog) });
+    }
+
+    fn came(&mut self, ground: &mut Ground<'_>, arrival: Arrival<'_>) {
         self.now = ground.now;
-        match request.method {
-            Method::Subscribe => self.subscribe_came(ground, server, request, flow, contact),
-            Method::Notify => self.notify_came(ground, server, request),
-            _ => respond(ground, server, Response::new(405, ""), &[(Name::Allow, "SUBSCRIBE, NOTIFY")]),
+        match arrival.request.method {
+            Method::Subscribe => self.subscribe_came(ground, arrival),
+            Method::Notify => self.notify_came(ground, arrival.server, arrival.request),
+            Method::Refer if self.package(REFER).is_some() => self.refer_came(ground, arrival),
+            _ => {
+                let allow = ground.agent.allow();
+                respond(ground, arrival.server, Response::new(405, ""), &[(Name::Allow, &allow)]);
+            }
         }
         self.pump(ground);
     }
@@ -138,7 +180,7 @@ impl Subscriptions {
         let Some(entry) = self.usages.get_mut(&id) else { return true };
         let package = entry.package;
         match entry.take(server) {
-            Some(Wish::Watch { kind: Kind::New | Kind::Fetch, .. }) => {
+            Some(Wish::Watch { kind: Kind::New | Kind::Fetch | Kind::Refer, .. }) => {
                 self.end(id, Event::WatcherGone { id, package, cause: Cause::Timeout });
             }
             Some(Wish::Notify { last: true }) => self.end(id, Event::Ended { id, package }),
@@ -217,12 +259,12 @@ impl Subscriptions {
         self.remove(id);
     }
 
-    /// What to store of a usage. `None` if it is not known, has no dialog yet, or is about to end. A SUBSCRIBE that came can be stored
+    /// What to store of a usage. `None` if it is not known, has no dialog yet or not for itself, was made by a REFER, or is about to end. A SUBSCRIBE that came can be stored
     /// before it is accepted; then with what it gets at most.
     pub fn snapshot(&self, now: Time, id: UsageId) -> Option<Usage> {
         let entry = self.usages.get(&id)?;
         let fetch = entry.role() == Role::Subscriber && entry.expires == 0;
-        if entry.dialog.remote_tag.is_empty() || entry.ending || fetch {
+        if entry.dialog.remote_tag.is_empty() || entry.fleeting || entry.ending || fetch {
             return None;
         }
         let asked = entry.unanswered.iter().rev().find_map(|u| match u.wish {
@@ -238,14 +280,14 @@ impl Subscriptions {
             Part::Subscriber(part) => (part.accept.clone(), None),
             Part::Notifier(part) => (Str::default(), part.source),
         };
-        let local_cseq = entry.dialog.local_cseq.saturating_add(self.config.reserve);
+        let local_cseq = entry.dialog.local_cseq().saturating_add(self.config.reserve);
         Some(Usage {
             role: entry.role(),
-            dialog: Dialog { local_cseq, ..entry.dialog.clone() },
+            dialog: entry.dialog.at(local_cseq),
             package: Str::const_new(entry.package),
             event_id: entry.event_id.clone(),
             state,
-            contact: entry.contact.clone(),
+            contact: usage::stored_contact(&entry.contact),
             accept,
             expires,
             expires_in,
@@ -271,8 +313,7 @@ impl Subscriptions {
         self.now = ground.now;
         let package = self.package(&usage.package).ok_or(Refused::Package)?;
         let dialog = usage.dialog;
-        let sound =
-            !dialog.local_tag.is_empty() && !dialog.remote_tag.is_empty() && Uri::parse(&dialog.remote_target).is_ok();
+        let sound = !dialog.local_tag.is_empty() && !dialog.remote_tag.is_empty() && dialog.target().is_some();
         if !sound {
             return Err(Refused::Broken);
         }
@@ -288,13 +329,15 @@ impl Subscriptions {
         if self.usages.len() >= self.config.max_usages {
             return Err(Refused::Full);
         }
-        if self.dialogs.contains(&name(&self.key, &dialog)) {
+        let contact = usage::restored_contact(usage.contact);
+        let made = Made::BySubscribe;
+        let mut entry = Entry::new(package, usage.event_id, made, contact, dialog, part, &self.config);
+        if self.is_known(&entry) {
             return Err(Refused::Known);
         }
-        let mut entry = Entry::new(package, usage.event_id, usage.contact, dialog, part, &self.config);
         entry.state = state;
         // All numbers up to this one may have been used, and the next process would begin here again.
-        entry.ceiling = entry.dialog.local_cseq;
+        entry.ceiling = entry.dialog.local_cseq();
         entry.expires = usage.expires;
         entry.expires_at = Some(expires_at);
         if let Part::Subscriber(part) = &mut entry.part {
@@ -318,16 +361,6 @@ impl Subscriptions {
     /// The dialog of a usage; without the other side's tag if it has not answered yet.
     pub fn dialog(&self, id: UsageId) -> Option<&Dialog> {
         self.usages.get(&id).map(|entry| &entry.dialog)
-    }
-
-    /// The usage that a request within a dialog is about, if there is one.
-    pub fn find(&self, request: &Request) -> Option<UsageId> {
-        let headers = &request.headers;
-        let call_id = headers.get(Name::CallId).unwrap_or_default();
-        let (ours, theirs) = (headers.to_tag().unwrap_or_default(), headers.from_tag().unwrap_or_default());
-        // A NOTIFY may be the first that is heard of the other tag.
-        let names = [name_of(&self.key, call_id, ours, theirs), name_of(&self.key, call_id, ours, "")];
-        names.iter().find_map(|name| self.dialogs.get(name).copied())
     }
 
     /// How far a usage has come.
@@ -364,7 +397,6 @@ impl Subscriptions {
     fn insert(&mut self, entry: Entry) -> UsageId {
         self.last += 1;
         let id = UsageId(self.last);
-        self.dialogs.insert(name(&self.key, &entry.dialog), id);
         match &entry.part {
             Part::Subscriber(_) => self.counts.subscribers += 1,
             Part::Notifier(part) => {
@@ -374,16 +406,14 @@ impl Subscriptions {
             }
         }
         self.usages.insert(id, Box::new(entry));
+        self.name(id);
         id
     }
 
     /// Takes a usage out of every table.
     fn remove(&mut self, id: UsageId) {
         let Some(entry) = self.usages.remove(&id) else { return };
-        let name = name(&self.key, &entry.dialog);
-        if self.dialogs.get(&name) == Some(&id) {
-            self.dialogs.remove(&name);
-        }
+        self.unname(id, &entry);
         if let Some(at) = entry.queued {
             self.due.remove(&(at, id));
         }
@@ -422,6 +452,7 @@ impl Subscriptions {
     fn save(&mut self, id: UsageId) {
         if let Some(entry) = self.usages.get_mut(&id)
             && !entry.save_waits
+            && !entry.fleeting
         {
             entry.save_waits = true;
             self.events.push_back(Event::Save { id, package: entry.package });
@@ -537,6 +568,17 @@ impl Subscriptions {
         self.counts.overload += 1;
         let seconds = base::format_compact!("{}", self.config.retry_after);
         respond(ground, server, Response::new(503, ""), &[(Name::RetryAfter, &seconds)]);
+    }
+
+    /// RFC 3261 §12.2.2
+    fn refuse_disorder(&mut self, ground: &mut Ground<'_>, server: ServerId) {
+        self.counts.out_of_order += 1;
+        respond(ground, server, Response::new(500, "CSeq Out Of Order"), &[]);
+    }
+
+    /// RFC 6665 §4.5.2
+    fn refuse_sharing(&mut self, ground: &mut Ground<'_>, server: ServerId) {
+        respond(ground, server, Response::new(403, "Dialog Sharing Not Supported"), &[]);
     }
 
     fn refuse_stray(&mut self, ground: &mut Ground<'_>, server: ServerId) {

@@ -1,15 +1,14 @@
 //! The notifier: RFC 6665 §4.2.
 
-use super::usage::{Entry, MAX_UNANSWERED, Pace, Part as EntryPart, UsageState, Wish, seconds, stronger};
+use super::usage::{Entry, MAX_UNANSWERED, Made, Pace, Part as EntryPart, Role, UsageState, Wish, seconds, stronger};
 use super::value::{Body, Change, Config, Event, Kind, Reason, State, UsageId};
-use super::{Subscriptions, destroys};
+use super::{MAX_SHARING, REFER, Subscriptions, destroys};
 use crate::agent::{Failure, Flow, Refused as NotSent, ServerId};
-use crate::dialog::{self, Dialog, name, name_of};
+use crate::dialog::{self, Dialog};
 use crate::ground::{Cause, Ground, respond, retry_after};
-use crate::header::{self, Name};
+use crate::header::{self, Name, NameAddr};
 use crate::message::{Request, Response};
 use crate::method::Method;
-use crate::uri::Uri;
 use base::{Str, Time, ToCompactString};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -29,7 +28,7 @@ pub(super) struct Part {
     pace: Pace,
     /// The NOTIFY that is under way is the last one.
     last: bool,
-    /// The transport lost the last NOTIFY.
+    /// The transport lost the last NOTIFY, or a later request overtook it.
     lost: bool,
 }
 
@@ -49,50 +48,51 @@ impl Part {
     }
 }
 
-/// What a SUBSCRIBE in a dialog is refused with.
+/// A request that came, and what a usage that it makes begins with.
+#[derive(Debug)]
+pub(super) struct Arrival<'a> {
+    pub(super) server: ServerId,
+    pub(super) request: Request,
+    pub(super) flow: Flow,
+    pub(super) contact: &'a NameAddr,
+    /// The dialog of the session that it came in.
+    pub(super) shared: Option<Dialog>,
+}
+
+/// What a SUBSCRIBE is refused with.
 enum Fault {
     Stray,
     OutOfOrder,
     Shared,
+    Forbidden,
 }
 
 impl Subscriptions {
     /// A SUBSCRIBE: RFC 6665 §4.2.1.
-    pub(super) fn subscribe_came(
-        &mut self,
-        ground: &mut Ground<'_>,
-        server: ServerId,
-        request: Request,
-        flow: Flow,
-        contact: &Uri,
-    ) {
+    pub(super) fn subscribe_came(&mut self, ground: &mut Ground<'_>, mut arrival: Arrival<'_>) {
         self.counts.subscribes_in += 1;
+        let server = arrival.server;
         // RFC 6665 §4.2.3: neither PINT nor anything else is meant by a SUBSCRIBE without Event.
-        let event = request.headers.event().ok().flatten();
+        let event = arrival.request.headers.event().ok().flatten();
         let Some((event, package)) = event.and_then(|event| self.package(&event.package).map(|p| (event, p))) else {
             return self.refuse_event(ground, server);
         };
-        let known = match request.headers.to_tag().map(|tag| self.known(&request, &event, tag)) {
-            None => None,
-            Some(Ok(id)) => Some(id),
-            Some(Err(Fault::Stray)) => return self.refuse_stray(ground, server),
-            Some(Err(Fault::OutOfOrder)) => {
-                self.counts.out_of_order += 1;
-                return respond(ground, server, Response::new(500, "CSeq Out Of Order"), &[]);
-            }
-            // RFC 6665 §4.5.2
-            Some(Err(Fault::Shared)) => {
-                return respond(ground, server, Response::new(403, "Dialog Sharing Not Supported"), &[]);
-            }
+        let known = match self.known(&mut arrival, &event) {
+            Ok(known) => known,
+            Err(Fault::Stray) => return self.refuse_stray(ground, server),
+            Err(Fault::OutOfOrder) => return self.refuse_disorder(ground, server),
+            Err(Fault::Shared) => return self.refuse_sharing(ground, server),
+            Err(Fault::Forbidden) => return respond(ground, server, Response::new(403, ""), &[]),
         };
-        let asked = request.headers.expires().ok().flatten().unwrap_or(self.config.default_expires);
+        let headers = &arrival.request.headers;
+        let asked = headers.expires().ok().flatten().unwrap_or(self.config.default_expires);
         if asked > 0 && asked < self.config.min_expires && asked < NEVER_TOO_BRIEF {
             self.counts.too_brief += 1;
             let least = self.config.min_expires.min(NEVER_TOO_BRIEF).to_compact_string();
             return respond(ground, server, Response::new(423, ""), &[(Name::MinExpires, &least)]);
         }
         let expires = asked.min(self.config.max_expires);
-        let target = match dialog::contact(&request.headers) {
+        let target = match dialog::contact(headers) {
             Ok(target) => target,
             Err(fault) => return respond(ground, server, Response::new(400, &fault.to_compact_string()), &[]),
         };
@@ -100,25 +100,35 @@ impl Subscriptions {
             Some(id) if expires == 0 => (id, Kind::End),
             Some(id) => (id, Kind::Refresh),
             None => {
-                let Some(id) = self.begin(ground, server, &request, flow, package, event.id(), contact) else { return };
+                let made = Made::BySubscribe;
+                let Some(id) = self.begin(ground, &mut arrival, package, event.id(), made) else { return };
                 (id, if expires == 0 { Kind::Fetch } else { Kind::New })
             }
         };
         if self.usages.get(&id).is_some_and(|entry| entry.unanswered.len() >= MAX_UNANSWERED) {
             return self.refuse_full(ground, server);
         }
-        self.wait_for_answer(id, server, Wish::Watch { kind, expires, target });
-        self.events.push_back(Event::Watch { id, package, server, request: Box::new(request), flow, kind, expires });
+        self.wait_for_answer(id, server, Wish::Watch { kind, expires, target, quiet: false });
+        let (request, flow) = (Box::new(arrival.request), arrival.flow);
+        self.events.push_back(Event::Watch { id, package, server, request, flow, kind, expires });
     }
 
-    /// The usage that a SUBSCRIBE in a dialog belongs to; its number is taken note of.
-    fn known(&mut self, request: &Request, event: &header::Event, to_tag: &str) -> Result<UsageId, Fault> {
-        let headers = &request.headers;
-        let call_id = headers.get(Name::CallId).unwrap_or_default();
-        let name = name_of(&self.key, call_id, to_tag, headers.from_tag().unwrap_or_default());
-        let id = *self.dialogs.get(&name).ok_or(Fault::Stray)?;
-        let entry = self.usages.get_mut(&id).ok_or(Fault::Stray)?;
-        if !headers.cseq().is_ok_and(|cseq| entry.dialog.take_cseq(cseq.number)) {
+    /// The usage that a SUBSCRIBE belongs to; its number is taken note of. `None` if it would make one.
+    fn known(&mut self, arrival: &mut Arrival<'_>, event: &header::Event) -> Result<Option<UsageId>, Fault> {
+        let request = &arrival.request;
+        let number = request.headers.cseq().map_or(0, |cseq| cseq.number);
+        let found = self.usage_of(request, Role::Notifier, Some(event));
+        let found = found.filter(|_| request.headers.to_tag().is_some());
+        let Some((id, entry)) = found.and_then(|id| self.usages.get_mut(&id).map(|entry| (id, entry))) else {
+            return match arrival.shared.as_mut().map(|dialog| dialog.take_cseq(number)) {
+                Some(false) => Err(Fault::OutOfOrder),
+                None if request.headers.to_tag().is_some() => Err(Fault::Stray),
+                // RFC 3515 §2.4.4: only a REFER makes one.
+                Some(true) | None if event.package == REFER => Err(Fault::Forbidden),
+                Some(true) | None => Ok(None),
+            };
+        };
+        if !entry.dialog.take_cseq(number) {
             return Err(Fault::OutOfOrder);
         }
         match (&entry.part, entry.state) {
@@ -126,53 +136,57 @@ impl Subscriptions {
             (EntryPart::Notifier(_), _) if !entry.is_about(event) => Err(Fault::Shared),
             (EntryPart::Notifier(_), UsageState::Init | UsageState::Terminated) => Err(Fault::Stray),
             (EntryPart::Notifier(_), _) if entry.ending => Err(Fault::Stray),
-            (EntryPart::Notifier(_), _) => Ok(id),
+            (EntryPart::Notifier(_), _) => Ok(Some(id)),
         }
     }
 
-    /// Makes a usage of a SUBSCRIBE outside of a dialog, or refuses it.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the one SUBSCRIBE")]
-    fn begin(
+    /// Makes a usage, in the session's dialog or one of its own, or refuses the request.
+    pub(super) fn begin(
         &mut self,
         ground: &mut Ground<'_>,
-        server: ServerId,
-        request: &Request,
-        flow: Flow,
+        arrival: &mut Arrival<'_>,
         package: &'static str,
         event_id: Option<&str>,
-        contact: &Uri,
+        made: Made,
     ) -> Option<UsageId> {
-        let source = flow.remote.ip().to_canonical();
+        let server = arrival.server;
+        let source = arrival.flow.remote.ip().to_canonical();
         let same = self.sources.get(&source).copied().unwrap_or(0);
-        if self.usages.len() >= self.config.max_usages || same >= self.config.max_per_source {
+        let sharing = arrival.shared.as_ref().map_or(0, Dialog::usages);
+        if self.usages.len() >= self.config.max_usages || same >= self.config.max_per_source || sharing > MAX_SHARING {
             self.refuse_full(ground, server);
             return None;
         }
-        let tag = Str::from(ground.agent.local_tag(server)?);
-        let dialog = match Dialog::as_uas(request, &tag, 0) {
+        let dialog = match arrival.shared.take() {
+            Some(shared) => Ok(shared),
+            None => Dialog::as_uas(&arrival.request, ground.agent.local_tag(server)?, 0),
+        };
+        let dialog = match dialog {
             Ok(dialog) => dialog,
             Err(fault) => {
                 respond(ground, server, Response::new(400, &fault.to_compact_string()), &[]);
                 return None;
             }
         };
-        if self.dialogs.contains(&name(&self.key, &dialog)) {
+        let part = EntryPart::Notifier(Part::new(Some(source)));
+        let (event_id, contact) = (event_id.map(Str::from), arrival.contact.to_compact_string());
+        let entry = Entry::new(package, event_id, made, contact, dialog, part, &self.config);
+        if self.is_known(&entry) {
             // The tag follows from the request, so this one was here before.
             respond(ground, server, Response::new(482, ""), &[]);
             return None;
         }
-        let part = EntryPart::Notifier(Part::new(Some(source)));
-        let contact = Str::new(contact.to_string());
-        Some(self.insert(Entry::new(package, event_id.map(Str::from), contact, dialog, part, &self.config)))
+        Some(self.insert(entry))
     }
 
-    /// Accepts a SUBSCRIBE for `expires` seconds; more than it gets at most is cut. A NOTIFY is wanted at once (RFC 6665 §4.2.1.2). One
-    /// that belongs to nothing any more gets 481.
+    /// Accepts a SUBSCRIBE or REFER for `expires` seconds; more than it gets at most is cut. A NOTIFY is wanted at once (RFC 6665 §4.2.1.2); for 0
+    /// seconds it is the last one, which a REFER whose outcome is known needs no more than (RFC 3515 §2.4.4). One that wants no NOTIFY (RFC 4488)
+    /// ends here. One that belongs to nothing any more gets 481.
     pub fn accept(&mut self, ground: &mut Ground<'_>, id: UsageId, server: ServerId, expires: u32) {
         self.now = ground.now;
         self.servers.remove(&server);
         let wish = self.usages.get_mut(&id).and_then(|entry| entry.take(server).map(|wish| (entry, wish)));
-        let Some((entry, Wish::Watch { kind, expires: most, target })) = wish else {
+        let Some((entry, Wish::Watch { kind, expires: most, target, quiet })) = wish else {
             return self.refuse_stray(ground, server);
         };
         if entry.ending || entry.state == UsageState::Terminated {
@@ -181,21 +195,31 @@ impl Subscriptions {
         let granted = expires.min(most);
         let mut response = Response::new(200, "");
         let headers = &mut response.headers;
-        headers.push(Name::Expires, granted);
-        headers.push(Name::Contact, format_args!("<{}>", entry.contact));
         match kind {
-            Kind::New | Kind::Fetch => {
-                // RFC 3261 §12.1.1
-                for route in &entry.dialog.route_set {
+            Kind::New | Kind::Fetch | Kind::Refresh | Kind::End => headers.push(Name::Expires, granted),
+            // RFC 3515 §2.4.4: its first NOTIFY says so.
+            Kind::Refer => {}
+        }
+        headers.push(Name::Contact, &entry.contact);
+        match kind {
+            Kind::New | Kind::Fetch | Kind::Refer => {
+                // RFC 3261 §12.1.1: where there is no dialog yet.
+                for route in entry.dialog.route_set.iter().filter(|_| !entry.dialog.is_shared()) {
                     headers.push(Name::RecordRoute, route);
                 }
                 entry.state = UsageState::RespWait;
             }
-            Kind::Refresh | Kind::End => {
-                if let Some(target) = target {
-                    entry.dialog.refresh_target(target);
-                }
-            }
+            Kind::Refresh | Kind::End => {}
+        }
+        if let Some(target) = target {
+            entry.dialog.refresh_target(target);
+        }
+        if quiet {
+            headers.push(Name::ReferSub, "false");
+            let package = entry.package;
+            ground.agent.respond(ground.now, server, response);
+            self.end(id, Event::Ended { id, package });
+            return self.pump(ground);
         }
         entry.expires = granted;
         entry.ending = granted == 0;
@@ -212,12 +236,12 @@ impl Subscriptions {
         self.pump(ground);
     }
 
-    /// Refuses a SUBSCRIBE. One that would have made a usage makes none; one within a usage leaves it as it was.
+    /// Refuses a SUBSCRIBE or REFER. One that would have made a usage makes none; one within a usage leaves it as it was.
     pub fn refuse(&mut self, ground: &mut Ground<'_>, id: UsageId, server: ServerId, response: Response) {
         self.now = ground.now;
         self.servers.remove(&server);
         if let Some(entry) = self.usages.get_mut(&id)
-            && let Some(Wish::Watch { kind: Kind::New | Kind::Fetch, .. }) = entry.take(server)
+            && let Some(Wish::Watch { kind: Kind::New | Kind::Fetch | Kind::Refer, .. }) = entry.take(server)
         {
             self.remove(id);
         }
@@ -294,12 +318,12 @@ impl Subscriptions {
         };
         let changed = after != entry.state;
         let last = after == UsageState::Terminated;
-        let target = Uri::parse(&entry.dialog.remote_target).ok();
+        let target = entry.dialog.target();
         let target = target.and_then(|uri| ground.hops.next_hop(&entry.dialog.route_set, &uri));
         let sent = target.and_then(|target| {
             let mut request = entry.dialog.request(Method::Notify)?;
             let headers = &mut request.headers;
-            headers.push(Name::Contact, format_args!("<{}>", entry.contact));
+            headers.push(Name::Contact, &entry.contact);
             headers.push(Name::Event, event);
             headers.push(Name::SubscriptionState, state.with_left(left));
             if let Some(body) = body {
@@ -323,7 +347,7 @@ impl Subscriptions {
                 false
             }
             Some(Err(_)) => {
-                entry.dialog.local_cseq -= 1;
+                entry.dialog.take_back();
                 part.wants = stronger(part.wants, if changed { Change::State } else { Change::Content });
                 self.finish(id);
                 self.stall(id);
@@ -335,6 +359,7 @@ impl Subscriptions {
                 part.last = last;
                 part.pace.count(ground.now, &self.config);
                 entry.client = Some(client);
+                entry.number = entry.dialog.local_cseq();
                 entry.state = after;
                 entry.ending |= last;
                 if last {
@@ -350,8 +375,13 @@ impl Subscriptions {
     /// A final answer to a NOTIFY.
     pub(super) fn notify_answered(&mut self, ground: &mut Ground<'_>, id: UsageId, response: &Response) {
         let Some(entry) = self.usages.get_mut(&id) else { return };
-        let package = entry.package;
+        let (package, overtaken) = (entry.package, entry.was_overtaken(response));
         let EntryPart::Notifier(part) = &mut entry.part else { return };
+        if overtaken && !part.lost && !part.last {
+            part.lost = true;
+            part.wants = Some(Change::State);
+            return self.settle(id);
+        }
         if response.is_success() {
             if part.last {
                 return self.end(id, Event::Ended { id, package });

@@ -1,15 +1,14 @@
 //! The subscriber: RFC 6665 §4.1.
 
-use super::usage::{Entry, MAX_UNANSWERED, Part as EntryPart, UsageState, Wish, seconds};
-use super::value::{Event, Refused, State, Subscribe, UsageId};
-use super::{Subscriptions, destroys};
+use super::usage::{Entry, MAX_UNANSWERED, Made, Part as EntryPart, Role, UsageState, Wish, seconds};
+use super::value::{By, Event, Refused, State, Subscribe, UsageId};
+use super::{MAX_SHARING, REFER, Subscriptions, destroys};
 use crate::agent::{Refused as NotSent, ServerId, Target};
-use crate::dialog::{self, Dialog, name, name_of};
+use crate::dialog::{self, Dialog, Opening};
 use crate::ground::{CALL_ID, Cause, Ground, TAG, respond, retry_after};
-use crate::header::{Name, NameAddr, Params};
+use crate::header::Name;
 use crate::message::{Request, Response};
 use crate::method::Method;
-use crate::uri::Uri;
 use base::{Str, Time, ToCompactString};
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ const SAME: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Want {
     Nothing,
-    /// The first SUBSCRIBE, or a refresh.
+    /// The first SUBSCRIBE or the REFER, or a refresh.
     Subscribe,
     /// A SUBSCRIBE with Expires 0 in the dialog.
     Unsubscribe,
@@ -39,12 +38,21 @@ pub(super) struct Part {
     unsubscribe: bool,
     /// What the SUBSCRIBE under way asked for.
     asked: u32,
-    /// A 423 was obeyed once.
-    lengthened: bool,
+    /// A 423 was obeyed once, or another request was faster once.
+    again: bool,
+    /// What the REFER says, until it is answered.
+    refer: Option<Box<Reference>>,
     /// A NOTIFY has come: only now there is a subscription.
     established: bool,
     timer_n: Option<Time>,
     refresh_at: Option<Time>,
+}
+
+/// What a REFER says.
+#[derive(Debug)]
+struct Reference {
+    refer_to: Str,
+    headers: Vec<(Name, Str)>,
 }
 
 impl Part {
@@ -55,7 +63,8 @@ impl Part {
             wants: Want::Nothing,
             unsubscribe: false,
             asked: 0,
-            lengthened: false,
+            again: false,
+            refer: None,
             established: false,
             timer_n: None,
             refresh_at: None,
@@ -100,6 +109,7 @@ impl Entry {
         if let EntryPart::Subscriber(part) = &mut self.part
             // The last one is over: a dialog of a few seconds is no longer for that.
             && (moved || part.refresh_at.is_none())
+            && self.made == Made::BySubscribe
         {
             part.set_refresh(ground, at);
         }
@@ -108,35 +118,74 @@ impl Entry {
 }
 
 impl Subscriptions {
-    /// Subscribes: RFC 6665 §4.1.2.1. The SUBSCRIBE goes out when there is room.
+    /// Subscribes: RFC 6665 §4.1.2.1. The SUBSCRIBE or REFER goes out when there is room.
     ///
     /// # Errors
     /// [`Refused`]; then nothing was begun.
     pub fn subscribe(&mut self, ground: &mut Ground<'_>, subscribe: Subscribe) -> Result<UsageId, Refused> {
+        let dialog = Dialog::opening(Opening {
+            call_id: subscribe.call_id.clone().unwrap_or_else(|| ground.tokens.token(CALL_ID)),
+            local_tag: ground.tokens.token(TAG),
+            local: subscribe.local.clone(),
+            remote: subscribe.remote.clone(),
+            target: subscribe.remote.to_compact_string(),
+            route: subscribe.route.clone(),
+        });
+        self.subscribe_by(ground, dialog, subscribe)
+    }
+
+    /// Subscribes, or refers, in the dialog of a session, which is shared. The dialog says who asks whom and by which way: of `subscribe` only
+    /// `package`, `event_id`, `contact`, `accept`, `expires` and `by` count. RFC 6665 §4.5.2 wants it so only where the other side's Contact is no GRUU.
+    ///
+    /// # Errors
+    /// [`Refused`]; then nothing was begun.
+    pub fn subscribe_in(
+        &mut self,
+        ground: &mut Ground<'_>,
+        dialog: Dialog,
+        subscribe: Subscribe,
+    ) -> Result<UsageId, Refused> {
+        if dialog.local_tag.is_empty() || dialog.remote_tag.is_empty() || dialog.target().is_none() {
+            return Err(Refused::Broken);
+        }
+        if dialog.usages() > MAX_SHARING {
+            return Err(Refused::Full);
+        }
+        self.subscribe_by(ground, dialog, subscribe)
+    }
+
+    fn subscribe_by(
+        &mut self,
+        ground: &mut Ground<'_>,
+        dialog: Dialog,
+        subscribe: Subscribe,
+    ) -> Result<UsageId, Refused> {
         self.now = ground.now;
         let package = self.package(subscribe.package).ok_or(Refused::Package)?;
+        let expires = subscribe.expires.min(self.config.max_expires);
+        let mut part = Part::new(Str::const_new(subscribe.accept), Some(subscribe.target));
+        part.wants = Want::Subscribe;
+        let (made, expires) = match subscribe.by {
+            By::Subscribe => (Made::BySubscribe, expires),
+            By::Refer { refer_to, headers } => {
+                part.refer = Some(Box::new(Reference { refer_to, headers }));
+                (Made::ByRefer(None), if expires == 0 { self.config.default_expires } else { expires })
+            }
+        };
+        // RFC 3515 §2.4.4: a REFER makes this one, and nothing else does.
+        if (package == REFER) != (made == Made::ByRefer(None)) {
+            return Err(Refused::Package);
+        }
         if self.usages.len() >= self.config.max_usages {
             return Err(Refused::Full);
         }
-        let local = NameAddr { params: Params::new(), ..subscribe.local };
-        let remote = subscribe.remote.to_compact_string();
-        let dialog = Dialog {
-            call_id: subscribe.call_id.unwrap_or_else(|| ground.tokens.token(CALL_ID)),
-            local_uri: local.to_compact_string(),
-            local_tag: ground.tokens.token(TAG),
-            remote_uri: NameAddr::new(subscribe.remote).to_compact_string(),
-            remote_tag: Str::default(),
-            remote_target: remote,
-            route_set: subscribe.route.into_iter().collect(),
-            local_cseq: 0,
-            remote_cseq: None,
-        };
-        let mut part = Part::new(Str::const_new(subscribe.accept), Some(subscribe.target));
-        part.wants = Want::Subscribe;
         let contact = subscribe.contact.to_compact_string();
         let part = EntryPart::Subscriber(part);
-        let mut entry = Entry::new(package, subscribe.event_id, contact, dialog, part, &self.config);
-        entry.expires = subscribe.expires.min(self.config.max_expires);
+        let mut entry = Entry::new(package, subscribe.event_id, made, contact, dialog, part, &self.config);
+        if self.is_known(&entry) {
+            return Err(Refused::Known);
+        }
+        entry.expires = expires;
         let id = self.insert(entry);
         self.settle(id);
         self.pump(ground);
@@ -154,7 +203,7 @@ impl Subscriptions {
             && !part.unsubscribe
         {
             part.wants = Want::Subscribe;
-            part.lengthened = false;
+            part.again = false;
             part.refresh_at = None;
             self.settle(id);
             self.pump(ground);
@@ -193,16 +242,23 @@ impl Subscriptions {
         let target = if entry.dialog.remote_tag.is_empty() {
             part.target
         } else {
-            let target = Uri::parse(&entry.dialog.remote_target).ok();
-            target.and_then(|uri| ground.hops.next_hop(&entry.dialog.route_set, &uri))
+            entry.dialog.target().and_then(|uri| ground.hops.next_hop(&entry.dialog.route_set, &uri))
         };
         let sent = target.and_then(|target| {
-            let mut request = entry.dialog.request(Method::Subscribe)?;
+            let method = if part.refer.is_some() { Method::Refer } else { Method::Subscribe };
+            let mut request = entry.dialog.request(method)?;
             let headers = &mut request.headers;
-            headers.push(Name::Contact, format_args!("<{}>", entry.contact));
-            headers.push(Name::Event, event);
-            headers.push(Name::Expires, expires);
-            headers.push(Name::Accept, &part.accept);
+            headers.push(Name::Contact, &entry.contact);
+            if let Some(refer) = part.refer.as_deref() {
+                headers.push(Name::ReferTo, &refer.refer_to);
+                refer.headers.iter().for_each(|(name, value)| headers.push(*name, value));
+            } else {
+                headers.push(Name::Event, event);
+                headers.push(Name::Expires, expires);
+            }
+            if !part.accept.is_empty() {
+                headers.push(Name::Accept, &part.accept);
+            }
             match ground.agent.request(ground.now, request, target, None) {
                 Err(NotSent::NoTransport | NotSent::Method) => None,
                 sent => Some(sent),
@@ -214,21 +270,27 @@ impl Subscriptions {
                 self.subscribe_failed(ground, id, Cause::NoWay);
             }
             Some(Err(_)) => {
-                entry.dialog.local_cseq -= 1;
+                entry.dialog.take_back();
                 self.stall(id);
             }
             Some(Ok(client)) => {
-                self.counts.subscribes_out += 1;
+                let refers = part.refer.is_some();
+                let count = if refers { &mut self.counts.refers_out } else { &mut self.counts.subscribes_out };
+                *count += 1;
                 part.wants = Want::Nothing;
                 part.asked = expires;
                 part.timer_n = Some(ground.now + ground.agent.patience());
                 entry.client = Some(client);
+                entry.number = entry.dialog.local_cseq();
                 entry.holds = true;
                 self.outstanding += 1;
                 if entry.state == UsageState::Init {
                     entry.state = UsageState::NotifyWait;
                 }
                 self.clients.insert(client, id);
+                if refers {
+                    self.refer_sent(id);
+                }
                 self.settle(id);
             }
         }
@@ -240,12 +302,19 @@ impl Subscriptions {
             return self.subscribe_accepted(ground, id, response);
         }
         let Some(entry) = self.usages.get_mut(&id) else { return };
+        let overtaken = entry.was_overtaken(response);
         let EntryPart::Subscriber(part) = &mut entry.part else { return };
+        if overtaken && !part.again {
+            part.again = true;
+            part.wants = if part.unsubscribe { Want::Unsubscribe } else { Want::Subscribe };
+            part.timer_n = None;
+            return self.settle(id);
+        }
         // RFC 3261 §21.4.17: once more, for longer. The number is a new one (§8.1.3.5).
         let least = response.headers.min_expires().ok().flatten().unwrap_or(0);
         let longer = response.code == 423 && least > part.asked && least <= self.config.max_expires;
-        if longer && part.asked > 0 && !part.lengthened && !part.unsubscribe {
-            part.lengthened = true;
+        if longer && part.asked > 0 && part.refer.is_none() && !part.again && !part.unsubscribe {
+            part.again = true;
             part.wants = Want::Subscribe;
             part.timer_n = None;
             entry.expires = least;
@@ -261,6 +330,12 @@ impl Subscriptions {
         let tag = response.headers.to_tag().unwrap_or_default();
         let target = dialog::contact(&response.headers).ok().flatten();
         let EntryPart::Subscriber(part) = &mut entry.part else { return };
+        let refers = part.refer.take().is_some();
+        // RFC 4488 §4: what was asked for is done, and no NOTIFY will tell more.
+        if refers && !part.established && response.headers.refer_sub() == Ok(Some(false)) {
+            self.events.push_back(Event::Accepted { id, package, expires: 0 });
+            return self.end(id, Event::Ended { id, package });
+        }
         let asked = part.asked;
         let granted = response.headers.expires().ok().flatten().unwrap_or(asked).min(asked);
         // RFC 6665 §5.4.9: the first that could make the dialog does, if it says where to go. Its route set comes with the NOTIFY (§4.4.1).
@@ -276,15 +351,16 @@ impl Subscriptions {
             part.wants = Want::Unsubscribe;
         }
         if made {
-            self.dialogs.remove(&name(&self.key, &entry.dialog));
-            entry.dialog.remote_tag = Str::new(tag);
-            self.dialogs.insert(name(&self.key, &entry.dialog), id);
             // RFC 3261 §12.1.2; the NOTIFY will say the same.
             let mut routes: Vec<Str> = response.headers.elements(Name::RecordRoute).flatten().map(Str::new).collect();
             routes.reverse();
-            entry.dialog.route_set = routes;
+            self.rename(id, |entry| {
+                entry.dialog.remote_tag = Str::new(tag);
+                entry.dialog.route_set = routes;
+            });
             changed = true;
         }
+        let Some(entry) = self.usages.get_mut(&id) else { return };
         if (made || same)
             && let Some(target) = target
         {
@@ -337,11 +413,8 @@ impl Subscriptions {
         let headers = &request.headers;
         let event = headers.event().ok().flatten().filter(|event| self.package(&event.package).is_some());
         let Some(event) = event else { return self.refuse_event(ground, server) };
-        let call_id = headers.get(Name::CallId).unwrap_or_default();
-        let (ours, theirs) = (headers.to_tag().unwrap_or_default(), headers.from_tag().unwrap_or_default());
-        let whole = name_of(&self.key, call_id, ours, theirs);
-        let found = self.dialogs.get(&whole).or_else(|| self.dialogs.get(&name_of(&self.key, call_id, ours, "")));
-        let found = found.copied();
+        let ours = headers.to_tag().unwrap_or_default();
+        let found = self.usage_of(&request, Role::Subscriber, Some(&event));
         let Some((id, entry)) = found.and_then(|id| self.usages.get_mut(&id).map(|entry| (id, entry))) else {
             return self.refuse_stray(ground, server);
         };
@@ -363,29 +436,35 @@ impl Subscriptions {
         }
         let number = headers.cseq().map_or(0, |cseq| cseq.number);
         let mut changed = false;
-        if part.established {
+        if part.established || entry.dialog.is_shared() {
             if !entry.dialog.take_cseq(number) {
-                self.counts.out_of_order += 1;
-                return respond(ground, server, Response::new(500, "CSeq Out Of Order"), &[]);
+                return self.refuse_disorder(ground, server);
             }
             if let Some(target) = target {
                 changed |= entry.dialog.refresh_target(target);
             }
+            part.established = true;
         } else {
             // RFC 6665 §4.4.1: it is the NOTIFY that makes the dialog, and its Record-Route is the route set.
-            let made = match Dialog::as_uas(&request, ours, entry.dialog.local_cseq) {
+            let made = match Dialog::as_uas(&request, ours, entry.dialog.local_cseq()) {
                 Ok(made) => made,
                 // A 2xx has said where to go.
-                Err(_) if !entry.dialog.remote_tag.is_empty() => entry.dialog.clone(),
+                Err(_) if !entry.dialog.remote_tag.is_empty() => {
+                    let mut made = entry.dialog.clone();
+                    made.take_cseq(number);
+                    made
+                }
                 Err(fault) => return respond(ground, server, Response::new(400, &fault.to_compact_string()), &[]),
             };
-            let (local_uri, remote_uri) = (entry.dialog.local_uri.clone(), entry.dialog.remote_uri.clone());
-            self.dialogs.remove(&name(&self.key, &entry.dialog));
-            entry.dialog = Dialog { local_uri, remote_uri, remote_cseq: Some(number), ..made };
-            self.dialogs.insert(whole, id);
             part.established = true;
+            self.rename(id, |entry| {
+                let (local_uri, remote_uri) = (entry.dialog.local_uri.clone(), entry.dialog.remote_uri.clone());
+                entry.dialog = Dialog { local_uri, remote_uri, ..made };
+            });
             changed = true;
         }
+        let Some(entry) = self.usages.get_mut(&id) else { return };
+        let EntryPart::Subscriber(part) = &mut entry.part else { return };
         let state = State::of(&value);
         let ended = part.unsubscribe || entry.expires == 0;
         let after = match state {

@@ -4,7 +4,8 @@ use super::value::{Change, Config, Kind};
 use super::{notifier, subscriber};
 use crate::agent::{ClientId, ServerId};
 use crate::dialog::Dialog;
-use base::{Str, Time};
+use crate::message::Response;
+use base::{Str, Time, format_compact};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::Duration;
@@ -51,7 +52,7 @@ pub struct Usage {
     pub event_id: Option<Str>,
     /// How far it has come.
     pub state: UsageState,
-    /// Our Contact.
+    /// Our Contact: a URI, or a name-addr with parameters.
     pub contact: Str,
     /// Accept, of a subscriber.
     #[serde(default)]
@@ -80,6 +81,8 @@ pub(super) enum Wish {
         expires: u32,
         /// The target it brought.
         target: Option<Str>,
+        /// RFC 4488: no NOTIFY is wanted.
+        quiet: bool,
     },
     Notify {
         /// It said `terminated`.
@@ -89,6 +92,14 @@ pub(super) enum Wish {
 
 /// How many requests of one usage may wait for their answers. One is the rule, two when an end overtakes a refresh.
 pub(super) const MAX_UNANSWERED: usize = 4;
+
+/// What has made a usage.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Made {
+    BySubscribe,
+    /// With its number, once it has one.
+    ByRefer(Option<u32>),
+}
 
 /// The part that only one role has.
 #[derive(Debug)]
@@ -102,9 +113,15 @@ pub(super) enum Part {
 pub(super) struct Entry {
     pub(super) package: &'static str,
     pub(super) event_id: Option<Str>,
+    pub(super) made: Made,
+    /// It is never stored: it ends with the session whose dialog it shares, or with what a REFER asked for.
+    pub(super) fleeting: bool,
+    /// Our Contact, a name-addr.
     pub(super) contact: Str,
     pub(super) state: UsageState,
     pub(super) dialog: Dialog,
+    /// The number of its last request.
+    pub(super) number: u32,
     /// The last number that may be used: that of the last snapshot known to be on disk.
     pub(super) ceiling: u32,
     /// When the layer above is asked again to store it because the numbers run short.
@@ -142,18 +159,24 @@ impl Entry {
     pub(super) fn new(
         package: &'static str,
         event_id: Option<Str>,
+        made: Made,
         contact: Str,
         dialog: Dialog,
         part: Part,
         config: &Config,
     ) -> Entry {
+        let fleeting = dialog.is_shared() || matches!(made, Made::ByRefer(_));
+        let ceiling = if fleeting { u32::MAX } else { dialog.local_cseq().saturating_add(config.reserve) };
         Entry {
             package,
             event_id,
+            made,
+            fleeting,
             contact,
             state: UsageState::Init,
-            ceiling: dialog.local_cseq.saturating_add(config.reserve),
+            ceiling,
             dialog,
+            number: 0,
             save_again: Time::ZERO,
             save_waits: false,
             expires: 0,
@@ -180,13 +203,24 @@ impl Entry {
     pub(super) fn event(&self) -> Str {
         match &self.event_id {
             None => Str::const_new(self.package),
-            Some(id) => base::format_compact!("{};id={id}", self.package),
+            Some(id) => format_compact!("{};id={id}", self.package),
         }
     }
 
-    /// RFC 6665 §8.2.1: package and id byte by byte, and nothing else of it.
+    /// RFC 6665 §8.2.1: package and id byte by byte, and nothing else of it. What a REFER made may go without its id where that is clear (RFC
+    /// 3515 §2.4.6).
     pub(super) fn is_about(&self, event: &crate::header::Event) -> bool {
-        event.package == self.package && event.id() == self.event_id.as_deref()
+        let id = event.id();
+        let fits = match self.made {
+            Made::BySubscribe | Made::ByRefer(None) => id == self.event_id.as_deref(),
+            Made::ByRefer(Some(number)) => id.is_none_or(|id| id == format_compact!("{number}")),
+        };
+        event.package == self.package && fits
+    }
+
+    /// RFC 3261 §12.2.2: whether a 500 may mean that a later request of another usage of the dialog was faster.
+    pub(super) fn was_overtaken(&self, response: &Response) -> bool {
+        response.code == 500 && self.dialog.is_shared() && self.dialog.local_cseq() > self.number
     }
 
     /// The seconds that are left.
@@ -196,13 +230,13 @@ impl Entry {
 
     /// Whether half of the numbers that may be used without another word from the disk are used.
     fn runs_short(&self, config: &Config) -> bool {
-        self.ceiling.saturating_sub(self.dialog.local_cseq) <= config.reserve / 2
+        self.ceiling.saturating_sub(self.dialog.local_cseq()) <= config.reserve / 2
     }
 
     /// Whether no number may be used until the disk is heard of. The last request of a dialog does not wait: nothing follows it, but from a
     /// process that has died too early to know of the end, and that one is answered 481.
     fn is_held_up(&self) -> bool {
-        self.dialog.local_cseq >= self.ceiling && !self.ending
+        self.dialog.local_cseq() >= self.ceiling && !self.ending
     }
 
     /// From when on it may send what it wants to send, if there is anything and the numbers last.
@@ -271,6 +305,17 @@ impl Pace {
         let slack = u64::try_from(slack.as_micros()).unwrap_or(u64::MAX);
         Time::from_micros(self.0.as_micros().saturating_sub(slack))
     }
+}
+
+/// Our Contact as it is stored: a URI, as it always was, unless there is more to it.
+pub(super) fn stored_contact(contact: &str) -> Str {
+    let uri = contact.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
+    Str::new(uri.unwrap_or(contact))
+}
+
+/// The name-addr that a stored Contact is.
+pub(super) fn restored_contact(stored: Str) -> Str {
+    if stored.starts_with(['<', '"']) { stored } else { format_compact!("<{stored}>") }
 }
 
 /// The later of two wishes to tell of a change: that of the state is the stronger one.

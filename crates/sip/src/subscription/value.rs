@@ -2,7 +2,7 @@
 
 use crate::agent::{Flow, ServerId, Target};
 use crate::ground::Cause;
-use crate::header::{NameAddr, SubscriptionState};
+use crate::header::{Name, NameAddr, SubscriptionState};
 use crate::message::Request;
 use crate::uri::Uri;
 use base::Str;
@@ -173,7 +173,7 @@ impl Reason {
     }
 }
 
-/// What a SUBSCRIBE that came wants.
+/// What a SUBSCRIBE or REFER that came wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A subscription.
@@ -184,6 +184,9 @@ pub enum Kind {
     Refresh,
     /// To end one.
     End,
+    /// What Refer-To names, and to hear what came of it: RFC 3515. Where the request says `Refer-Sub: false` (RFC 4488) nothing is to be heard:
+    /// [`Subscriptions::accept`](super::Subscriptions::accept) says so in the 200, and [`Event::Ended`] follows.
+    Refer,
 }
 
 /// What has changed.
@@ -217,11 +220,12 @@ pub struct Subscribe {
     pub local: NameAddr,
     /// Request-URI and To.
     pub remote: Uri,
-    /// Contact.
-    pub contact: Uri,
-    /// Accept.
+    /// Contact, with its feature parameters.
+    pub contact: NameAddr,
+    /// Accept; left out if empty.
     pub accept: &'static str,
-    /// How long, in seconds; 0 asks for one NOTIFY (RFC 6665 §4.4.3).
+    /// How long, in seconds; 0 asks for one NOTIFY (RFC 6665 §4.4.3). Of a REFER: how long the last NOTIFY is waited for if the first one does
+    /// not say how long that may take (RFC 3515 §2.4.4); 0 is [`Config::default_expires`].
     pub expires: u32,
     /// A proxy that the first request goes through, as a name-addr.
     pub route: Option<Str>,
@@ -229,6 +233,22 @@ pub struct Subscribe {
     pub target: Target,
     /// Call-ID, or none to have one minted.
     pub call_id: Option<Str>,
+    /// The request that asks for it.
+    pub by: By,
+}
+
+/// What makes a subscription.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum By {
+    /// SUBSCRIBE: RFC 6665.
+    Subscribe,
+    /// REFER, for the package `refer`: RFC 3515. It is never refreshed by itself, and it is nothing that is stored.
+    Refer {
+        /// Refer-To, a name-addr.
+        refer_to: Str,
+        /// What else it says: Referred-By, Refer-Sub, Supported, Target-Dialog, ...
+        headers: Vec<(Name, Str)>,
+    },
 }
 
 /// Why a usage did not even begin.
@@ -238,9 +258,9 @@ pub enum Refused {
     Full,
     /// The package is none of [`Config::packages`].
     Package,
-    /// A dialog of this name is there already.
+    /// A dialog of this name is there already, or such a subscription in this dialog.
     Known,
-    /// It is no dialog: what was restored lacks a tag or holds no URI.
+    /// It is no dialog: it lacks a tag or holds no URI.
     Broken,
 }
 
@@ -249,13 +269,13 @@ pub enum Refused {
 #[derive(Debug)]
 #[allow(missing_docs, reason = "`id`, `package` and `server` are the same in each")]
 pub enum Event {
-    /// A SUBSCRIBE: decide with [`Subscriptions::accept`](super::Subscriptions::accept) or
+    /// A SUBSCRIBE or REFER: decide with [`Subscriptions::accept`](super::Subscriptions::accept) or
     /// [`Subscriptions::refuse`](super::Subscriptions::refuse), without asking any person (RFC 6665 §4.2.1.1).
     Watch {
         id: UsageId,
         package: &'static str,
         server: ServerId,
-        /// The SUBSCRIBE.
+        /// The request. A REFER has one Refer-To, which can be read.
         request: Box<Request>,
         /// The way it came.
         flow: Flow,
@@ -283,7 +303,8 @@ pub enum Event {
     Lapsed { id: UsageId, package: &'static str },
     /// The last NOTIFY was answered, by the other side or by us. The usage is dead.
     Ended { id: UsageId, package: &'static str },
-    /// A 2xx to a SUBSCRIBE of ours. It says nothing of the state (RFC 6665 §4.1.2.4).
+    /// A 2xx to a SUBSCRIBE or REFER of ours. It says nothing of the state (RFC 6665 §4.1.2.4), and may come behind NOTIFYs; behind the last one it
+    /// is not heard of. Where it says that there will be none (RFC 4488) [`Event::Ended`] follows at once.
     Accepted {
         id: UsageId,
         package: &'static str,
@@ -303,7 +324,7 @@ pub enum Event {
     /// A subscription of ours wants to be refreshed: at a moment of chance between 70 and 90 % of its time, and again some time after a
     /// refresh has failed.
     RefreshDue { id: UsageId, package: &'static str },
-    /// A SUBSCRIBE of ours failed.
+    /// A SUBSCRIBE or REFER of ours failed.
     Refused {
         id: UsageId,
         package: &'static str,
@@ -374,13 +395,17 @@ impl Event {
 pub struct Counts {
     /// SUBSCRIBEs that came, each once.
     pub subscribes_in: u64,
+    /// REFERs that came, each once.
+    pub refers_in: u64,
     /// NOTIFYs that came, each once.
     pub notifies_in: u64,
     /// SUBSCRIBEs of ours.
     pub subscribes_out: u64,
+    /// REFERs of ours.
+    pub refers_out: u64,
     /// NOTIFYs of ours.
     pub notifies_out: u64,
-    /// SUBSCRIBEs and NOTIFYs that belonged to nothing: 481.
+    /// SUBSCRIBEs, REFERs and NOTIFYs that belonged to nothing: 481.
     pub stray: u64,
     /// Requests that came behind one with a higher number: 500.
     pub out_of_order: u64,

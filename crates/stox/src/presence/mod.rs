@@ -252,7 +252,7 @@ impl Presences {
         let mut saved = |id: UsageId| {
             let usage = stage.subscriptions.snapshot(stage.now, id)?;
             let expires = self.epoch.seconds(stage.now + Duration::from_secs(usage.expires_in.into()));
-            ceilings.push((id, usage.dialog.local_cseq));
+            ceilings.push((id, usage.dialog.local_cseq()));
             Some(Saved { usage, expires })
         };
         let (key, value) = match name.0 {
@@ -388,7 +388,7 @@ impl Mapping for Presences {
     fn request(&mut self, stage: &mut Stage<'_>, incoming: Incoming) {
         // A Contact is a SIP URI, whatever the Request-URI is (`pres:`, `tel:`).
         let uri = address::to_uri(&incoming.to, Scheme::Sip).map_or_else(|_| incoming.request.uri.clone(), Uri::Sip);
-        let contact = stage.contact(&uri, incoming.flow.transport);
+        let contact = sip::NameAddr::new(stage.contact(&uri, incoming.flow.transport));
         let (id, request, flow) = (incoming.id, incoming.request.clone(), incoming.flow);
         self.arriving = Some(incoming);
         stage.events(|events, ground| events.request(ground, id, request, flow, &contact));

@@ -17,7 +17,7 @@ use bodies::pidf::Pidf;
 use sip::Uri;
 use sip::agent::ServerId;
 use sip::header::NameAddr;
-use sip::subscription::{State as Substate, Subscribe, UsageId};
+use sip::subscription::{By, State as Substate, Subscribe, UsageId};
 use std::time::Duration;
 use xmpp::ext::nick::Nick;
 use xmpp::jid::Jid;
@@ -266,12 +266,13 @@ impl Presences {
             event_id: None,
             local,
             remote: remote.into(),
-            contact: stage.contact(&user, proxy.target.transport),
+            contact: NameAddr::new(stage.contact(&user, proxy.target.transport)),
             accept: ACCEPT,
             expires,
             route: proxy.route.clone(),
             target: proxy.target,
             call_id: None,
+            by: By::Subscribe,
         };
         subscription.sent = Some(stage.now);
         subscription.retry = None;

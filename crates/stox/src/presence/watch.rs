@@ -252,7 +252,8 @@ impl Presences {
         let Some(watch) = self.watches.get_mut(&pair) else { return Err(overload) };
         self.usages.insert(id, name(pair));
         match kind {
-            Kind::Fetch | Kind::End => {
+            // A REFER is of another package.
+            Kind::Fetch | Kind::End | Kind::Refer => {
                 let until = stage.now + self.options.probe_wait;
                 watch.fetches.push(Fetch { usage: id, server: incoming.id, until });
                 self.fetch(stage, pair);
@@ -286,7 +287,8 @@ impl Presences {
         };
         match kind {
             Kind::New | Kind::Refresh => self.save(stage, name(pair), Then::Accept { pair, usage: id, server }),
-            Kind::Fetch | Kind::End => {
+            // A REFER is of another package.
+            Kind::Fetch | Kind::End | Kind::Refer => {
                 watcher.phase = Phase::Ending(End::Timeout);
                 // Nothing is promised: should this be forgotten, the dialog ends at the first NOTIFY or with its time.
                 stage.events(|events, ground| events.accept(ground, id, server, 0));

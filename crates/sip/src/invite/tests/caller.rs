@@ -74,7 +74,7 @@ fn forks() {
     let told = desk.receive(&answer(&invite, 200, "a", ABLE, "answer"));
     assert_eq!(told.summary(), ["ACK", "BYE"]);
     assert_eq!((tag(&told.one("ACK "), "To"), tag(&told.one("BYE "), "To")), ("a".to_owned(), "a".to_owned()));
-    assert_eq!(header(&told.one("BYE "), "CSeq"), "1002 BYE");
+    assert_eq!(header(&told.one("BYE "), "CSeq"), "1000002 BYE");
     assert_eq!(desk.receive(&answer(&invite, 200, "a", ABLE, "answer")).summary(), ["ACK"]);
     // One without a Contact gets them at the address that was called.
     let told = desk.receive(&answer(&invite, 200, "c", "", ""));

@@ -20,7 +20,7 @@ fn weight(engine: &Sessions, id: SessionId) -> usize {
         &dialog.local_tag,
         &dialog.remote_uri,
         &dialog.remote_tag,
-        &dialog.remote_target,
+        &dialog.remote_target(),
     ];
     let routes: usize = dialog.route_set.iter().map(|route| size_of::<Str>() + heap(route)).sum();
     let own = entry.own.as_ref().map_or(0, |own| size_of::<Body>() + own.content.len() + heap(&own.content_type));

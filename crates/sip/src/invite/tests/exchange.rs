@@ -185,7 +185,7 @@ fn we_refresh() {
     let again = desk.wait(45.0).one("INVITE ");
     assert!(again.ends_with("\n\noffer"));
     assert_eq!(desk.receive(&answer(&again, 200, "r", plain, "answer")).summary(), ["ACK", "answered answer"]);
-    assert_eq!(desk.engine.dialog(id).map(|dialog| dialog.local_cseq), Some(2));
+    assert_eq!(desk.engine.dialog(id).map(Dialog::local_cseq), Some(2));
     // Nothing answers for long: the session is over before its time is.
     let again = desk.wait(45.0).one("INVITE ");
     desk.receive(&answer(&again, 100, "", "", ""));

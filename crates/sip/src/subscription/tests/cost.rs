@@ -65,6 +65,7 @@ fn heap(text: &Str) -> usize {
 fn weight(engine: &Subscriptions, id: UsageId) -> usize {
     let entry = engine.usages.get(&id).expect("a usage");
     let dialog = &entry.dialog;
+    let target = dialog.remote_target();
     let texts = [
         &entry.contact,
         &dialog.call_id,
@@ -72,7 +73,7 @@ fn weight(engine: &Subscriptions, id: UsageId) -> usize {
         &dialog.local_tag,
         &dialog.remote_uri,
         &dialog.remote_tag,
-        &dialog.remote_target,
+        &target,
     ];
     let routes: usize = dialog.route_set.iter().map(|route| size_of::<Str>() + heap(route)).sum();
     let slot = size_of::<(UsageId, Box<Entry>)>() + size_of::<(u128, UsageId)>() + 2;

@@ -22,7 +22,7 @@ fn a_notifier_goes_on() {
     desk.wait(600.0);
     let usage = stored(&desk.engine.snapshot(desk.now, id).expect("a usage"));
     assert_eq!((usage.role, usage.state, usage.expires_in), (Role::Notifier, UsageState::Active, 3000));
-    assert_eq!((usage.dialog.local_cseq, usage.source), (10_001, Some(desk.from.ip())));
+    assert_eq!((usage.dialog.local_cseq(), usage.source), (10_001, Some(desk.from.ip())));
     let mut after = Desk::new();
     after.now = Time::from_secs(5);
     let mut id = None;
@@ -32,7 +32,7 @@ fn a_notifier_goes_on() {
     after.act(|engine, ground| assert_eq!(engine.restore(ground, usage.clone(), Time::ZERO), Err(Refused::Known)));
     // No number is used that a second crash would have used again.
     assert_eq!(after.act(|engine, _| engine.touch(id, Change::State)).summary(), ["save"]);
-    let ceiling = after.engine.snapshot(after.now, id).expect("a usage").dialog.local_cseq;
+    let ceiling = after.engine.snapshot(after.now, id).expect("a usage").dialog.local_cseq();
     let next = after.act(|engine, _| engine.confirmed(id, ceiling)).notify();
     assert_eq!(header(&next, "CSeq"), "10002 NOTIFY");
     assert_eq!(header(&next, "Subscription-State"), "active;expires=3000");
@@ -113,7 +113,7 @@ fn no_number_beyond_the_ceiling() {
     let told = desk.wait(31.0);
     assert_eq!(told.summary(), ["save"]);
     let usage = desk.engine.snapshot(desk.now, id).expect("a usage");
-    assert_eq!(usage.dialog.local_cseq, 16);
+    assert_eq!(usage.dialog.local_cseq(), 16);
     let told = desk.act(|engine, _| engine.confirmed(id, 16));
     assert_eq!(header(&told.notify(), "CSeq"), "9 NOTIFY");
 }
@@ -139,5 +139,5 @@ fn a_stored_usage_of_another_version() {
         "remote_tag":"r","remote_target":"sip:c@d","colour":"blue"},"package":"presence","state":"active","contact":"sip:a@b",
         "expires":60,"expires_in":5,"shape":[1]}"#;
     let usage: Usage = serde_json::from_str(text).expect("a usage");
-    assert_eq!((usage.dialog.local_cseq, usage.source, usage.event_id), (0, None, None));
+    assert_eq!((usage.dialog.local_cseq(), usage.source, usage.event_id), (0, None, None));
 }

@@ -13,7 +13,7 @@ use crate::agent::{self, Agent, Output, SendTo, Target, Transport};
 use crate::header::NameAddr;
 use crate::limits::Limits;
 use crate::parse::parse_datagram;
-use crate::uri::Host;
+use crate::uri::{Host, Uri};
 use bytes::Bytes;
 use std::net::SocketAddr;
 
@@ -125,7 +125,7 @@ impl Desk {
                     }
                     Output::Request { id, request, .. } => {
                         let user = request.uri.sip().and_then(|uri| uri.user.clone()).expect("a user");
-                        let contact = uri(&format!("sip:{user}@gw.example.com"));
+                        let contact = NameAddr::new(uri(&format!("sip:{user}@gw.example.com")));
                         self.engine.request(&mut ground, id, request, flow, &contact);
                     }
                     Output::Response { id, response } => {
@@ -339,11 +339,12 @@ pub(super) fn wish(expires: u32) -> Subscribe {
         event_id: None,
         local: NameAddr::parse("\"Juliet\" <sip:juliet@example.com>;x=y").expect("an address"),
         remote: uri("sip:romeo@example.net"),
-        contact: uri("sip:juliet@gw.example.com;gr=balcony"),
+        contact: NameAddr::new(uri("sip:juliet@gw.example.com;gr=balcony")),
         accept: "application/pidf+xml",
         expires,
         route: None,
         target: Target { transport: Transport::Udp, remote: address("192.0.2.1:5070") },
         call_id: None,
+        by: By::Subscribe,
     }
 }

@@ -156,7 +156,7 @@ impl World {
             }
             Output::Request { id, request, flow } => {
                 assert!(self.sides[side].waiting.insert(id), "a request comes up once");
-                let contact = uri(&format!("sip:user@{}", NAMES[side]));
+                let contact = NameAddr::new(uri(&format!("sip:user@{}", NAMES[side])));
                 self.act(side, |engine, ground| engine.request(ground, id, request, flow, &contact));
             }
             Output::Response { id, response } => {
@@ -283,7 +283,7 @@ impl World {
                 let expires = [0, 3, 20, 60, 900][self.dice.below(5) as usize];
                 let target = Target { transport: Transport::Udp, remote: of(1 - side) };
                 let remote = uri(&format!("sip:user@{}", NAMES[1 - side]));
-                let contact = uri(&format!("sip:user@{}", NAMES[side]));
+                let contact = NameAddr::new(uri(&format!("sip:user@{}", NAMES[side])));
                 let wish = Subscribe { remote, contact, target, ..wish(expires) };
                 if let Ok(id) = self.act(side, |engine, ground| engine.subscribe(ground, wish)) {
                     self.sides[side].alive.insert(id);
@@ -367,7 +367,7 @@ impl World {
                 self.act(side, |engine, ground| engine.answer_notify(ground, id, server, answer));
             }
             Later::Saved { side, life, id, usage, until } if life == self.sides[side].life => {
-                let ceiling = usage.dialog.local_cseq;
+                let ceiling = usage.dialog.local_cseq();
                 if self.sides[side].alive.contains(&id) {
                     let name = (usage.dialog.call_id.to_string(), usage.dialog.local_tag.to_string());
                     self.sides[side].names.insert(id, name.clone());

@@ -74,7 +74,7 @@ fn a_notify_comes_before_the_answer() {
     let told = desk.receive(&response(&sent, 200, "q", "Expires: 60\nContact: <sip:q@192.0.2.9>\n"));
     assert_eq!(told.names(), ["accepted 60"]);
     let dialog = desk.engine.dialog(id).expect("a dialog");
-    assert_eq!((dialog.remote_tag.as_str(), dialog.remote_target.as_str()), ("p", "sip:romeo@192.0.2.1:5070"));
+    assert_eq!((dialog.remote_tag.as_str(), dialog.remote_target().as_str()), ("p", "sip:romeo@192.0.2.1:5070"));
     assert_eq!(dialog.route_set, ["<sip:192.0.2.7;lr>", "<sip:192.0.2.8;lr>"]);
     assert_eq!(desk.engine.expires_at(id), Some(Time::from_secs(4600)));
     let refresh = desk.act(|engine, ground| engine.refresh(ground, id)).subscribe();

@@ -10,7 +10,7 @@ use base::{Fingerprint, Str};
 use sip::agent::ServerId;
 use sip::header::Name as Header;
 use sip::subscription::{Reason, State as Substate, UsageId};
-use sip::{Cause, Request, Response};
+use sip::{Cause, Dialog, Request, Response};
 use std::time::Duration;
 use xmpp::agent;
 use xmpp::stanza::Stanza;
@@ -81,7 +81,7 @@ impl Presences {
             (Substate::Active | Substate::Terminated { .. }, State::Asked | State::Leaving) => false,
         };
         if let (true, Some(pidf)) = (may_tell, &news.pidf) {
-            let target = stage.subscriptions.dialog(news.usage).map(|dialog| dialog.remote_target.clone());
+            let target = stage.subscriptions.dialog(news.usage).map(Dialog::remote_target);
             let source = s2x::Source {
                 language: news.language.as_deref(),
                 target: target.as_deref(),
