@@ -208,6 +208,10 @@ class Frame:
             self.check_send()
         elif self.method == "REPORT":
             self.check_report()
+        elif self.method == "NICKNAME":
+            self.check_nickname()
+        if self.method != "NICKNAME" and self.all("Use-Nickname"):
+            self.faults.append(f"{self.method} with Use-Nickname (RFC 7701 §7.1)")
         if self.method != "SEND" and (self.flag != "$" or self.body and len(self.body) > 10240):
             self.faults.append(f"{self.method} with the flag {self.flag} or a long body")
 
@@ -240,6 +244,23 @@ class Frame:
             self.faults.append("the last chunk says that more will come")
         if self.flag == "+" and size < 2048:
             self.faults.append(f"a chunk of {size} bytes that is not the last")
+
+    def check_nickname(self):
+        """RFC 7701 §7.1; an empty one takes the nickname away (§7.3)."""
+        for name in ("Success-Report", "Failure-Report"):
+            if self.all(name):
+                self.faults.append(f"NICKNAME with {name} (RFC 7701 §7.1)")
+        if len(self.all("Use-Nickname")) != 1:
+            self.faults.append(f"{len(self.all('Use-Nickname'))} times Use-Nickname (RFC 7701 §7.1)")
+        if self.body is not None:
+            self.faults.append("NICKNAME with a body")
+        if len((self.nickname() or "").encode("utf-8")) > 1023:
+            self.faults.append("a nickname of more than 1023 octets (RFC 7701 §7.1)")
+
+    def nickname(self):
+        """What is in Use-Nickname, or None where that is no quoted string."""
+        value = self.get("Use-Nickname", "")
+        return re.sub(r"\\(.)", r"\1", value[1:-1]) if re.fullmatch(QUOTED, value) else None
 
     def check_report(self):
         """§7.1.2 to §7.1.4."""
@@ -305,6 +326,11 @@ class Cutter:
     def is_start(self):
         """Whether what there is may still become a start line."""
         return bytes(self.data[:5]) == b"MSRP "[: len(self.data)]
+
+
+def quoted(text):
+    """A text as a quoted string."""
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
 
 
 def build(start, headers, body, flag, tid):

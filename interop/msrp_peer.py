@@ -57,12 +57,15 @@ from im_bodies import imdn_headers, write_composing, write_cpim, write_imdn
 from msrp_grammar import Uri, build
 from msrp_session import Hub, Relay, make_certificate, secret
 from sdp_grammar import Media, compose, own_uri
-from sip_call import Agent, Call, uri_of
+from msrp_room import Focus
+from participant import IN_A_ROOM
+from sip_call import Call
+from sip_dialog import ALLOW, ALLOW_EVENTS, uri_of
 from sip_wire import describe, emit, fresh
 
 OPTIONS = (
     "setup", "accept", "wrapped", "max_size", "tls", "direction", "path", "path_host", "fingerprint", "attributes", "share", "sdp",
-    "lazy", "hush", "ack", "relay", "reoffer",
+    "lazy", "hush", "ack", "relay", "reoffer", "chatroom",
 )  # fmt: skip
 # What we take unless a test says otherwise.
 TAKEN = "message/cpim text/plain application/im-iscomposing+xml message/imdn+xml"
@@ -70,17 +73,17 @@ TAKEN = "message/cpim text/plain application/im-iscomposing+xml message/imdn+xml
 
 def options_of(order, before=None):
     """The options in a command, over those that there were."""
-    out = dict(before or {"accept": TAKEN})
+    out = dict(before or (IN_A_ROOM if order.get("chatroom") is not None else {"accept": TAKEN}))
     out.update({name: order[name] for name in OPTIONS if name in order})
     return out
 
 
-class Peer(Agent):
+class Peer(Focus):
     """The driver: commands, and what becomes of the sessions in SDP."""
 
     def __init__(self):
         super().__init__()
-        self.hub = Hub(self.fault, self.later)
+        self.hub = Hub(self.fault, self.later, self)
         self.policies = {None: {"code": 200}}
         self.allowed, self.count_faults = [], 0
         self.sessions, self.relays = {}, {}  # by call's name; by relay's
@@ -182,12 +185,16 @@ class Peer(Agent):
             self.fault(f"cannot connect to {session.theirs[0]}: {problem!r}", session.name)
 
     def released(self, call):
+        super().released(call)
         if call.name in self.sessions:
             self.hub.leave(self.sessions[call.name])
 
     # INVITEs that come in
 
     def invited(self, call, served):
+        if self.room_of(served.request.uri) is not None:
+            super().invited(call, served)
+            return
         policy = self.policies[None]
         call.options = options_of(policy)
         self.place(call, policy)
@@ -214,6 +221,11 @@ class Peer(Agent):
         call.accept(headers)
 
     def other(self, served):
+        room = self.room_of(served.request.uri)
+        if room is not None and served.request.method == "OPTIONS":
+            # RFC 4579 §4.3.
+            served.reply(200, "OK", [("Contact", room.contact(served.transport)), ("Allow", ALLOW), ("Allow-Events", ALLOW_EVENTS)])
+            return
         policy = self.policies.get(served.request.method, {"code": 200})
         headers = [tuple(header) for header in policy.get("headers", [])]
         if policy["code"]:

@@ -10,6 +10,7 @@ import re
 import sys
 import tempfile
 
+import room_self_test
 from im_bodies import Cpim, imdn_headers, read_composing, read_imdn, write_cpim
 from msrp_grammar import Cutter, build
 from sdp_grammar import Description
@@ -452,6 +453,33 @@ def test_rules():
         cutter = Cutter()
         frames = [f for at in range(0, len(stream), size) for f in cutter.push(stream[at : at + size])]
         assert [f.method or f.code for f in frames] == ["SEND", "REPORT", 200] and frames[0].body == b"hi", frames
+
+
+async def test_rooms():
+    """Everybody hears everybody."""
+    await room_self_test.room_talks(Driven, "aor", False)
+    await room_self_test.room_talks(Driven, "nick", True)
+
+
+async def test_nicknames():
+    await room_self_test.nicknames(Driven)
+
+
+async def test_gaps():
+    await room_self_test.gaps(Driven)
+
+
+async def test_refusals():
+    await room_self_test.refusals(Driven)
+
+
+async def test_invitations():
+    await room_self_test.invitations(Driven)
+
+
+def test_room_rules():
+    room_self_test.documents()
+    room_self_test.rules(strict)
 
 
 async def main():

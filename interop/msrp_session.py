@@ -13,7 +13,7 @@ import ssl
 import subprocess
 
 from im_bodies import Cpim, check_text, read_composing, read_imdn
-from msrp_grammar import Cutter, Uri, build
+from msrp_grammar import Cutter, Uri, build, quoted
 from sdp_grammar import own_uri
 from sip_wire import emit
 
@@ -233,6 +233,20 @@ class Session:
         ]  # fmt: skip
         self.connection.write(build("REPORT", headers, None, "$", tid))
 
+    async def nickname(self, name, value=None):
+        """NICKNAME (RFC 7701 §7.1). Gives the response."""
+        async with self.lock:
+            await self.bound.wait()
+            tid, done = secret(), asyncio.get_running_loop().create_future()
+            self.connection.transactions[tid] = (None, done.set_result, None, "yes", None)
+            headers = [("To-Path", " ".join(map(str, self.to_path()))), ("From-Path", str(self.ours))]
+            headers.append(("Use-Nickname", quoted(name) if value is None else value))
+            self.connection.write(build("NICKNAME", headers, None, "$", tid))
+        answer = await asyncio.wait_for(done, PATIENCE)
+        if answer.path("To-Path") != [self.ours] or answer.path("From-Path") != self.to_path():
+            self.fault(f"a response from {answer.get('From-Path')} to {answer.get('To-Path')}", answer)
+        return answer
+
     # What comes in
 
     def request(self, connection, frame):
@@ -256,6 +270,8 @@ class Session:
         if frame.method == "REPORT":
             self.reported(frame)
             return None
+        if frame.method == "NICKNAME" and self.options.get("room") is not None:
+            return self.hub.nicknamed(self, frame)
         self.fault(f"a method that SDP did not speak of: {frame.method}", frame)
         return 501
 
@@ -283,7 +299,7 @@ class Session:
             emit("aborted", s=self.name, message_id=message_id, bytes=len(message.data))
         elif frame.flag == "$":
             message.done = True
-            self.complete(message_id, message, rule)
+            return self.complete(message_id, message, rule) or rule
         return rule
 
     def check_type(self, frame):
@@ -311,7 +327,7 @@ class Session:
             self.fault("a chunk of a message that was refused", frame)
 
     def complete(self, message_id, message, rule):
-        """The last chunk is there."""
+        """The last chunk is there. Gives the code of the response, where a room has one of its own."""
         data, frame = bytes(message.data), message.first
         success, failure = frame.get("Success-Report", "no"), frame.get("Failure-Report", "yes")
         fields = {
@@ -319,16 +335,20 @@ class Session:
             "size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "success": success, "failure": failure,
             "headers": [list(header) for header in frame.headers], "cpim": None,
         }  # fmt: skip
-        self.content(fields, data, frame.get("Content-Type"), frame.content_type())
+        cpim = self.content(fields, data, frame.get("Content-Type"), frame.content_type())
+        answer = self.hub.completed(self, fields, data, cpim)
+        if answer is not None and answer["code"] != 200:
+            return answer
         report = rule.get("report", 200)
         if success == "yes" and report == 200 or report != 200 and failure != "no":
             comment = "OK" if report == 200 else "As Ordered"
             if report:
                 self.report(message_id, 1, len(data), len(data), report, comment)
+        return answer
 
     def content(self, fields, data, whole_type, content_type):
-        """What the message says, out of its wrapper."""
-        faults = []
+        """What the message says, out of its wrapper, which comes back where there is one."""
+        faults, cpim = [], None
         if content_type == "message/cpim":
             cpim = Cpim(data)
             faults += cpim.faults
@@ -350,7 +370,9 @@ class Session:
         fields["text"] = data.decode("utf-8", errors="replace") if len(data) <= 65536 else None
         for fault in faults:
             self.hub.fault(fault, self.name, data)
+        self.hub.heard(self, fields, cpim)
         emit(event, **fields)
+        return cpim
 
     def reported(self, frame):
         """A REPORT about a message of ours (§7.3.2)."""
@@ -437,10 +459,10 @@ class Pieces:
 
 
 class Hub:
-    """All connections and sessions."""
+    """All connections and sessions. `rooms` says what becomes of what comes in a room's sessions."""
 
-    def __init__(self, fault, later):
-        self.fault, self.later = fault, later
+    def __init__(self, fault, later, rooms):
+        self.fault, self.later, self.rooms = fault, later, rooms
         self.host, self.port, self.tls_port = None, None, None
         self.certificate = None  # key file, certificate file, fingerprint
         self.connections, self.sessions, self.named = [], {}, {}
@@ -531,6 +553,18 @@ class Hub:
                     rules.remove(rule)
             return rule
         return {"code": 200}
+
+    def nicknamed(self, session, frame):
+        """NICKNAME to a room of ours. Gives the code of its response."""
+        return self.rooms.nicknamed(session, frame)
+
+    def completed(self, session, fields, data, cpim):
+        """A whole message; in a room of ours it has an answer of its own."""
+        return None if session.options.get("room") is None else self.rooms.spoken(session, fields, data, cpim)
+
+    def heard(self, session, fields, cpim):
+        """A whole message, before the test hears of it."""
+        self.rooms.heard(session, fields, cpim)
 
     def watch(self, connection, tid):
         """A response must be there in time."""

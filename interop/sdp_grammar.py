@@ -27,6 +27,7 @@ LINES = {
     "a": rf"{TOKEN}(?::.+)?",
 }
 MSRP_TOKEN = r"[\x21\x23-\x27\x2a\x2b\x2d\x2e0-9A-Z\x5e-\x7e]+"
+SIP_TOKEN = r"[A-Za-z0-9\-.!%*_+`'~]+"
 PARAMETER = rf';{MSRP_TOKEN}=(?:{MSRP_TOKEN}|"(?:[^"\\]|\\.)*")'
 FORMAT = rf"(?:\*|{MSRP_TOKEN}/(?:\*|{MSRP_TOKEN})(?:{PARAMETER})*)"
 FORMATS = re.compile(rf"{FORMAT}(?: {FORMAT})*\Z")
@@ -178,10 +179,23 @@ class Description:
         setups = media.all("setup")
         if len(setups) != 1 or setups[0] not in ("active", "passive", "actpass"):
             faults.append(f"a=setup: {setups}")
+        self.check_chatroom(media)
         if "  " in (media.get("path") or ""):
             faults.append(f"a=path: {media.get('path')!r}")
         self.check_path(media)
         self.check_fingerprints(media)
+
+    def check_chatroom(self, media):
+        """RFC 7701 §8: at the media level, once, each token once."""
+        rooms = media.all("chatroom")
+        if len(rooms) > 1 or any(name == "chatroom" for name, _ in self.attributes):
+            self.faults.append("a=chatroom more than once, or at the session level (RFC 7701 §8, §10.4)")
+        for room in rooms:
+            tokens = [] if room is None else room.split(" ")
+            if any(not re.fullmatch(SIP_TOKEN, token) for token in tokens) or len(set(tokens)) != len(tokens):
+                self.faults.append(f"a=chatroom:{room} (RFC 7701 §8)")
+        if rooms and "message/cpim" not in (media.get("accept-types") or "").lower().split(" "):
+            self.faults.append("a=chatroom without message/cpim in accept-types (RFC 7701 §5.2)")
 
     def check_path(self, media):
         """c=, m= and a=path agree, and the URI is a hard one to guess."""
@@ -289,6 +303,8 @@ def compose(uri, origin, options):
         lines.append(f"a={options['direction']}")
     if secure and options.get("fingerprint"):
         lines.append(f"a=fingerprint:{options['fingerprint']}")
+    if options.get("chatroom") is not None:
+        lines.append("a=chatroom" + (f":{options['chatroom']}" if options["chatroom"] else ""))
     lines += [f"a={line}" for line in options.get("attributes", [])]
     return ("\r\n".join(lines) + "\r\n").encode("utf-8")
 

@@ -6,153 +6,28 @@ offer it answers and the one before it. What becomes of the sessions in SDP is t
 """
 
 import asyncio
-import re
 
 from sdp_grammar import Description, new_origin
-from sip_grammar import COMPACT, Message
-from sip_wire import T1, T2, Wire, authority, describe, emit, fresh
-
-ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, OPTIONS"
-
-
-def tag_of(address):
-    """The tag of a From or To."""
-    found = re.search(r";[ \t]*tag=([^;, \t]+)", address)
-    return found[1] if found else None
+from sip_dialog import ALLOW, ALLOW_EVENTS, Asked, Dialog, Served, entries, tag_of, uri_of, user_of
+from sip_grammar import Message
+from sip_wire import Wire, authority, describe, emit
 
 
-def uri_of(address):
-    """The URI of a name-addr."""
-    inner = re.search(r"<([^>]*)>", address)
-    return inner[1] if inner else address.split(";")[0].strip()
-
-
-def entries(values):
-    """The name-addrs of headers that may hold several in a line."""
-    return [entry.strip() for value in values for entry in re.findall(r'(?:"(?:[^"\\]|\\.)*"|<[^>]*>|[^,])+', value)]
-
-
-def address_of(uri):
-    """(host, port) of a SIP URI whose host is an address, or None."""
-    match = re.match(r"sips?:(?:[^@]*@)?(\[[0-9A-Fa-f:.]+\]|[0-9.]+)(?::([0-9]+))?(?:;|\Z)", uri)
-    return (match[1].strip("[]"), int(match[2] or 5060)) if match else None
-
-
-class Asked:
-    """A client transaction (§17.1)."""
-
-    def __init__(self, agent, data, peer, transport, heard, call=None):
-        self.agent, self.data, self.peer, self.transport, self.heard, self.call = agent, data, peer, transport, heard, call
-        self.request = Message(data, transport)
-        self.provisional = self.final = False
-        self.tags = set()
-        agent.asked[(self.request.branch()[0], self.request.method)] = self
-        agent.later(self.run())
-
-    async def run(self):
-        """Sends, and again until there is an answer."""
-        invite = self.request.method == "INVITE"
-        wait, passed = T1, 0.0
-        try:
-            await self.agent.send(self.data, self.peer, self.transport)
-            while passed < 64 * T1 and not self.final:
-                await asyncio.sleep(wait)
-                passed += wait
-                wait = wait * 2 if invite else min(wait * 2, T2)
-                if self.final or invite and self.provisional:
-                    return
-                if self.transport == "udp" and passed < 64 * T1:
-                    await self.agent.send(self.data, self.peer, self.transport)
-            why = "timeout"
-        except OSError as problem:
-            why = repr(problem)
-        emit("timeout", s=self.call and self.call.name, method=self.request.method, why=why)
-
-    def answered(self, message):
-        """A response."""
-        message.check_answers(self.request)
-        for fault in message.faults:
-            self.agent.fault(fault, self.call and self.call.name, message.data)
-        self.provisional = True
-        again = self.final and (self.request.method != "INVITE" or tag_of(message.get("to")) in self.tags)
-        if message.code >= 200:
-            self.final = True
-            self.tags.add(tag_of(message.get("to")))
-        self.heard(message, again)
-
-
-class Served:
-    """A server transaction (§17.2); an INVITE's ends with its ACK."""
-
-    def __init__(self, agent, request, source, transport):
-        self.agent, self.request, self.source, self.transport = agent, request, source, transport
-        self.tag = tag_of(request.get("to")) or fresh()
-        self.answer, self.code = None, 0
-        self.acked = asyncio.Event()
-        self.call = None
-
-    def reply(self, code, reason, headers=(), body=b"", content_type="application/sdp"):
-        """A response (§8.2.6.2, RFC 3581 §4); a final one to an INVITE is said again until it is acknowledged."""
-        request, lines = self.request, [f"SIP/2.0 {code} {reason}"]
-        for number, via in enumerate(request.all("via")):
-            if number == 0:
-                via = re.sub(r";rport(?=;|,|\Z)", f";received={self.source[0]};rport={self.source[1]}", via, count=1)
-            lines.append(f"Via: {via}")
-        to = request.get("to")
-        if tag_of(to) is None and code > 100:
-            to += f";tag={self.tag}"
-        lines += [f"From: {request.get('from')}", f"To: {to}", f"Call-ID: {request.get('call-id')}"]
-        lines += [f"CSeq: {request.get('cseq')}"]
-        if 100 < code < 300 and request.method in ("INVITE", "UPDATE"):
-            lines += [f"Record-Route: {value}" for value in request.all("record-route")]
-        lines += [f"{name}: {value}" for name, value in headers]
-        if body:
-            lines.append(f"Content-Type: {content_type}")
-        lines.append(f"Content-Length: {len(body)}")
-        self.answer, self.code = ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8") + body, code
-        self.agent.later(self.agent.send(self.answer, self.source, self.transport))
-        if code >= 200 and request.method == "INVITE":
-            self.agent.later(self.insist(self.answer))
-
-    async def insist(self, answer):
-        """Timers G and H, and §13.3.1.4 for a 2xx: that one is said again over TCP, too."""
-        wait, passed = T1, 0.0
-        while passed < 64 * T1:
-            try:
-                return await asyncio.wait_for(self.acked.wait(), wait)
-            except asyncio.TimeoutError:
-                passed, wait = passed + wait, min(wait * 2, T2)
-            if self.transport == "udp" or self.code < 300:
-                await self.agent.send(answer, self.source, self.transport)
-        self.agent.fault(f"no ACK to {self.code}", self.call and self.call.name)
-
-
-class Call:
-    """A dialog, or what becomes one."""
+class Call(Dialog):
+    """A dialog of an INVITE, or what becomes one."""
 
     def __init__(self, agent, name, call_id, local, remote):
-        self.agent, self.name, self.call_id = agent, name, call_id
-        self.local, self.remote = local, remote  # name-addrs with tags
-        self.contact = None  # our own, as a header has it
-        self.target = None
-        self.route = []
-        self.peer, self.transport = None, "udp"
-        self.cseq_out, self.cseq_in = 0, 0
+        super().__init__(agent, name, call_id, local, remote)
         self.invite = None  # our INVITE's transaction, or theirs
-        self.ours_first = False
         self.said, self.read = None, None  # the last SDP of ours and of theirs
         self.origin = new_origin(agent.user)
         self.options = {}
         self.state = "early"
+        self.result = 0  # the final answer to the first INVITE
         self.acked = None  # our ACK's bytes, for 2xx that come again
         self.waiting = None  # their re-INVITE or UPDATE, for us to answer
-        self.offering = False  # ours is on its way
         self.provisional = 0  # RSeq of the last reliable answer
         self.handed = asyncio.Event()
-
-    def fault(self, what, message=None):
-        """Something that the other side did wrong."""
-        self.agent.fault(what, self.name, None if message is None else message.data)
 
     # SDP
 
@@ -185,47 +60,6 @@ class Call:
 
     # Requests of ours
 
-    def build(self, method, headers=(), body=b"", cseq=None, content_type="application/sdp"):
-        """The bytes of a request within the dialog (§12.2.1.1), or of the INVITE that asks for one."""
-        if cseq is None:
-            self.cseq_out += 1
-            cseq = self.cseq_out
-        given = {COMPACT.get(name.lower(), name.lower()) for name, _ in headers}
-        transport = self.transport.upper()
-        ours = [
-            ("Via", f"SIP/2.0/{transport} {self.agent.at()};branch=z9hG4bK{fresh()};rport"), ("Max-Forwards", "70"),
-            ("From", self.local), ("To", self.remote), ("Call-ID", self.call_id), ("CSeq", f"{cseq} {method}"),
-        ]  # fmt: skip
-        ours += [("Route", route) for route in self.route]
-        if method in ("INVITE", "UPDATE"):
-            ours += [("Contact", self.contact), ("Allow", ALLOW), ("Supported", "timer")]
-        lines = [f"{method} {self.target} SIP/2.0"]
-        lines += [f"{name}: {value}" for name, value in ours if name.lower() not in given]
-        lines += [f"{name}: {value}" for name, value in headers]
-        if body:
-            lines.append(f"Content-Type: {content_type}")
-        lines.append(f"Content-Length: {len(body)}")
-        return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8") + body
-
-    def next_hop(self):
-        """Where a request goes: the first Route, the target where that is an address, or whom we talk to anyway."""
-        first = uri_of(self.route[0]) if self.route else self.target
-        return address_of(first) or self.peer
-
-    def ask(self, method, headers=(), body=b"", heard=None):
-        """A request within the dialog."""
-        data = self.build(method, headers, body)
-        return Asked(self.agent, data, self.next_hop(), self.transport, heard or self.answered(method), self)
-
-    def answered(self, method):
-        """Tells the test of the final answer to a request."""
-
-        def heard(message, again):
-            if message.code >= 200 and not again:
-                emit("response", s=self.name, method=method, code=message.code, reason=message.reason)
-
-        return heard
-
     def start(self, order):
         """Our INVITE."""
         self.ours_first = True
@@ -247,6 +81,7 @@ class Call:
         if code >= 300:
             self.acknowledge_refusal(message)
             if not again:
+                self.result = code
                 self.over("failed", **describe(message, self.peer, self.transport))
             return
         if again:
@@ -265,18 +100,10 @@ class Call:
             if self.read_sdp(message, self.said) is None:
                 self.fault("2xx without an answer to our offer", message)
         body = self.write_sdp(answers=offer) if offer else b""
-        self.state = "confirmed"
+        self.state, self.result = "confirmed", code
         self.agent.later(self.acknowledge(body))
         emit("established", s=self.name, sdp=self.sdp_text(), **describe(message, self.peer, self.transport))
-
-    def enter(self, message):
-        """The dialog that a response makes (§12.1.2)."""
-        self.remote = message.get("to")
-        contact = entries(message.all("contact"))
-        if contact:
-            self.target = uri_of(contact[0])
-        self.route = list(reversed(entries(message.all("record-route"))))
-        self.agent.know(self)
+        self.agent.there(self, message)
 
     async def acknowledge(self, body):
         """The ACK to a 2xx, as late as the test wants it, or never."""
@@ -353,15 +180,9 @@ class Call:
 
     def taken(self, served):
         """An INVITE that asks for this dialog (§12.1.1)."""
-        request = served.request
         self.invite, served.call = served, self
-        self.peer, self.transport = served.source, served.transport
-        self.local = f"{request.get('to')};tag={served.tag}"
-        self.target = uri_of(entries(request.all("contact") or ["<sip:nobody@invalid>"])[0])
-        self.route = entries(request.all("record-route"))
-        self.cseq_in = int(request.get("cseq").split()[0])
-        self.agent.know(self)
-        self.read_sdp(request, None)
+        self.asked_for(served)
+        self.read_sdp(served.request, None)
 
     def ring(self, code, reason, headers=(), reliable=False, body=False):
         """A provisional answer; a reliable one waits for its PRACK."""
@@ -374,7 +195,7 @@ class Call:
     def accept(self, headers=(), silent=False):
         """A 2xx to their INVITE."""
         body = b"" if self.said is not None else self.write_sdp(answers=self.read)
-        more = [("Contact", self.contact), ("Allow", ALLOW), ("Supported", "timer")]
+        more = [("Contact", self.contact), ("Allow", ALLOW), ("Allow-Events", ALLOW_EVENTS), ("Supported", "timer")]
         self.state = "accepted"
         if not silent:
             self.invite.reply(200, "OK", [*more, *headers], body)
@@ -409,30 +230,9 @@ class Call:
         elif ack.body:
             self.fault("an ACK with a body that answers nothing", ack)
         if self.state == "accepted":
-            self.state = "confirmed"
+            self.state, self.result = "confirmed", served.code
             emit("confirmed", s=self.name, sdp=self.sdp_text())
-
-    def within(self, request, number=None):
-        """What holds for every request in the dialog (§12.2.1.1)."""
-        faults = []
-        if uri_of(request.get("from")) != uri_of(self.remote) or uri_of(request.get("to")) != uri_of(self.local):
-            faults.append(f"From and To are {request.get('from')} {request.get('to')}, were {self.remote} {self.local}")
-        if request.uri != uri_of(self.contact):
-            faults.append(f"Request-URI is {request.uri}, our Contact {self.contact}")
-        # What we inserted nobody is left to take away: the proxies on the way have taken theirs.
-        if route := entries(request.all("route")):
-            faults.append(f"Route {route} at the end of the way")
-        given = request.get("cseq").split()[0]
-        if number is not None and given != number:
-            faults.append(f"CSeq of ACK is {given}, of the INVITE {number}")
-        if number is None and given.isdigit():
-            if int(given) <= self.cseq_in:
-                faults.append(f"CSeq {given} after {self.cseq_in}")
-            elif self.cseq_in and int(given) != self.cseq_in + 1:
-                faults.append(f"CSeq {given} after {self.cseq_in}: not one more (§12.2.1.1)")
-            self.cseq_in = max(self.cseq_in, int(given))
-        for fault in faults:
-            self.fault(fault, request)
+            self.agent.there(self, self.invite.request)
 
     def request(self, served):
         """A request in the dialog, other than ACK."""
@@ -483,7 +283,7 @@ class Call:
             body = self.write_sdp(answers=self.read)
         elif served.request.method == "INVITE":
             body = self.write_sdp()
-        more = [("Contact", self.contact), ("Allow", ALLOW), ("Supported", "timer")]
+        more = [("Contact", self.contact), ("Allow", ALLOW), ("Allow-Events", ALLOW_EVENTS), ("Supported", "timer")]
         if asked := served.request.get("session-expires"):
             # RFC 4028 §9: whoever refreshed goes on doing so.
             more.append(("Session-Expires", asked if "refresher" in asked else f"{asked};refresher=uac"))
@@ -533,6 +333,7 @@ class Agent(Wire):
         self.asked = {}  # (branch, method) -> Asked
         self.served = {}  # (branch, sent-by, method) -> Served
         self.calls, self.dialogs = {}, {}  # by name; by Call-ID, our tag and theirs
+        self.halves = {}  # those that a NOTIFY may make, by Call-ID and our tag
         self.branches = {}  # branch -> Call-ID and CSeq of whoever used it
         self.tags = {}  # the other side's tags -> Call-ID
         self.count = 0
@@ -551,7 +352,6 @@ class Agent(Wire):
 
     def released(self, call):
         """A call is over."""
-        raise NotImplementedError
 
     def invited(self, call, served):
         """Somebody invites."""
@@ -561,10 +361,18 @@ class Agent(Wire):
         """A request that belongs to no dialog, and is none of those that may not."""
         raise NotImplementedError
 
+    def there(self, call, message):
+        """A call is there: its 2xx came in (`message`), or the ACK to ours (`message` is the INVITE)."""
+
+    def event(self, served, dialog):
+        """SUBSCRIBE, NOTIFY or REFER, in this dialog where there is one."""
+        raise NotImplementedError
+
     def know(self, call):
         """The dialog has both tags."""
         key = (call.call_id, tag_of(call.local), tag_of(call.remote))
         self.dialogs[key] = call
+        self.halves.pop(key[:2], None)
         owner = self.tags.setdefault(tag_of(call.remote), call.call_id)
         if owner != call.call_id:
             call.fault(f"the tag {tag_of(call.remote)} was another dialog's (§19.3)")
@@ -612,7 +420,9 @@ class Agent(Wire):
                 served.reply(481, "No Such Transaction")
             else:
                 invite.call.cancelled(served)
-        elif call is not None:
+        elif message.method in ("SUBSCRIBE", "NOTIFY", "REFER"):
+            self.event(served, call or self.halves.get((message.get("call-id"), tag_of(message.get("to")))))
+        elif isinstance(call, Call):
             if call.state == "over":
                 emit("orphan", s=name, method=message.method)
                 served.reply(481, "Over")
@@ -625,7 +435,8 @@ class Agent(Wire):
             self.count += 1
             call = Call(self, f"i{self.count}", message.get("call-id"), None, message.get("from"))
             self.calls[call.name] = call
-            call.contact = f"<sip:{self.user}@{self.at()}{';transport=tcp' if transport == 'tcp' else ''}>"
+            user = user_of(message.uri) or self.user
+            call.contact = f"<sip:{user}@{self.at()}{';transport=tcp' if transport == 'tcp' else ''}>"
             call.taken(served)
             self.invited(call, served)
         else:
@@ -647,14 +458,10 @@ class Agent(Wire):
             if tag_of(message.get("to")) != before.tag or message.get("from") != invite.get("from"):
                 self.fault("ACK: From or To is not the response's (§17.1.1.3)", before.call and before.call.name, message.data)
             before.acked.set()
-        elif call is not None:
+        elif isinstance(call, Call):
             call.confirmed(message)
         else:
             self.fault("an ACK to nothing", None, message.data)
-
-    def where(self, order):
-        """The next hop that a command names."""
-        return (order["host"], order["port"])
 
     def place(self, call, order):
         """Our Contact: the test's, a GRUU, or where we listen."""
@@ -664,4 +471,5 @@ class Agent(Wire):
             call.contact = f"<sip:{self.user}@{self.domain};gr={order['gr']}>"
         else:
             tail = ";transport=tcp" if call.transport == "tcp" else ""
-            call.contact = f"<sip:{self.user}@{authority(self.host, self.port)}{tail}>"
+            user = user_of(uri_of(order["from"])) if "from" in order else self.user
+            call.contact = f"<sip:{user}@{authority(self.host, self.port)}{tail}>"

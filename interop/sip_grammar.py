@@ -84,6 +84,10 @@ VALUES = {
     "event": rf"{EVENT_TYPE}(?:{GENERIC_PARAM})*",
     "allow-events": comma_list(EVENT_TYPE),
     "subscription-state": rf"{TOKEN}(?:{GENERIC_PARAM})*",
+    # RFC 3515 §2.1, RFC 3892 §2, RFC 4488 §4.
+    "refer-to": rf"(?:{NAME_ADDR}|{BARE_URI})(?:{GENERIC_PARAM})*",
+    "referred-by": rf"(?:{NAME_ADDR}|{BARE_URI})(?:{GENERIC_PARAM})*",
+    "refer-sub": rf"(?:true|false)(?:{GENERIC_PARAM})*",
     "sip-if-match": TOKEN,
     "sip-etag": TOKEN,
     # RFC 4028 §4 and §5, RFC 3262 §7, RFC 3326 §2, RFC 3261 §20.43.
@@ -110,12 +114,12 @@ COMPACT = {
 ONCE = (
     "from", "to", "call-id", "cseq", "max-forwards", "content-length", "content-type", "content-disposition", "subject",
     "expires", "min-expires", "event", "subscription-state", "date", "user-agent", "server", "timestamp", "retry-after",
-    "session-expires", "min-se", "rseq", "rack",
+    "session-expires", "min-se", "rseq", "rack", "refer-to", "referred-by", "refer-sub",
 )  # fmt: skip
 # What a request with a tag in To may be, and what it must be; what makes or moves a dialog, and so says where we are.
 WITHIN = ("SUBSCRIBE", "NOTIFY", "INVITE", "ACK", "BYE", "CANCEL", "UPDATE", "PRACK", "INFO", "REFER")
 ONLY_WITHIN = ("ACK", "BYE", "UPDATE", "PRACK")
-TARGETED = ("INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY")
+TARGETED = ("INVITE", "UPDATE", "SUBSCRIBE", "NOTIFY", "REFER")
 
 
 class Message:
@@ -239,6 +243,10 @@ class Message:
             self.check_offer()
         elif self.method == "CANCEL":
             self.check_cancel()
+        elif self.method == "REFER" and not self.all("refer-to"):
+            self.faults.append("REFER without Refer-To (RFC 3515 §2.4.1)")
+        if self.method != "REFER" and self.all("refer-to"):
+            self.faults.append(f"{self.method} with Refer-To (RFC 3515 §2.2)")
         via = self.get("via")
         if not re.match(rf"SIP/2\.0/{transport}\s", via, re.IGNORECASE):
             self.faults.append(f"Via says {via.split()[:1]}, it came over {transport}")
@@ -333,8 +341,11 @@ class Message:
             asked, given = request.get("expires") or "3600", self.get("expires")
             if not given.isdigit() or asked.isdigit() and int(given) > int(asked):
                 self.faults.append(f"Expires is {given!r}, was {asked!r} (RFC 6665 §4.2.1.1)")
+        if request.method in ("SUBSCRIBE", "REFER") and 200 <= self.code < 300:
             if len(self.all("contact")) != 1:
-                self.faults.append("a 2xx to SUBSCRIBE without exactly one Contact")
+                self.faults.append(f"a 2xx to {request.method} without exactly one Contact")
+            if self.code != 200:
+                self.faults.append(f"{self.code} to {request.method} (RFC 6665 §8.3.1, RFC 7647 §5)")
         if request.method in ("INVITE", "UPDATE") and self.code > 100:
             self.check_dialog_answer(request)
         for name in ("from", "call-id", "cseq"):
