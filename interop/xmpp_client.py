@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""An XMPP client that a test drives: slixmpp behind JSON lines on stdin and stdout.
+"""XMPP clients that a test drives: slixmpp behind JSON lines on stdin and stdout.
 
 Each line on stdin is one command, an object with the key "do"; each line on stdout is one event, an object with the
-key "event". The end of stdin ends the client. What is read from the wire is reported from the XML itself, not from
+key "event". One process may be several clients: commands and events of theirs then have the key "as". The end of stdin ends
+them. What is read from the wire is reported from the XML itself, not from
 slixmpp's view of it, so that white space, languages and unknown elements arrive as they were sent.
 
 Commands
@@ -13,8 +14,21 @@ Commands
     raw       xml                                    -> nothing; the bytes go out as they are
     iq        type, to, id, payload (XML text)       -> "iq" when the answer comes
     disconnect                                       -> "offline"
+In rooms (XEP-0045), each with "room"; what comes from a room that we asked to be let in to is no "message" and no "presence", but
+held against the XEP (muc_room.py), and a fault fails the test:
+    join      nick, password, history {maxstanzas, ...} -> "joined" or "refused"     leave  status  -> "left"
+    nick      nick -> "renamed" and "changed", or "refused"       show  show, status
+    say       body, id                                  whisper  nick, body, id -> "bounced" if an error comes back
+    subject   subject                                   ask      to, reason, direct (XEP-0249)      decline  to, reason
+    role      nick, role (none: kick), reason           affiliation  jid, affiliation (outcast: ban), reason
+    destroy   reason, jid (where to go instead)         configure  fields {var: value} ({}: as it is)
+              -> the last three: "done" {id, condition}
+    selfping  nick -> "done"                            items -> "done" {jids}
+    await     roster [nicks], heard (how many), subject, state, token -> "awaited" as soon as all of that holds
+    look      -> "look"                                 allow  fault: what contains this text is no fault
 Events
-    online offline failed message presence iq problem
+    online offline failed message presence iq problem; joined refused left renamed changed gone whispered bounced subject asked_in
+    declined done awaited look fault
 """
 
 import asyncio
@@ -24,6 +38,7 @@ import sys
 import xml.etree.ElementTree as ET
 
 import slixmpp
+from muc_room import MUC, USER, Seat, invitation, split
 from slixmpp.xmlstream.handler import Callback
 from slixmpp.xmlstream.matcher import MatchXPath, StanzaPath
 
@@ -31,6 +46,7 @@ CLIENT = "{jabber:client}"
 STANZAS = "{urn:ietf:params:xml:ns:xmpp-stanzas}"
 STATES = "{http://jabber.org/protocol/chatstates}"
 RECEIPTS = "{urn:xmpp:receipts}"
+ADMIN, OWNER = "{http://jabber.org/protocol/muc#admin}", "{http://jabber.org/protocol/muc#owner}"
 XHTML_IM = "{http://jabber.org/protocol/xhtml-im}"
 XHTML = "{http://www.w3.org/1999/xhtml}"
 LANG = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -120,17 +136,31 @@ class Client(slixmpp.ClientXMPP):
         super().__init__(jid, password)
         for plugin in ("xep_0030", "xep_0092", "xep_0199"):
             self.register_plugin(plugin)
+        # Some servers take nothing else from those who have no account.
+        self["feature_mechanisms"].unencrypted_plain = True
         # What is approved, and who is asked, is the test's decision.
         self.auto_authorize = None
         self.auto_subscribe = False
+        self.seats, self.name, self.allowed, self.count = {}, None, [], 0
         self.add_event_handler("session_start", self.started)
-        self.add_event_handler("failed_all_auth", lambda _: emit("failed", why="authentication"))
+        self.add_event_handler("failed_all_auth", lambda _: self.tell("failed", why="authentication"))
         self.add_event_handler("connection_failed", self.no_connection)
-        self.add_event_handler("disconnected", lambda reason: emit("offline", why=str(reason)))
+        self.add_event_handler("disconnected", self.over)
         self.register_handler(Callback("messages", MatchXPath(CLIENT + "message"), self.message_came))
         self.register_handler(Callback("presences", MatchXPath(CLIENT + "presence"), self.presence_came))
         for kind in ("result", "error"):
             self.register_handler(Callback("iq " + kind, StanzaPath("iq@type=" + kind), self.iq_came))
+
+    def tell(self, event, **fields):
+        """An event of this client's."""
+        if event == "fault" and any(text in fields["what"] for text in self.allowed):
+            return
+        emit(event, **fields, **({"as": self.name} if self.name else {}))
+
+    def over(self, reason):
+        for seat in self.seats.values():
+            seat.gone()
+        self.tell("offline", why=str(reason))
 
     async def started(self, _):
         """The stream is bound: ask for the roster, as whoever wants to hear of subscriptions must (RFC 6121 §2.2), and be
@@ -141,19 +171,26 @@ class Client(slixmpp.ClientXMPP):
     def no_connection(self, reason):
         """Once is enough: whether to try again is the test's decision."""
         self.cancel_connection_attempt()
-        emit("failed", why=str(reason))
+        self.tell("failed", why=str(reason))
 
     def message_came(self, stanza):
-        emit("message", **describe_message(stanza.xml))
+        seat = self.seats.get(split(stanza.xml.get("from"))[0])
+        if (asked := invitation(stanza.xml)) is not None:
+            self.tell(asked[0], **asked[1])
+        elif seat is None or not seat.message(stanza.xml):
+            self.tell("message", **describe_message(stanza.xml))
 
     def iq_came(self, stanza):
-        emit("iq", **describe(stanza.xml))
+        self.tell("iq", **describe(stanza.xml))
 
     def presence_came(self, stanza):
+        seat = self.seats.get(split(stanza.xml.get("from"))[0])
         if stanza.xml.get("from") == self.boundjid.full and stanza.xml.get("type") is None:
-            emit("online", jid=self.boundjid.full)
+            self.tell("online", jid=self.boundjid.full)
+        elif seat is not None:
+            seat.presence(stanza.xml)
         else:
-            emit("presence", **describe_presence(stanza.xml))
+            self.tell("presence", **describe_presence(stanza.xml))
 
 
 def build_message(client, order):
@@ -196,35 +233,199 @@ def build_message(client, order):
     return message
 
 
+def child(parent, tag, text=None, **attributes):
+    """A child element; attributes that are None are left out."""
+    found = ET.SubElement(parent, tag, {key: value for key, value in attributes.items() if value is not None})
+    found.text = text
+    return found
+
+
+class Rooms:
+    """The commands that have to do with rooms, for one client."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def obey(self, what, order):
+        """One of them; False where it is none."""
+        command = getattr(self, "do_" + what, None)
+        if command is None:
+            return False
+        command(order.get("room"), order)
+        return True
+
+    def presence(self, to, kind=None, order=None):
+        """A presence stanza, to go."""
+        presence = self.client.make_presence(pto=to, ptype=kind)
+        for name in ("show", "status"):
+            if order and order.get(name) is not None:
+                child(presence.xml, CLIENT + name, order[name])
+        return presence
+
+    def message(self, to, kind, order):
+        """A message stanza, to go."""
+        message = self.client.make_message(mto=to, mtype=kind)
+        if kind is None:
+            message.xml.attrib.pop("type", None)
+        self.client.count += 1
+        message["id"] = order.get("id") or f"{self.client.boundjid.user}-{self.client.count}"
+        if "body" in order:
+            child(message.xml, CLIENT + "body", order["body"])
+        if "children" in order:
+            for element in ET.fromstring("<x xmlns='jabber:client'>%s</x>" % order["children"]):
+                message.xml.append(element)
+        return message
+
+    def ask(self, kind, to, payload, order, read=None):
+        """An iq whose answer is told as "done"."""
+        iq = self.client.make_iq(ito=to, itype=kind, iquery=None)
+        self.client.count += 1
+        iq["id"] = order.get("id") or f"{self.client.boundjid.user}-q{self.client.count}"
+        iq.xml.append(payload)
+
+        def done(answer):
+            error = error_of(answer.xml)
+            fields = {} if read is None else read(answer.xml)
+            self.client.tell("done", what=order["do"], id=answer.xml.get("id"), room=order.get("room"),
+                             condition=error and error["condition"], **fields)  # fmt: skip
+
+        # Whether it is an error is told; slixmpp raises it as well.
+        iq.send(callback=done, timeout=60).add_done_callback(lambda future: future.cancelled() or future.exception())
+
+    def do_join(self, room, order):
+        me = self.client.boundjid.full
+        self.client.seats[room] = Seat(self.client.tell, room, order["nick"], me)
+        presence = self.presence(f"{room}/{order['nick']}", order=order)
+        x = child(presence.xml, MUC + "x")
+        if order.get("password") is not None:
+            child(x, MUC + "password", order["password"])
+        if order.get("history") is not None:
+            child(x, MUC + "history", **{key: str(value) for key, value in order["history"].items()})
+        presence.send()
+
+    def do_leave(self, room, order):
+        self.presence(f"{room}/{self.client.seats[room].nick}", "unavailable", order).send()
+
+    def do_show(self, room, order):
+        self.presence(f"{room}/{self.client.seats[room].nick}", order=order).send()
+
+    def do_nick(self, room, order):
+        self.client.seats[room].asked = order["nick"]
+        self.presence(f"{room}/{order['nick']}", order=order).send()
+
+    def do_say(self, room, order):
+        message = self.message(room, "groupchat", order)
+        self.client.seats[room].sent[message["id"]] = order.get("body", "")
+        message.send()
+
+    def do_whisper(self, room, order):
+        message = self.message(f"{room}/{order['nick']}", "chat", order)
+        child(message.xml, USER + "x")
+        message.send()
+
+    def do_subject(self, room, order):
+        message = self.message(room, "groupchat", order)
+        child(message.xml, CLIENT + "subject", order["subject"])
+        message.send()
+
+    def do_ask(self, room, order):
+        if order.get("direct"):
+            message = self.message(order["to"], None, order)
+            child(message.xml, "{jabber:x:conference}x", jid=room, reason=order.get("reason"), password=order.get("password"))
+        else:
+            message = self.message(room, None, order)
+            invite = child(child(message.xml, USER + "x"), USER + "invite", to=order["to"])
+            if order.get("reason") is not None:
+                child(invite, USER + "reason", order["reason"])
+        message.send()
+
+    def do_decline(self, room, order):
+        message = self.message(room, None, order)
+        decline = child(child(message.xml, USER + "x"), USER + "decline", to=order["to"])
+        if order.get("reason") is not None:
+            child(decline, USER + "reason", order["reason"])
+        message.send()
+
+    def change(self, room, order, **attributes):
+        """A role or an affiliation (XEP-0045 §8, §9)."""
+        query = ET.Element(ADMIN + "query")
+        item = child(query, ADMIN + "item", **attributes)
+        if order.get("reason") is not None:
+            child(item, ADMIN + "reason", order["reason"])
+        self.ask("set", room, query, order)
+
+    def do_role(self, room, order):
+        self.change(room, order, nick=order["nick"], role=order["role"])
+
+    def do_affiliation(self, room, order):
+        self.change(room, order, jid=order["jid"], affiliation=order["affiliation"])
+
+    def do_destroy(self, room, order):
+        query = ET.Element(OWNER + "query")
+        destroy = child(query, OWNER + "destroy", jid=order.get("jid"))
+        if order.get("reason") is not None:
+            child(destroy, OWNER + "reason", order["reason"])
+        self.ask("set", room, query, order)
+
+    def do_configure(self, room, order):
+        query = ET.Element(OWNER + "query")
+        form = child(query, "{jabber:x:data}x", type="submit")
+        fields = order.get("fields") or {}
+        for var, value in [*([("FORM_TYPE", "http://jabber.org/protocol/muc#roomconfig")] if fields else []), *fields.items()]:
+            child(child(form, "{jabber:x:data}field", var=var), "{jabber:x:data}value", value)
+        self.ask("set", room, query, order)
+
+    def do_selfping(self, room, order):
+        nick = order.get("nick") or self.client.seats[room].nick
+        self.ask("get", f"{room}/{nick}", ET.Element("{urn:xmpp:ping}ping"), order)
+
+    def do_items(self, room, order):
+        items = "{http://jabber.org/protocol/disco#items}"
+        self.ask("get", room, ET.Element(items + "query"), order, lambda xml: {"jids": [e.get("jid") for e in xml.iter(items + "item")]})
+
+    def do_await(self, room, order):
+        self.client.seats[room].wait(order)
+
+    def do_look(self, room, _):
+        seat = self.client.seats.get(room)
+        self.client.tell("look", there=seat is not None, **({} if seat is None else seat.look()))
+
+    def do_allow(self, _, order):
+        self.client.allowed.append(order["fault"])
+
+
 class Driver:
     """Carries out the commands, one after the other."""
 
     def __init__(self):
-        self.client = None
+        self.clients = {}  # by what "as" says
 
     def obey(self, order):
         """One command; whatever goes wrong with it becomes a "problem" event."""
-        what = order["do"]
+        what, name = order["do"], order.get("as")
         if what == "connect":
-            self.client = Client(order["jid"], order["password"])
+            client = self.clients[name] = Client(order["jid"], order["password"])
+            client.name = name
             # One server on loopback: no look-ups and no TLS.
-            self.client.use_aiodns = False
+            client.use_aiodns = False
             address = (order["host"], order["port"])
-            self.client.connect(address, use_ssl=False, force_starttls=False, disable_starttls=True)
-        elif self.client is None:
+            client.connect(address, use_ssl=False, force_starttls=False, disable_starttls=True)
+            return
+        if name not in self.clients:
             raise ValueError("not connected")
-        elif what == "message":
-            build_message(self.client, order).send()
+        client = self.clients[name]
+        if what == "message":
+            build_message(client, order).send()
         elif what == "raw":
-            self.client.send_raw(order["xml"])
+            client.send_raw(order["xml"])
         elif what == "iq":
-            iq = self.client.make_iq(id=order["id"], ito=order.get("to"), itype=order["type"])
+            iq = client.make_iq(id=order["id"], ito=order.get("to"), itype=order["type"])
             if "payload" in order:
                 iq.xml.append(ET.fromstring(order["payload"]))
-            self.client.send(iq)
+            client.send(iq)
         elif what == "disconnect":
-            self.client.disconnect()
-        else:
+            client.disconnect()
+        elif not Rooms(client).obey(what, order):
             raise ValueError("no such command: %s" % what)
 
     async def run(self):
