@@ -1,8 +1,9 @@
 //! What SIP and MSRP carry, read and written: MIME types, character sets, multipart, CPIM, is-composing, disposition
-//! notifications, presence, session descriptions and HTML. Everything here is a function from bytes to values and back; a body
+//! notifications, presence, conferences, session descriptions and HTML. Everything here is a function from bytes to values and back; a body
 //! is hostile until it is parsed, so each reader states its bounds and runs in time linear to its input.
 
 pub mod charset;
+pub mod conference;
 pub mod cpim;
 mod document;
 mod error;
