@@ -1,5 +1,6 @@
 //! A phone and an XMPP server's end on real sockets, for the demo and for tests of the daemon.
 
+pub mod muc;
 mod phone;
 mod server;
 mod session;
