@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""A SIP user agent with MSRP that a test drives: JSON lines in, JSON lines out. It is written from the RFCs alone (3261,
-3262, 3264, 3311, 3862, 3994, 4975, 4976, 5438, 6135, 8122, 8866) and from nothing of the gateway, so that one reading of
-them does not test itself.
+"""A SIP user agent with MSRP that a test drives: JSON lines in, JSON lines out. It calls and is called, sits in chat rooms
+and keeps some. It is written from the RFCs alone (3261, 3262, 3264, 3311, 3515, 3862, 3994, 4488, 4575, 4579, 4975, 4976,
+5438, 6135, 6665, 7701, 8122, 8866) and from nothing of the gateway, so that one reading of them does not test itself.
 
 It is strict: whatever the other side does against those RFCs is an event "fault", and a fault fails the test. What it does
 itself is right unless a command says otherwise.
@@ -21,7 +21,7 @@ Commands
                never), contact or gr, lazy (do not connect before there is something to say), hush (connect and say nothing),
                relay (name), and OPTIONS: setup (active, passive, actpass; None: no such attribute), accept, wrapped, max_size,
                tls, direction, path, path_host, fingerprint, attributes [text], share (false: a connection of its own),
-               sdp (the whole, with @PATH@)
+               sdp (the whole, with @PATH@), chatroom (the value of a=chatroom: it is a room, accept and wrapped are a participant's)
     ring       s, code (180), reason, headers, reliable, sdp (true: the answer is in it)
     accept     s, headers, silent (the 200 is lost), and OPTIONS     refuse  s, code, reason, headers
     ack        s (one that was held back)                            cancel  s, headers
@@ -39,13 +39,25 @@ Commands
     open       on (a name), s (whose hop) or uri: a connection by hand; what comes on it is "frame"
     raw        s or on, text or bytes_hex            hijack   on, s, ours, theirs, text: a SEND of s's there, with other paths
     relay      name, uri, user, password: AUTH at a relay -> "relayed"
+    subscribe  s, expires, within (in the call's dialog), headers: to the room of a call; 0 ends it -> "response", "roster"
+    nickname   s, nick, or value (as it is)     -> "nicknamed"
+    say        s, text, and as send: to all in the room         whisper   s, to (nickname or address), text, and as send
+    refer      s, to, sub (false: without a subscription), headers; with uri, host, port, from outside of dialogs
+    await      s, roster [names], heard (how many), subject, token -> "awaited" as soon as all of that holds    look  s -> "look"
+    room       room (its name), user, domain, out [host, port] (where to invite), subject, title, nicknames, private, wrapped,
+               entities ("aor"; "nick": the room's address with the nickname), version (the first), every (s between NOTIFYs), full,
+               lose (so many NOTIFYs), refuse {code, reason, headers}, most, reserved [nicknames], refer (false), refer_once,
+               norefersub: a room with its focus, or other settings of one -> "noted"
+    kick       room, who, reason, ban           dial      room, to          topic     room, subject         destroy   room
+    room_await room, roster [names], spoken (how many), token -> "awaited"  room_look room -> "room"
     allow      fault: what contains this text is no fault from now on          faults -> "faults" (how many there were)
     sip        method, s, headers, body, content_type: any request in the dialog
     raw_sip    bytes_hex, host, port, transport
 Events
     listening noted invited progress established confirmed forked failed ended cancelled offered pracked response request again
     orphan timeout; bound message composing imdn empty aborted refused sent answered report late lost frame hung_up relayed path
-    faults fault closed problem
+    faults fault closed problem; roster (what a subscriber knows) nicknamed referred progressed (of a REFER) look awaited; of a
+    room: asked joined left named conflict whispered watched unwatched expired swallowed referral dialling room
 """
 
 import asyncio

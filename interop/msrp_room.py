@@ -60,7 +60,7 @@ class Room:
         self.entities = order.get("entities", "aor")  # what names a user: "aor", or the room's address with the nickname
         self.members, self.watchers, self.banned = [], {}, set()
         self.spoken, self.lose, self.flushing = [], 0, None
-        self.names, self.told = {}, set()
+        self.awaited = []  # what the test waits for
 
     def contact(self, transport):
         """What a focus shows (RFC 4579 §4.2)."""
@@ -108,6 +108,21 @@ class Room:
         """The members whom an address means."""
         return [m for m in self.members if uri in self.known(m)]
 
+    def look(self):
+        """As fields of an event."""
+        members = [{"s": m.call.name, "aor": m.aor, "nick": m.nickname, "name": m.name, "contact": m.contact, "entity": self.entity(m)}
+                   for m in self.members]  # fmt: skip
+        roster = sorted(m.nickname or m.name for m in self.members)
+        return {"room": self.name, "members": members, "roster": roster, "spoken": self.spoken, "watchers": len(self.watchers)}
+
+    def check(self):
+        """What the test waits for may be there now."""
+        for condition in list(self.awaited):
+            roster = sorted(m.nickname or m.name for m in self.members)
+            if roster == sorted(condition.get("roster", roster)) and len(self.spoken) >= condition.get("spoken", 0):
+                self.awaited.remove(condition)
+                emit("awaited", token=condition.get("token"), **self.look())
+
     # Telling
 
     def description(self):
@@ -116,6 +131,7 @@ class Room:
 
     def changed(self):
         """Tells all who watch, soon: what happens in the meantime goes along."""
+        self.check()
         if self.flushing is None:
             self.flushing = asyncio.get_running_loop().call_later(self.order.get("every", 0.1), self.flush)
 
@@ -317,6 +333,7 @@ class Focus(Participant):
         if uri_of(to[0]) in (room.uri, uri_of(member.call.local)):
             if text is not None:
                 room.spoken.append([member.nickname or member.name, text])
+                room.check()
             self.deliver(room, [m for m in room.members if m is not member], data, cpim)
             return {"code": 200, "comment": "OK"}
         found = room.find(uri_of(to[0]))
@@ -461,7 +478,10 @@ class Focus(Participant):
         emit("noted")
 
     async def do_room_look(self, order):
+        emit("room", **self.rooms[order["room"]].look())
+
+    async def do_room_await(self, order):
+        """Tells when all of it holds: `roster` (who is there), `spoken` (how many messages to all)."""
         room = self.rooms[order["room"]]
-        members = [{"s": m.call.name, "aor": m.aor, "nick": m.nickname, "name": m.name, "contact": m.contact, "entity": room.entity(m)}
-                   for m in room.members]  # fmt: skip
-        emit("room", room=room.name, members=members, spoken=room.spoken, watchers=len(room.watchers))
+        room.awaited.append(order)
+        room.check()

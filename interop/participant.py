@@ -28,10 +28,28 @@ class Seat:
         self.nickname = None
         self.said = set()  # the contents of ours
         self.heard = []  # [sender, text, whether in private]
+        self.awaited = []  # what the test waits for
 
     def room(self):
         """The room's address, as messages to all have it."""
         return uri_of(self.call.remote)
+
+    def names(self):
+        """Who is there: nicknames, and names of those who have none."""
+        rows = [row.describe() for row in self.conference.users.values()]
+        return sorted(row["nickname"] or row["name"] or row["entity"] for row in rows if row["status"] != ["disconnected"])
+
+    def look(self):
+        """As fields of an event."""
+        return {"roster": self.names(), "heard": self.heard, "nickname": self.nickname, **self.conference.describe()}
+
+    def check(self):
+        """What the test waits for may be there now."""
+        for condition in list(self.awaited):
+            holds = ("roster" not in condition or self.names() == sorted(condition["roster"])) and len(self.heard) >= condition.get("heard", 0)
+            if holds and ("subject" not in condition or self.conference.describe()["subject"] == condition["subject"]):
+                self.awaited.remove(condition)
+                emit("awaited", s=self.call.name, token=condition.get("token"), **self.look())
 
     def own(self):
         """Our own addresses in the room."""
@@ -109,6 +127,7 @@ class Participant(Eventful):
             seat.conference.wanted = True
             subscriber.subscribe(subscriber.asked)
         emit("roster", document=information.state, **fields, **seat.conference.describe())
+        seat.check()
 
     def referred(self, dialog, served):
         """A REFER to us: whether to follow it is the test's decision."""
@@ -137,6 +156,7 @@ class Participant(Eventful):
         fields["private"], fields["sender_uri"], fields["sender"] = private, sender, seat.sender(sender)
         if fields["type"] in ("text/plain", "text/html"):
             seat.heard.append([fields["sender"] or sender, fields["text"], private])
+            seat.check()
 
     # Commands
 
@@ -201,8 +221,14 @@ class Participant(Eventful):
     async def do_look(self, order):
         """All that a call knows of its room."""
         seat = self.seats.get(order["s"])
-        known = {} if seat is None else {"heard": seat.heard, "nickname": seat.nickname, **seat.conference.describe()}
+        known = {} if seat is None else seat.look()
         emit("look", s=order["s"], there=seat is not None, state=self.calls[order["s"]].state, **known)
+
+    async def do_await(self, order):
+        """Tells when all of it holds: `roster` (who is there), `heard` (how many), `subject`."""
+        seat = self.seat(self.calls[order["s"]])
+        seat.awaited.append(order)
+        seat.check()
 
 
 def uri_of_local(call):

@@ -3,8 +3,8 @@
 #![cfg(feature = "peers")]
 
 use rehearsal::peers::{
-    Answer, Baresip, Kamailio, MsrpPeer, MsrpRelay, Place, Process, Prosody, SipPhone, Sipp, SippMessage, XmppClient,
-    json, until,
+    Answer, Baresip, Ejabberd, Kamailio, MsrpPeer, MsrpRelay, Place, Process, Prosody, SipPhone, Sipp, SippMessage,
+    XmppClient, XmppCrowd, XmppServer, json, until,
 };
 use std::time::Duration;
 
@@ -137,9 +137,94 @@ fn a_phone_is_strict() {
 #[test]
 fn an_msrp_peer_is_strict() {
     let place = Place::new("msrp-strict");
-    let mut test = MsrpPeer::self_test(&place);
-    let status = test.wait(Duration::from_secs(120));
+    let names = ["test_talks", "test_sizes", "test_signalling", "test_attacks", "test_breaches", "test_rules"];
+    let mut test = MsrpPeer::self_test(&place, &names);
+    let status = test.wait(Duration::from_secs(100));
     assert!(status.success() && test.log().contains("test_rules passed"), "{status}\n{}", test.log());
+}
+
+#[test]
+fn an_msrp_room_is_strict() {
+    let place = Place::new("msrp-room-strict");
+    let names = ["test_rooms", "test_nicknames", "test_gaps", "test_refusals", "test_invitations", "test_room_rules"];
+    let mut test = MsrpPeer::self_test(&place, &names);
+    let status = test.wait(Duration::from_secs(100));
+    assert!(status.success() && test.log().contains("test_room_rules passed"), "{status}\n{}", test.log());
+}
+
+/// What the gateway will meet: rooms of two services, with everything that happens in one.
+#[test]
+fn rooms_of_prosody() {
+    let place = Place::new("rooms-prosody");
+    let prosody = Prosody::start_with_rooms(&place, &["example.net"]);
+    rooms_of(&place, &prosody);
+}
+
+#[test]
+fn rooms_of_ejabberd() {
+    let place = Place::new("rooms-ejabberd");
+    let mut ejabberd = Ejabberd::start(&place, &["example.net"]);
+    rooms_of(&place, &ejabberd);
+    ejabberd.kill();
+    ejabberd.restart(&place);
+    XmppCrowd::online(&place, &ejabberd, "again", &["user0"]);
+}
+
+fn rooms_of(place: &Place, server: &dyn XmppServer) {
+    let users = ["user0", "user1", "user2", "user3"];
+    let nicks = ["N0", "N1", "N2", "N3"];
+    let room = "capulet@rooms.example.com";
+    let mut crowd = XmppCrowd::online(place, server, "crowd", &users);
+    crowd.order("user0", "join", json!({"room": room, "nick": "N0"}));
+    crowd.wait("joined", SOON, "user0", |e| e["roster"] == json!(["N0"]));
+    crowd.order("user0", "subject", json!({"room": room, "subject": "Today in Verona"}));
+    crowd.wait("subject", SOON, "user0", |e| e["subject"] == "Today in Verona");
+    for (user, nick) in users.into_iter().zip(nicks).skip(1) {
+        crowd.order(user, "join", json!({"room": room, "nick": nick}));
+    }
+    crowd.until(SOON, &users, room, &json!({"roster": nicks, "subject": "Today in Verona"}));
+    for number in 0..5 {
+        for user in users {
+            crowd.order(user, "say", json!({"room": room, "body": format!("{user} {number}")}));
+        }
+    }
+    let seen = crowd.until(SOON, &users, room, &json!({"heard": 20}));
+    for look in &seen {
+        assert_eq!((&look["heard"], &look["unreflected"]), (&seen[0]["heard"], &json!([])));
+    }
+    crowd.order("user1", "nick", json!({"room": room, "nick": "N2"}));
+    assert_eq!(crowd.wait("refused", SOON, "user1", |_| true)["condition"], "conflict");
+    crowd.order("user1", "nick", json!({"room": room, "nick": "M"}));
+    crowd.wait("changed", SOON, "user1", |e| e["nick"] == "M");
+    crowd.order("user1", "whisper", json!({"room": room, "nick": "N2", "body": "psst"}));
+    crowd.wait("whispered", SOON, "user2", |e| e["nick"] == "M" && e["body"] == "psst");
+    crowd.order("user3", "leave", json!({"room": room}));
+    crowd.wait("left", SOON, "user3", |_| true);
+    for direct in [false, true] {
+        let to = XmppCrowd::bare("user3");
+        crowd.order("user1", "ask", json!({"room": room, "to": to, "reason": "come", "direct": direct}));
+        crowd.wait("asked_in", SOON, "user3", |e| e["room"] == room && e["direct"] == direct && e["reason"] == "come");
+    }
+    crowd.order("user3", "decline", json!({"room": room, "to": XmppCrowd::bare("user1"), "reason": "no"}));
+    crowd.wait("declined", SOON, "user1", |e| e["reason"] == "no");
+    crowd.order("user0", "role", json!({"room": room, "nick": "M", "role": "none", "reason": "peace"}));
+    let left = crowd.wait("left", SOON, "user1", |_| true);
+    assert!(
+        left["statuses"].as_array().is_some_and(|s| s.contains(&json!(307))) && left["reason"] == "peace",
+        "{left:#}"
+    );
+    crowd.order("user1", "selfping", json!({"room": room}));
+    assert_eq!(crowd.wait("done", SOON, "user1", |_| true)["condition"], "not-acceptable");
+    let ban = json!({"room": room, "jid": XmppCrowd::bare("user2"), "affiliation": "outcast"});
+    crowd.order("user0", "affiliation", ban);
+    crowd.wait("left", SOON, "user2", |e| e["statuses"].as_array().is_some_and(|s| s.contains(&json!(301))));
+    crowd.order("user2", "join", json!({"room": room, "nick": "N2"}));
+    assert_eq!(crowd.wait("refused", SOON, "user2", |_| true)["condition"], "forbidden");
+    crowd.order("user1", "join", json!({"room": room, "nick": "N1"}));
+    crowd.until(SOON, &["user0", "user1"], room, &json!({"roster": ["N0", "N1"], "subject": "Today in Verona"}));
+    crowd.order("user0", "destroy", json!({"room": room, "reason": "over", "jid": "garden@rooms.example.com"}));
+    let left = crowd.wait("left", SOON, "user1", |_| true);
+    assert_eq!(left["destroyed"], json!({"jid": "garden@rooms.example.com", "reason": "over"}));
 }
 
 #[test]

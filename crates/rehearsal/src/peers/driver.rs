@@ -84,8 +84,14 @@ impl Driver {
         out
     }
 
+    /// As [`expect`](Driver::expect), but None where nothing came.
     #[track_caller]
-    fn wait<T: DeserializeOwned>(&mut self, kind: &str, patience: Duration, fits: &impl Fn(&T) -> bool) -> Option<T> {
+    pub(super) fn wait<T: DeserializeOwned>(
+        &mut self,
+        kind: &str,
+        patience: Duration,
+        fits: &impl Fn(&T) -> bool,
+    ) -> Option<T> {
         let end = Instant::now() + patience;
         let mut seen = 0;
         loop {

@@ -1,6 +1,7 @@
 //! The gateway itself, as its users run it: the built program with a configuration file.
 
-use super::{Place, Process, Prosody, until};
+use super::xmpp_server::{DOMAIN, SECRET, XmppServer};
+use super::{Place, Process, until};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -30,11 +31,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// `example.net` behind the proxy at `proxy`, `example.com` behind `prosody`.
-    pub fn new(prosody: &Prosody, proxy: SocketAddr) -> Settings {
+    /// `example.net` behind the proxy at `proxy`, `example.com` behind `xmpp`.
+    pub fn new(xmpp: &dyn XmppServer, proxy: SocketAddr) -> Settings {
         Settings {
             components: vec!["example.net".to_owned()],
-            server: prosody.component(),
+            server: xmpp.component(),
             proxy,
             transport: "udp",
             store: "memory:",
@@ -49,8 +50,7 @@ impl Settings {
             let _ = writeln!(
                 out,
                 "[[xmpp.component]]\ndomain = \"{domain}\"\nserver = \"{}\"\nsecret = \"{}\"\n",
-                self.server,
-                Prosody::SECRET
+                self.server, SECRET
             );
         }
         let domains = self.components.iter().map(|d| format!("\"{d}\"")).collect::<Vec<_>>().join(", ");
@@ -71,7 +71,7 @@ impl Settings {
              [admin]\n\
              listen = \"{admin}\"\n\n\
              {more}\n",
-            xmpp = Prosody::DOMAIN,
+            xmpp = DOMAIN,
             proxy = self.proxy,
             transport = self.transport,
             store = self.store,

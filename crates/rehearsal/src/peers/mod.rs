@@ -19,6 +19,7 @@
 
 mod baresip;
 mod driver;
+mod ejabberd;
 mod gateway;
 mod kamailio;
 mod linphone;
@@ -31,9 +32,12 @@ mod sip_phone;
 mod sipp;
 mod template;
 mod xmpp_client;
+mod xmpp_crowd;
+mod xmpp_server;
 
 pub use baresip::Baresip;
 pub use driver::Driver;
+pub use ejabberd::Ejabberd;
 pub use gateway::{Gateway, Settings};
 pub use kamailio::{Kamailio, MsrpRelay};
 pub use linphone::Linphone;
@@ -46,3 +50,5 @@ pub use sip_dialog::SipDialog;
 pub use sip_phone::{SipMessage, SipPhone};
 pub use sipp::{Answer, Sipp, SippMessage};
 pub use xmpp_client::{IqAnswer, XmppClient, XmppError, XmppMessage, XmppPresence};
+pub use xmpp_crowd::XmppCrowd;
+pub use xmpp_server::XmppServer;

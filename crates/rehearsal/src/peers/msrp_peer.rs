@@ -96,11 +96,12 @@ impl MsrpPeer {
         MsrpPeer { driver, address, msrp, msrps, count: 0 }
     }
 
-    /// Lets two of them talk to each other, and each of their rules be broken once.
-    pub fn self_test(place: &Place) -> Process {
-        let script = template::path(SCRIPT);
+    /// Lets two of them talk to each other, and each of their rules be broken once: the tests of this name in its own words.
+    pub fn self_test(place: &Place, tests: &[&str]) -> Process {
+        let script = template::path("msrp_self_test.py");
         let script = script.to_str().expect("the project's path is UTF-8");
-        Process::start(place, "msrp-self-test", "/usr/bin/python3", &[script, "--self-test"])
+        let args: Vec<&str> = ["-u", script].into_iter().chain(tests.iter().copied()).collect();
+        Process::start(place, "msrp-self-test", "/usr/bin/python3", &args)
     }
 
     /// Where it listens for SIP.
@@ -227,6 +228,54 @@ impl MsrpPeer {
     #[track_caller]
     pub fn take_all(&mut self, kind: &str) -> Vec<Value> {
         self.driver.take_all(kind)
+    }
+
+    /// Waits until `condition` holds for each of `calls` in its room; the fields are those of the `await` command. Gives what each knows then,
+    /// in order.
+    #[track_caller]
+    pub fn until(&mut self, patience: Duration, calls: &[&str], condition: &Value) -> Vec<Value> {
+        self.count += 1;
+        let token = self.count;
+        for call in calls {
+            let mut fields = condition.clone();
+            fields["s"] = json!(call);
+            fields["token"] = json!(token);
+            self.order("await", fields);
+        }
+        let mut out = Vec::new();
+        for call in calls {
+            let fits = |event: &Value| event["s"] == *call && event["token"] == token;
+            match self.driver.wait("awaited", patience, &fits) {
+                Some(event) => out.push(event),
+                None => panic!("{call}: not {condition} within {patience:?}: {:#}", self.look(call)),
+            }
+        }
+        out
+    }
+
+    /// What `call` knows of its room.
+    #[track_caller]
+    pub fn look(&mut self, call: &str) -> Value {
+        self.order("look", json!({"s": call}));
+        self.event("look", SOON, call)
+    }
+
+    /// As [`until`](MsrpPeer::until), for a room of this peer's own: the fields of `room_await`.
+    #[track_caller]
+    pub fn room_until(&mut self, patience: Duration, room: &str, condition: &Value) -> Value {
+        self.count += 1;
+        let token = self.count;
+        let mut fields = condition.clone();
+        fields["room"] = json!(room);
+        fields["token"] = json!(token);
+        self.order("room_await", fields);
+        let fits = |event: &Value| event["room"] == room && event["token"] == token;
+        if let Some(event) = self.driver.wait("awaited", patience, &fits) {
+            return event;
+        }
+        self.order("room_look", json!({"room": room}));
+        let seen = self.wait("room", SOON, |_| true);
+        panic!("{room}: not {condition} within {patience:?}: {seen:#}")
     }
 
     /// The next message in `call` that is for people: no is-composing, no IMDN.

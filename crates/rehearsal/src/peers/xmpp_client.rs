@@ -1,6 +1,7 @@
 //! A slixmpp client: what it is told to send and what it reads.
 
-use super::{Driver, Place, Prosody};
+use super::xmpp_server::{DOMAIN, PASSWORD, XmppServer};
+use super::{Driver, Place};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -137,22 +138,20 @@ pub struct XmppClient {
 impl XmppClient {
     /// Connects `user` with `resource` and waits until the server takes messages for it.
     #[track_caller]
-    pub fn online(place: &Place, prosody: &Prosody, user: &str, resource: &str) -> XmppClient {
+    pub fn online(place: &Place, server: &dyn XmppServer, user: &str, resource: &str) -> XmppClient {
         let driver = Driver::start(place, &format!("{user}-{resource}"), "xmpp_client.py");
-        let jid = format!("{user}@{}/{resource}", Prosody::DOMAIN);
+        let jid = format!("{user}@{DOMAIN}/{resource}");
         let mut client = XmppClient { driver, jid, count: 0 };
-        client.connect(prosody);
+        client.connect(server);
         client
     }
 
     /// Connects again, after the server was gone.
     #[track_caller]
-    pub fn connect(&mut self, prosody: &Prosody) {
-        let at = prosody.client();
+    pub fn connect(&mut self, server: &dyn XmppServer) {
+        let at = server.client();
         let (host, port) = (at.ip().to_string(), at.port());
-        self.driver.order(
-            &json!({"do": "connect", "jid": self.jid, "password": Prosody::PASSWORD, "host": host, "port": port}),
-        );
+        self.driver.order(&json!({"do": "connect", "jid": self.jid, "password": PASSWORD, "host": host, "port": port}));
         self.driver.expect::<Value>("online", SOON, |_| true);
     }
 

@@ -1,0 +1,29 @@
+//! What the tests need of an XMPP server, whichever it is.
+
+use super::{Place, Process};
+use std::fmt::Debug;
+use std::net::SocketAddr;
+
+/// A running XMPP server that hosts `example.com`, with components of its own and of others.
+pub trait XmppServer: Debug {
+    /// Where clients connect.
+    fn client(&self) -> SocketAddr;
+
+    /// Where components connect.
+    fn component(&self) -> SocketAddr;
+
+    /// The process, for signals and its log.
+    fn process(&mut self) -> &mut Process;
+
+    /// Starts it again, with the same ports and users; stops it first if it runs.
+    fn restart(&mut self, place: &Place);
+}
+
+/// The domain of its users.
+pub(super) const DOMAIN: &str = "example.com";
+/// Every user's password.
+pub(super) const PASSWORD: &str = "password";
+/// Every component's secret.
+pub(super) const SECRET: &str = "secret";
+/// The domain of its rooms, where it has some.
+pub(super) const ROOMS: &str = "rooms.example.com";
