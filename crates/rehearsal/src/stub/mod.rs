@@ -6,5 +6,5 @@ mod server;
 mod session;
 
 pub use phone::{Phone, PhoneAnswer};
-pub use server::{Server, ServerSettings, Verdict};
+pub use server::{Rooms, Server, ServerSettings, Verdict};
 pub use session::Session;

@@ -1,11 +1,12 @@
 //! An XMPP server's end of a component stream, with the server's users as actors.
 
+use super::muc::Service;
 use crate::ladder::{Ladder, Side};
 use base::{Time, Tokens};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -13,7 +14,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use xml::Limits;
-use xmpp::error::StanzaError;
+use xmpp::error::{Condition, ErrorType, StanzaError};
+use xmpp::jid::Jid;
 use xmpp::stanza::{Kind, Stanza};
 use xmpp::stream::component::{self, Secret, ServerOutput};
 
@@ -36,6 +38,9 @@ pub struct ServerSettings {
     /// The component's secret.
     pub secret: String,
 }
+
+/// Rooms that a server has beside its users: the test may look into them and change them while the server runs.
+pub type Rooms = Arc<Mutex<Service>>;
 
 type Policy = Arc<dyn Fn(&Stanza) -> Verdict + Send + Sync>;
 
@@ -79,6 +84,20 @@ impl Server {
         ladder: Ladder,
         policy: impl Fn(&Stanza) -> Verdict + Send + Sync + 'static,
     ) -> io::Result<Server> {
+        Server::start_with_rooms(settings, ladder, None, policy).await
+    }
+
+    /// A server that also has rooms. What they say to users arrives as what the component says does ([`Server::next`]); what they say to the
+    /// component while it is not there comes back to them.
+    ///
+    /// # Errors
+    /// The address cannot be had.
+    pub async fn start_with_rooms(
+        settings: ServerSettings,
+        ladder: Ladder,
+        rooms: Option<Rooms>,
+        policy: impl Fn(&Stanza) -> Verdict + Send + Sync + 'static,
+    ) -> io::Result<Server> {
         let listener = TcpListener::bind(settings.listen).await?;
         let address = listener.local_addr()?;
         let (send, orders) = mpsc::unbounded_channel();
@@ -90,6 +109,7 @@ impl Server {
         let end = End {
             settings,
             ladder,
+            rooms,
             policy: Arc::new(policy),
             arrived,
             up: tell_up,
@@ -111,7 +131,8 @@ impl Server {
         timeout(patience, self.up.wait_for(|up| *up)).await.is_ok_and(|r| r.is_ok())
     }
 
-    /// A user of the server, or the server itself, sends this to the component. What is sent while no component is there is lost.
+    /// A user of the server, or the server itself, sends this to the component, or to a room. What is sent while no component is there is lost, but
+    /// not to the rooms.
     pub fn send(&self, stanza: Stanza) {
         let _ = self.send.send(Order::Send(Box::new(stanza)));
     }
@@ -141,6 +162,7 @@ impl Server {
 struct End {
     settings: ServerSettings,
     ladder: Ladder,
+    rooms: Option<Rooms>,
     policy: Policy,
     arrived: mpsc::UnboundedSender<Stanza>,
     up: watch::Sender<bool>,
@@ -158,7 +180,13 @@ impl End {
                 continue;
             };
             // What the component did not live to see.
-            while orders.try_recv().is_ok() {}
+            while let Ok(order) = orders.try_recv() {
+                if let Order::Send(stanza) = order
+                    && self.is_for_rooms(&stanza)
+                {
+                    self.stanza(None, *stanza);
+                }
+            }
             let secret = Secret::new(&self.settings.secret);
             let now = self.now();
             let machine = component::Server::new(&self.settings.component, secret, Limits::default(), &mut tokens, now);
@@ -187,7 +215,7 @@ impl End {
         loop {
             let hold = *self.hold.borrow_and_update();
             while let Some(stanza) = waiting.pop_front_if(|_| !hold) {
-                self.stanza(&mut machine, stanza);
+                self.stanza(Some(&mut machine), stanza);
             }
             while let Some(output) = machine.poll() {
                 match output {
@@ -201,7 +229,7 @@ impl End {
                         );
                     }
                     ServerOutput::Stanza(stanza) if hold => waiting.push_back(stanza),
-                    ServerOutput::Stanza(stanza) => self.stanza(&mut machine, stanza),
+                    ServerOutput::Stanza(stanza) => self.stanza(Some(&mut machine), stanza),
                     ServerOutput::Close(_) => return stream.shutdown().await,
                 }
             }
@@ -213,6 +241,7 @@ impl End {
                     n => machine.received(&buffer[..n]),
                 },
                 order = orders.recv() => match order {
+                    Some(Order::Send(stanza)) if self.is_for_rooms(&stanza) => self.stanza(Some(&mut machine), *stanza),
                     Some(Order::Send(stanza)) => {
                         self.ladder.stanza(true, &stanza.to_element());
                         machine.send(&stanza);
@@ -226,20 +255,52 @@ impl End {
         }
     }
 
-    fn stanza(&self, machine: &mut component::Server, stanza: Stanza) {
-        // A server routes what is for the component to the component, barriers among it.
-        if stanza.to.as_ref().is_some_and(|to| to.domain() == self.settings.component) {
-            return machine.send(&stanza);
+    fn is_for_rooms(&self, stanza: &Stanza) -> bool {
+        self.rooms.as_ref().is_some_and(|rooms| rooms.lock().unwrap_or_else(PoisonError::into_inner).is_for(stanza))
+    }
+
+    /// A stanza of anybody, and all that follows from it.
+    fn stanza(&self, mut machine: Option<&mut component::Server>, stanza: Stanza) {
+        if self.is_ours(stanza.from.as_ref()) && !self.is_ours(stanza.to.as_ref()) {
+            self.ladder.stanza(false, &stanza.to_element());
         }
-        self.ladder.stanza(false, &stanza.to_element());
+        let deliver = |stanza| self.deliver(machine.as_deref_mut(), stanza);
+        match &self.rooms {
+            Some(rooms) => rooms.lock().unwrap_or_else(PoisonError::into_inner).relay(self.now(), stanza, deliver),
+            None => {
+                let mut deliver = deliver;
+                let mut next = Some(stanza);
+                while let Some(stanza) = next {
+                    next = deliver(stanza);
+                }
+            }
+        }
+    }
+
+    /// Whether somebody is the component, or behind it.
+    fn is_ours(&self, jid: Option<&Jid>) -> bool {
+        jid.is_some_and(|jid| jid.domain() == self.settings.component)
+    }
+
+    /// A stanza for the component or for a user. Gives back the error, if it comes back.
+    fn deliver(&self, machine: Option<&mut component::Server>, stanza: Stanza) -> Option<Stanza> {
+        // A server routes what is for the component to the component, barriers among it.
+        if self.is_ours(stanza.to.as_ref()) {
+            let Some(machine) = machine else {
+                let error = StanzaError::new(Condition::ServiceUnavailable);
+                return stanza.error(&StanzaError { kind: ErrorType::Wait, ..error });
+            };
+            if !self.is_ours(stanza.from.as_ref()) {
+                self.ladder.stanza(true, &stanza.to_element());
+            }
+            machine.send(&stanza);
+            return None;
+        }
         let answer = match (self.policy)(&stanza) {
             Verdict::Delivered => None,
             Verdict::Refused(error) => stanza.error(&error),
         };
-        if let Some(answer) = answer {
-            self.ladder.stanza(true, &answer.to_element());
-            machine.send(&answer);
-        }
         let _ = self.arrived.send(stanza);
+        answer
     }
 }

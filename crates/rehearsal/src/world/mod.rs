@@ -8,6 +8,7 @@ mod callers;
 mod letters;
 mod lines;
 mod process;
+mod rooms;
 mod sessions;
 mod sip_side;
 mod weather;
@@ -391,7 +392,7 @@ impl World {
     }
 
     fn server_works(&mut self) {
-        for (generation, bytes) in self.server.work(DOMAIN, &mut self.letters) {
+        for (generation, bytes) in self.server.work(self.now, DOMAIN, &mut self.letters) {
             self.server_sends(generation, &bytes);
         }
     }

@@ -2,9 +2,10 @@
 
 use super::letters::Letters;
 use super::sip_side::{number_of, words_of};
+use crate::stub::muc::Service;
 use base::{Time, Tokens};
 use xml::{Element, Limits};
-use xmpp::error::{Condition, StanzaError};
+use xmpp::error::{Condition, ErrorType, StanzaError};
 use xmpp::ext::chatstates::ChatState;
 use xmpp::jid::Jid;
 use xmpp::ns;
@@ -34,6 +35,10 @@ pub(super) struct XmppSide {
     /// How many bytes it reads in a turn, if that is bounded.
     pub(super) pace: Option<usize>,
     pub(super) errors: u64,
+    /// The rooms that it has.
+    pub(super) rooms: Option<Service>,
+    /// What its users got, if somebody wants to know.
+    pub(super) arrived: Option<Vec<Stanza>>,
 }
 
 impl XmppSide {
@@ -82,7 +87,7 @@ impl XmppSide {
     }
 
     /// Reads what is there and deals with it. Gives back what goes to the gateway, by connection.
-    pub(super) fn work(&mut self, domain: &str, letters: &mut Letters) -> Vec<(u64, Vec<u8>)> {
+    pub(super) fn work(&mut self, now: Time, domain: &str, letters: &mut Letters) -> Vec<(u64, Vec<u8>)> {
         let mut sent = Vec::new();
         if self.stalled {
             return sent;
@@ -100,9 +105,8 @@ impl XmppSide {
                     ServerOutput::Up => connection.up = true,
                     ServerOutput::Close(_) => connection.alive = false,
                     ServerOutput::Stanza(stanza) => {
-                        if let Some(answer) = route(stanza, domain, letters, &mut self.errors) {
-                            connection.machine.send(&answer);
-                        }
+                        let to_users = (&mut *letters, &mut self.errors, &mut self.arrived);
+                        relay(now, self.rooms.as_mut(), stanza, domain, Some(connection), to_users);
                     }
                 }
             }
@@ -134,6 +138,43 @@ impl XmppSide {
         Some(connection.say(&stanza))
     }
 
+    /// A user of the server sends a stanza, to a room or to somebody behind the component. Gives back what goes to the gateway.
+    pub(super) fn user_sends(
+        &mut self,
+        now: Time,
+        stanza: Stanza,
+        domain: &str,
+        letters: &mut Letters,
+    ) -> Option<(u64, Vec<u8>)> {
+        let mut connection = self.connections.iter_mut().rev().find(|c| c.alive && c.up);
+        let to_users = (letters, &mut self.errors, &mut self.arrived);
+        relay(now, self.rooms.as_mut(), stanza, domain, connection.as_deref_mut(), to_users);
+        connection.map(Connection::pending)
+    }
+
+    /// The rooms' process goes down, in good order or not, and is there again. Gives back what goes to the gateway.
+    pub(super) fn rooms_restart(
+        &mut self,
+        now: Time,
+        in_order: bool,
+        domain: &str,
+        letters: &mut Letters,
+    ) -> Option<(u64, Vec<u8>)> {
+        let rooms = self.rooms.as_mut()?;
+        let mut said = Vec::new();
+        if in_order {
+            said = rooms.shut_down();
+        } else {
+            rooms.restart();
+        }
+        let mut connection = self.connections.iter_mut().rev().find(|c| c.alive && c.up);
+        for stanza in said {
+            let to_users = (&mut *letters, &mut self.errors, &mut self.arrived);
+            relay(now, self.rooms.as_mut(), stanza, domain, connection.as_deref_mut(), to_users);
+        }
+        connection.map(Connection::pending)
+    }
+
     /// A user of the server is gone from a conversation (XEP-0085).
     pub(super) fn leave(&mut self, from: &str, to: &str) -> Option<(u64, Vec<u8>)> {
         let connection = self.connections.iter_mut().rev().find(|c| c.alive && c.up)?;
@@ -147,6 +188,11 @@ impl Connection {
     /// What goes to the gateway with this stanza.
     fn say(&mut self, stanza: &Stanza) -> (u64, Vec<u8>) {
         self.machine.send(stanza);
+        self.pending()
+    }
+
+    /// What goes to the gateway.
+    fn pending(&mut self) -> (u64, Vec<u8>) {
         let mut bytes = Vec::new();
         while let Some(ServerOutput::Bytes(more)) = self.machine.poll() {
             bytes.extend_from_slice(&more);
@@ -155,10 +201,48 @@ impl Connection {
     }
 }
 
-/// What a server does with a stanza of the component: routes it home, delivers it, or returns it.
-fn route(stanza: Stanza, domain: &str, letters: &mut Letters, errors: &mut u64) -> Option<Stanza> {
-    if stanza.to.as_ref().is_some_and(|to| to.domain() == domain) {
-        return Some(stanza);
+/// A stanza of anybody, and all that follows from it: to the rooms, to the component, to users.
+fn relay(
+    now: Time,
+    rooms: Option<&mut Service>,
+    stanza: Stanza,
+    domain: &str,
+    mut connection: Option<&mut Connection>,
+    (letters, errors, arrived): (&mut Letters, &mut u64, &mut Option<Vec<Stanza>>),
+) {
+    let mut deliver = |stanza: Stanza| {
+        if stanza.to.as_ref().is_none_or(|to| to.domain() != domain) {
+            return route(&stanza, letters, errors, arrived);
+        }
+        match connection.as_deref_mut().filter(|c| c.alive) {
+            Some(connection) => connection.machine.send(&stanza),
+            None => {
+                let error = StanzaError::new(Condition::ServiceUnavailable);
+                return stanza.error(&StanzaError { kind: ErrorType::Wait, ..error });
+            }
+        }
+        None
+    };
+    match rooms {
+        Some(rooms) => rooms.relay(now, stanza, deliver),
+        None => {
+            let mut next = Some(stanza);
+            while let Some(stanza) = next {
+                next = deliver(stanza);
+            }
+        }
+    }
+}
+
+/// What a server does with a stanza for somebody who is its user: delivers it, or returns it.
+fn route(
+    stanza: &Stanza,
+    letters: &mut Letters,
+    errors: &mut u64,
+    arrived: &mut Option<Vec<Stanza>>,
+) -> Option<Stanza> {
+    if let Some(arrived) = arrived {
+        arrived.push(stanza.clone());
     }
     if stanza.is_error() {
         *errors += 1;

@@ -160,6 +160,19 @@ impl Service {
         std::mem::take(&mut self.desk.out)
     }
 
+    /// Passes a stanza on, and all that follows from it: to the service what is for the service, all else to `deliver`, which gives back what the
+    /// recipient, or the server in his place, says to it at once.
+    pub fn relay(&mut self, now: Time, stanza: Stanza, mut deliver: impl FnMut(Stanza) -> Option<Stanza>) {
+        let mut rest = VecDeque::from([stanza]);
+        while let Some(stanza) = rest.pop_front() {
+            if self.is_for(&stanza) {
+                rest.extend(self.handle(now, stanza));
+            } else {
+                rest.extend(deliver(stanza));
+            }
+        }
+    }
+
     fn for_room(&mut self, local: &str, stanza: Stanza) {
         if !self.rooms.contains_key(local) && !self.found(local, &stanza) {
             return;
