@@ -78,5 +78,10 @@ scenes! {
     rfc7573_6_1_idle => "chat/scenes/rfc7573-6-1-idle.scene",
     rfc7573_7_examples_23_to_26 => "chat/scenes/rfc7573-7.scene",
     rfc7573_8_message_size => "chat/scenes/rfc7573-8.scene",
+    rfc7702_5_1_frames_1_to_15 => "room/scenes/rfc7702-5-1.scene",
+    rfc7702_5_5_frames_16_to_22 => "room/scenes/rfc7702-5-5.scene",
+    rfc7702_5_6_frames_23_to_26 => "room/scenes/rfc7702-5-6.scene",
+    rfc7702_5_7_frames_27_to_30 => "room/scenes/rfc7702-5-7.scene",
+    rfc7702_5_8_frames_31_to_34 => "room/scenes/rfc7702-5-8.scene",
     rfc3428_8_one_in_flight => "message/scenes/rfc3428-8.scene",
 }

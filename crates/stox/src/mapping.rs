@@ -8,7 +8,7 @@ use crate::leg::{self, Footing, Legs};
 use crate::links::{Links, StanzaToken};
 use crate::rate::Rates;
 use crate::store::{Broken, Key, SaveToken};
-use base::{Str, Time, Tokens};
+use base::{Fingerprint, Str, Time, Tokens};
 use sip::agent::{Agent, ClientId, Flow, ServerId, Target, Transport};
 use sip::invite::{self, Sessions};
 use sip::subscription::{self, Subscriptions, UsageId};
@@ -230,6 +230,19 @@ impl Stage<'_> {
     pub fn rate(&mut self, sender: &Jid) -> Result<(), Refusal> {
         let limits = &self.config.limits;
         if self.given || self.rates.allows(self.now, sender, limits.rate, limits.burst) {
+            Ok(())
+        } else {
+            Err(Refusal::RateExceeded { retry_after: limits.retry_after })
+        }
+    }
+
+    /// Counts a message of whoever `print` stands for, who has no address of their own.
+    ///
+    /// # Errors
+    /// [`Refusal::RateExceeded`].
+    pub(crate) fn rate_as(&mut self, print: Fingerprint) -> Result<(), Refusal> {
+        let limits = &self.config.limits;
+        if self.rates.allows_as(self.now, print, limits.rate, limits.burst) {
             Ok(())
         } else {
             Err(Refusal::RateExceeded { retry_after: limits.retry_after })

@@ -30,10 +30,14 @@ impl Rates {
 
     /// Whether `sender` may send one message more at `now`, at `rate` messages a second (0: always) with `burst` at once.
     pub(crate) fn allows(&mut self, now: Time, sender: &Jid, rate: u32, burst: u32) -> bool {
+        rate == 0 || self.allows_as(now, prints::user(&self.key, sender), rate, burst)
+    }
+
+    /// The same for somebody without an address.
+    pub(crate) fn allows_as(&mut self, now: Time, print: Fingerprint, rate: u32, burst: u32) -> bool {
         if rate == 0 {
             return true;
         }
-        let print = prints::user(&self.key, sender);
         let full = u64::from(burst.max(1)) * ONE;
         if self.buckets.get(&print).is_none() {
             self.buckets.insert(print, Bucket { level: full, at: now });

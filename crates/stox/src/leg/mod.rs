@@ -181,6 +181,11 @@ impl Legs {
         self.by_session.get(&session).copied()
     }
 
+    /// The session of a leg, once there is one.
+    pub fn session(&self, id: LegId) -> Option<invite::SessionId> {
+        self.legs.get(&id)?.session
+    }
+
     /// The dialog, once there is one.
     pub fn dialog<'a>(&self, footing: &'a Footing<'_>, id: LegId) -> Option<&'a Dialog> {
         footing.sessions.dialog(self.legs.get(&id)?.session?)

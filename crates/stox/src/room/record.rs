@@ -26,7 +26,6 @@ impl Seat {
     }
 
     /// Writes it.
-    #[expect(dead_code, reason = "the mappings that keep it come next")]
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         // Strings, numbers and lists of them always have a JSON form.
         serde_json::to_vec(self).unwrap_or_default()

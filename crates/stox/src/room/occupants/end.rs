@@ -1,0 +1,270 @@
+//! How places end: by the user, by the focus, for want of either, with the gateway or after it. RFC 7702 §5.8, XEP-0045 §7.14.
+
+use super::people::Gone;
+use super::seat::{End, Phase, SeatId};
+use super::{Occupants, Use, s2x};
+use crate::config::LinkId;
+use crate::error::{self, Refusal};
+use crate::gateway::Note;
+use crate::leg::{Failed, Why, negotiate};
+use crate::mapping::{Side, Stage};
+use crate::room::record;
+use crate::store::Key;
+use sip::Cause;
+use sip::subscription::UsageId;
+use std::time::Duration;
+use xmpp::error::{Condition, StanzaError};
+use xmpp::ext::muc::{Affiliation, Destroy, Item, Role, User, status};
+use xmpp::ext::ping::Ping;
+use xmpp::jid::Jid;
+use xmpp::stanza::Stanza;
+
+/// How long the focus may take, after it has hung up, to say why (RFC 4575 §5.7.6).
+const GRACE: Duration = Duration::from_secs(2);
+
+impl Occupants {
+    /// A user is out of the room, and learns how; then the focus does.
+    pub(super) fn give_up(&mut self, stage: &mut Stage<'_>, id: SeatId, end: End) {
+        let Some(seat) = self.seats.get_mut(&id).filter(|seat| seat.phase != Phase::Leaving) else { return };
+        let parting = std::mem::replace(&mut seat.phase, Phase::Leaving) == Phase::Parting;
+        (seat.until, seat.retry) = (None, None);
+        let (leg, usage, link) = (seat.leg, seat.usage.take(), seat.link);
+        let known = seat.leg.is_some_and(|leg| self.by_leg.contains(&leg));
+        if let Some(leg) = leg.filter(|_| known && !parting) {
+            stage.legs(|legs, footing| legs.end(footing, leg));
+        }
+        self.unsubscribe(stage, usage);
+        let Some(seat) = self.seats.get(&id) else { return };
+        let end = match end {
+            // Who was never in the room is told that the join has failed.
+            End::Kicked(_) | End::Destroyed(_) if !seat.entered => End::Refused(Refusal::NotSupported.stanza_error()),
+            End::Lost if !seat.entered => End::Refused(Refusal::SipTransport.stanza_error()),
+            End::Shutdown if !seat.entered => End::Refused(Refusal::Restarted.stanza_error()),
+            // Who is in the room cannot be refused any more.
+            End::Refused(_) if seat.entered => End::Lost,
+            end => end,
+        };
+        if let End::Refused(error) = &end {
+            stage.note(Note::SessionFailed { by: Side::Xmpp, code: error::to_invite_response(error, true).code });
+        } else {
+            stage.note(Note::SessionEnded { by: Side::Xmpp, lost: matches!(end, End::Lost) });
+        }
+        stage.answer(link, &s2x::end(seat, &end));
+        self.vacate(id);
+        if !known {
+            self.forget(stage, id);
+        }
+    }
+
+    /// Nothing is left between the gateway and the focus either: what was on its way did not arrive.
+    fn forget(&mut self, stage: &mut Stage<'_>, id: SeatId) {
+        let Some(mut seat) = self.remove(stage, id) else { return };
+        for (_, letter) in std::mem::take(&mut seat.flying) {
+            self.drop_letter(&letter);
+            let refusal = Refusal::SipTransport;
+            fail(stage, seat.link, &letter.stanza, &refusal.stanza_error(), refusal.code());
+        }
+    }
+
+    /// The focus did not take the session.
+    pub(super) fn refused(&mut self, stage: &mut Stage<'_>, id: SeatId, why: &Failed) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        if let Some(leg) = seat.leg.take() {
+            self.by_leg.remove(&leg);
+        }
+        if seat.phase == Phase::Leaving {
+            return self.forget(stage, id);
+        }
+        self.give_up(stage, id, End::Refused(join_error(why)));
+    }
+
+    /// The session is over.
+    pub(super) fn ended(&mut self, stage: &mut Stage<'_>, id: SeatId, why: &Why) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        if let Some(leg) = seat.leg.take() {
+            self.by_leg.remove(&leg);
+        }
+        for (_, letter) in std::mem::take(&mut seat.flying) {
+            let link = seat.link;
+            self.letters -= 1;
+            self.bytes -= letter.weight;
+            let refusal = Refusal::SipTransport;
+            fail(stage, link, &letter.stanza, &refusal.stanza_error(), refusal.code());
+        }
+        match (seat.phase, why, seat.entered) {
+            (Phase::Leaving, ..) => self.forget(stage, id),
+            (_, Why::Bye, true) => {
+                if let Some(end) = seat.why.take() {
+                    return self.give_up(stage, id, end);
+                }
+                if seat.usage.is_none() {
+                    return self.give_up(stage, id, End::Kicked(Gone::default()));
+                }
+                // It may still tell how: a BYE alone says nothing.
+                (seat.phase, seat.until) = (Phase::Parting, Some(stage.now + GRACE));
+                self.arm(id);
+            }
+            (_, Why::Bye, false) => {
+                let error = StanzaError::new(Condition::NotAllowed).with_text("The room has hung up");
+                self.give_up(stage, id, End::Refused(error));
+            }
+            (_, Why::Lost, true) => {
+                let end = seat.why.take();
+                match end {
+                    Some(end) => self.give_up(stage, id, end),
+                    None if self.come_back(stage, id) => {}
+                    None => self.give_up(stage, id, End::Lost),
+                }
+            }
+            (_, Why::Lost | Why::Ours, _) => self.give_up(stage, id, End::Lost),
+        }
+    }
+
+    /// What a place has waited for has not come.
+    pub(super) fn overdue(&mut self, stage: &mut Stage<'_>, id: SeatId) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        match seat.phase {
+            // The focus has hung up and said no more: it does not want the user.
+            Phase::Parting => {
+                let end = seat.why.take().unwrap_or(End::Kicked(Gone::default()));
+                self.give_up(stage, id, end);
+            }
+            // There is no conference any more, and the focus has not even hung up.
+            Phase::Inside => {
+                if let Some(end) = seat.why.take() {
+                    self.give_up(stage, id, end);
+                }
+            }
+            Phase::Inviting | Phase::Connecting | Phase::Naming | Phase::Subscribing => {
+                self.give_up(stage, id, End::Refused(Refusal::SipTimeout.stanza_error()));
+            }
+            Phase::Leaving => {}
+        }
+    }
+
+    /// The focus tells why it will hang up, or has.
+    pub(super) fn learnt(&mut self, stage: &mut Stage<'_>, id: SeatId, why: End) {
+        let Some(seat) = self.seats.get_mut(&id) else { return };
+        match seat.phase {
+            Phase::Parting => self.give_up(stage, id, why),
+            Phase::Inside => {
+                // Its BYE is to follow. That a conference is over is true without one.
+                if matches!(why, End::Destroyed(_)) {
+                    seat.until = Some(stage.now + GRACE);
+                }
+                seat.why = Some(why);
+                self.arm(id);
+            }
+            Phase::Inviting | Phase::Connecting | Phase::Naming | Phase::Subscribing => {
+                if !seat.entered {
+                    self.give_up(stage, id, why);
+                }
+            }
+            Phase::Leaving => {}
+        }
+    }
+
+    /// Nobody wants to hear of the conference any more.
+    pub(super) fn unsubscribe(&mut self, stage: &mut Stage<'_>, usage: Option<UsageId>) {
+        let Some(usage) = usage else { return };
+        self.usages.insert(usage, Use::Nothing);
+        stage.events(|events, ground| events.unsubscribe(ground, usage));
+    }
+
+    /// A stream is back. Who has missed something is out, and may come in again; the others may have gone without a word.
+    pub(super) fn link_back(&mut self, stage: &mut Stage<'_>, link: LinkId) {
+        let of_link = |id: &SeatId| self.seats.get(id).is_some_and(|seat| seat.link == link && seat.entered);
+        let seats: Vec<SeatId> = self.seats.keys_sorted().into_iter().filter(of_link).collect();
+        if !seats.is_empty() {
+            self.probing.extend(seats);
+            self.some_at = Some(stage.now);
+        }
+    }
+
+    /// Asks a client whether it is there; or sends it away, if what it believes of the room is not true any more.
+    pub(super) fn probe(&mut self, stage: &mut Stage<'_>, id: SeatId) {
+        let Some(seat) = self.seats.get(&id).filter(|seat| seat.entered && seat.phase != Phase::Leaving) else {
+            return;
+        };
+        if seat.missed {
+            return self.give_up(stage, id, End::Lost);
+        }
+        let ping = Stanza::iq("get").with_from(seat.room.clone()).with_to(seat.user.clone());
+        let ping = ping.with_id(stage.tokens.token(12)).with_child(Ping.to_element());
+        let _ = stage.deliver(seat.link, &ping);
+    }
+}
+
+/// Tells who has written something that it did not arrive.
+pub(super) fn fail(stage: &mut Stage<'_>, link: LinkId, stanza: &Stanza, error: &StanzaError, code: u16) {
+    stage.note(Note::Failed { by: Side::Sip, code });
+    if let Some(answer) = stanza.error(error) {
+        stage.answer(link, &answer);
+    }
+}
+
+/// Whether an error says that there is nobody at the address of an occupant.
+pub(super) fn is_gone(error: &StanzaError) -> bool {
+    matches!(
+        error.condition,
+        Condition::Gone
+            | Condition::ItemNotFound
+            | Condition::JidMalformed
+            | Condition::RecipientUnavailable
+            | Condition::Redirect
+            | Condition::RemoteServerNotFound
+            | Condition::RemoteServerTimeout
+            | Condition::ServiceUnavailable
+    )
+}
+
+/// Why one does not come in: XEP-0045 §7.2.17, where SIP has a word for it; else RFC 7247 §7.2.
+fn join_error(why: &Failed) -> StanzaError {
+    let of = |refusal: &Refusal| refusal.stanza_error();
+    match why {
+        Failed::Call(Cause::Response(response)) => {
+            let condition = match response.code {
+                // A password is wanted, of which SIP knows nothing.
+                401 | 407 => Condition::NotAuthorized,
+                403 | 603 => Condition::Forbidden,
+                404 | 604 => Condition::ItemNotFound,
+                // There are as many in the room as there may be.
+                486 | 600 => Condition::ServiceUnavailable,
+                // This is no room.
+                415 | 488 | 606 => Condition::NotAcceptable,
+                _ => return error::from_response(response),
+            };
+            let text = error::from_response(response).text;
+            StanzaError { text, ..StanzaError::new(condition) }
+        }
+        Failed::Call(Cause::Timeout) => of(&Refusal::SipTimeout),
+        Failed::Call(Cause::Transport | Cause::NoWay) => of(&Refusal::SipTransport),
+        Failed::NoAnswer => of(&Refusal::SipTimeout),
+        Failed::Session(Refusal::BadBody(_) | Refusal::TooBig | Refusal::NotAcceptableHere { .. }) => {
+            of(&negotiate::NO_CONVERSATION)
+        }
+        Failed::Session(refusal) => of(refusal),
+        Failed::GivenUp => of(&Refusal::SipTransport),
+    }
+}
+
+/// The conference is over. Whether another takes its place the focus does not say.
+pub(super) fn destroyed() -> End {
+    End::Destroyed(Destroy::default())
+}
+
+/// After a restart: the focus gets BYE, the user is out of the room.
+pub(super) fn bury(stage: &mut Stage<'_>, link: LinkId, key: &Key, record: &record::Seat) {
+    if let Some(dialog) = record.dialog.clone() {
+        stage.sessions(|sessions, ground| sessions.end_restored(ground, dialog));
+    }
+    let with = |jid: &Jid, resource: Option<&str>| {
+        resource.and_then(|r| jid.with_resource(r).ok()).unwrap_or_else(|| jid.clone())
+    };
+    let occupant = with(&key.sip, Some(&record.nick));
+    let user = with(&key.xmpp, record.resource.as_deref());
+    let out = User::of_item(Item::new(Affiliation::None, Role::None));
+    let out = out.with_status(status::SELF_PRESENCE).with_status(status::SHUTDOWN);
+    let stanza = Stanza::presence().with_from(occupant).with_to(user).with_type("unavailable");
+    stage.answer(link, &stanza.with_child(out.to_element()));
+}
