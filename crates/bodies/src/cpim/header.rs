@@ -3,6 +3,7 @@
 use super::escape::{escape, unescape};
 use crate::Error;
 use base::Str;
+use std::borrow::Cow;
 use std::fmt;
 
 /// The longest namespace URI: each header of the namespace holds a copy.
@@ -146,12 +147,19 @@ impl Address {
         is_uri(uri).then(|| Address { name: name.filter(|n: &Str| !n.is_empty()), uri: uri.into() })
     }
 
-    /// Reads the value of a header, its escapes undone. Any text is taken as the name.
+    /// Reads the value of a header, its escapes undone. Any text is taken as the name, and a `gr` behind the bracket as one of the URI: there
+    /// RFC 7702 has it, where nothing may be (§4.1).
     pub fn parse(raw: &str) -> Option<Address> {
         let raw = raw.trim();
         let open = if raw.starts_with('"') { quoted(raw)? } else { 0 };
         let open = open + raw.get(open..)?.find('<')?;
-        let uri = raw.get(open + 1..)?.strip_suffix('>')?;
+        let (uri, behind) = raw.get(open + 1..)?.split_once('>')?;
+        let instance = behind.strip_prefix(";gr=").filter(|gr| !gr.is_empty() && !gr.contains([';', '?', '&']));
+        let uri = match instance {
+            None if behind.is_empty() => Cow::Borrowed(uri),
+            Some(_) if !uri.contains(['?', '&']) && !uri.contains(";gr") => Cow::Owned(format!("{uri}{behind}")),
+            Some(_) | None => return None,
+        };
         let name = raw.get(..open)?.trim();
         let name = match name.strip_prefix('"').and_then(|n| n.strip_suffix('"')) {
             Some(inner) if quoted(name) == Some(name.len()) => inner,
@@ -159,7 +167,7 @@ impl Address {
             None if name.starts_with('"') => return None,
             None => name,
         };
-        Address::new(Some(&unescape(name)), uri)
+        Address::new(Some(&unescape(name)), &uri)
     }
 
     /// The name of the person, without control characters. Nothing says that it is true.

@@ -162,6 +162,36 @@ fn a_message_of_ours() {
     assert_eq!(m.header(Namespace::Imdn, "Message-ID").as_deref(), Some("1 2\\"));
 }
 
+/// In rooms (RFC 7701 §6, RFC 7702) the device, or the occupant, is a parameter of the URI, and names are of all kinds.
+#[test]
+fn addresses_of_rooms() {
+    let read = |raw: &str| Address::parse(raw).map(|a| (a.name().unwrap_or_default().to_owned(), a.uri().to_owned()));
+    let some = |name: &str, uri: &str| Some((name.to_owned(), uri.to_owned()));
+    let juliet = "sip:montague@chat.example.org;gr=Juli%C3%A9tte%20C";
+    for name in
+        ["Juliette", "Юлия Капулетти", "J\u{fc}li \u{1F339}", "a \"b\" \\c", "<sip:x@y>", "朱麗葉", "\u{202e}teiluJ"]
+    {
+        let written = Address::new(Some(name), juliet).unwrap().to_string();
+        assert_eq!(read(&written), some(name, juliet), "{written}");
+    }
+    assert_eq!(read(&format!("<{juliet};transport=tcp>")), some("", &format!("{juliet};transport=tcp")));
+    // RFC 7702 examples 16 and 17 have it behind the bracket.
+    let romeo = some("Romeo", "sip:capulet@rooms.example.com;gr=dr4hcr0st3lup4c");
+    assert_eq!(read("\"Romeo\" <sip:capulet@rooms.example.com>;gr=dr4hcr0st3lup4c"), romeo);
+    for bad in [
+        "<sip:a@b>;tag=1",
+        "<sip:a@b>;gr",
+        "<sip:a@b>;gr=",
+        "<sip:a@b>;gr=1;x",
+        "<sip:a@b>x",
+        "<sip:a@b;gr=2>;gr=1",
+        "<sip:a@b?x=y>;gr=1",
+        "<sip:a@b>;gr=<>",
+    ] {
+        assert_eq!(read(bad), None, "{bad}");
+    }
+}
+
 #[test]
 fn everything_is_bounded() {
     let big = |headers: String| matches!(parse(&format!("{FROM}{headers}")), Err(Error::TooBig { .. }));
