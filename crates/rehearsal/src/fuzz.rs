@@ -3,6 +3,7 @@
 
 mod bodies;
 mod chat;
+mod conference;
 mod gateway;
 mod invite;
 mod msrp;
@@ -14,9 +15,10 @@ mod xmpp;
 
 pub use self::bodies::{cpim, html_cleaner, multipart, pidf};
 pub use self::chat::chat;
+pub use self::conference::conference;
 pub use self::gateway::{gateway, jid_sip_mapping};
 pub use self::invite::invite;
-pub use self::msrp::{msrp_framing, msrp_session};
+pub use self::msrp::{msrp_framing, msrp_session, nickname};
 pub use self::presence::presence;
 pub use self::sdp::sdp;
 pub use self::sip::{framing, header, sip_message, uri};
@@ -49,6 +51,8 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("msrp_framing", msrp_framing),
     ("msrp_session", msrp_session),
     ("chat", chat),
+    ("conference", conference),
+    ("nickname", nickname),
 ];
 
 /// A mutation of `seed`, always the same for the same `tokens`: bytes changed, cut out, put in, doubled, or a piece of `other` put in.

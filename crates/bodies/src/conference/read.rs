@@ -110,12 +110,9 @@ fn users(e: Element, max_users: usize) -> Result<Users, Error> {
 
 fn user(entity: Str, e: Element) -> Result<User, Error> {
     let nickname = e.attr_ns("nickname", XCON_NS).or_else(|| e.attr("nickname"));
-    let mut read = User {
-        entity,
-        state: state(&e)?,
-        nickname: nickname.filter(|nick| (1..=MAX_NICKNAME).contains(&nick.len())).map(Str::from),
-        ..User::default()
-    };
+    let nickname = nickname.filter(|nick| (1..=MAX_NICKNAME).contains(&nick.len())).map(Str::from);
+    let mut read = User { entity, state: state(&e)?, ..User::default() };
+    read.nickname = nickname.filter(|_| read.state != State::Deleted);
     for child in elements_of(e).filter(|_| read.state != State::Deleted) {
         match child.name.as_str() {
             "display-text" => read.display_text = Some(text(&child)),

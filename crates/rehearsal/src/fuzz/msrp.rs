@@ -3,6 +3,7 @@
 use super::split;
 use ::base::{Time, Tokens};
 use bytes::{Bytes, BytesMut};
+use msrp::nickname::{MAX_NICKNAME, USE_NICKNAME, quote, unquote};
 use msrp::{
     Advertised, Agent, Arrival, Config, ConnectionId, Decoder, Event, FailureReport, Fatal, Frame, Head, Hop, Host,
     Limits, MessageToken, Method, Outgoing, Output, Path, Peer, Refused, Request, RequestId, SessionId, Ticket, Tls,
@@ -64,6 +65,34 @@ fn check_answer(head: &Head) {
     assert_eq!((response.code, &response.transaction), (400, &head.transaction));
     assert_eq!(response.from.as_str(), head.to.first().as_str());
     assert!(response.headers.is_empty());
+}
+
+/// A nickname, and the value of a Use-Nickname. What is a nickname comes over the wire as it is, in one frame and one line; what reads as one is
+/// written the same.
+pub fn nickname(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Ok(nickname) = unquote(&text) {
+        assert!(nickname.len() <= MAX_NICKNAME && nickname.len() + 2 <= text.len());
+        assert_eq!(quote(&nickname).as_deref(), Some(text.as_ref()), "there is one way to write it");
+    }
+    let sound = text.len() <= MAX_NICKNAME && !text.chars().any(|c| c.is_ascii_control() && c != '\t');
+    let quoted = quote(&text);
+    assert_eq!(quoted.is_some(), sound, "{text:?}");
+    // Whatever the header says, it is one header, and what is in quotes is what was meant.
+    let path = Path::parse(PEER).expect("a path");
+    let mut request = Request::new("tid0", Method::Nickname, path.clone(), path);
+    request.headers.push((USE_NICKNAME.into(), quoted.clone().unwrap_or_else(|| text.as_ref().into())));
+    let mut wire = BytesMut::new();
+    request.encode(&mut wire);
+    let read = arrivals(&mut [wire.as_ref()].into_iter(), Limits { max_head: 1 << 20, max_body: 0 }).0;
+    let [Ok(Arrival::Frame(Frame::Request(read)))] = read.as_slice() else { unreachable!("{read:?}") };
+    assert_eq!((read.headers.len(), read.transaction.as_str()), (1, "tid0"));
+    match read.nickname() {
+        Some(Ok(nickname)) if quoted.is_some() => assert_eq!(nickname, text),
+        Some(Ok(nickname)) => assert!(quote(&nickname).is_some()),
+        Some(Err(_)) => assert!(quoted.is_none(), "{text:?}"),
+        None => unreachable!("the header is there"),
+    }
 }
 
 const PEER: &str = "msrp://192.0.2.10:2855/peer;tcp";
@@ -268,7 +297,7 @@ impl World<'_> {
             Ok(request) => known.asked.push_back(request),
             Err(Refused::Gone) => assert!(known.closed),
             Err(Refused::Full) => assert!(known.asked.len() >= 8),
-            Err(Refused::Malformed) => assert!(nickname.len() > msrp::nickname::MAX_NICKNAME),
+            Err(Refused::Malformed) => assert!(nickname.len() > MAX_NICKNAME),
             Err(Refused::TooLarge) => unreachable!("it is malformed"),
         }
     }
