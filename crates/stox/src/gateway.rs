@@ -1,6 +1,7 @@
 //! The gateway as a machine: one input, drain all outputs, next input.
 
 mod access;
+mod events;
 mod sessions;
 mod value;
 
@@ -13,7 +14,7 @@ use crate::config::{Config, LinkId};
 use crate::error::Refusal;
 use crate::leg::Legs;
 use crate::links::{Links, StanzaToken};
-use crate::mapping::{Incoming, Mapping, Outcome, Side, Stage};
+use crate::mapping::{Handed, Incoming, Mapping, Outcome, Side, Stage};
 use crate::message::Messages;
 use crate::names::Names;
 use crate::presence::Presences;
@@ -43,7 +44,7 @@ pub struct Gateway {
     msrp: msrp::Agent,
     legs: Legs,
     choice: Choice,
-    handed: VecDeque<(Way, LinkId, Stanza)>,
+    handed: VecDeque<Handed>,
     /// What is handled now was one of those.
     given: bool,
     links: Links,
@@ -291,7 +292,7 @@ impl Gateway {
         self.presences.authorizations()
     }
 
-    /// The messages under way in both directions, for metrics and for an orderly end; and then the sessions that have yet to be ended.
+    /// The messages under way in both directions, for metrics and an orderly end; and then the sessions that have yet to be ended.
     pub fn under_way(&self) -> usize {
         let seats = self.participants.len() + self.occupants.len();
         let ending = if self.draining { self.chats.len() + seats + self.sessions.counts().ending } else { 0 };
@@ -319,35 +320,25 @@ impl Gateway {
             } else if let Some(event) = self.legs.poll() {
                 let mut event = Some(event);
                 self.each(|mapping, stage| event = event.take().and_then(|event| mapping.leg(stage, event)));
-            } else if let Some((way, link, stanza)) = self.handed.pop_front() {
-                // Messages are always somebody's.
-                self.given = true;
-                drop(self.give(way, link, stanza));
-                self.given = false;
+            } else if let Some(handed) = self.handed.pop_front() {
+                self.handed_over(handed);
             } else if let Some(event) = self.subscriptions.poll() {
-                let mut event = Some(event);
-                self.each(|mapping, stage| event = event.take().and_then(|event| mapping.event(stage, event)));
+                self.subscription_says(event);
             } else {
                 return self.note_refusals();
             }
         }
     }
 
-    /// Tells of what the subscriptions have refused by themselves.
-    fn note_refusals(&mut self) {
-        let now = self.subscriptions.counts();
-        let before = std::mem::replace(&mut self.told, now);
-        let refused = [
-            (Refusal::BadEvent.name(), now.bad_event - before.bad_event),
-            (Refusal::NoDialog.name(), now.stray - before.stray),
-            (Refusal::Overload { retry_after: 0 }.name(), now.overload - before.overload),
-            ("out-of-order", now.out_of_order - before.out_of_order),
-            ("too-brief", now.too_brief - before.too_brief),
-        ];
-        for (refusal, times) in refused {
-            for _ in 0..times {
-                self.out.push_back(Output::Note(Note::Refused { refusal, towards: Side::Sip, message: false }));
+    fn handed_over(&mut self, handed: Handed) {
+        match handed {
+            Handed::Message(way, link, stanza) => {
+                // Messages are always somebody's.
+                self.given = true;
+                drop(self.give(way, link, stanza));
+                self.given = false;
             }
+            Handed::Invitation(invitation) => self.invite(invitation),
         }
     }
 
@@ -494,33 +485,6 @@ impl Gateway {
             }
             Err(refusal) => self.refuse_request(id, &refusal, message),
         }
-    }
-
-    /// Whether this is of a subscription, or would make one, as a REFER does (RFC 3515 §2.4.4).
-    fn is_of_events(&self, request: &Request) -> bool {
-        match request.method {
-            Method::Subscribe | Method::Notify => self.config.presence.enabled || self.config.has_sessions(),
-            Method::Refer => self.config.has_sessions(),
-            _ => false,
-        }
-    }
-
-    /// A request within a dialog, as far as its sender knows: of a subscription, for those of sessions are elsewhere.
-    fn request_in_dialog(&mut self, id: ServerId, request: Request, flow: Flow, events: bool) {
-        if !events {
-            return self.refuse_request(id, &Refusal::NoDialog, false);
-        }
-        match self.check_peer(&request, flow) {
-            Err(refusal) => return self.refuse_request(id, &refusal, false),
-            // Whoever has seen a dialog of somebody else's must not get into it (THREATS 43).
-            Ok((from, _)) if !self.is_party(&request, &from) => {
-                return self.refuse_request(id, &Refusal::NoDialog, false);
-            }
-            Ok((from, _)) => self.hear_in_dialog(&request, &from),
-        }
-        let (mut stage, _) = self.stage();
-        let contact = sip::NameAddr::new(stage.contact(&request.uri, flow.transport));
-        stage.events(|events, ground| events.request(ground, id, request, flow, &contact));
     }
 
     fn refuse_request(&mut self, id: ServerId, refusal: &Refusal, message: bool) {

@@ -35,6 +35,11 @@ impl<T> Held<T> {
         self.held.insert(token, (said, what));
     }
 
+    /// What is held under a token.
+    pub(crate) fn get(&self, token: StanzaToken) -> Option<&T> {
+        self.held.get(&token).map(|(_, what)| what)
+    }
+
     /// The server has said something about the stanza.
     pub(crate) fn release(&mut self, token: StanzaToken) -> Option<T> {
         let (said, what) = self.held.remove(&token)?;

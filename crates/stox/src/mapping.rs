@@ -154,6 +154,15 @@ pub enum Outcome {
     Failed(Refusal),
 }
 
+/// What a mapping gives to another one.
+#[derive(Debug)]
+pub(crate) enum Handed {
+    /// A message, to be carried in this way.
+    Message(Way, LinkId, Stanza),
+    /// An INVITE, for what it turned out to be.
+    Invitation(Invitation),
+}
+
 /// What a mapping acts with while it handles one input.
 #[derive(Debug)]
 pub struct Stage<'a> {
@@ -174,7 +183,7 @@ pub struct Stage<'a> {
     /// As what messages go to SIP.
     pub(crate) choice: &'a mut Choice,
     /// What mappings have given to each other.
-    pub(crate) handed: &'a mut VecDeque<(Way, LinkId, Stanza)>,
+    pub(crate) handed: &'a mut VecDeque<Handed>,
     /// The XMPP side.
     pub(crate) links: &'a mut Links,
     /// Unguessable tokens.
@@ -280,7 +289,12 @@ impl Stage<'_> {
 
     /// Gives a message to the mapping that carries it in another way.
     pub fn send_as(&mut self, way: Way, link: LinkId, stanza: Stanza) {
-        self.handed.push_back((way, link, stanza));
+        self.handed.push_back(Handed::Message(way, link, stanza));
+    }
+
+    /// Gives an INVITE to the mapping that serves its purpose.
+    pub fn invite_as(&mut self, invitation: Invitation) {
+        self.handed.push_back(Handed::Invitation(invitation));
     }
 
     /// Refuses an INVITE.

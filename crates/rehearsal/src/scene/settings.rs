@@ -11,7 +11,9 @@ use std::time::Duration;
 use stox::config::{Config, Limits, Link, Mode, Peer, Proxy};
 use stox::gateway::Gateway;
 use stox::network::Network;
+use stox::room::Password;
 use stox::{chat, leg, message, presence, room};
+use xmpp::jid::Jid;
 
 /// The gateway's own address.
 pub const GATEWAY: ([u8; 4], u16) = ([192, 0, 2, 1], 5060);
@@ -118,6 +120,22 @@ impl Settings {
                     config.peers.iter_mut().for_each(|peer| peer.domains.push(domain.clone()));
                     config.room.sip_domains.push(domain);
                 }
+            }
+            "muc_domains" => {
+                config.xmpp_domains.extend(list());
+                config.room.muc_domains.extend(list());
+            }
+            "room_history" => config.room.history = small()?,
+            "room_create" => config.room.create = flag()?,
+            "room_backlog" => config.room.backlog = number()?,
+            "room_roster" => config.room.roster = number()?,
+            "room_join" => config.room.join = Duration::from_secs(number()? as u64),
+            "seats_per_pair" => config.room.seats_per_pair = number()?,
+            // `ROOM PASSWORD`
+            "room_password" => {
+                let (room, password) = value.split_once(' ').ok_or("room_password takes a room and a password")?;
+                let room = Jid::parse(room).map_err(|_| format!("{room} is no address"))?;
+                config.room.passwords.insert(room, Password(password.into()));
             }
             "chat_idle" => config.chat.idle = Duration::from_secs(number()? as u64),
             "chat_ring" => config.chat.ring = Duration::from_secs(number()? as u64),

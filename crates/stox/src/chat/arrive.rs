@@ -177,12 +177,11 @@ impl Chats {
             if let Some(letter) = chat.landed(message) {
                 let link = chat.link;
                 self.drop_letter(&letter);
-                let refusal = super::depart::undelivered(msrp::Failure::Code(code));
+                let refusal = error::undelivered(msrp::Failure::Code(code));
                 Self::fail(stage, link, &letter, &refusal.stanza_error(), refusal.code());
             } else if let Some(at) = chat.told.iter().position(|told| told.message == *message)
                 && let Some(told) = chat.told.remove(at)
-                && let Some(error) =
-                    told.envelope.error(&super::depart::undelivered(msrp::Failure::Code(code)).stanza_error())
+                && let Some(error) = told.envelope.error(&error::undelivered(msrp::Failure::Code(code)).stanza_error())
             {
                 stage.note(Note::Failed { by: Side::Sip, code });
                 stage.answer(chat.link, &error);

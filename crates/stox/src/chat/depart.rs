@@ -9,7 +9,7 @@ use crate::config::{LinkId, Mode};
 use crate::content::departing::{self, Departing, Text};
 use crate::content::payload::Payload;
 use crate::content::{Disposition, identifiers};
-use crate::error::Refusal;
+use crate::error::{self, Refusal};
 use crate::gateway::Note;
 use crate::leg::{Call, LegId, Outgoing};
 use crate::mapping::{Side, Stage};
@@ -221,7 +221,7 @@ impl Chats {
         }
         let Some(letter) = chat.landed(message) else { return };
         self.drop_letter(&letter);
-        let refusal = undelivered(why);
+        let refusal = error::undelivered(why);
         Self::fail(stage, link, &letter, &refusal.stanza_error(), refusal.code());
         if matches!(why, msrp::Failure::Code(481 | 506) | msrp::Failure::Timeout) {
             // The other side knows nothing of the session (RFC 4975 §10.5), or does not answer in it.
@@ -356,15 +356,4 @@ fn enclose(
 
 fn uri(jid: &Jid) -> Result<SipUri, address::AddressError> {
     address::to_uri(jid, Scheme::Sip)
-}
-
-/// What a failure of MSRP means.
-pub(super) fn undelivered(why: msrp::Failure) -> Refusal {
-    match why {
-        msrp::Failure::Code(413) => Refusal::TooBig,
-        msrp::Failure::Code(415) => Refusal::UnsupportedContent { accept: "text/plain" },
-        msrp::Failure::Code(403) => Refusal::NotSupported,
-        msrp::Failure::Code(408) | msrp::Failure::Timeout => Refusal::SipTimeout,
-        msrp::Failure::Code(_) | msrp::Failure::Lost | msrp::Failure::NeverSent => Refusal::SipTransport,
-    }
 }

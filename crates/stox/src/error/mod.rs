@@ -15,7 +15,7 @@ use sip::header::{Name, RetryAfter};
 use std::fmt::Write as _;
 use xmpp::error::{Condition, ErrorType, StanzaError};
 
-pub use msrp::{is_for_good, stanza_to_msrp, to_msrp};
+pub use self::msrp::{is_for_good, stanza_to_msrp, to_msrp, undelivered};
 pub(crate) use phrase::one_line;
 pub use phrase::{reason_of_text, text_of_reason};
 pub use refusal::Refusal;

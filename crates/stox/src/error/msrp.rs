@@ -56,3 +56,14 @@ pub fn stanza_to_msrp(error: &StanzaError) -> (u16, Str) {
 pub fn is_for_good(error: &StanzaError) -> bool {
     matches!(error.condition, Condition::Gone | Condition::ItemNotFound | Condition::RemoteServerNotFound)
 }
+
+/// What it means that a message of ours was not taken.
+pub fn undelivered(why: ::msrp::Failure) -> Refusal {
+    match why {
+        ::msrp::Failure::Code(413) => Refusal::TooBig,
+        ::msrp::Failure::Code(415) => Refusal::UnsupportedContent { accept: "text/plain" },
+        ::msrp::Failure::Code(403) => Refusal::NotSupported,
+        ::msrp::Failure::Code(408) | ::msrp::Failure::Timeout => Refusal::SipTimeout,
+        ::msrp::Failure::Code(_) | ::msrp::Failure::Lost | ::msrp::Failure::NeverSent => Refusal::SipTransport,
+    }
+}

@@ -138,6 +138,12 @@ impl Gateway {
         self.names.heard(&from, &to, access::display(&request).as_deref());
         let purpose = self.purpose(&request, &to);
         let invitation = Invitation { id, request, flow, from, to, link, purpose };
+        self.invite(invitation);
+    }
+
+    /// Hands an INVITE to whoever serves its purpose.
+    pub(super) fn invite(&mut self, invitation: Invitation) {
+        let id = invitation.id;
         let claims = |mapping: &dyn Mapping, invitation: &Invitation| mapping.claims_invitation(invitation);
         if self.hand(invitation, claims, |mapping, stage, claimed| mapping.invited(stage, claimed)).is_some() {
             self.stage().0.refuse_invitation(id, &leg::negotiate::NO_CONVERSATION);

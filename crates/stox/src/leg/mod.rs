@@ -18,7 +18,7 @@ use bytes::Bytes;
 use msrp::{MessageId, MessageToken};
 use negotiate::{Accept, Agreed, Ours, Part};
 use sip::invite::{self, Body, Ended, Invite};
-use sip::{Dialog, Name, Request, Response};
+use sip::{Dialog, Name, Response};
 use std::collections::VecDeque;
 
 /// Where a leg is.
@@ -230,6 +230,20 @@ impl Legs {
     /// Ends a leg, whatever state it is in; [`Event::Failed`] or [`Event::Ended`] follows.
     pub fn end(&mut self, footing: &mut Footing<'_>, id: LegId) {
         self.end_with(footing, id, Failed::GivenUp, Vec::new());
+    }
+
+    /// The same, and tells the other side why: with a status and words for people (RFC 3326).
+    pub fn end_for(&mut self, footing: &mut Footing<'_>, id: LegId, cause: u16, why: &str) {
+        // RFC 3261 §25.1: a quoted string.
+        let mut text = Str::default();
+        for c in crate::error::one_line(why).take(200) {
+            if matches!(c, '"' | '\\') {
+                text.push('\\');
+            }
+            text.push(c);
+        }
+        let reason = base::format_compact!("SIP;cause={cause};text=\"{text}\"");
+        self.end_with(footing, id, Failed::GivenUp, vec![(Name::Reason, reason)]);
     }
 
     fn end_with(&mut self, footing: &mut Footing<'_>, id: LegId, why: Failed, headers: Vec<(Name, Str)>) {

@@ -4,6 +4,7 @@
 //! and an occupant of a MUC; in [`occupants`] it is the MUC service of an XMPP user, and a participant of a SIP conference. What is below both is
 //! here.
 
+pub(crate) mod content;
 pub mod nickname;
 pub mod occupants;
 pub mod participants;

@@ -1,28 +1,145 @@
 //! SIP users in MUCs: RFC 7702 §6. The gateway is the focus (RFC 4353) and the MSRP switch (RFC 7701) of each of them, and an occupant of the room
 //! in their place.
+//!
+//! An INVITE to a room is held until the room has let the user in. From then on each stanza that the room sends to this occupant is told to this
+//! user: messages through the session, people through the conference event package. What the user says is answered when the room has said it.
+//!
+//! What it claims: INVITEs to rooms, SUBSCRIBEs for the conference package, REFERs in the dialogs of its places; presence, messages and answers from
+//! rooms to their occupants.
 
+mod enter;
+mod hear;
+mod leave;
+mod people;
+mod place;
+mod refer;
+mod speak;
+mod watch;
+
+use crate::address;
 use crate::choice::Way;
 use crate::config::{Config, LinkId};
+use crate::gateway::Note;
+use crate::held::Held;
 use crate::leg::{self, LegId};
 use crate::links::StanzaToken;
-use crate::mapping::{Invitation, Mapping, Purpose, Stage};
-use crate::room::{Options, Seat};
-use base::{HashKey, Table, Time};
-use sip::Request;
+use crate::mapping::{Incoming, Invitation, Mapping, Purpose, Side, Stage};
+use crate::prints;
+use crate::records::{Forgetting, Orphans, PACE, SOME};
+use crate::room::{CONFERENCE, Options, Seat, record};
+use crate::store::{About, Broken, Key, SaveToken};
+use base::{Fingerprint, HashKey, Recent, Str, Table, Time};
+use msrp::MessageToken;
+use place::{Participant, Phase};
+use refer::Referral;
+use sip::header::Name;
+use sip::subscription::{Event, UsageId};
+use sip::{Method, Request, Response};
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
 use xmpp::error::StanzaError;
-use xmpp::stanza::Stanza;
+use xmpp::ext::muc::User;
+use xmpp::ext::self_ping::{self, Standing};
+use xmpp::jid::Jid;
+use xmpp::stanza::{Kind, Stanza};
+
+/// Messages of users that are remembered as said, so that a room that shows them again says nothing new.
+const SPOKEN: usize = 20_000;
+
+/// Those are remembered who were told that they sit in a room no more.
+const GHOSTS: usize = 1_000;
+
+/// How often at most one of those is told so.
+const HAUNTED: Duration = Duration::from_secs(10);
+
+/// How long a room may take to say that somebody is still in it.
+const PING: Duration = Duration::from_secs(30);
+
+/// A message of a user that waits until the room has said it.
+#[derive(Debug)]
+struct Waiting {
+    leg: LegId,
+    token: MessageToken,
+    /// By which the room's copy is known.
+    said: Fingerprint,
+    since: Time,
+    /// It is for one person: nothing comes back of it.
+    private: bool,
+}
+
+/// What was asked of an XMPP server, by the id of the stanza.
+#[derive(Debug)]
+enum Ask {
+    /// Whether an address is a room.
+    Service(Box<Invitation>),
+    /// Whether the user is still in the room.
+    Ping(LegId),
+    /// What a REFER wants.
+    Refer(Referral),
+}
 
 /// The mapping of RFC 7702 §6.
 #[derive(Debug)]
 pub struct Participants {
     options: Options,
-    seats: Table<LegId, Box<Seat>>,
+    addresses: address::Options,
+    key: HashKey,
+    seats: Table<LegId, Box<Participant>>,
+    /// The places of a SIP user in a room.
+    pairs: Table<Fingerprint, Vec<LegId>>,
+    usages: Table<UsageId, LegId>,
+    /// REFERs that were accepted, and what the NOTIFY is to say.
+    referrals: Table<UsageId, u16>,
+    /// A SUBSCRIBE on its way through the engine.
+    arriving: Option<Incoming>,
+    /// Which domains are MUC services, as far as was asked, and until when that holds.
+    services: Table<Str, (bool, Time)>,
+    asks: Table<Str, (Time, Ask)>,
+    ask_due: BTreeSet<(Time, Str)>,
+    /// Invitations on their way to a room, by the stanza.
+    invited: Table<StanzaToken, Str>,
+    held: Held<Waiting>,
+    spoken: Recent<Fingerprint, ()>,
+    ghosts: Recent<Fingerprint, Time>,
+    /// When each place is looked at next: one entry for each.
+    due: BTreeSet<(Time, LegId)>,
+    orphans: Orphans<record::Seat>,
+    forgetting: Forgetting,
+    /// Places that are to be left, as the gateway is to end, and those whose room is to be entered again, as its stream was away.
+    leaving: VecDeque<LegId>,
+    coming: VecDeque<LegId>,
+    /// When some more of these are.
+    some_at: Option<Time>,
+    draining: bool,
 }
 
 impl Participants {
     /// The mapping; `key` is secret.
     pub fn new(config: &Config, key: HashKey) -> Participants {
-        Participants { options: config.room.clone(), seats: Table::new(key) }
+        Participants {
+            options: config.room.clone(),
+            addresses: address::Options { phone_domain: config.phone_domain.clone() },
+            key,
+            seats: Table::new(key),
+            pairs: Table::new(key),
+            usages: Table::new(key),
+            referrals: Table::new(key),
+            arriving: None,
+            services: Table::new(key),
+            asks: Table::new(key),
+            ask_due: BTreeSet::new(),
+            invited: Table::new(key),
+            held: Held::new(key),
+            spoken: Recent::new(key, SPOKEN),
+            ghosts: Recent::new(key, GHOSTS),
+            due: BTreeSet::new(),
+            orphans: Orphans::new(),
+            forgetting: Forgetting::new(key),
+            leaving: VecDeque::new(),
+            coming: VecDeque::new(),
+            some_at: None,
+            draining: false,
+        }
     }
 
     /// The places.
@@ -35,51 +152,399 @@ impl Participants {
         self.len() == 0
     }
 
-    /// Messages held, on their way or waiting.
+    /// Messages of users that wait for their rooms.
     pub fn under_way(&self) -> usize {
-        0
+        self.held.len()
     }
 
     /// All places, the oldest first.
-    pub fn seats(&self, _: Time) -> Vec<Seat> {
-        self.seats.keys_sorted().iter().filter_map(|leg| self.seats.get(leg)).map(|seat| (**seat).clone()).collect()
+    pub fn seats(&self, now: Time) -> Vec<Seat> {
+        let seat = |place: &Participant| Seat {
+            user: place.user.clone(),
+            room: place.room.clone(),
+            nick: Str::from(place.nick.as_str()),
+            inside: place.phase == Phase::Inside,
+            age: now.since(place.since),
+            people: place.people.len(),
+            said: place.said,
+            heard: place.received,
+            waiting: place.waiting.len() + place.flying.len(),
+        };
+        self.seats.keys_sorted().iter().filter_map(|leg| self.seats.get(leg)).map(|place| seat(place)).collect()
+    }
+
+    fn of_pair(&self, user: &Jid, room: &Jid) -> impl Iterator<Item = (LegId, &Participant)> {
+        let legs = self.pairs.get(&prints::pair(&self.key, user, room)).map_or(&[][..], Vec::as_slice);
+        legs.iter().filter_map(|leg| Some((*leg, &**self.seats.get(leg)?)))
+    }
+
+    /// The place that a stanza from a room is for.
+    fn find(&self, stanza: &Stanza) -> Option<LegId> {
+        let (from, to) = (stanza.from.as_ref()?, stanza.to.as_ref()?);
+        self.of_pair(to, from).find(|(_, place)| place.user == *to).map(|(leg, _)| leg)
+    }
+
+    fn take_place(&mut self, leg: LegId, place: Participant) {
+        let pair = prints::pair(&self.key, &place.user, &place.room);
+        self.pairs.or_insert_with(pair, Vec::new).push(leg);
+        self.seats.insert(leg, Box::new(place));
+    }
+
+    fn leave_place(&mut self, stage: &mut Stage<'_>, leg: LegId) -> Option<Box<Participant>> {
+        let place = self.seats.remove(&leg)?;
+        if let Some(at) = place.armed {
+            self.due.remove(&(at, leg));
+        }
+        let pair = prints::pair(&self.key, &place.user, &place.room);
+        if let Some(legs) = self.pairs.get_mut(&pair) {
+            legs.retain(|l| *l != leg);
+            if legs.is_empty() {
+                self.pairs.remove(&pair);
+            }
+        }
+        if place.saved {
+            self.forgetting.forget(stage, leave::record_key(&place).to_bytes());
+        }
+        Some(place)
+    }
+
+    /// Takes note of a question, and of when it is not worth an answer any more.
+    fn expect(&mut self, id: Str, until: Time, ask: Ask) {
+        self.ask_due.insert((until, id.clone()));
+        self.asks.insert(id, (until, ask));
+    }
+
+    fn asked(&mut self, id: &str) -> Option<Ask> {
+        let (until, ask) = self.asks.remove(id)?;
+        self.ask_due.remove(&(until, Str::from(id)));
+        Some(ask)
+    }
+
+    /// A question has its answer: a stanza, an error, or nothing in time.
+    fn answered(&mut self, stage: &mut Stage<'_>, ask: Ask, answer: Option<&Stanza>, error: Option<&StanzaError>) {
+        match ask {
+            // A room that is not there is one all the same: users who are not there are said to be out of service (RFC 6121 §8.5.1).
+            Ask::Service(invitation) => {
+                let missing = error.is_some_and(|error| error.condition == xmpp::error::Condition::ItemNotFound);
+                self.told_service(stage, invitation, answer.filter(|_| error.is_none()), missing);
+            }
+            Ask::Ping(leg) => {
+                let standing = answer.and_then(self_ping::standing).unwrap_or(Standing::Unknown);
+                if let Some(place) = self.seats.get_mut(&leg) {
+                    (place.last_heard, place.pinged) = (stage.now, false);
+                    self.arm(leg);
+                }
+                if standing == Standing::Out {
+                    self.lose_room(stage, leg);
+                }
+            }
+            Ask::Refer(referral) => {
+                let outcome = match (answer, error) {
+                    (Some(_), None) => Ok(()),
+                    (_, error) => Err(error.cloned()),
+                };
+                self.settle_referral(stage, &referral, outcome);
+            }
+        }
+    }
+
+    /// Sees to it that a place is looked at when something is due, or before.
+    fn arm(&mut self, leg: LegId) {
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        let Some(at) = place.due().filter(|at| place.armed.is_none_or(|armed| *at < armed)) else { return };
+        if let Some(before) = place.armed.replace(at) {
+            self.due.remove(&(before, leg));
+        }
+        self.due.insert((at, leg));
+    }
+
+    /// Something may be due in a place.
+    fn let_pass(&mut self, stage: &mut Stage<'_>, leg: LegId) {
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        place.armed = None;
+        let now = stage.now;
+        let past = |at: &Option<Time>| at.is_some_and(|at| at <= now);
+        if let Some(renaming) = place.renaming.take_if(|renaming| renaming.until <= now) {
+            stage.legs(|legs, footing| legs.answer(footing, renaming.token, 408, ""));
+        }
+        if past(&place.return_at) {
+            place.return_at = None;
+            self.enter(stage, leg);
+        } else if past(&place.enter_by) {
+            match place.phase {
+                Phase::Returning => self.lose_room(stage, leg),
+                Phase::Called | Phase::Entering | Phase::Inside | Phase::Leaving => {
+                    self.not_let_in(stage, leg, Response::new(504, "The room does not answer"));
+                }
+            }
+        } else if place.is_silent(stage.now) {
+            self.ping(stage, leg);
+        }
+        self.arm(leg);
+    }
+
+    /// Asks whether the user is still in a room that has not said anything for long (XEP-0410).
+    fn ping(&mut self, stage: &mut Stage<'_>, leg: LegId) {
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        // It is not to be asked again before the answer is there.
+        place.last_heard = stage.now;
+        let Some(own) = place.own().filter(|_| !place.pinged) else { return };
+        let id = stage.tokens.token(16);
+        let question = self_ping::request(place.user.clone(), own, id.clone());
+        place.pinged = stage.deliver(place.link, &question).is_some();
+        if place.pinged {
+            self.expect(id, stage.now + PING, Ask::Ping(leg));
+        }
+    }
+
+    /// A room shows people, or says something, to a SIP user who has no place in it.
+    fn haunted(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: &Stanza) {
+        let (Some(room), Some(user)) = (&stanza.from, &stanza.to) else { return };
+        let print = prints::said(&self.key, user.resource().unwrap_or_default(), user, room);
+        if self.ghosts.get(&print).is_some_and(|at| *at + HAUNTED > stage.now) {
+            return;
+        }
+        self.ghosts.insert(print, stage.now);
+        let mut farewell = Stanza::presence().with_type("unavailable").with_from(user.clone()).with_to(room.clone());
+        farewell.id = Some(stage.tokens.token(12));
+        stage.answer(link, &farewell);
+    }
+
+    /// Enters some of the rooms again whose stream was away, and leaves some of those that are to be left.
+    fn act_on_some(&mut self, stage: &mut Stage<'_>) {
+        if self.some_at.is_none_or(|at| at > stage.now) {
+            return;
+        }
+        for _ in 0..SOME {
+            let Some(leg) = self.coming.pop_front() else { break };
+            self.come_back(stage, leg);
+        }
+        for _ in 0..SOME {
+            let Some(leg) = self.leaving.pop_front() else { break };
+            self.leave_if_quiet(stage, leg);
+        }
+        let more = !self.coming.is_empty() || !self.leaving.is_empty();
+        self.some_at = more.then_some(stage.now + PACE);
     }
 }
 
+/// Whether this is presence of an occupant, as a room sends it to another one.
+fn is_of_room(stanza: &Stanza) -> bool {
+    let from_occupant = stanza.from.as_ref().is_some_and(|from| from.resource().is_some());
+    let to_device = stanza.to.as_ref().is_some_and(|to| to.resource().is_some());
+    stanza.kind == Kind::Presence && from_occupant && to_device && User::of(stanza).is_some()
+}
+
 impl Mapping for Participants {
-    fn claims_request(&self, _: &Request) -> bool {
-        false
+    fn claims_request(&self, request: &Request) -> bool {
+        let package = request.headers.get(Name::Event).map(|event| event.split(';').next().unwrap_or_default().trim());
+        request.method == Method::Subscribe && package == Some(CONFERENCE)
     }
 
     fn claims_invitation(&self, invitation: &Invitation) -> bool {
-        invitation.purpose == Purpose::Room && self.options.seats == 0
+        matches!(invitation.purpose, Purpose::Room | Purpose::Unclear)
     }
 
-    fn claims_stanza(&self, _: &Stanza, _: Way) -> bool {
-        false
+    fn claims_stanza(&self, stanza: &Stanza, _: Way) -> bool {
+        match (stanza.kind, stanza.type_.as_deref()) {
+            (Kind::Iq, Some("result")) => stanza.id.as_ref().is_some_and(|id| self.asks.contains(id)),
+            (Kind::Iq, _) => false,
+            (Kind::Presence, None | Some("unavailable")) => self.find(stanza).is_some() || is_of_room(stanza),
+            (Kind::Presence, Some(_)) => false,
+            (Kind::Message, _) => self.find(stanza).is_some(),
+        }
     }
 
     fn reconfigure(&mut self, config: &Config) {
         self.options = config.room.clone();
+        self.addresses = address::Options { phone_domain: config.phone_domain.clone() };
     }
 
-    fn stanza(&mut self, _: &mut Stage<'_>, _: LinkId, _: Stanza) {}
-
-    fn error(&mut self, _: &mut Stage<'_>, _: &Stanza, _: &StanzaError) -> bool {
-        false
+    fn request(&mut self, stage: &mut Stage<'_>, incoming: Incoming) {
+        self.subscribe(stage, incoming);
     }
 
-    fn leg(&mut self, _: &mut Stage<'_>, event: leg::Event) -> Option<leg::Event> {
-        Some(event)
+    fn invited(&mut self, stage: &mut Stage<'_>, invitation: Invitation) {
+        self.called(stage, invitation);
     }
 
-    fn stanza_outcome(&mut self, _: &mut Stage<'_>, _: StanzaToken, _: bool) -> bool {
-        false
+    fn stanza(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: Stanza) {
+        if stanza.kind == Kind::Iq {
+            if let Some(ask) = stanza.id.as_deref().and_then(|id| self.asked(id)) {
+                self.answered(stage, ask, Some(&stanza), None);
+            }
+            return;
+        }
+        let Some(leg) = self.find(&stanza) else {
+            // What says that somebody has left asks for no answer.
+            if stanza.type_.is_none() {
+                self.haunted(stage, link, &stanza);
+            }
+            return;
+        };
+        match stanza.kind {
+            Kind::Presence => self.presence(stage, leg, &stanza),
+            Kind::Message => self.message(stage, leg, stanza),
+            Kind::Iq => {}
+        }
     }
 
-    fn timeout(&mut self, _: &mut Stage<'_>) {}
+    fn error(&mut self, stage: &mut Stage<'_>, stanza: &Stanza, error: &StanzaError) -> bool {
+        if let Some(ask) = stanza.id.as_deref().and_then(|id| self.asked(id)) {
+            self.answered(stage, ask, Some(stanza), Some(error));
+            return true;
+        }
+        let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return false };
+        match stanza.kind {
+            Kind::Presence => {
+                let Some(leg) = self.find(stanza) else { return false };
+                self.turned_away(stage, leg, error);
+            }
+            Kind::Message => {
+                let Some(id) = &stanza.id else { return false };
+                let Some(held) = self.held.refused(&prints::said(&self.key, id, to, from)) else { return false };
+                self.refused(stage, &held, error);
+            }
+            Kind::Iq => return false,
+        }
+        true
+    }
+
+    fn leg(&mut self, stage: &mut Stage<'_>, event: leg::Event) -> Option<leg::Event> {
+        if !self.seats.contains(&event.leg()) {
+            return Some(event);
+        }
+        match event {
+            leg::Event::Called { leg } => self.knock(stage, leg),
+            leg::Event::Open { leg, .. } => self.opened(stage, leg),
+            leg::Event::Up { leg } => {
+                if let Some(place) = self.seats.get(&leg) {
+                    let micros = stage.now.since(place.since).as_micros() as u64;
+                    stage.note(Note::SessionOpened { by: Side::Sip, micros });
+                }
+            }
+            leg::Event::Message { leg, token, message } => self.arrived(stage, leg, token, &message),
+            leg::Event::Sent { leg, message } => self.sent(stage, leg, &message),
+            leg::Event::Undelivered { leg, message, why } => self.undelivered(stage, leg, &message, why),
+            leg::Event::Nickname { leg, token, nick } => self.nickname(stage, leg, token, &nick),
+            leg::Event::Ending { leg } => self.leave_room(stage, leg, None),
+            leg::Event::Failed { leg, .. } => self.over(stage, leg, None),
+            leg::Event::Ended { leg, why } => self.over(stage, leg, Some(&why)),
+            // Nobody has asked for either.
+            leg::Event::Nicknamed { .. } | leg::Event::Report { .. } => {}
+        }
+        None
+    }
+
+    fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool {
+        if let Some(id) = self.invited.remove(&token) {
+            if let Some(Ask::Refer(referral)) = self.asked(&id) {
+                self.settle_referral(stage, &referral, if taken { Ok(()) } else { Err(None) });
+            }
+            return true;
+        }
+        let Some(held) = self.held.get(token) else { return false };
+        // What is for everybody is said when the room says it.
+        if taken && !held.private {
+            return true;
+        }
+        let Some(held) = self.held.release(token) else { return false };
+        if taken {
+            self.taken(stage, &held);
+        } else {
+            self.not_taken(stage, &held);
+        }
+        true
+    }
+
+    fn event(&mut self, stage: &mut Stage<'_>, event: Event) -> Option<Event> {
+        self.conference_event(stage, event)
+    }
+
+    fn saved(&mut self, stage: &mut Stage<'_>, token: SaveToken, saved: bool) -> bool {
+        self.forgetting.saved(stage.now, token, saved)
+    }
+
+    fn restore(&mut self, _: &mut Stage<'_>, key: &Key, value: &[u8]) -> Option<Result<(), Broken>> {
+        if !matches!(key.about, About::Participant(_)) {
+            return None;
+        }
+        Some(record::Seat::parse(value).map(|record| self.orphans.push(key.clone(), record)))
+    }
+
+    fn link_up(&mut self, stage: &mut Stage<'_>, link: LinkId) {
+        self.orphans.link_up(stage.now);
+        self.bury_some(stage);
+        let mut away: VecDeque<LegId> = self.seats.keys_sorted().into();
+        away.retain(|leg| self.seats.get(leg).is_some_and(|place| place.link == link));
+        self.coming.append(&mut away);
+        self.some_at = Some(stage.now);
+        self.act_on_some(stage);
+    }
+
+    fn drain(&mut self, stage: &mut Stage<'_>) {
+        self.draining = true;
+        self.leaving = self.seats.keys_sorted().into();
+        self.some_at = Some(stage.now);
+        self.act_on_some(stage);
+    }
+
+    fn abandon(&mut self, stage: &mut Stage<'_>) {
+        while let Some(held) = self.held.give_up() {
+            self.not_taken(stage, &held);
+        }
+        for (_, ask) in std::mem::take(&mut self.ask_due) {
+            if let Some((_, ask)) = self.asks.remove(&ask) {
+                self.answered(stage, ask, None, None);
+            }
+        }
+        for leg in self.seats.keys_sorted() {
+            self.over(stage, leg, Some(&leg::Why::Ours));
+            stage.legs(|legs, footing| legs.end(footing, leg));
+        }
+    }
+
+    fn timeout(&mut self, stage: &mut Stage<'_>) {
+        while let Some(held) = self.held.overdue(stage.now) {
+            // Should the room say it after all, it was answered for.
+            self.spoken.insert(held.said, ());
+            self.not_taken(stage, &held);
+        }
+        while let Some((at, id)) = self.ask_due.first().cloned().filter(|(at, _)| *at <= stage.now) {
+            self.ask_due.remove(&(at, id.clone()));
+            if let Some((_, ask)) = self.asks.remove(&id) {
+                self.answered(stage, ask, None, None);
+            }
+        }
+        while let Some((at, leg)) = self.due.first().copied().filter(|(at, _)| *at <= stage.now) {
+            self.due.remove(&(at, leg));
+            self.let_pass(stage, leg);
+        }
+        self.forgetting.timeout(stage);
+        self.bury_some(stage);
+        self.act_on_some(stage);
+    }
 
     fn deadline(&self) -> Option<Time> {
-        None
+        let due = self.due.first().map(|(at, _)| *at);
+        let asks = self.ask_due.first().map(|(at, _)| *at);
+        let records = [self.forgetting.deadline(), self.orphans.deadline()];
+        [self.held.deadline(), due, asks, self.some_at].into_iter().chain(records).flatten().min()
+    }
+}
+
+impl Participants {
+    /// The session is there: what the room has said goes through it.
+    fn opened(&mut self, stage: &mut Stage<'_>, leg: LegId) {
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        place.open = true;
+        let early = std::mem::take(&mut place.early);
+        self.save(stage, leg);
+        for stanza in early {
+            self.message(stage, leg, stanza);
+        }
+        if self.draining {
+            self.leave_if_quiet(stage, leg);
+        }
     }
 }

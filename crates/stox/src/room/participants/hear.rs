@@ -1,0 +1,267 @@
+//! What is said in the room, on its way to the SIP user: RFC 7702 §6.3, XEP-0045 §7.4, §7.5.
+
+use super::Participants;
+use super::place::{Letter, Participant, Phase};
+use crate::content::departing::{self, Departing, Text};
+use crate::error::{self, Refusal};
+use crate::gateway::Note;
+use crate::leg::{LegId, Outgoing};
+use crate::mapping::{Side, Stage};
+use crate::prints;
+use crate::room::content::{self, Party};
+use bodies::Timestamp;
+use msrp::{FailureReport, MessageId};
+use sip::subscription::Change;
+use xmpp::error::StanzaError;
+use xmpp::ext::delay::Delay;
+use xmpp::ext::moderation::Retraction;
+use xmpp::ext::muc::{self, User};
+use xmpp::ext::stanza_id::{OriginId, StanzaId};
+use xmpp::stanza::Stanza;
+
+/// Messages of a room that wait for the session to be there; whoever is sent more is out of it.
+const EARLY: usize = 128;
+
+impl Participants {
+    /// A message from the room or from somebody in it.
+    pub(super) fn message(&mut self, stage: &mut Stage<'_>, leg: LegId, stanza: Stanza) {
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        if matches!(place.phase, Phase::Called | Phase::Leaving) {
+            return;
+        }
+        place.last_heard = stage.now;
+        place.pinged = false;
+        let groupchat = stanza.type_.as_deref() == Some("groupchat");
+        if groupchat && self.reflected(stage, leg, &stanza) {
+            return;
+        }
+        if let Some(decline) = User::of(&stanza).and_then(|user| user.decline) {
+            let who = decline.from.map_or_else(|| "Somebody".to_owned(), |from| from.bare().to_string());
+            let why = decline.reason.map_or_else(String::new, |reason| format!(": {reason}"));
+            return self.say(stage, leg, &format!("{who} has declined your invitation{why}"));
+        }
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        if !place.open {
+            if place.early.len() == EARLY {
+                return self.end(stage, leg, 480, "The session has not come to be in time");
+            }
+            return place.early.push_back(stanza);
+        }
+        if groupchat {
+            self.public(stage, leg, &stanza);
+        } else {
+            self.private(stage, leg, &stanza);
+        }
+    }
+
+    /// What everybody hears.
+    fn public(&mut self, stage: &mut Stage<'_>, leg: LegId, stanza: &Stanza) {
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        let Some(from) = stanza.from.clone() else { return };
+        // A room that is entered once more shows again what was said while the user was away, and perhaps a little more.
+        let room_id = StanzaId::of(stanza, &place.room).map(|id| id.id);
+        let id = room_id.or_else(|| stanza.id.clone());
+        if let Some(id) = id
+            && !place.hear(prints::said(
+                &self.key,
+                &format!("{id}\0{}", from.resource().unwrap_or("")),
+                &from,
+                &place.user,
+            ))
+        {
+            return stage.note(Note::Ignored { why: "a message of a room that was heard before" });
+        }
+        if let Some(subject) = muc::subject(stanza) {
+            return self.subject(stage, leg, from.resource(), subject);
+        }
+        if let Some(retraction) = Retraction::of(stanza) {
+            let what = if retraction.moderated.is_some() {
+                "A message was removed by a moderator"
+            } else {
+                "A message was taken back"
+            };
+            let why = retraction.reason.map_or_else(String::new, |reason| format!(": {reason}"));
+            return self.say(stage, leg, &format!("{what}{why}"));
+        }
+        match departing::read(stanza) {
+            Departing::Message(text) => {
+                let said = stanza.elements().find_map(Delay::parse).and_then(|delay| Timestamp::parse(&delay.stamp));
+                let room = place.room.clone();
+                if let Some(person) = from.resource().and_then(|nick| place.people.get_mut(nick)) {
+                    // Of what was said long ago another one may have been the author.
+                    person.known |= said.is_none();
+                }
+                self.write(stage, leg, &text, (from.resource(), &from), &room, said, None);
+            }
+            Departing::State(_) | Departing::Receipt { .. } | Departing::Nothing => {
+                stage.note(Note::Ignored { why: "nothing to translate" });
+            }
+        }
+    }
+
+    /// What somebody says to the user alone: RFC 7701 §6.2.
+    fn private(&mut self, stage: &mut Stage<'_>, leg: LegId, stanza: &Stanza) {
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        let (link, user) = (place.link, place.user.clone());
+        let Some(from) = stanza.from.clone() else { return };
+        let Departing::Message(text) = departing::read(stanza) else {
+            return stage.note(Note::Ignored { why: "nothing to translate" });
+        };
+        if from.resource().is_some() && !stage.legs.chatroom(leg).is_some_and(|chatroom| chatroom.private_messages) {
+            return stage.refuse_stanza(link, stanza, &Refusal::NotSupported);
+        }
+        if let Some(person) = from.resource().and_then(|nick| place.people.get_mut(nick)) {
+            person.known = true;
+        }
+        self.write(stage, leg, &text, (from.resource(), &from), &user, None, Some(stanza));
+    }
+
+    /// The subject was told, or has changed.
+    fn subject(&mut self, stage: &mut Stage<'_>, leg: LegId, nick: Option<&str>, subject: String) {
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        let subject = Some(subject).filter(|subject| !subject.is_empty());
+        let first = !std::mem::replace(&mut place.has_subject, true);
+        if place.subject == subject {
+            return;
+        }
+        place.subject = subject;
+        if place.watchers.is_empty() && !first {
+            // Nobody would hear of it otherwise. Whoever has only just come may yet subscribe.
+            let words = match (&place.subject, nick) {
+                (Some(subject), Some(nick)) => format!("{nick} has set the subject: {subject}"),
+                (Some(subject), None) => format!("The subject is: {subject}"),
+                (None, _) => "There is no subject any more".to_owned(),
+            };
+            return self.say(stage, leg, &words);
+        }
+        place.watchers.iter_mut().for_each(super::watch::Watcher::subject);
+        self.tell(stage, leg, Change::Content);
+    }
+
+    /// Says something in the room's own name.
+    pub(super) fn say(&mut self, stage: &mut Stage<'_>, leg: LegId, words: &str) {
+        let Some(place) = self.seats.get(&leg) else { return };
+        let (room, user) = (place.room.clone(), place.user.clone());
+        self.write(stage, leg, &content::words(words.to_owned()), (None, &room), &user, None, None);
+    }
+
+    /// Puts something in line for the user.
+    #[expect(clippy::too_many_arguments, reason = "who says what to whom, and when")]
+    fn write(
+        &mut self,
+        stage: &mut Stage<'_>,
+        leg: LegId,
+        text: &Text,
+        from: (Option<&str>, &xmpp::jid::Jid),
+        to: &xmpp::jid::Jid,
+        said: Option<Timestamp>,
+        private: Option<&Stanza>,
+    ) {
+        let date = said.or_else(|| stage.wall());
+        let enclosed = stage.legs(|legs, footing| {
+            let accept = legs.accepts(leg).ok_or(Refusal::NotSupported)?;
+            let (from, to) = (Party { name: from.0, jid: from.1 }, Party { name: None, jid: to });
+            let payload = content::enclose(text, from, to, date, accept, footing.tokens)?;
+            let limit = legs.max_size(leg).map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
+            if payload.body.len() > limit { Err(Refusal::TooLong { limit }) } else { Ok(payload) }
+        });
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        let payload = match (enclosed, private) {
+            (Ok(payload), _) => payload,
+            (Err(refusal), Some(stanza)) => return stage.refuse_stanza(place.link, stanza, &refusal),
+            // The room has many readers: that one of them cannot read this is not its author's business.
+            (Err(refusal), None) => return stage.note_refused(&refusal, Side::Xmpp, false),
+        };
+        let letter = Letter::new(payload, stage.now, private.map(Stanza::envelope));
+        place.bytes += letter.weight();
+        place.waiting.push_back(letter);
+        self.pump(stage, leg);
+        if self.seats.get(&leg).is_some_and(|place| place.bytes > self.options.backlog) {
+            self.end(stage, leg, 480, "Too much waits that is not taken");
+        }
+    }
+
+    /// Sends what waits, as far as there is room.
+    pub(super) fn pump(&mut self, stage: &mut Stage<'_>, leg: LegId) {
+        let Some(place) = self.seats.get_mut(&leg).filter(|place| place.open) else { return };
+        while let Some(letter) = place.waiting.pop_front() {
+            let message = Outgoing {
+                content_type: letter.content_type.clone(),
+                body: letter.body.clone(),
+                success_report: false,
+                failure_report: FailureReport::Yes,
+            };
+            match stage.legs(|legs, footing| legs.send(footing, leg, message)) {
+                Ok(message) => place.flying.push_back((message, letter)),
+                Err(msrp::Refused::Full) => return place.waiting.push_front(letter),
+                // The leg is about to end: those who wait for an answer are told then.
+                Err(_) => return place.waiting.push_front(letter),
+            }
+        }
+    }
+
+    /// The user has taken a message.
+    pub(super) fn sent(&mut self, stage: &mut Stage<'_>, leg: LegId, message: &MessageId) {
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        let Some(letter) = place.landed(message) else { return };
+        place.received += 1;
+        stage.note(Note::Delivered { to: Side::Sip, micros: stage.now.since(letter.since).as_micros() as u64 });
+        self.pump(stage, leg);
+    }
+
+    /// He has not. Of what was said to all nobody is told.
+    pub(super) fn undelivered(&mut self, stage: &mut Stage<'_>, leg: LegId, message: &MessageId, why: msrp::Failure) {
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        let Some(letter) = place.landed(message) else { return };
+        let link = place.link;
+        returned(stage, link, &letter, &error::undelivered(why));
+        if matches!(why, msrp::Failure::Code(481 | 506) | msrp::Failure::Timeout) {
+            stage.legs(|legs, footing| legs.give_up(footing, leg));
+        } else {
+            self.pump(stage, leg);
+        }
+    }
+
+    /// A message of the user's own that comes back from the room is its answer (RFC 7702 §6.3.1). Whether this is one.
+    fn reflected(&mut self, stage: &mut Stage<'_>, leg: LegId, stanza: &Stanza) -> bool {
+        let Some(place) = self.seats.get(&leg) else { return false };
+        if stanza.from.as_ref().and_then(|from| from.resource()) != Some(place.nick.as_str()) {
+            return false;
+        }
+        let origin = OriginId::of(stanza).map(|id| id.0);
+        for id in stanza.id.iter().cloned().chain(origin) {
+            let said = prints::said(&self.key, &id, &place.user, &place.room);
+            if let Some(held) = self.held.refused(&said) {
+                self.spoken.insert(said, ());
+                self.taken(stage, &held);
+            } else if self.spoken.get(&said).is_none() {
+                continue;
+            }
+            // Of what was answered for already nothing is left to say.
+            if let Some(subject) = muc::subject(stanza) {
+                self.subject(stage, leg, None, subject);
+            }
+            return true;
+        }
+        false
+    }
+}
+
+impl Participant {
+    /// A message is not on its way any more.
+    fn landed(&mut self, message: &MessageId) -> Option<Letter> {
+        let at = self.flying.iter().position(|(flying, _)| flying == message)?;
+        let (_, letter) = self.flying.remove(at)?;
+        self.bytes -= letter.weight();
+        Some(letter)
+    }
+}
+
+/// Tells the sender of a private message that it did not arrive.
+pub(super) fn returned(stage: &mut Stage<'_>, link: crate::config::LinkId, letter: &Letter, refusal: &Refusal) {
+    stage.note(Note::Failed { by: Side::Sip, code: refusal.code() });
+    let error: StanzaError = refusal.stanza_error();
+    if let Some(error) = letter.envelope.as_ref().and_then(|envelope| envelope.error(&error)) {
+        stage.answer(link, &error);
+    }
+}

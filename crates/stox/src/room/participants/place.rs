@@ -1,0 +1,268 @@
+//! One place: a SIP user's device in a MUC, who is there with it, and what is on its way to it.
+
+use crate::config::LinkId;
+use crate::content::payload::Payload;
+use crate::room::nickname::Nickname;
+use base::{Fingerprint, Str, Time};
+use bytes::Bytes;
+use msrp::{MessageId, MessageToken};
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+use xmpp::ext::muc::{Affiliation, Item, Role};
+use xmpp::jid::Jid;
+use xmpp::stanza::Stanza;
+
+use super::watch::Watcher;
+
+/// How many messages from the room are remembered, by which those that a second entering shows again are known.
+const REMEMBERED: usize = 32;
+
+/// What a letter takes besides its words.
+const ENVELOPE: usize = 512;
+
+/// A room that says nothing for this long is asked whether the user is still in it (XEP-0410).
+const SILENCE: Duration = Duration::from_secs(600);
+
+/// Where a place is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The INVITE is there; whether it can be answered is not known yet.
+    Called,
+    /// The room was asked to let the user in.
+    Entering,
+    /// The user is in the room.
+    Inside,
+    /// The room, or the way to it, was away: the room is asked, or is to be asked, to let the user in once more.
+    Returning,
+    /// The user is to leave, or has left: the leg has yet to end.
+    Leaving,
+}
+
+/// Somebody in the room.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Person {
+    pub(super) affiliation: Affiliation,
+    pub(super) role: Role,
+    /// Where the room shows it.
+    pub(super) jid: Option<Jid>,
+    /// XEP-0421: by it somebody who comes back under the same name is known.
+    pub(super) occupant_id: Option<Str>,
+    /// The SIP user was told that it is he who has this name: only then a private message to the name is for him.
+    pub(super) known: bool,
+    /// Shown since the room was last entered.
+    pub(super) shown: bool,
+}
+
+impl Person {
+    pub(super) fn of(item: &Item, occupant_id: Option<Str>) -> Person {
+        Person {
+            affiliation: item.affiliation.unwrap_or_default(),
+            role: item.role.unwrap_or(Role::Participant),
+            jid: item.jid.clone(),
+            occupant_id,
+            known: false,
+            shown: true,
+        }
+    }
+
+    /// Whether the two may be the same human being, as far as the room tells.
+    fn is(&self, other: &Person) -> bool {
+        match (&self.occupant_id, &other.occupant_id) {
+            (Some(a), Some(b)) => a == b,
+            _ => self.jid.as_ref().map(Jid::bare) == other.jid.as_ref().map(Jid::bare),
+        }
+    }
+
+    /// Whether there is a difference that the SIP user could be told.
+    fn looks_like(&self, other: &Person) -> bool {
+        (self.affiliation, self.role, &self.jid) == (other.affiliation, other.role, &other.jid)
+    }
+}
+
+/// How somebody left, in the words of RFC 4575 §5.7.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// By himself.
+    Departed,
+    /// He was made to.
+    Booted,
+    /// His connection was lost.
+    Failed,
+}
+
+/// What the SIP user is to be sent.
+#[derive(Debug)]
+pub(super) struct Letter {
+    pub(super) content_type: Str,
+    pub(super) body: Bytes,
+    pub(super) since: Time,
+    /// Of a private message, whose sender is told if it does not arrive.
+    pub(super) envelope: Option<Box<Stanza>>,
+}
+
+impl Letter {
+    pub(super) fn new(payload: Payload, since: Time, envelope: Option<Stanza>) -> Letter {
+        Letter {
+            content_type: payload.content_type.into(),
+            body: payload.body.into(),
+            since,
+            envelope: envelope.map(Box::new),
+        }
+    }
+
+    pub(super) fn weight(&self) -> usize {
+        ENVELOPE + self.body.len()
+    }
+}
+
+/// A change of the nickname that the room has yet to grant.
+#[derive(Debug)]
+pub(super) struct Renaming {
+    pub(super) token: MessageToken,
+    pub(super) to: Nickname,
+    pub(super) until: Time,
+}
+
+/// A place.
+#[derive(Debug)]
+pub(super) struct Participant {
+    pub(super) link: LinkId,
+    /// The SIP user; the resource stands for the device.
+    pub(super) user: Jid,
+    /// The room.
+    pub(super) room: Jid,
+    /// The nickname: as it is, or as it was last asked for.
+    pub(super) nick: Nickname,
+    /// The nickname that the user would have, of which others are variants, and which of them was asked for last.
+    pub(super) wanted: Nickname,
+    pub(super) variant: u32,
+    pub(super) password: Option<Str>,
+    pub(super) phase: Phase,
+    pub(super) since: Time,
+    /// The record's id.
+    pub(super) record: Str,
+    pub(super) saved: bool,
+    pub(super) people: BTreeMap<Str, Person>,
+    /// More people than there may be were shown.
+    pub(super) crowded: bool,
+    pub(super) subject: Option<String>,
+    /// The room has said what the subject is: from now on there is something new in it.
+    pub(super) has_subject: bool,
+    /// The subscriptions of this place.
+    pub(super) watchers: Vec<Watcher>,
+    pub(super) waiting: VecDeque<Letter>,
+    pub(super) flying: VecDeque<(MessageId, Letter)>,
+    /// Bytes of both.
+    pub(super) bytes: usize,
+    /// Messages of the user that wait for the room.
+    pub(super) held: usize,
+    pub(super) renaming: Option<Renaming>,
+    /// What the room has said last, each as what it is known by.
+    pub(super) heard: VecDeque<Fingerprint>,
+    pub(super) last_heard: Time,
+    /// The room has to have let the user in by then.
+    pub(super) enter_by: Option<Time>,
+    /// When it is asked to, once more.
+    pub(super) return_at: Option<Time>,
+    /// What the room has said before the session was there.
+    pub(super) early: VecDeque<Stanza>,
+    /// Messages can be sent.
+    pub(super) open: bool,
+    /// How often it was tried since the user was last inside.
+    pub(super) tries: u32,
+    /// Whether the room was asked if the user is still in it, since it last said something.
+    pub(super) pinged: bool,
+    pub(super) said: u64,
+    pub(super) received: u64,
+    /// When the place is looked at next.
+    pub(super) armed: Option<Time>,
+}
+
+impl Participant {
+    pub(super) fn new(link: LinkId, user: Jid, room: Jid, nick: Nickname, record: Str, now: Time) -> Participant {
+        Participant {
+            link,
+            user,
+            room,
+            wanted: nick.clone(),
+            nick,
+            variant: 1,
+            password: None,
+            phase: Phase::Called,
+            since: now,
+            record,
+            saved: false,
+            people: BTreeMap::new(),
+            crowded: false,
+            subject: None,
+            has_subject: false,
+            watchers: Vec::new(),
+            waiting: VecDeque::new(),
+            flying: VecDeque::new(),
+            bytes: 0,
+            held: 0,
+            renaming: None,
+            heard: VecDeque::new(),
+            last_heard: now,
+            enter_by: None,
+            return_at: None,
+            early: VecDeque::new(),
+            open: false,
+            tries: 0,
+            pinged: false,
+            said: 0,
+            received: 0,
+            armed: None,
+        }
+    }
+
+    /// The occupant's address of whoever has this nickname.
+    pub(super) fn occupant(&self, nick: &str) -> Option<Jid> {
+        self.room.with_resource(nick).ok()
+    }
+
+    /// The user's own.
+    pub(super) fn own(&self) -> Option<Jid> {
+        self.occupant(self.nick.as_str())
+    }
+
+    /// Somebody came, or has changed. At most `most` are kept; whether it is worth telling.
+    pub(super) fn show(&mut self, nick: &str, mut person: Person, most: usize) -> bool {
+        if let Some(before) = self.people.get_mut(nick) {
+            person.known = before.known && before.is(&person);
+            let news = !person.known || !before.looks_like(&person);
+            *before = person;
+            return news;
+        }
+        if self.people.len() >= most {
+            self.crowded = true;
+            return false;
+        }
+        self.people.insert(Str::from(nick), person);
+        true
+    }
+
+    /// Takes note of what the room has said. `false` if it has said so before.
+    pub(super) fn hear(&mut self, message: Fingerprint) -> bool {
+        if self.heard.contains(&message) {
+            return false;
+        }
+        if self.heard.len() == REMEMBERED {
+            self.heard.pop_front();
+        }
+        self.heard.push_back(message);
+        true
+    }
+
+    /// When something is due: the end of the patience with the room, or the question whether it is still there.
+    pub(super) fn due(&self) -> Option<Time> {
+        let asks = (self.phase == Phase::Inside).then(|| self.last_heard + SILENCE);
+        let renaming = self.renaming.as_ref().map(|renaming| renaming.until);
+        [self.enter_by, self.return_at, renaming, asks].into_iter().flatten().min()
+    }
+
+    /// Whether the room has been silent for so long that it is to be asked.
+    pub(super) fn is_silent(&self, now: Time) -> bool {
+        self.phase == Phase::Inside && self.last_heard + SILENCE <= now
+    }
+}

@@ -1,0 +1,345 @@
+//! Who is in the room, told to the SIP user: the gateway as notifier of the conference event package (RFC 4575). RFC 7702 §6.2.
+
+use super::Participants;
+use super::place::{Gone, Participant, Person, Phase};
+use crate::address::{self, Scheme};
+use crate::error::Refusal;
+use crate::gateway::Note;
+use crate::leg::LegId;
+use crate::mapping::{Incoming, Side, Stage};
+use crate::room::{CONFERENCE, REFER};
+use base::Str;
+use bodies::conference::{
+    self, ConfUri, ConferenceState, Description, Disconnection, Endpoint, Media, State, Status, User, Writer,
+};
+use sip::agent::ServerId;
+use sip::header::Name;
+use sip::subscription::{self, Body, Change, Event, Reason, UsageId};
+use sip::{NameAddr, Request};
+use std::collections::{BTreeMap, BTreeSet};
+use xmpp::ext::muc::Affiliation;
+use xmpp::jid::Jid;
+
+/// People in one document. More of them come in the next ones: a NOTIFY by UDP has room for 64 KiB.
+const PER_DOCUMENT: usize = 150;
+
+/// Subscriptions of one place.
+const WATCHERS: usize = 4;
+
+/// What a participant's one device is called, and its one medium.
+const MEDIUM: &str = "1";
+
+/// A subscription of a place, and what it has yet to be told.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    usage: UsageId,
+    /// The number of the next document.
+    version: u32,
+    /// It is to be told everything.
+    full: bool,
+    /// Who has come or changed.
+    changed: BTreeSet<Str>,
+    /// Who has gone.
+    gone: BTreeMap<Str, Gone>,
+    /// There is another subject.
+    subject: bool,
+}
+
+impl Watcher {
+    fn new(usage: UsageId) -> Watcher {
+        Watcher { usage, version: 0, full: true, changed: BTreeSet::new(), gone: BTreeMap::new(), subject: false }
+    }
+
+    /// Somebody came, or has changed.
+    pub(super) fn changed(&mut self, nick: &str) {
+        if !self.full {
+            self.gone.remove(nick);
+            self.changed.insert(Str::from(nick));
+        }
+    }
+
+    /// Somebody has gone.
+    pub(super) fn gone(&mut self, nick: &str, how: Gone) {
+        if !self.full {
+            self.changed.remove(nick);
+            self.gone.insert(Str::from(nick), how);
+        }
+    }
+
+    /// The subject has changed.
+    pub(super) fn subject(&mut self) {
+        self.subject = true;
+    }
+
+    fn has_news(&self) -> bool {
+        self.full || self.subject || !self.changed.is_empty() || !self.gone.is_empty()
+    }
+}
+
+impl Participants {
+    /// A SUBSCRIBE to a room outside of any dialog.
+    pub(super) fn subscribe(&mut self, stage: &mut Stage<'_>, incoming: Incoming) {
+        let contact =
+            NameAddr::new(stage.contact(&incoming.request.uri, incoming.flow.transport)).with_feature("isfocus");
+        let (id, request, flow) = (incoming.id, incoming.request.clone(), incoming.flow);
+        self.arriving = Some(incoming);
+        stage.events(|events, ground| events.request(ground, id, request, flow, &contact));
+    }
+
+    /// Something happened to a subscription of a place, or to what may become one.
+    pub(super) fn conference_event(&mut self, stage: &mut Stage<'_>, event: Event) -> Option<Event> {
+        let id = event.id();
+        let package = event.package();
+        if package != CONFERENCE && package != REFER {
+            return Some(event);
+        }
+        let known = self.usages.get(&id).copied();
+        match event {
+            Event::Watch { server, ref request, .. } if known.is_none() => {
+                let Some(leg) = self.place_of(stage, server, request) else {
+                    return self.stranger(stage, package, event);
+                };
+                match package {
+                    CONFERENCE => self.watch(stage, leg, event),
+                    _ => self.referred(stage, leg, id, server, request),
+                }
+            }
+            Event::Watch { server, expires, .. } => {
+                // RFC 4575 §3.3: after each SUBSCRIBE everything is told.
+                if let Some(watcher) = known.and_then(|leg| self.watcher(leg, id)) {
+                    watcher.full = true;
+                }
+                stage.events(|events, ground| events.accept(ground, id, server, expires));
+            }
+            Event::Wanted { last, .. } => match (known, self.referrals.remove(&id)) {
+                (_, Some(code)) => super::refer::notify(stage, id, code),
+                (Some(leg), None) => self.notify(stage, leg, id, last),
+                (None, None) if package == CONFERENCE => over(stage, id),
+                (None, None) => return Some(event),
+            },
+            Event::WatcherGone { .. } | Event::Ended { .. } if known.is_some() => self.unwatch(id),
+            Event::Lapsed { .. } | Event::Save { .. } if known.is_some() => {}
+            // A subscription of our own.
+            event => return Some(event),
+        }
+        None
+    }
+
+    /// Whose place a SUBSCRIBE or REFER is about: that of the session in whose dialog it came, or one of its sender in the room.
+    fn place_of(&mut self, stage: &Stage<'_>, server: ServerId, request: &Request) -> Option<LegId> {
+        if let Some(session) = stage.sessions.find(request) {
+            return stage.legs.of_session(session).filter(|leg| self.seats.contains(leg));
+        }
+        let incoming = self.arriving.take_if(|incoming| incoming.id == server)?;
+        let contact = request.headers.elements(Name::Contact).next().and_then(Result::ok);
+        let contact = contact.and_then(|contact| NameAddr::parse(contact).ok());
+        let device = contact.and_then(|contact| address::to_jid(&contact.uri, &self.addresses).ok());
+        let device = device.as_ref().and_then(Jid::resource);
+        let places = || self.of_pair(&incoming.from, &incoming.to).filter(|(_, place)| place.phase != Phase::Leaving);
+        let same = places().find(|(_, place)| device.is_some() && place.user.resource() == device);
+        same.or_else(|| places().last()).map(|(leg, _)| leg)
+    }
+
+    /// A SUBSCRIBE or REFER of somebody who has no place here.
+    fn stranger(&self, stage: &mut Stage<'_>, package: &str, event: Event) -> Option<Event> {
+        match event {
+            Event::Watch { id, server, .. } if package == CONFERENCE => {
+                // Who is in a room, those in it may know.
+                stage.refuse_watch(id, server, &Refusal::SenderNotAllowed);
+                None
+            }
+            event => Some(event),
+        }
+    }
+
+    fn watch(&mut self, stage: &mut Stage<'_>, leg: LegId, event: Event) {
+        let Event::Watch { id, server, request, expires, .. } = event else { return };
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        if !accepts(&request) {
+            let refusal = Refusal::NotAcceptable { accept: conference::MEDIA_TYPE };
+            return stage.refuse_watch(id, server, &refusal);
+        }
+        if place.watchers.len() >= WATCHERS {
+            let refusal = Refusal::Overload { retry_after: stage.config.limits.retry_after };
+            return stage.refuse_watch(id, server, &refusal);
+        }
+        place.watchers.push(Watcher::new(id));
+        self.usages.insert(id, leg);
+        stage.events(|events, ground| {
+            // It dies with the process, as the place does.
+            events.confirmed(id, u32::MAX);
+            events.accept(ground, id, server, expires);
+        });
+    }
+
+    fn watcher(&mut self, leg: LegId, id: UsageId) -> Option<&mut Watcher> {
+        self.seats.get_mut(&leg)?.watchers.iter_mut().find(|watcher| watcher.usage == id)
+    }
+
+    fn unwatch(&mut self, id: UsageId) {
+        let Some(leg) = self.usages.remove(&id) else { return };
+        if let Some(place) = self.seats.get_mut(&leg) {
+            place.watchers.retain(|watcher| watcher.usage != id);
+        }
+    }
+
+    /// There is something to tell.
+    pub(super) fn tell(&mut self, stage: &mut Stage<'_>, leg: LegId, change: Change) {
+        let Some(place) = self.seats.get(&leg) else { return };
+        let news = |watcher: &&Watcher| change == Change::State || watcher.has_news();
+        let usages: Vec<UsageId> = place.watchers.iter().filter(news).map(|watcher| watcher.usage).collect();
+        stage.events(|events, _| usages.iter().for_each(|usage| events.touch(*usage, change)));
+    }
+
+    /// The place is at its end: each subscription is told so, last.
+    pub(super) fn close_watchers(&mut self, stage: &mut Stage<'_>, leg: LegId) {
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        for watcher in std::mem::take(&mut place.watchers) {
+            self.usages.remove(&watcher.usage);
+            stage.events(|events, _| events.close(watcher.usage));
+        }
+    }
+
+    /// A NOTIFY can go out.
+    fn notify(&mut self, stage: &mut Stage<'_>, leg: LegId, id: UsageId, last: bool) {
+        let Some(place) = self.seats.get_mut(&leg) else { return over(stage, id) };
+        let entering = matches!(place.phase, Phase::Called | Phase::Entering);
+        if entering || place.phase == Phase::Leaving {
+            let state = if entering { subscription::State::Pending } else { no_resource() };
+            stage.events(|events, ground| events.notify(ground, id, &state, None));
+            return;
+        }
+        let Some(document) = place.document(id, last) else {
+            return stage.events(|events, _| events.skip(id));
+        };
+        let body = Body { content_type: conference::MEDIA_TYPE, language: None, content: document.into() };
+        let state = subscription::State::Active;
+        let sent = stage.events(|events, ground| events.notify(ground, id, &state, Some(body)));
+        if sent {
+            stage.note(Note::Presence { to: Side::Sip });
+        } else if let Some(watcher) = self.watcher(leg, id) {
+            // What was not told is told as a whole.
+            watcher.full = true;
+        }
+        if self.watcher(leg, id).is_some_and(|watcher| watcher.has_news()) {
+            stage.events(|events, _| events.touch(id, Change::Content));
+        }
+    }
+}
+
+/// The last word on a place that is no more.
+fn over(stage: &mut Stage<'_>, id: UsageId) {
+    stage.events(|events, ground| events.notify(ground, id, &no_resource(), None));
+}
+
+fn no_resource() -> subscription::State {
+    subscription::State::terminated(Reason::NoResource)
+}
+
+/// Whether a subscriber takes conference documents; one that does not say what it takes does (RFC 4575 §3.4).
+fn accepts(request: &Request) -> bool {
+    let mut elements = request.headers.elements(Name::Accept).peekable();
+    if elements.peek().is_none() {
+        return true;
+    }
+    elements.flatten().any(|range| {
+        let essence = range.split(';').next().unwrap_or_default().trim();
+        [conference::MEDIA_TYPE, "application/*", "*/*"].iter().any(|taken| essence.eq_ignore_ascii_case(taken))
+    })
+}
+
+impl Participant {
+    /// What a subscription is to be told; `None` if there is nothing. The names in it are known from now on.
+    fn document(&mut self, id: UsageId, last: bool) -> Option<Vec<u8>> {
+        let room = address::to_uri(&self.room, Scheme::Sip).ok()?.to_string();
+        let watcher = self.watchers.iter_mut().find(|watcher| watcher.usage == id)?;
+        if !watcher.has_news() && !last {
+            return None;
+        }
+        let full = watcher.full || last;
+        let state = if full { State::Full } else { State::Partial };
+        let mut writer = Writer::new(&room, state, watcher.version);
+        watcher.version = watcher.version.wrapping_add(1);
+        if full {
+            (watcher.full, watcher.gone) = (false, BTreeMap::new());
+            watcher.changed = self.people.keys().cloned().collect();
+        }
+        if full || watcher.subject {
+            watcher.subject = false;
+            writer.description(&Description {
+                subject: self.subject.as_deref().map(Str::from),
+                conf_uris: vec![ConfUri { uri: Str::from(&room), ..ConfUri::default() }],
+                ..Description::default()
+            });
+        }
+        let count = u32::try_from(self.people.len()).ok();
+        writer.conference_state(ConferenceState { user_count: count, ..ConferenceState::default() });
+        writer.users(state);
+        let mut room_left = PER_DOCUMENT;
+        // Those who were put out are shown so first, and are not there any more then.
+        let gone: Vec<(Str, Gone)> =
+            watcher.gone.iter().take(room_left).map(|(nick, how)| (nick.clone(), *how)).collect();
+        for (nick, how) in gone {
+            room_left -= 1;
+            let Some(entity) = entity(&self.room, &nick) else { continue };
+            writer.user(&departed(entity, &nick, how));
+            match how {
+                Gone::Departed => drop(watcher.gone.remove(&nick)),
+                Gone::Booted | Gone::Failed => drop(watcher.gone.insert(nick, Gone::Departed)),
+            }
+        }
+        for _ in 0..room_left {
+            let Some(nick) = watcher.changed.pop_first() else { break };
+            let (Some(person), Some(entity)) = (self.people.get_mut(&nick), entity(&self.room, &nick)) else {
+                continue;
+            };
+            person.known = true;
+            writer.user(&present(entity, &nick, person));
+        }
+        Some(writer.finish())
+    }
+}
+
+/// The URI of somebody in the room (Table 2: the occupant's address).
+fn entity(room: &Jid, nick: &str) -> Option<Str> {
+    let occupant = room.with_resource(nick).ok()?;
+    address::to_uri(&occupant, Scheme::Sip).ok().map(|uri| base::format_compact!("{uri}"))
+}
+
+fn present(entity: Str, nick: &str, person: &Person) -> User {
+    let endpoint = Endpoint {
+        entity: entity.clone(),
+        status: Some(Status::Connected),
+        media: vec![Media { id: Str::const_new(MEDIUM), kind: Some(Str::const_new("message")), status: None }],
+        ..Endpoint::default()
+    };
+    let aor = person.jid.as_ref().and_then(|jid| address::to_uri(jid, Scheme::Sip).ok());
+    let mut roles = vec![Str::const_new(person.role.name())];
+    if person.affiliation != Affiliation::None {
+        roles.push(Str::const_new(person.affiliation.name()));
+    }
+    User {
+        entity,
+        display_text: Some(Str::from(nick)),
+        nickname: Some(Str::from(nick)),
+        aors: aor.map(|aor| base::format_compact!("{aor}")).into_iter().collect(),
+        roles,
+        endpoints: vec![endpoint],
+        ..User::default()
+    }
+}
+
+fn departed(entity: Str, nick: &str, how: Gone) -> User {
+    let method = match how {
+        Gone::Departed => return User { entity, state: State::Deleted, ..User::default() },
+        Gone::Booted => Disconnection::Booted,
+        Gone::Failed => Disconnection::Failed,
+    };
+    let endpoint = Endpoint {
+        entity: entity.clone(),
+        status: Some(Status::Disconnected),
+        disconnection_method: Some(method),
+        ..Endpoint::default()
+    };
+    User { entity, display_text: Some(Str::from(nick)), endpoints: vec![endpoint], ..User::default() }
+}
