@@ -110,7 +110,7 @@ fn a_rich_document() {
     assert_eq!(*alice, User { entity: "sip:alice@example.com".into(), state: State::Deleted, ..User::default() });
 }
 
-/// RFC 7702 examples 9 and 28: no namespace, two URIs in one entry, `roles` before `associated-aors`.
+/// RFC 7702 examples 9 and 32: no namespace, two URIs in one entry, `roles` before `associated-aors`.
 #[test]
 fn the_documents_of_rfc_7702() {
     let info = parse(

@@ -175,7 +175,7 @@ fn addresses_of_rooms() {
         assert_eq!(read(&written), some(name, juliet), "{written}");
     }
     assert_eq!(read(&format!("<{juliet};transport=tcp>")), some("", &format!("{juliet};transport=tcp")));
-    // RFC 7702 examples 16 and 17 have it behind the bracket.
+    // RFC 7702 §5.5.2 and §6.3 have it behind the bracket.
     let romeo = some("Romeo", "sip:capulet@rooms.example.com;gr=dr4hcr0st3lup4c");
     assert_eq!(read("\"Romeo\" <sip:capulet@rooms.example.com>;gr=dr4hcr0st3lup4c"), romeo);
     for bad in [

@@ -48,3 +48,6 @@ impl Legs {
         footing.msrp.answer(footing.now, token, refusal, "");
     }
 }
+
+#[cfg(test)]
+mod tests;
