@@ -70,7 +70,7 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             chat_states: config.message.chat_states,
             ..stox::message::Options::default()
         },
-        room: stox::room::Options::default(),
+        room: room_options(config, shards),
         chat: stox::chat::Options {
             idle: config.chat.settings.idle,
             ring: config.chat.settings.ring,
@@ -216,6 +216,24 @@ pub(crate) fn agent_config(config: &Config, listens: &[Listen], shard: usize, sh
         max_server: share(limits.transactions),
         max_remembered: share(limits.answers),
         ..Default::default()
+    }
+}
+
+/// How rooms are translated.
+fn room_options(config: &Config, shards: usize) -> stox::room::Options {
+    let config::Rooms { muc_domains, sip_domains, passwords, settings } = &config.rooms;
+    let password = |p: &config::RoomPassword| (p.room.clone(), stox::room::Password(p.password.reveal().into()));
+    stox::room::Options {
+        muc_domains: muc_domains.iter().map(Str::from).collect(),
+        sip_domains: sip_domains.iter().map(Str::from).collect(),
+        history: u32::try_from(settings.history).unwrap_or(u32::MAX),
+        passwords: passwords.iter().map(password).collect(),
+        create: settings.create,
+        join: settings.join,
+        roster: settings.roster,
+        backlog: settings.backlog,
+        seats: config.limits.seats.div_ceil(shards).max(1),
+        seats_per_pair: settings.seats_per_pair,
     }
 }
 

@@ -14,6 +14,7 @@ mod mistake;
 mod msrp;
 mod read;
 mod reload;
+mod rooms;
 mod secret;
 mod sections;
 mod settings;
@@ -25,8 +26,9 @@ mod value;
 pub use mistake::{Mistake, Place, Severity};
 pub use msrp::{Certificate, Chat, Mode, Msrp, MsrpListen, Relay, Tls, Trust};
 pub use reload::{ReloadPlan, reload};
+pub use rooms::{RoomPassword, Rooms};
 pub use secret::Secret;
-pub use settings::{ChatSettings, Limits, Message, MsrpSettings, PresenceConfig, SipTimes, XmppTimes};
+pub use settings::{ChatSettings, Limits, Message, MsrpSettings, PresenceConfig, RoomSettings, SipTimes, XmppTimes};
 pub use stox::network::Network;
 pub(crate) use value::show_duration;
 pub use value::{ContactHost, Domains, Host, HostPort, Listen, ProxyUri, Store, Transport};
@@ -50,10 +52,12 @@ pub struct Config {
     pub message: Message,
     /// How chat sessions are translated.
     pub chat: Chat,
-    /// What chat sessions travel over.
+    /// What chat sessions and rooms travel over.
     pub msrp: Msrp,
     /// Certificates.
     pub tls: Tls,
+    /// How rooms are translated.
+    pub rooms: Rooms,
     /// How presence is translated.
     pub presence: PresenceConfig,
     /// Where addresses that a peer names may lead to.

@@ -59,15 +59,17 @@ fn is_live(key: &str) -> bool {
     ];
     let presence = key.starts_with("presence.") && key != "presence.enabled";
     let chat = key.starts_with("chat.") && key != "chat.mode";
-    LIVE.contains(&key) || key.starts_with("message.") || chat || presence || key.ends_with(".allow_from")
+    let whole = key.starts_with("message.") || key.starts_with("rooms.");
+    LIVE.contains(&key) || whole || chat || presence || key.ends_with(".allow_from")
 }
 
 /// Every key with a text that is the same exactly where the value is. The secrets are among them: it stays in here.
 fn leaves(config: &Config) -> BTreeMap<String, String> {
     // Taken apart without `..`, so that a new key cannot be forgotten.
-    let Config { xmpp, sip, message, chat, msrp, tls, presence, security, store, admin, log, limits } = config;
+    let Config { xmpp, sip, message, chat, msrp, tls, rooms, presence, security, store, admin, log, limits } = config;
     let super::Chat { mode, settings: chat_settings } = chat;
     let super::Msrp { listen: msrp_listen, settings: msrp_settings, relay } = msrp;
+    let super::Rooms { muc_domains, sip_domains, passwords, settings: room_settings } = rooms;
     let super::Tls { certificates, trust } = tls;
     let super::Xmpp { components, times } = xmpp;
     let super::Sip { domains, listen, outbound_proxy, peers, phone_domain, contact, publish, times: sip_times } = sip;
@@ -99,6 +101,11 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     set("msrp.advertise", names.join(" "));
     set("msrp.relay", relay.as_ref().map(ToString::to_string).unwrap_or_default());
     set("msrp.relay_password", relay.as_ref().map(|r| r.password.reveal().to_owned()).unwrap_or_default());
+    set("rooms.muc_domains", format!("{muc_domains:?}"));
+    set("rooms.sip_domains", format!("{sip_domains:?}"));
+    for super::RoomPassword { room, password } in passwords {
+        set(&format!("rooms.password({room})"), password.reveal().to_owned());
+    }
     set("tls.certificates", format!("{certificates:?}"));
     set("tls.trust", format!("{trust:?}"));
     set("security.allow_networks", format!("{:?}", security.allow_networks));
@@ -107,7 +114,7 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     set("log.level", log.level.clone());
     set("log.format", format!("{:?}", log.format));
     let plain = [times.keys(), sip_times.keys(), message.keys(), presence.keys(), limits.keys()];
-    let settings = plain.into_iter().chain([chat_settings.keys(), msrp_settings.keys()]);
+    let settings = plain.into_iter().chain([chat_settings.keys(), msrp_settings.keys(), room_settings.keys()]);
     for (key, value) in settings.flatten() {
         set(key, value);
     }

@@ -3,6 +3,7 @@
 use super::Network;
 use super::mistake::Wrong;
 use super::read::{Item, Reader};
+use super::rooms::{self, Around};
 use super::secret::{Secret, SecretKeys};
 use super::value::{self, ContactHost, Domains, HostPort, Listen, ProxyUri, Store, Transport};
 use super::{
@@ -65,6 +66,12 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
             msrp::check_mode(r, &format!("{key}.chat"), *mode, !msrp.listen.is_empty());
         }
     }
+    let around = Around {
+        xmpp_domains: domains.iter().map(|item| item.value.as_str()).collect(),
+        sip_domains: components.iter().filter_map(|c| c.domain.as_deref()).collect(),
+        has_msrp: !msrp.listen.is_empty(),
+    };
+    let rooms = rooms::rooms(r, &around, folder, world_readable);
     let presence = PresenceConfig::read(r);
     if presence.min_expires > presence.max_expires {
         r.wrong("presence.min_expires", Wrong::new("longer than presence.max_expires", ""));
@@ -104,6 +111,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
         chat,
         msrp,
         tls,
+        rooms,
         presence,
         security: Security { allow_networks },
         store: StoreConfig { url },

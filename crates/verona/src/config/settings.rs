@@ -152,6 +152,24 @@ settings! {
 }
 
 settings! {
+    /// How rooms are translated (RFC 7702), but for which there are.
+    pub struct RoomSettings in "rooms" {
+        /// How many messages of the past a SIP user is shown on entering a room, at most (XEP-0045 §7.2.13).
+        history: usize = 20, 0..=1_000;
+        /// Whether a SIP user makes a room that is not there by entering it. False: the INVITE gets 404.
+        create: bool = true, ();
+        /// How long a room may take to let a SIP user in, or a SIP conference an XMPP user.
+        join: Duration = s(30), s(1)..=s(180);
+        /// People in one room. A room with more cannot be entered; who comes later than that is not shown.
+        roster: usize = 10_000, 2..=100_000;
+        /// Bytes of messages of a room that wait for one SIP user; beyond: that user is out of the room.
+        backlog: usize = 1_048_576, 65_536..=67_108_864;
+        /// Places of one user in one room at one time; beyond: 486, or resource-constraint.
+        seats_per_pair: usize = 8, 1..=1_000;
+    }
+}
+
+settings! {
     /// The bounds of MSRP (RFC 4975).
     pub struct MsrpSettings in "msrp" {
         /// Bytes of one message from SIP; beyond: 413. What `a=max-size` says.
@@ -204,6 +222,8 @@ settings! {
         msrp_connections_per_address: usize = 1_024, 1..=1_000_000;
         /// Chat sessions that are open or being opened; beyond: 503, or resource-constraint.
         sessions: usize = 50_000, 1..=10_000_000;
+        /// Places in rooms, for each direction; beyond: 503, or resource-constraint.
+        seats: usize = 50_000, 1..=10_000_000;
         /// Open SIP transactions, for each side; beyond: 503, or resource-constraint.
         transactions: usize = 8_192, 16..=1_000_000;
         /// SIP requests whose answer is remembered for retransmissions, about 20 bytes each; beyond: 503.

@@ -3,6 +3,7 @@
 use super::*;
 use std::time::Duration;
 
+mod rooms;
 mod sessions;
 
 const GOOD: &str = r#"
@@ -563,6 +564,7 @@ fn the_example_file_shows_every_key_with_its_default() {
         .chain(PresenceConfig::default().keys())
         .chain(ChatSettings::default().keys())
         .chain(MsrpSettings::default().keys())
+        .chain(RoomSettings::default().keys())
         .chain(XmppTimes::default().keys())
         .chain(SipTimes::default().keys());
     for (key, value) in all {
@@ -583,7 +585,7 @@ fn the_example_file_shows_every_key_with_its_default() {
             }
             _ => l,
         })
-        .filter(|l| !["secret_file", "certificates", "relay_password_file"].iter().any(|k| l.starts_with(k)))
+        .filter(|l| !["secret_file", "certi", "relay_password_file", "muc_", "sip_"].iter().any(|k| l.starts_with(k)))
         .collect();
     let full = good(&commented.join("\n"));
     assert_eq!(full.limits, config.limits);
