@@ -230,3 +230,38 @@ impl Headers {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 3515 §2.1, RFC 3892 §3, RFC 4488 §4, long and compact.
+    #[test]
+    fn referrals() {
+        let mut headers = Headers::new();
+        assert_eq!((headers.refer_to(), headers.referred_by(), headers.refer_sub()), (Ok(None), Ok(None), Ok(None)));
+        headers.push("r", "\"Nurse\" <sip:nurse@example.net;method=INVITE?Subject=x>;x=y");
+        headers.push("b", "sip:juliet@example.com;cid=\"1@example.com\"");
+        headers.push("Refer-Sub", "False ; x=\"y\"");
+        let refer_to = headers.refer_to().expect("well-formed").expect("an address");
+        assert_eq!(refer_to.uri.to_string(), "sip:nurse@example.net;method=INVITE?Subject=x");
+        let by = headers.referred_by().expect("well-formed").expect("an address");
+        assert_eq!(
+            (by.uri.to_string().as_str(), by.params.value("cid").as_deref()),
+            ("sip:juliet@example.com", Some("1@example.com"))
+        );
+        assert_eq!(headers.refer_sub(), Ok(Some(false)));
+        headers.set(Name::ReferSub, "true");
+        assert_eq!(headers.refer_sub(), Ok(Some(true)));
+        for text in ["", "maybe", "true, false", "true false"] {
+            headers.set(Name::ReferSub, text);
+            assert!(headers.refer_sub().is_err(), "{text}");
+        }
+        headers.push(Name::ReferTo, "<sip:b@example.net>");
+        assert_eq!(headers.refer_to(), Err(HeaderError::new(Name::ReferTo, Fault::Repeated)));
+        headers.set(Name::ReferTo, "<sip:a@example.net>, <sip:b@example.net>");
+        assert_eq!(headers.refer_to(), Err(HeaderError::new(Name::ReferTo, Fault::Repeated)));
+        headers.set(Name::ReferTo, "nobody");
+        assert!(headers.refer_to().is_err());
+    }
+}

@@ -323,12 +323,13 @@ impl Sessions {
         let Some(change) = entry.change.as_mut().filter(|change| change.client == Some(client)) else { return };
         change.client = None;
         change.at = None;
+        let overtaken = entry.dialog.overtook(change.number, of);
         if entry.over {
             entry.change = None;
             return;
         }
         let pause = retry_after(of).filter(|seconds| of.code == 500 && *seconds <= 10);
-        if (of.code == 491 || pause.is_some()) && change.glares < MAX_GLARE {
+        if (of.code == 491 || pause.is_some() || overtaken) && change.glares < MAX_GLARE {
             self.counts.glare += 1;
             change.glares += 1;
             // RFC 3261 §14.1: who owns the Call-ID waits longer, by chance in steps of 10 ms.

@@ -20,7 +20,8 @@ const TRANSPORT_PAUSE: Duration = Duration::from_secs(2);
 pub(super) struct Farewell {
     headers: Vec<(Name, Str)>,
     stage: Stage,
-    /// The transport lost it once.
+    number: u32,
+    /// The transport lost it once, or a later request overtook it.
     lost: bool,
     /// When it is sent once more.
     pub(super) again: Option<Time>,
@@ -40,7 +41,7 @@ enum Stage {
 impl Farewell {
     /// One that is owed.
     pub(super) fn new(headers: Vec<(Name, Str)>) -> Farewell {
-        Farewell { headers, stage: Stage::Owed, lost: false, again: None }
+        Farewell { headers, stage: Stage::Owed, number: 0, lost: false, again: None }
     }
 }
 
@@ -141,6 +142,7 @@ impl Sessions {
         match sent {
             Sent::Now(client) => {
                 farewell.stage = Stage::Sent;
+                farewell.number = entry.dialog.local_cseq();
                 self.byes += 1;
                 self.counts.byes_out += 1;
                 self.clients.insert(client, (id, Purpose::Bye));
@@ -167,9 +169,15 @@ impl Sessions {
         }
     }
 
-    /// Whatever the answer to a BYE is, the session is over.
-    pub(super) fn bye_over(&mut self, id: SessionId) {
-        if let Some(entry) = self.entries.get_mut(&id) {
+    /// Whatever the answer to a BYE is, the session is over; but one that was overtaken is said once more, or the other side would go on.
+    pub(super) fn bye_answered(&mut self, id: SessionId, response: &Response) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        let Some(farewell) = &mut entry.farewell else { return };
+        if entry.dialog.overtook(farewell.number, response) && !farewell.lost {
+            farewell.lost = true;
+            farewell.stage = Stage::InLine;
+            self.line.push_back(id);
+        } else {
             entry.farewell = None;
         }
     }

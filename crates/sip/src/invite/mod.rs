@@ -213,7 +213,7 @@ impl Sessions {
         match purpose {
             Purpose::Invite => self.call_answered(ground, id, client, response),
             Purpose::Change => self.change_answered(ground, id, client, response),
-            Purpose::Bye if !response.is_provisional() => self.bye_over(id),
+            Purpose::Bye if !response.is_provisional() => self.bye_answered(id, response),
             Purpose::Bye | Purpose::Prack => {}
         }
         self.settle(id);

@@ -375,7 +375,7 @@ impl Subscriptions {
     /// A final answer to a NOTIFY.
     pub(super) fn notify_answered(&mut self, ground: &mut Ground<'_>, id: UsageId, response: &Response) {
         let Some(entry) = self.usages.get_mut(&id) else { return };
-        let (package, overtaken) = (entry.package, entry.was_overtaken(response));
+        let (package, overtaken) = (entry.package, entry.dialog.overtook(entry.number, response));
         let EntryPart::Notifier(part) = &mut entry.part else { return };
         if overtaken && !part.lost && !part.last {
             part.lost = true;

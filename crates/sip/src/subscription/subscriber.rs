@@ -302,11 +302,12 @@ impl Subscriptions {
             return self.subscribe_accepted(ground, id, response);
         }
         let Some(entry) = self.usages.get_mut(&id) else { return };
-        let overtaken = entry.was_overtaken(response);
+        let overtaken = entry.dialog.overtook(entry.number, response);
         let EntryPart::Subscriber(part) = &mut entry.part else { return };
-        if overtaken && !part.again {
+        let ends = part.asked == 0 && part.unsubscribe;
+        if overtaken && !part.again && (ends || !part.unsubscribe) {
             part.again = true;
-            part.wants = if part.unsubscribe { Want::Unsubscribe } else { Want::Subscribe };
+            part.wants = if ends { Want::Unsubscribe } else { Want::Subscribe };
             part.timer_n = None;
             return self.settle(id);
         }
@@ -331,9 +332,9 @@ impl Subscriptions {
         let target = dialog::contact(&response.headers).ok().flatten();
         let EntryPart::Subscriber(part) = &mut entry.part else { return };
         let refers = part.refer.take().is_some();
+        part.again = false;
         // RFC 4488 §4: what was asked for is done, and no NOTIFY will tell more.
         if refers && !part.established && response.headers.refer_sub() == Ok(Some(false)) {
-            self.events.push_back(Event::Accepted { id, package, expires: 0 });
             return self.end(id, Event::Ended { id, package });
         }
         let asked = part.asked;
@@ -436,6 +437,8 @@ impl Subscriptions {
         }
         let number = headers.cseq().map_or(0, |cseq| cseq.number);
         let mut changed = false;
+        // Whatever its answer will be, the REFER was taken.
+        part.refer = None;
         if part.established || entry.dialog.is_shared() {
             if !entry.dialog.take_cseq(number) {
                 return self.refuse_disorder(ground, server);

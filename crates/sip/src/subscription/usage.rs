@@ -4,7 +4,6 @@ use super::value::{Change, Config, Kind};
 use super::{notifier, subscriber};
 use crate::agent::{ClientId, ServerId};
 use crate::dialog::Dialog;
-use crate::message::Response;
 use base::{Str, Time, format_compact};
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -218,11 +217,6 @@ impl Entry {
         event.package == self.package && fits
     }
 
-    /// RFC 3261 §12.2.2: whether a 500 may mean that a later request of another usage of the dialog was faster.
-    pub(super) fn was_overtaken(&self, response: &Response) -> bool {
-        response.code == 500 && self.dialog.is_shared() && self.dialog.local_cseq() > self.number
-    }
-
     /// The seconds that are left.
     pub(super) fn left(&self, now: Time) -> u32 {
         self.expires_at.map_or(0, |at| u32::try_from(at.since(now).as_secs()).unwrap_or(u32::MAX))
@@ -305,17 +299,6 @@ impl Pace {
         let slack = u64::try_from(slack.as_micros()).unwrap_or(u64::MAX);
         Time::from_micros(self.0.as_micros().saturating_sub(slack))
     }
-}
-
-/// Our Contact as it is stored: a URI, as it always was, unless there is more to it.
-pub(super) fn stored_contact(contact: &str) -> Str {
-    let uri = contact.strip_prefix('<').and_then(|rest| rest.strip_suffix('>'));
-    Str::new(uri.unwrap_or(contact))
-}
-
-/// The name-addr that a stored Contact is.
-pub(super) fn restored_contact(stored: Str) -> Str {
-    if stored.starts_with(['<', '"']) { stored } else { format_compact!("<{stored}>") }
 }
 
 /// The later of two wishes to tell of a change: that of the state is the stronger one.

@@ -304,7 +304,7 @@ pub enum Event {
     /// The last NOTIFY was answered, by the other side or by us. The usage is dead.
     Ended { id: UsageId, package: &'static str },
     /// A 2xx to a SUBSCRIBE or REFER of ours. It says nothing of the state (RFC 6665 §4.1.2.4), and may come behind NOTIFYs; behind the last one it
-    /// is not heard of. Where it says that there will be none (RFC 4488) [`Event::Ended`] follows at once.
+    /// is not heard of. One that says that there will be none (RFC 4488) is [`Event::Ended`].
     Accepted {
         id: UsageId,
         package: &'static str,

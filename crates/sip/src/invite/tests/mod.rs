@@ -5,6 +5,7 @@ mod caller;
 mod cost;
 mod exchange;
 mod model;
+mod sharing;
 
 use super::*;
 use crate::NextHop;

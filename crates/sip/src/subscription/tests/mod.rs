@@ -5,6 +5,8 @@ mod cost;
 mod durable;
 mod model;
 mod notifier;
+mod refer;
+mod sharing;
 mod subscriber;
 
 use super::*;
@@ -14,6 +16,7 @@ use crate::header::NameAddr;
 use crate::limits::Limits;
 use crate::parse::parse_datagram;
 use crate::uri::{Host, Uri};
+use base::Str;
 use bytes::Bytes;
 use std::net::SocketAddr;
 
@@ -53,11 +56,13 @@ pub(super) struct Desk {
     pub(super) state: Option<State>,
     /// Loses every request.
     pub(super) lose: bool,
+    /// Romeo's session with Juliet: what comes in its dialog is said to be of it.
+    pub(super) session: Option<Dialog>,
     seen: BTreeSet<ClientId>,
 }
 
 pub(super) fn config() -> Config {
-    Config { packages: vec!["presence", "conference"], notify_burst: 4, ..Config::default() }
+    Config { packages: vec!["presence", "conference", REFER], notify_burst: 4, ..Config::default() }
 }
 
 impl Desk {
@@ -75,7 +80,7 @@ impl Desk {
         let agent = agent::Config {
             sent_by: vec![(Transport::Udp, host, None)],
             max_client,
-            allow: vec![Method::Subscribe, Method::Notify],
+            allow: vec![Method::Subscribe, Method::Notify, Method::Refer],
             dialogs: true,
             ..agent::Config::default()
         };
@@ -91,6 +96,7 @@ impl Desk {
             from,
             state: Some(State::Active),
             lose: false,
+            session: None,
             seen: BTreeSet::new(),
         }
     }
@@ -126,7 +132,13 @@ impl Desk {
                     Output::Request { id, request, .. } => {
                         let user = request.uri.sip().and_then(|uri| uri.user.clone()).expect("a user");
                         let contact = NameAddr::new(uri(&format!("sip:{user}@gw.example.com")));
-                        self.engine.request(&mut ground, id, request, flow, &contact);
+                        let of = self.session.as_mut().filter(|of| of.call_id == request.headers.call_id().unwrap());
+                        match of.filter(|_| request.headers.to_tag().is_some()).map(Dialog::share) {
+                            Some(dialog) => {
+                                self.engine.request_in(&mut ground, id, request, flow, &contact, dialog);
+                            }
+                            None => self.engine.request(&mut ground, id, request, flow, &contact),
+                        }
                     }
                     Output::Response { id, response } => {
                         assert!(self.engine.response(&mut ground, id, &response), "a response to nothing");
@@ -243,6 +255,11 @@ impl Told {
         self.one("SUBSCRIBE ")
     }
 
+    /// The one REFER that was sent.
+    pub(super) fn refer(&self) -> String {
+        self.one("REFER ")
+    }
+
     /// The one response that was sent.
     pub(super) fn response(&self) -> String {
         self.one("SIP/2.0 ")
@@ -300,6 +317,25 @@ pub(super) fn subscribe(to_tag: &str, cseq: u32, expires: u32) -> String {
         "SUBSCRIBE sip:juliet@example.com SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1:5070;branch=z9hG4bKs{cseq}{to_tag};rport\n\
          Max-Forwards: 70\nFrom: <sip:romeo@example.net>;tag=r\nTo: <sip:juliet@example.com>{tag}\nCall-ID: c@example.net\n\
          CSeq: {cseq} SUBSCRIBE\nContact: <sip:romeo@192.0.2.1:5070>\nEvent: presence\nExpires: {expires}\nContent-Length: 0\n\n"
+    )
+}
+
+/// The dialog of a session that Romeo began, whose INVITE had the number 1.
+pub(super) fn session() -> Dialog {
+    let invite = romeo("INVITE", "", 1, "Record-Route: <sip:192.0.2.7;lr>\n").replace("\n", "\r\n");
+    match parse_datagram(&Bytes::from(invite), &Limits::default()) {
+        Ok(crate::Message::Request(invite)) => Dialog::as_uas(&invite, "j", 0).expect("a dialog"),
+        other => panic!("no INVITE: {other:?}"),
+    }
+}
+
+/// A request of Romeo's in that session, or (without our tag) what would begin it.
+pub(super) fn romeo(method: &str, to_tag: &str, cseq: u32, headers: &str) -> String {
+    let tag = if to_tag.is_empty() { String::new() } else { format!(";tag={to_tag}") };
+    format!(
+        "{method} sip:juliet@gw.example.com SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1:5070;branch=z9hG4bK{method}{cseq}{to_tag};rport\n\
+         Max-Forwards: 70\nFrom: <sip:romeo@example.net>;tag=r\nTo: <sip:juliet@example.com>{tag}\nCall-ID: s@example.net\n\
+         CSeq: {cseq} {method}\nContact: <sip:romeo@192.0.2.1:5070>\n{headers}Content-Length: 0\n\n"
     )
 }
 

@@ -1,6 +1,7 @@
-//! Two gateways that watch each other's users, over a network that loses, doubles and reorders, with layers above that decide at will and late,
-//! disks that fail and processes that die. Whatever happens: numbers never go back, one NOTIFY of a dialog is under way at a time, every
-//! request that comes up is answered once, nothing is sent behind the last NOTIFY, and in the end nothing is left.
+//! Two gateways that watch each other's users and refer them to others, in dialogs of their own and in that of one session, over a network that
+//! loses, doubles and reorders, with layers above that decide at will and late, disks that fail and processes that die. Whatever happens:
+//! numbers never go back, one NOTIFY of a dialog is under way at a time, every request that comes up is answered once, nothing is sent behind
+//! the last NOTIFY, and in the end nothing is left.
 
 use super::*;
 use crate::transaction::Intervals;
@@ -18,6 +19,8 @@ struct Weather {
     /// In a hundred: saves that fail.
     unsaved: u64,
     crashes: bool,
+    /// In a hundred: what is said in the session.
+    inside: u64,
     steps: u64,
 }
 
@@ -35,6 +38,8 @@ enum Later {
 type Half = (String, String);
 
 struct Side {
+    /// The session with the other side, as long as this process lives.
+    session: Option<Dialog>,
     agent: Agent,
     engine: Subscriptions,
     life: u32,
@@ -78,6 +83,32 @@ impl NextHop for Map {
     }
 }
 
+const SESSION: &str = "session@b.example.com";
+
+/// The dialog of the session that side 1 began, as either side sees it.
+fn part_of_session(side: usize) -> Dialog {
+    let mut invite = Request::new(Method::Invite, uri("sip:user@a.example.com"));
+    for (name, value) in [
+        (Name::From, "<sip:user@b.example.com>;tag=tb"),
+        (Name::To, "<sip:user@a.example.com>"),
+        (Name::CallId, SESSION),
+        (Name::CSeq, "1 INVITE"),
+        (Name::Contact, "<sip:user@b.example.com>"),
+    ] {
+        invite.headers.push(name, value);
+    }
+    let mut response = Response::to_request(&invite, 200, "", Some("ta"));
+    response.headers.push(Name::Contact, "<sip:user@a.example.com>");
+    let made = if side == 0 { Dialog::as_uas(&invite, "ta", 0) } else { Dialog::as_uac(&invite, &response) };
+    made.expect("a dialog")
+}
+
+fn is_of(session: &Dialog, request: &Request) -> bool {
+    let headers = &request.headers;
+    let tags = (headers.to_tag().unwrap_or_default(), headers.from_tag().unwrap_or_default());
+    headers.get(Name::CallId) == Some(SESSION) && tags == (session.local_tag.as_str(), session.remote_tag.as_str())
+}
+
 fn bounds() -> Config {
     Config { max_outstanding: 3, reserve: 6, max_expires: 900, min_expires: 5, ..config() }
 }
@@ -86,7 +117,7 @@ fn node(side: usize, tokens: &mut Tokens) -> (Agent, Subscriptions) {
     let agent = agent::Config {
         intervals: Intervals::default(),
         sent_by: vec![(Transport::Udp, Host::parse(NAMES[side]).expect("a host"), None)],
-        allow: vec![Method::Subscribe, Method::Notify],
+        allow: vec![Method::Subscribe, Method::Notify, Method::Refer],
         dialogs: true,
         max_client: 4,
         ..agent::Config::default()
@@ -100,6 +131,7 @@ impl World {
         let sides = [0, 1].map(|side| {
             let (agent, engine) = node(side, &mut dice);
             Side {
+                session: Some(part_of_session(side)),
                 agent,
                 engine,
                 life: 0,
@@ -157,7 +189,12 @@ impl World {
             Output::Request { id, request, flow } => {
                 assert!(self.sides[side].waiting.insert(id), "a request comes up once");
                 let contact = NameAddr::new(uri(&format!("sip:user@{}", NAMES[side])));
-                self.act(side, |engine, ground| engine.request(ground, id, request, flow, &contact));
+                let session = self.sides[side].session.as_mut();
+                let shared = session.filter(|session| is_of(session, &request)).map(Dialog::share);
+                self.act(side, |engine, ground| match shared {
+                    Some(dialog) => engine.request_in(ground, id, request, flow, &contact, dialog),
+                    None => engine.request(ground, id, request, flow, &contact),
+                });
             }
             Output::Response { id, response } => {
                 if response.code >= 200 {
@@ -188,18 +225,23 @@ impl World {
         let notify = text.starts_with("NOTIFY ");
         // Nothing follows the last request of a dialog, but from a process that died before it knew.
         let last = text.contains("\nExpires: 0\n") || text.contains("\nSubscription-State: terminated");
+        let inside = half.0 == SESSION;
         let before = self.numbers.get(&half).copied();
-        if !last {
+        if !last || inside {
             self.numbers.insert(half.clone(), number);
         }
         assert!(before.is_none_or(|before| before < number), "{number} behind {before:?}: {text}");
+        assert!(side.engine.counts().outstanding <= bounds().max_outstanding);
+        if inside {
+            // Several usages speak at once.
+            return;
+        }
         assert!(!side.ended.contains(&half), "behind the last NOTIFY: {text}");
         assert!(!side.open.values().any(|open| *open == (half.clone(), notify)), "two at once: {text}");
         side.open.insert(client, (half.clone(), notify));
         if notify && last {
             side.ended.insert(half);
         }
-        assert!(side.engine.counts().outstanding <= bounds().max_outstanding);
     }
 
     /// A final answer is the same whenever it goes out.
@@ -217,8 +259,9 @@ impl World {
         let id = event.id();
         let life = self.sides[side].life;
         let held = self.dice.below(self.weather.held + 1);
-        if let &Event::Watch { server, expires, .. } = event {
-            let expires = expires / (1 + u32::from(self.chance(20)));
+        if let &Event::Watch { server, expires, kind, .. } = event {
+            let at_once = kind == Kind::Refer && self.chance(50);
+            let expires = if at_once { 0 } else { expires / (1 + u32::from(self.chance(20))) };
             self.sides[side].alive.insert(id);
             return self.after(held, Later::Decide { side, life, id, server, expires });
         }
@@ -279,12 +322,13 @@ impl World {
         let alive: Vec<UsageId> = self.sides[side].alive.iter().copied().collect();
         let pick = alive.get(self.dice.below(alive.len() as u64) as usize).copied();
         match (self.dice.below(12), pick) {
+            (0..5, _) | (_, None) if self.chance(self.weather.inside) => self.step_inside(side),
             (0..5, _) | (_, None) => {
                 let expires = [0, 3, 20, 60, 900][self.dice.below(5) as usize];
                 let target = Target { transport: Transport::Udp, remote: of(1 - side) };
                 let remote = uri(&format!("sip:user@{}", NAMES[1 - side]));
                 let contact = NameAddr::new(uri(&format!("sip:user@{}", NAMES[side])));
-                let wish = Subscribe { remote, contact, target, ..wish(expires) };
+                let wish = Subscribe { remote, contact, target, ..self.wish(expires) };
                 if let Ok(id) = self.act(side, |engine, ground| engine.subscribe(ground, wish)) {
                     self.sides[side].alive.insert(id);
                 }
@@ -301,12 +345,42 @@ impl World {
         }
     }
 
+    /// A SUBSCRIBE or a REFER.
+    fn wish(&mut self, expires: u32) -> Subscribe {
+        if self.chance(70) {
+            return wish(expires);
+        }
+        let quiet = self.chance(30).then_some((Name::ReferSub, Str::const_new("false")));
+        let by =
+            By::Refer { refer_to: Str::const_new("<sip:nurse@c.example.com>"), headers: quiet.into_iter().collect() };
+        Subscribe { package: REFER, by, ..wish(expires) }
+    }
+
+    /// Something is said in the session: by itself, or by another usage.
+    fn step_inside(&mut self, side: usize) {
+        let wish = self.wish(60);
+        let package = if wish.package == REFER || self.chance(50) { wish.package } else { "conference" };
+        let contact = NameAddr::new(uri(&format!("sip:user@{}", NAMES[side])));
+        let itself = self.chance(30);
+        let Some(session) = &mut self.sides[side].session else { return };
+        if itself {
+            // A request that nobody answers has a number as any other.
+            return assert!(session.request(Method::Update).is_some());
+        }
+        let dialog = session.share();
+        let wish = Subscribe { package, contact, ..wish };
+        if let Ok(id) = self.act(side, |engine, ground| engine.subscribe_in(ground, dialog, wish)) {
+            self.sides[side].alive.insert(id);
+        }
+    }
+
     /// The process dies, and another one goes on with what is on the disk.
     fn crash(&mut self, at: usize) {
         let (agent, engine) = node(at, &mut self.dice);
         let side = &mut self.sides[at];
         (side.agent, side.engine) = (agent, engine);
         side.life += 1;
+        side.session = None;
         side.alive.clear();
         side.names.clear();
         side.open.clear();
@@ -410,8 +484,10 @@ impl World {
 fn weather() -> impl Strategy<Value = Weather> {
     let held = prop_oneof![3 => Just(0u64), 3 => 0..1000u64, 1 => 0..40_000u64];
     let lost = prop_oneof![2 => Just(0u64), 2 => 0u64..30, 1 => 0u64..95];
-    (any::<u32>(), lost, 0u64..60, 0u64..500, held, prop_oneof![Just(0u64), 0..60u64], any::<bool>(), 1u64..60)
-        .prop_map(|(seed, lost, doubled, slowest, held, unsaved, crashes, steps)| Weather {
+    let inside = prop_oneof![Just(0u64), 20..90u64];
+    let unsaved = prop_oneof![Just(0u64), 0..60u64];
+    (any::<u32>(), lost, 0u64..60, 0u64..500, held, unsaved, any::<bool>(), inside, 1u64..60).prop_map(
+        |(seed, lost, doubled, slowest, held, unsaved, crashes, inside, steps)| Weather {
             seed: u64::from(seed),
             lost,
             doubled,
@@ -419,8 +495,10 @@ fn weather() -> impl Strategy<Value = Weather> {
             held,
             unsaved,
             crashes,
+            inside,
             steps,
-        })
+        },
+    )
 }
 
 proptest! {
@@ -438,6 +516,7 @@ proptest! {
             prop_assert!(side.engine.dialogs.is_empty() && side.engine.clients.is_empty());
             prop_assert!(side.engine.servers.is_empty() && side.engine.sources.is_empty());
             prop_assert!(side.alive.is_empty() && side.disk.is_empty());
+            prop_assert!(side.session.as_ref().is_none_or(|session| session.usages() == 1));
             // What the engine answered by itself never waited for the layer above.
             let agent = side.agent.counts();
             prop_assert_eq!((agent.client_open, agent.server_open), (0, 0));

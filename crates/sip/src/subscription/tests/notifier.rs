@@ -210,10 +210,14 @@ fn what_is_refused() {
         (
             first.replace("Event: presence", "Event: presence.winfo"),
             "489 Bad Event",
-            "Allow-Events: presence, conference",
+            "Allow-Events: presence, conference, refer",
         ),
-        (first.replace("Event: presence", "Event: Presence"), "489 Bad Event", "Allow-Events: presence, conference"),
-        (first.replace("Event: presence\n", ""), "489 Bad Event", "Allow-Events: presence, conference"),
+        (
+            first.replace("Event: presence", "Event: Presence"),
+            "489 Bad Event",
+            "Allow-Events: presence, conference, refer",
+        ),
+        (first.replace("Event: presence\n", ""), "489 Bad Event", "Allow-Events: presence, conference, refer"),
         (first.replace("Expires: 3600", "Expires: 59"), "423 Interval Too Brief", "Min-Expires: 60"),
         (first.replace("Expires: 3600", "Expires: 1"), "423 Interval Too Brief", "Min-Expires: 60"),
         (first.replace("Contact: <sip:romeo@192.0.2.1:5070>\n", ""), "400 Missing Contact", "CSeq: 1 SUBSCRIBE"),
