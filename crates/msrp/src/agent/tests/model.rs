@@ -11,6 +11,8 @@ use std::collections::VecDeque;
 enum Step {
     /// This end sends a message of so many bytes, with these reports.
     Send { end: usize, size: usize, success: bool, failure: FailureReport },
+    /// This end asks for a nickname.
+    Nickname { end: usize },
     /// So many bytes go over the connection to this end.
     Carry { end: usize, bytes: usize },
     /// This end answers the message that waits longest, or another.
@@ -35,6 +37,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         8 => (end.clone(), size, any::<bool>(), failure)
             .prop_map(|(end, size, success, failure)| Step::Send { end, size, success, failure }),
+        2 => end.clone().prop_map(|end| Step::Nickname { end }),
         16 => (end.clone(), prop_oneof![1..60usize, 200..5000usize]).prop_map(|(end, bytes)| Step::Carry { end, bytes }),
         8 => (end.clone(), 0..3usize, code).prop_map(|(end, which, code)| Step::Answer { end, which, code }),
         2 => (1..40u64).prop_map(Step::Wait),
@@ -72,6 +75,12 @@ struct Party {
     open: Vec<(MessageToken, usize)>,
     /// Numbers of the messages that came, in their order.
     came: Vec<usize>,
+    /// Nicknames that were asked for here, and not answered.
+    asked: VecDeque<(RequestId, u32)>,
+    /// How many were asked for.
+    names: u32,
+    /// The last nickname that came.
+    named: u32,
     binds: i32,
     over: bool,
 }
@@ -83,7 +92,14 @@ struct World {
 
 impl World {
     fn new() -> World {
-        let config = Config { window: 6000, queue_bytes: 20_000, max_held: 4, max_size: 8500, ..config() };
+        let config = Config {
+            window: 6000,
+            queue_bytes: 20_000,
+            max_held: 4,
+            max_size: 8500,
+            methods: vec![Method::Nickname],
+            ..config()
+        };
         let party = |seed: u64| {
             let mut agent = Agent::new(config.clone(), Tokens::seeded(seed));
             let id = agent.open(Time::ZERO, false).unwrap();
@@ -97,6 +113,9 @@ impl World {
                 sent: Vec::new(),
                 open: Vec::new(),
                 came: Vec::new(),
+                asked: VecDeque::new(),
+                names: 0,
+                named: 0,
                 binds: 0,
                 over: false,
             }
@@ -153,10 +172,27 @@ impl World {
                     }
                     Event::Sent { message_id, .. } => me.told(&message_id, Ok(())),
                     Event::Failed { message_id, why, .. } => me.told(&message_id, Err(why)),
-                    Event::Closed { .. } => me.over = true,
+                    Event::Request { token, request, .. } => {
+                        let nickname: u32 = request.nickname().unwrap().unwrap().parse().unwrap();
+                        assert!(nickname > me.named, "twice, or out of order");
+                        me.named = nickname;
+                        me.agent.answer(now, token, 200, "");
+                    }
+                    Event::Answered { request, code, .. } => {
+                        let (asked, nickname) = me.asked.pop_front().expect("each is answered once");
+                        assert_eq!(asked, request, "out of order");
+                        assert!(matches!(code, 200 | 408 | 413 | 481), "{code}");
+                        assert!(code != 200 || other.named >= nickname, "nobody has it");
+                    }
+                    Event::Closed { .. } => {
+                        assert!(me.asked.is_empty());
+                        me.over = true;
+                    }
                     Event::Ready { .. } | Event::Up { .. } => {}
-                    Event::Report { .. } | Event::Request { .. } | Event::Answered { .. } => {
-                        panic!("nobody says that here: {event:?}")
+                    // The rest of a message that its sender has given up did not come.
+                    Event::Report { message_id, code, .. } => {
+                        let sent = me.sent.iter().find(|sent| sent.id == message_id).expect("sent");
+                        assert_eq!((code, sent.end), (413, Some(Err(Failure::Timeout))));
                     }
                 }
             }
@@ -182,6 +218,18 @@ impl World {
                     Err(Refused::Gone) => assert!(me.over),
                     Err(Refused::Full) => assert!(!me.over),
                     Err(Refused::TooLarge | Refused::Malformed) => panic!("nobody said how large"),
+                }
+            }
+            Step::Nickname { end } => {
+                let me = &mut self.parties[end];
+                match me.agent.nickname(now, me.id, &(me.names + 1).to_string()) {
+                    Ok(request) => {
+                        me.names += 1;
+                        me.asked.push_back((request, me.names));
+                    }
+                    Err(Refused::Gone) => assert!(me.over),
+                    Err(Refused::Full) => assert_eq!(me.asked.len(), 8),
+                    Err(Refused::TooLarge | Refused::Malformed) => panic!("it is a number"),
                 }
             }
             Step::Carry { end, bytes } => self.carry(end, bytes),
@@ -218,6 +266,7 @@ impl World {
                 if !me.over {
                     me.agent.close(now, me.id);
                     me.over = true;
+                    me.asked.clear();
                     // Nobody wants to know any more.
                     me.sent.iter_mut().filter(|sent| sent.end.is_none()).for_each(|sent| sent.end = Some(Ok(())));
                     me.open.clear();
@@ -267,6 +316,9 @@ impl World {
             if party.connected {
                 assert_eq!(party.binds, i32::from(!party.over), "each use of the connection was ended");
             }
+            assert!(
+                party.asked.is_empty() && party.agent.sessions.get(&party.id).is_none_or(|s| s.nicknames.is_none())
+            );
             for sent in &party.sent {
                 let end = sent.end.expect("each message ends");
                 match (end, sent.failure) {
