@@ -38,6 +38,21 @@ pub(crate) fn enclose(
     accept: &Accept,
     tokens: &mut Tokens,
 ) -> Result<Payload, Refusal> {
+    enclose_for(text, from.address()?, &to.address()?, date, accept, tokens)
+}
+
+/// The same, where it is known how the room writes who speaks to whom.
+///
+/// # Errors
+/// [`Refusal::BadRequest`] for what CPIM cannot carry.
+pub(crate) fn enclose_for(
+    text: &Text,
+    from: cpim::Address,
+    to: &cpim::Address,
+    date: Option<Timestamp>,
+    accept: &Accept,
+    tokens: &mut Tokens,
+) -> Result<Payload, Refusal> {
     let mut parts = payload::parts(text);
     let content = if parts.len() > 1 && accept.wraps("multipart/alternative") {
         payload::alternative(parts)
@@ -45,7 +60,7 @@ pub(crate) fn enclose(
         parts.truncate(1);
         parts.pop().unwrap_or_else(|| Part::text_plain(""))
     };
-    let mut wrapper = cpim::Message::new(from.address()?, content).with_to(&to.address()?);
+    let mut wrapper = cpim::Message::new(from, content).with_to(to);
     if let Some(date) = date {
         wrapper = wrapper.with_date_time(date);
     }

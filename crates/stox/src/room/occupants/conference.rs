@@ -104,7 +104,13 @@ impl Occupants {
         if changes.over {
             return self.learnt(stage, id, end::destroyed());
         }
-        let said: Vec<(Str, Says)> = changes.users.iter().filter_map(|change| says(seat, change)).collect();
+        let said: Vec<(Str, Says)> = if std::mem::take(&mut seat.fresh) {
+            let there = seat.conference.users().map(|user| (user.entity.clone(), says_of(&seat.room, user)));
+            let gone = seat.people.entities().filter(|entity| seat.conference.user(entity).is_none());
+            gone.map(|entity| (entity.clone(), Says::Gone(Gone::default()))).chain(there).collect()
+        } else {
+            changes.users.iter().filter_map(|change| says(seat, change)).collect()
+        };
         let news = seat.people.apply(said);
         let subject = seat.conference.subject().map(Str::from);
         let resubject = std::mem::replace(&mut seat.subject, subject) != seat.subject && seat.entered;
@@ -137,6 +143,7 @@ impl Occupants {
                 News::Renamed(old, person) => vec![s2x::renamed(seat, old, person), s2x::there(seat, person)],
                 News::Left(nick, gone) => vec![s2x::left(seat, nick, gone)],
                 News::Me(old, person) if *old != person.nick => {
+                    seat.shown = person.nick.clone();
                     vec![s2x::own_renamed(seat, old), s2x::own(seat, true)]
                 }
                 News::Me(..) => vec![s2x::own(seat, false)],
@@ -203,6 +210,7 @@ impl Occupants {
             (Phase::Inside, Some(_)) => {
                 // Numbers begin anew, and what is known holds until then.
                 seat.conference.restart();
+                seat.fresh = true;
                 let wait = (FIRST * 2_u32.saturating_pow(seat.failures.min(16))).min(LONGEST);
                 seat.failures += 1;
                 seat.retry = Some(stage.now + wait);

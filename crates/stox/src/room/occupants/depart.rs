@@ -3,15 +3,21 @@
 use super::end::fail;
 use super::enter::Parties;
 use super::seat::{Letter, Phase, SeatId};
-use super::{Occupants, s2x, x2s};
+use super::{Occupants, s2x};
 use crate::config::LinkId;
 use crate::content::departing::{self, Departing, Text};
+use crate::content::payload::Payload;
+use crate::error;
 use crate::error::Refusal;
 use crate::gateway::Note;
 use crate::leg::Outgoing;
+use crate::leg::negotiate::Accept;
 use crate::mapping::{Side, Stage};
-use base::Str;
+use crate::room::content;
+use base::{Str, Tokens};
+use bodies::{Timestamp, cpim};
 use msrp::{FailureReport, MessageId};
+use sip::header::NameAddr;
 use xmpp::error::{Condition, StanzaError};
 use xmpp::ext::muc;
 use xmpp::stanza::Stanza;
@@ -111,7 +117,7 @@ impl Occupants {
                 Whom::One(entity) => entity,
             };
             let accept = legs.accepts(leg).ok_or(own(Refusal::SipTransport))?;
-            let payload = x2s::text(text, &parties.local, &to, now, accept, footing.tokens).map_err(own)?;
+            let payload = enclose(text, &parties.local, &to, now, accept, footing.tokens).map_err(own)?;
             let limit = legs.max_size(leg).map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
             if payload.body.len() > limit {
                 return Err(own(Refusal::TooLong { limit }));
@@ -162,6 +168,21 @@ impl Occupants {
     }
 }
 
+/// A text in CPIM (RFC 7702 Table 4). `from`: as whom the room knows the user; `to`: the room, or one participant as the room writes it.
+fn enclose(
+    text: &Text,
+    from: &NameAddr,
+    to: &str,
+    now: Option<Timestamp>,
+    accept: &Accept,
+    tokens: &mut Tokens,
+) -> Result<Payload, Refusal> {
+    let unfit = Refusal::BadRequest("An address that CPIM cannot carry");
+    let from = cpim::Address::new(from.display.as_deref(), &from.uri.to_string()).ok_or(unfit.clone())?;
+    let to = cpim::Address::new(None, to).ok_or(unfit)?;
+    content::enclose_for(text, from, &to, now, accept, tokens)
+}
+
 /// §8.1: who may not change the subject. RFC 4575 tells of it, and nothing in SIP sets it.
 fn no_subject() -> StanzaError {
     StanzaError::new(Condition::Forbidden).with_text("The subject of this room cannot be changed from here")
@@ -176,17 +197,16 @@ fn refuse(stage: &mut Stage<'_>, link: LinkId, stanza: &Stanza, error: &StanzaEr
 
 /// What a failure of MSRP means in a room: RFC 7701 §10 over RFC 4975 §10.
 fn undelivered(why: msrp::Failure) -> (StanzaError, u16) {
-    let of = |refusal: Refusal| (refusal.stanza_error(), refusal.code());
     match why {
         msrp::Failure::Code(403) => (StanzaError::new(Condition::Forbidden).with_text("The room refused it"), 403),
         msrp::Failure::Code(404) => (StanzaError::new(Condition::ItemNotFound), 404),
-        msrp::Failure::Code(413) => of(Refusal::TooBig),
-        msrp::Failure::Code(415) => of(Refusal::UnsupportedContent { accept: "text/plain" }),
         msrp::Failure::Code(428) => {
             let why = "That participant takes no private messages";
             (StanzaError::new(Condition::NotAcceptable).with_text(why), 428)
         }
-        msrp::Failure::Code(408) | msrp::Failure::Timeout => of(Refusal::SipTimeout),
-        msrp::Failure::Code(_) | msrp::Failure::Lost | msrp::Failure::NeverSent => of(Refusal::SipTransport),
+        msrp::Failure::Code(_) | msrp::Failure::Timeout | msrp::Failure::Lost | msrp::Failure::NeverSent => {
+            let refusal = error::undelivered(why);
+            (refusal.stanza_error(), refusal.code())
+        }
     }
 }

@@ -13,6 +13,7 @@ use crate::store::Key;
 use sip::Cause;
 use sip::subscription::UsageId;
 use std::time::Duration;
+use xml::Element;
 use xmpp::error::{Condition, StanzaError};
 use xmpp::ext::muc::{Affiliation, Destroy, Item, Role, User, status};
 use xmpp::ext::ping::Ping;
@@ -31,7 +32,15 @@ impl Occupants {
         let (leg, usage, link) = (seat.leg, seat.usage.take(), seat.link);
         let known = seat.leg.is_some_and(|leg| self.by_leg.contains(&leg));
         if let Some(leg) = leg.filter(|_| known && !parting) {
-            stage.legs(|legs, footing| legs.end(footing, leg));
+            // RFC 7702 Example 26: what the user says at parting is for the others.
+            let words = match &end {
+                End::Left(said) => said.iter().map(Element::text).find(|words| !words.is_empty()),
+                End::Refused(_) | End::Kicked(_) | End::Destroyed(_) | End::Lost | End::Shutdown => None,
+            };
+            stage.legs(|legs, footing| match words {
+                Some(words) => legs.end_for(footing, leg, 200, &words),
+                None => legs.end(footing, leg),
+            });
         }
         self.unsubscribe(stage, usage);
         let Some(seat) = self.seats.get(&id) else { return };

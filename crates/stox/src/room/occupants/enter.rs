@@ -114,6 +114,8 @@ impl Occupants {
             conference: Conference::new(key, bounds),
             entity: None,
             referring: 0,
+            fresh: false,
+            shown: nick.clone(),
             people: People::new(key, room.clone(), user, nick),
             subject: None,
             vacated: VecDeque::new(),
@@ -225,6 +227,10 @@ impl Occupants {
         let Some(seat) = self.seats.get_mut(&id) else { return };
         match code {
             200..=299 => {
+                // What the room shows under the old name is another's, or a ghost.
+                if seat.entered && wish.nick != seat.shown {
+                    seat.people.lose_me();
+                }
                 seat.people.call_me(wish.nick, true);
                 self.subscribe(stage, id);
             }
@@ -283,7 +289,14 @@ impl Occupants {
         let Some(seat) = self.seats.get_mut(&id) else { return };
         (seat.phase, seat.until) = (Phase::Inside, None);
         if std::mem::replace(&mut seat.entered, true) {
-            self.tell(stage, id, news);
+            let old = std::mem::replace(&mut seat.shown, seat.people.nick().clone());
+            if old != seat.shown {
+                stage.answer(seat.link, &s2x::own_renamed(seat, &old));
+                stage.answer(seat.link, &s2x::own(seat, true));
+            }
+            let others = |news: &&News| !matches!(news, News::Me(..));
+            let others: Vec<News> = news.iter().filter(others).cloned().collect();
+            self.tell(stage, id, &others);
         } else {
             let micros = stage.now.since(seat.since).as_micros() as u64;
             stage.note(Note::SessionOpened { by: Side::Xmpp, micros });
@@ -300,10 +313,11 @@ impl Occupants {
 
     /// Who is in the room, the user last.
     fn tell_all(&mut self, stage: &mut Stage<'_>, id: SeatId) {
-        let Some(seat) = self.seats.get(&id) else { return };
+        let Some(seat) = self.seats.get_mut(&id) else { return };
         for person in seat.people.others() {
             stage.answer(seat.link, &s2x::there(seat, person));
         }
+        seat.shown = seat.people.nick().clone();
         let assigned = seat.asked != seat.people.nick().as_str();
         stage.answer(seat.link, &s2x::own(seat, assigned));
     }
@@ -339,6 +353,7 @@ impl Occupants {
         (seat.retry, seat.why) = (None, None);
         // Numbers begin anew, and what is known holds until then.
         seat.conference.restart();
+        seat.fresh = true;
         self.arm(id);
         true
     }

@@ -20,7 +20,6 @@ mod people;
 mod refer;
 mod s2x;
 mod seat;
-mod x2s;
 
 use crate::choice::Way;
 use crate::config::{Config, LinkId};

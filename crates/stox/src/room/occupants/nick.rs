@@ -100,6 +100,7 @@ impl Occupants {
         let old = seat.people.nick().clone();
         seat.people.call_me(wish.nick.clone(), true);
         seat.asked = wish.nick.as_str().into();
+        seat.shown = wish.nick.clone();
         if wish.anew {
             self.tell_anew(stage, id);
         } else if old != wish.nick {

@@ -133,6 +133,18 @@ impl People {
         self.places.iter().filter(|(at, _)| self.me != Some(**at)).map(|(_, place)| &place.person)
     }
 
+    /// The keys of all of them.
+    pub(super) fn entities(&self) -> impl Iterator<Item = &Str> {
+        self.places.values().map(|place| &place.entity)
+    }
+
+    /// It is not known any more which of them is the XMPP user.
+    pub(super) fn lose_me(&mut self) {
+        if let Some(me) = self.me.take() {
+            self.remove(me);
+        }
+    }
+
     /// The XMPP user as the room shows it.
     pub(super) fn me(&self) -> Option<&Person> {
         self.places.get(&self.me?).map(|place| &place.person)

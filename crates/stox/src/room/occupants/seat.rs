@@ -133,7 +133,11 @@ pub(super) struct Occupant {
     pub(super) conference: Conference,
     /// What it calls the conference.
     pub(super) entity: Option<Str>,
+    /// All that it tells next is to be compared with what the user was told.
+    pub(super) fresh: bool,
     pub(super) people: People,
+    /// The nickname that the user was told last.
+    pub(super) shown: Nickname,
     pub(super) subject: Option<Str>,
     /// Who had a nickname until lately that is somebody else's now, and until when nothing private goes there.
     pub(super) vacated: VecDeque<(Nickname, Time)>,
