@@ -88,7 +88,8 @@ impl Participants {
         let record = record::Seat {
             resource: place.user.resource().map(str::to_owned),
             nick: place.nick.as_str().to_owned(),
-            dialog: stage.legs(|legs, footing| legs.dialog(footing, leg).filter(|d| !d.remote_tag.is_empty()).cloned()),
+            // There is nothing to end before the INVITE was answered.
+            dialog: stage.legs(|legs, footing| legs.dialog(footing, leg).filter(|_| place.open).cloned()),
         };
         place.saved = true;
         stage.save(record_key(place).to_bytes(), Some(record.to_bytes()));

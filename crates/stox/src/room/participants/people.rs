@@ -65,9 +65,9 @@ impl Participants {
         let id = OccupantId::of(stanza).map(|id| id.0);
         let news = place.show(nick, Person::of(&item, id), most);
         if !own {
-            if news && place.phase == Phase::Inside {
+            if news {
                 self.changed(leg, nick);
-                self.tell(stage, leg, Change::Content);
+                self.tell_inside(stage, leg);
             }
             return;
         }
@@ -92,7 +92,7 @@ impl Participants {
             }
             Some(Phase::Inside) if news => {
                 self.changed(leg, nick);
-                self.tell(stage, leg, Change::Content);
+                self.tell_inside(stage, leg);
             }
             Some(Phase::Called | Phase::Inside | Phase::Leaving) | None => {}
         }
@@ -131,7 +131,12 @@ impl Participants {
         for watcher in &mut place.watchers {
             watcher.gone(nick, how);
         }
-        if place.phase == Phase::Inside {
+        self.tell_inside(stage, leg);
+    }
+
+    /// People are told of when all of them were shown.
+    fn tell_inside(&mut self, stage: &mut Stage<'_>, leg: LegId) {
+        if self.seats.get(&leg).is_some_and(|place| place.phase == Phase::Inside) {
             self.tell(stage, leg, Change::Content);
         }
     }
