@@ -83,5 +83,6 @@ scenes! {
     rfc7702_5_6_frames_23_to_26 => "room/scenes/rfc7702-5-6.scene",
     rfc7702_5_7_frames_27_to_30 => "room/scenes/rfc7702-5-7.scene",
     rfc7702_5_8_frames_31_to_34 => "room/scenes/rfc7702-5-8.scene",
+    rfc7702_6_frames_35_to_62 => "room/scenes/rfc7702-6.scene",
     rfc3428_8_one_in_flight => "message/scenes/rfc3428-8.scene",
 }
