@@ -1,5 +1,5 @@
 //! The operator's HTTP interface: `/health` says whether the process is alive, `/ready` whether messages get through,
-//! `/metrics` what was counted, `/sessions` which chat sessions are open. There is no password: it belongs on loopback. Each connection is for one request and ends within
+//! `/metrics` what was counted, `/sessions` which chat sessions are open and who sits in which room. There is no password: it belongs on loopback. Each connection is for one request and ends within
 //! [`VISIT`], and no more than [`VISITS`] are there at once: who connects and says nothing takes no descriptors from the traffic.
 
 use crate::metrics::Meters;
@@ -188,26 +188,40 @@ async fn sessions(Shared(about): Shared<About>) -> Response {
         Side::Sip => "sip",
         Side::Xmpp => "xmpp",
     };
-    let sessions: Vec<_> = about
-        .state
-        .sessions()
-        .await
-        .iter()
-        .map(|s| {
+    let open = about.state.sessions().await;
+    let chat = |s: &stox::chat::Session| {
+        json!({
+            "sip": s.sip.to_string(),
+            "xmpp": s.xmpp.to_string(),
+            "thread": s.thread.as_str(),
+            "opened_by": side(s.opened_by),
+            "open": s.open,
+            "age": s.age.as_secs(),
+            "idle": s.idle.as_secs(),
+            "messages": s.messages,
+            "waiting": s.waiting
+        })
+    };
+    let seat = |whose| {
+        move |s: &stox::room::Seat| {
             json!({
-                "sip": s.sip.to_string(),
-                "xmpp": s.xmpp.to_string(),
-                "thread": s.thread.as_str(),
-                "opened_by": side(s.opened_by),
-                "open": s.open,
+                "side": side(whose),
+                "user": s.user.to_string(),
+                "room": s.room.to_string(),
+                "nick": s.nick.as_str(),
+                "inside": s.inside,
                 "age": s.age.as_secs(),
-                "idle": s.idle.as_secs(),
-                "messages": s.messages,
+                "people": s.people,
+                "said": s.said,
+                "heard": s.heard,
                 "waiting": s.waiting
             })
-        })
-        .collect();
-    answer(true, &json!({ "sessions": sessions }))
+        }
+    };
+    let sessions: Vec<_> = open.chats.iter().map(chat).collect();
+    let participants = open.participants.iter().map(seat(Side::Sip));
+    let rooms: Vec<_> = participants.chain(open.occupants.iter().map(seat(Side::Xmpp))).collect();
+    answer(true, &json!({ "sessions": sessions, "rooms": rooms }))
 }
 
 async fn metrics(Shared(about): Shared<About>) -> Response {
@@ -222,6 +236,7 @@ fn answer(good: bool, body: &serde_json::Value) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::Open;
     use serde_json::Value;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpStream;
@@ -287,7 +302,7 @@ mod tests {
         assert_eq!((code, &body["silent_shards"]), (503, &json!([1])));
 
         // Who speaks with whom; the shard that is gone says nothing.
-        assert_eq!(json(address, "/sessions").await, (200, json!({ "sessions": [] })));
+        assert_eq!(json(address, "/sessions").await, (200, json!({ "sessions": [], "rooms": [] })));
         let session = |age: u64, opened_by| stox::chat::Session {
             sip: xmpp::jid::Jid::parse("romeo@example.net/dr4hcr0st3lup4c").unwrap(),
             xmpp: xmpp::jid::Jid::parse("juliet@example.com").unwrap(),
@@ -299,13 +314,26 @@ mod tests {
             messages: 4,
             waiting: 1,
         };
+        let seat = stox::room::Seat {
+            user: xmpp::jid::Jid::parse("juliet@example.com/balcony").unwrap(),
+            room: xmpp::jid::Jid::parse("verona@chat.example.net").unwrap(),
+            nick: base::Str::const_new("JuliC"),
+            inside: true,
+            age: Duration::from_secs(5),
+            people: 3,
+            said: 1,
+            heard: 2,
+            waiting: 0,
+        };
         state.set_sessions(move |shard| {
-            let sessions = match shard {
-                0 => Some(vec![session(3, Side::Sip)]),
+            let open = match shard {
+                0 => Some(Open { chats: vec![session(3, Side::Sip)], ..Open::default() }),
                 1 => None,
-                _ => Some(vec![session(7, Side::Xmpp)]),
+                _ => {
+                    Some(Open { chats: vec![session(7, Side::Xmpp)], occupants: vec![seat.clone()], ..Open::default() })
+                }
             };
-            Box::pin(async move { sessions })
+            Box::pin(async move { open })
         });
         let (_, body) = json(address, "/sessions").await;
         assert_eq!(body["sessions"][0]["opened_by"], "xmpp", "the oldest first");
@@ -315,6 +343,14 @@ mod tests {
                 "sip": "romeo@example.net/dr4hcr0st3lup4c", "xmpp": "juliet@example.com", "thread": "711609sa",
                 "opened_by": "sip", "open": true, "age": 3, "idle": 2, "messages": 4, "waiting": 1
             })
+        );
+
+        assert_eq!(
+            body["rooms"],
+            json!([{
+                "side": "xmpp", "user": "juliet@example.com/balcony", "room": "verona@chat.example.net", "nick": "JuliC",
+                "inside": true, "age": 5, "people": 3, "said": 1, "heard": 2, "waiting": 0
+            }])
         );
 
         meters.received(crate::metrics::Direction::SipToXmpp);

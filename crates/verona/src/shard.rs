@@ -7,6 +7,7 @@ use crate::io::msrp::Pool;
 use crate::io::tcp::Connections;
 use crate::io::udp::Sockets;
 use crate::metrics::{Direction, Meters, ShardMeters};
+use crate::state::Open;
 use crate::store::{Answer, Saver, Write};
 use crate::trace;
 use base::{Time, Tokens};
@@ -29,8 +30,8 @@ pub(crate) enum Order {
     Drain,
     /// Say how many messages are under way: also the proof that the shard lives.
     UnderWay(oneshot::Sender<usize>),
-    /// Say what chat sessions there are.
-    Sessions(oneshot::Sender<Vec<stox::chat::Session>>),
+    /// Say what is open.
+    Sessions(oneshot::Sender<Open>),
     /// Take what the store has to say.
     Store(Answer),
     /// Give up what is under way, tell each sender, and say when that is done.
@@ -137,7 +138,11 @@ impl Shard {
                 let _ = answer.send(self.gateway.under_way());
             }
             Order::Sessions(answer) => {
-                let _ = answer.send(self.gateway.chats());
+                let _ = answer.send(Open {
+                    chats: self.gateway.chats(),
+                    participants: self.gateway.participants(),
+                    occupants: self.gateway.occupants(),
+                });
             }
             Order::Store(Answer::Inputs(inputs)) => {
                 for input in inputs {
@@ -286,6 +291,9 @@ impl Shard {
         let msrp = self.gateway.msrp_counts();
         self.meters.sessions.set(self.gateway.chat_count() as f64);
         self.meters.msrp_sessions.set(msrp.bound as f64);
+        let (participants, occupants) = self.gateway.seat_counts();
+        self.meters.participants.set(participants as f64);
+        self.meters.occupants.set(occupants as f64);
         for (meter, count) in self.meters.msrp_counters(&msrp) {
             meter.absolute(count);
         }

@@ -10,8 +10,19 @@ use std::time::Duration;
 /// A shard's answer to "how much do you have under way?": `None` when it is gone.
 pub type Answer = Pin<Box<dyn Future<Output = Option<usize>> + Send>>;
 
-/// A shard's answer to "what chat sessions are there?": `None` when it is gone.
-pub type Sessions = Pin<Box<dyn Future<Output = Option<Vec<stox::chat::Session>>> + Send>>;
+/// What people have open.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Open {
+    /// Chat sessions.
+    pub chats: Vec<stox::chat::Session>,
+    /// Places of SIP users in MUCs.
+    pub participants: Vec<stox::room::Seat>,
+    /// Places of XMPP users in SIP conferences.
+    pub occupants: Vec<stox::room::Seat>,
+}
+
+/// A shard's answer to "what is open?": `None` when it is gone.
+pub type Sessions = Pin<Box<dyn Future<Output = Option<Open>> + Send>>;
 
 /// How long a shard may take to answer. One batch of messages takes a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -93,7 +104,7 @@ impl State {
         (shards.count, shards.ask) = (count, Arc::new(ask));
     }
 
-    /// How to ask a shard for its chat sessions.
+    /// How to ask a shard for what is open.
     pub fn set_sessions(&self, ask: impl Fn(usize) -> Sessions + Send + Sync + 'static) {
         self.shards.lock().unwrap_or_else(PoisonError::into_inner).sessions = Arc::new(ask);
     }
@@ -190,21 +201,26 @@ impl State {
         silent
     }
 
-    /// The chat sessions of every shard that answers in time, the oldest first.
-    pub async fn sessions(&self) -> Vec<stox::chat::Session> {
+    /// What is open in every shard that answers in time, of each kind the oldest first.
+    pub async fn sessions(&self) -> Open {
         let (count, ask) = {
             let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
             (shards.count, Arc::clone(&shards.sessions))
         };
         let asked: Vec<_> = (0..count).map(|shard| tokio::spawn(tokio::time::timeout(PATIENCE, ask(shard)))).collect();
-        let mut sessions = vec![];
+        let mut open = Open::default();
         for answer in asked {
             if let Ok(Ok(Some(of_shard))) = answer.await {
-                sessions.extend(of_shard);
+                open.chats.extend(of_shard.chats);
+                open.participants.extend(of_shard.participants);
+                open.occupants.extend(of_shard.occupants);
             }
         }
-        sessions.sort_by_key(|session| std::cmp::Reverse(session.age));
-        sessions
+        open.chats.sort_by_key(|session| std::cmp::Reverse(session.age));
+        for seats in [&mut open.participants, &mut open.occupants] {
+            seats.sort_by_key(|seat| std::cmp::Reverse(seat.age));
+        }
+        open
     }
 }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 /// How long the gateway may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Bytes of the longest answer: some 200,000 sessions.
+/// Bytes of the longest answer: some 200,000 sessions and places in rooms.
 const LONGEST: u64 = 64 << 20;
 
 /// Where the admin interface is.
@@ -22,7 +22,7 @@ pub(super) enum Whose<'a> {
     Config(&'a Path),
 }
 
-/// Lists the chat sessions of a gateway that runs.
+/// Lists the chat sessions of a gateway that runs, and who sits in which room.
 pub(super) fn sessions(whose: &Whose<'_>, as_json: bool) -> Exit {
     let address = match whose {
         Whose::Address(address) => *address,
@@ -88,37 +88,86 @@ fn ask(address: SocketAddr) -> io::Result<String> {
     }
 }
 
-/// The answer as lines for people: one for each session, aligned.
+/// The answer as lines for people: one for each session, and then one for each place in a room, if there are any, aligned.
 fn table(answer: &str) -> Option<Vec<String>> {
     let answer: Value = serde_json::from_str(answer).ok()?;
-    let sessions = answer.get("sessions")?.as_array()?;
     let mut rows =
         vec![["SIP", "XMPP", "OPENED BY", "STATE", "AGE", "IDLE", "MESSAGES", "WAITING", "THREAD"].map(str::to_owned)];
-    for session in sessions {
-        // Whatever a name or thread holds, it does nothing to a terminal.
-        let text = |name: &str| session.get(name).and_then(Value::as_str).map(|t| t.escape_debug().to_string());
-        let number = |name: &str| session.get(name).and_then(Value::as_u64);
-        let time = |name: &str| number(name).map(|seconds| show_duration(Duration::from_secs(seconds)));
-        let state = if session.get("open")?.as_bool()? { "open" } else { "opening" };
+    for session in answer.get("sessions")?.as_array()? {
+        let session = Row(session);
+        let state = if session.flag("open")? { "open" } else { "opening" };
         rows.push([
-            text("sip")?,
-            text("xmpp")?,
-            text("opened_by")?,
+            session.text("sip")?,
+            session.text("xmpp")?,
+            session.text("opened_by")?,
             state.to_owned(),
-            time("age")?,
-            time("idle")?,
-            number("messages")?.to_string(),
-            number("waiting")?.to_string(),
-            text("thread")?,
+            session.time("age")?,
+            session.time("idle")?,
+            session.number("messages")?,
+            session.number("waiting")?,
+            session.text("thread")?,
         ]);
     }
-    let widths: Vec<usize> =
-        (0..9).map(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)).collect();
-    let lines = rows.iter().map(|row| {
+    let mut lines = aligned(&rows);
+    let seats = answer.get("rooms")?.as_array()?;
+    if seats.is_empty() {
+        return Some(lines);
+    }
+    let mut rows = vec![
+        ["USER", "ROOM", "NICKNAME", "SIDE", "STATE", "AGE", "PEOPLE", "SAID", "HEARD", "WAITING"].map(str::to_owned),
+    ];
+    for seat in seats {
+        let seat = Row(seat);
+        let state = if seat.flag("inside")? { "inside" } else { "entering" };
+        rows.push([
+            seat.text("user")?,
+            seat.text("room")?,
+            seat.text("nick")?,
+            seat.text("side")?,
+            state.to_owned(),
+            seat.time("age")?,
+            seat.number("people")?,
+            seat.number("said")?,
+            seat.number("heard")?,
+            seat.number("waiting")?,
+        ]);
+    }
+    lines.push(String::new());
+    lines.extend(aligned(&rows));
+    Some(lines)
+}
+
+/// A session or a place in a room, as the gateway has told it.
+struct Row<'a>(&'a Value);
+
+impl Row<'_> {
+    /// Whatever a name or thread holds, it does nothing to a terminal.
+    fn text(&self, name: &str) -> Option<String> {
+        self.0.get(name).and_then(Value::as_str).map(|t| t.escape_debug().to_string())
+    }
+
+    fn number(&self, name: &str) -> Option<String> {
+        self.0.get(name).and_then(Value::as_u64).map(|n| n.to_string())
+    }
+
+    fn time(&self, name: &str) -> Option<String> {
+        self.0.get(name).and_then(Value::as_u64).map(|seconds| show_duration(Duration::from_secs(seconds)))
+    }
+
+    fn flag(&self, name: &str) -> Option<bool> {
+        self.0.get(name).and_then(Value::as_bool)
+    }
+}
+
+/// Each row as a line, with its columns under each other.
+fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let line = |row: &[String; N]| {
         let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    });
-    Some(lines.collect())
+    };
+    rows.iter().map(line).collect()
 }
 
 #[cfg(test)]
@@ -129,7 +178,7 @@ mod tests {
     fn sessions_are_lines_that_do_nothing_to_a_terminal() {
         let answer = r#"{"sessions":[{"sip":"romeo@example.net/x","xmpp":"juliet@example.com","opened_by":"sip","open":true,
             "age":3600,"idle":2,"messages":4,"waiting":1,"thread":"a\u001b[31m"},{"sip":"r@e.net","xmpp":"j@e.com",
-            "opened_by":"xmpp","open":false,"age":0,"idle":0,"messages":0,"waiting":10,"thread":"t"}]}"#;
+            "opened_by":"xmpp","open":false,"age":0,"idle":0,"messages":0,"waiting":10,"thread":"t"}],"rooms":[]}"#;
         assert_eq!(
             table(answer).unwrap(),
             [
@@ -138,10 +187,34 @@ mod tests {
                 "r@e.net              j@e.com             xmpp       opening  0s   0s    0         10       t",
             ]
         );
-        assert_eq!(table(r#"{"sessions":[]}"#).unwrap().len(), 1);
-        for other in ["", "{}", "[]", r#"{"sessions":[{}]}"#, r#"{"sessions":3}"#] {
+        assert_eq!(table(r#"{"sessions":[],"rooms":[]}"#).unwrap().len(), 1);
+        for other in [
+            "",
+            "{}",
+            "[]",
+            r#"{"sessions":[]}"#,
+            r#"{"sessions":[],"rooms":[{}]}"#,
+            r#"{"sessions":[{}]}"#,
+            r#"{"sessions":3}"#,
+        ] {
             assert_eq!(table(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn places_in_rooms_come_below() {
+        let answer = r#"{"sessions":[],"rooms":[{"user":"romeo@example.net/x","room":"den@muc.example.com","nick":"R\u001b","side":"sip",
+            "inside":true,"age":60,"people":12,"said":3,"heard":40,"waiting":0},{"user":"j@e.com/b","room":"v@chat.e.net","nick":"J",
+            "side":"xmpp","inside":false,"age":1,"people":0,"said":0,"heard":0,"waiting":1}]}"#;
+        assert_eq!(
+            table(answer).unwrap()[1..],
+            [
+                "",
+                "USER                 ROOM                 NICKNAME  SIDE  STATE     AGE  PEOPLE  SAID  HEARD  WAITING",
+                "romeo@example.net/x  den@muc.example.com  R\\u{1b}   sip   inside    1m   12      3     40     0",
+                "j@e.com/b            v@chat.e.net         J         xmpp  entering  1s   0       0     0      1",
+            ]
+        );
     }
 
     #[test]

@@ -22,6 +22,7 @@
 //! | `verona_sessions_total` | `direction`, `outcome` | chat sessions: opened, failed, then ended (properly) or lost |
 //! | `verona_session_failures_total` | `direction`, `code` | chat sessions that did not come to be, by SIP status |
 //! | `verona_session_setup_seconds` | `direction` | histogram: from the wish for a session to its connection |
+//! | `verona_room_seats` | `side`, `shard` | places in rooms: of SIP users in MUCs, of XMPP users in SIP conferences |
 //! | `verona_msrp_sessions` | `shard` | MSRP sessions that have a connection |
 //! | `verona_msrp_messages_total`, `verona_msrp_bytes_total`, `verona_msrp_chunks_total`, `verona_msrp_reports_total` | `way`, `shard` | what MSRP carried: in (from SIP), out |
 //! | `verona_msrp_refused_total` | `why`, `shard` | requests refused by the MSRP side itself; frames that meant nothing (stray), messages that came twice, messages of ours that failed |
@@ -115,6 +116,10 @@ pub struct ShardMeters {
     pub publish_failures: Counter,
     /// Chat sessions, open or being opened.
     pub sessions: Gauge,
+    /// Places of SIP users in MUCs.
+    pub participants: Gauge,
+    /// Places of XMPP users in SIP conferences.
+    pub occupants: Gauge,
     /// MSRP sessions that have a connection.
     pub msrp_sessions: Gauge,
     /// What MSRP has carried and refused, in the order of [`ShardMeters::msrp_counters`].
@@ -376,6 +381,8 @@ impl Meters {
         });
         ShardMeters {
             sessions: gauge("verona_sessions", None),
+            participants: gauge("verona_room_seats", Some(("side", "sip"))),
+            occupants: gauge("verona_room_seats", Some(("side", "xmpp"))),
             msrp_sessions: gauge("verona_msrp_sessions", None),
             msrp,
             client_transactions: gauge("verona_sip_transactions", Some(("side", "client"))),
@@ -491,6 +498,7 @@ mod tests {
             meter.absolute(count);
         }
         meters.shard(1).notifiers.set(2.0);
+        meters.shard(1).occupants.set(3.0);
         meters.reloaded(false);
         meters.shard(3).waiting.set(5.0);
         meters.link("example.net").up.set(1.0);
@@ -522,6 +530,7 @@ mod tests {
             "verona_msrp_bytes_total{way=\"out\",shard=\"1\"} 999",
             "verona_msrp_refused_total{why=\"failed\",shard=\"1\"} 1",
             "verona_subscriptions{role=\"notifier\",shard=\"1\"} 2",
+            "verona_room_seats{side=\"xmpp\",shard=\"1\"} 3",
             "verona_reloads_total{result=\"refused\"} 1",
             "verona_messages_waiting{shard=\"3\"} 5",
             "verona_xmpp_link_up{domain=\"example.net\"} 1",

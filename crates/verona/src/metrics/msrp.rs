@@ -1,4 +1,4 @@
-//! The meters of chat sessions and of what they travel over.
+//! The meters of chat sessions and rooms, and of what they travel over.
 
 use super::{Direction, METADATA, Meters, ShardMeters, counter};
 use ::metrics::{Counter, Key, Label, Recorder as _};
@@ -43,6 +43,7 @@ pub(super) fn describe(recorder: &PrometheusRecorder) {
         None,
         "From the wish for a chat session to its connection".into(),
     );
+    gauge("verona_room_seats", "Places in rooms, taken or being taken");
     gauge("verona_msrp_sessions", "MSRP sessions that have a connection");
     counter("verona_msrp_messages_total", "Whole messages that MSRP has carried");
     counter("verona_msrp_bytes_total", "Bytes of bodies that MSRP has carried");
