@@ -19,6 +19,7 @@ use crate::message::Messages;
 use crate::names::Names;
 use crate::presence::Presences;
 use crate::rate::Rates;
+use crate::room::invitations::Invitations;
 use crate::room::occupants::Occupants;
 use crate::room::participants::Participants;
 use crate::room::{self, Seat};
@@ -54,6 +55,7 @@ pub struct Gateway {
     presences: Presences,
     participants: Participants,
     occupants: Occupants,
+    invitations: Invitations,
     names: Names,
     next_save: SaveToken,
     rates: Rates,
@@ -78,6 +80,7 @@ impl Gateway {
         let presences = Presences::new(&config, key);
         let participants = Participants::new(&config, key);
         let occupants = Occupants::new(&config, key);
+        let invitations = Invitations::new(&config, key);
         let names = Names::new(key);
         let mut bounds = config.subscriptions.clone();
         // What belongs to no dialog of ours is refused here, as only the gateway knows them all.
@@ -120,6 +123,7 @@ impl Gateway {
             presences,
             participants,
             occupants,
+            invitations,
             names,
             next_save: first_token,
             rates: Rates::new(key),
@@ -233,6 +237,7 @@ impl Gateway {
             self.presences.deadline(),
             self.participants.deadline(),
             self.occupants.deadline(),
+            self.invitations.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -305,7 +310,7 @@ impl Gateway {
     }
 
     fn rooms_under_way(&self) -> usize {
-        self.participants.under_way() + self.occupants.under_way()
+        self.participants.under_way() + self.occupants.under_way() + self.invitations.under_way()
     }
 
     /// Brings what the SIP agent and the subscriptions have to say to whom it concerns, until nobody has anything left to say.
@@ -411,7 +416,7 @@ impl Gateway {
     }
 
     /// What a mapping acts with, and the list of the mappings.
-    fn stage(&mut self) -> (Stage<'_>, [&mut dyn Mapping; 5]) {
+    fn stage(&mut self) -> (Stage<'_>, [&mut dyn Mapping; 6]) {
         let stage = Stage {
             now: self.now,
             config: &self.config,
@@ -429,9 +434,9 @@ impl Gateway {
             rates: &mut self.rates,
             given: self.given,
         };
-        let rooms: [&mut dyn Mapping; 2] = [&mut self.participants, &mut self.occupants];
-        let [participants, occupants] = rooms;
-        (stage, [participants, occupants, &mut self.messages, &mut self.chats, &mut self.presences])
+        let rooms: [&mut dyn Mapping; 3] = [&mut self.participants, &mut self.occupants, &mut self.invitations];
+        let [participants, occupants, invitations] = rooms;
+        (stage, [participants, occupants, invitations, &mut self.messages, &mut self.chats, &mut self.presences])
     }
 
     /// Lets each mapping act.

@@ -5,6 +5,7 @@
 //! here.
 
 pub(crate) mod content;
+pub mod invitations;
 pub mod nickname;
 pub mod occupants;
 pub mod participants;

@@ -10,6 +10,7 @@ use crate::gateway::Note;
 use crate::mapping::{Side, Stage};
 use crate::room::REFER;
 use base::Str;
+use bodies::sipfrag::StatusLine;
 use sip::header::NameAddr;
 use sip::subscription::{By, Event, State, Subscribe};
 use sip::{Cause, Name, Response, Uri};
@@ -23,9 +24,6 @@ const EXPIRES: u32 = 180;
 
 /// How many of a user's wishes may be under way in one room.
 const WISHES: usize = 16;
-
-/// What tells what has become of it (RFC 3420).
-const SIPFRAG: &str = "message/sipfrag";
 
 /// What was asked for.
 #[derive(Debug)]
@@ -121,7 +119,7 @@ impl Occupants {
             local: parties.local,
             remote: Uri::from(parties.room),
             contact: contact.unwrap_or_else(|| NameAddr::new(parties.contact)),
-            accept: SIPFRAG,
+            accept: "message/sipfrag",
             expires: EXPIRES,
             route: None,
             target: proxy.target,
@@ -142,9 +140,9 @@ impl Occupants {
         let outcome = match event {
             Event::Notify { server, request, state, .. } => {
                 stage.events(|events, ground| events.answer_notify(ground, id, server, Response::new(200, "")));
-                let said = fragment(&request.body).filter(|said| said.code >= 200);
+                let said = StatusLine::parse(&request.body).ok().filter(|said| said.code >= 200);
                 match (said, &state) {
-                    (Some(said), _) => Some(Ok(said)),
+                    (Some(said), _) => Some(Ok(Response::new(said.code, &said.phrase))),
                     // Nothing more will be said, so nothing is known.
                     (None, State::Terminated { .. }) => Some(Err(None)),
                     (None, State::Active | State::Pending) => None,
@@ -214,12 +212,4 @@ fn refuse(stage: &mut Stage<'_>, link: LinkId, stanza: &Stanza, error: &StanzaEr
     if let Some(answer) = stanza.error(error) {
         stage.answer(link, &answer);
     }
-}
-
-/// The status line of a fragment.
-fn fragment(body: &[u8]) -> Option<Response> {
-    let line = std::str::from_utf8(body).ok()?.lines().next()?;
-    let (code, reason) = line.strip_prefix("SIP/2.0 ")?.split_once(' ')?;
-    let code = code.parse().ok().filter(|code| (100..700).contains(code))?;
-    Some(Response::new(code, reason))
 }
