@@ -1,6 +1,7 @@
 //! The gateway as a machine: one input, drain all outputs, next input.
 
 mod access;
+mod counts;
 mod events;
 mod sessions;
 mod value;
@@ -8,7 +9,7 @@ mod value;
 pub use value::{Input, Note, Output, Wire};
 
 use crate::address;
-use crate::chat::{self, Chats};
+use crate::chat::Chats;
 use crate::choice::{Choice, Way};
 use crate::config::{Config, LinkId};
 use crate::error::Refusal;
@@ -19,10 +20,10 @@ use crate::message::Messages;
 use crate::names::Names;
 use crate::presence::Presences;
 use crate::rate::Rates;
+use crate::room;
 use crate::room::invitations::Invitations;
 use crate::room::occupants::Occupants;
 use crate::room::participants::Participants;
-use crate::room::{self, Seat};
 use crate::store::{Broken, Key, SaveToken};
 use base::{HashKey, Time, Tokens};
 use sip::agent::{self, Agent, ClientId, Failure, Flow, ServerId};
@@ -240,77 +241,6 @@ impl Gateway {
             self.invitations.deadline(),
         ];
         deadlines.into_iter().flatten().min()
-    }
-
-    /// The SIP side's counts, for metrics.
-    pub fn sip_counts(&self) -> agent::Counts {
-        self.sip.counts()
-    }
-
-    /// The subscriptions' counts, for metrics.
-    pub fn subscription_counts(&self) -> subscription::Counts {
-        self.subscriptions.counts()
-    }
-
-    /// The SIP sessions' counts, for metrics.
-    pub fn session_counts(&self) -> invite::Counts {
-        self.sessions.counts()
-    }
-
-    /// The MSRP side's counts, for metrics.
-    pub fn msrp_counts(&self) -> msrp::Counts {
-        self.msrp.counts()
-    }
-
-    /// The chat sessions that are open or to be opened.
-    pub fn chats(&self) -> Vec<chat::Session> {
-        self.chats.sessions(self.now)
-    }
-
-    /// How many those are.
-    pub fn chat_count(&self) -> usize {
-        self.chats.len()
-    }
-
-    /// The places of SIP users in MUCs.
-    pub fn participants(&self) -> Vec<Seat> {
-        self.participants.seats(self.now)
-    }
-
-    /// The places of XMPP users in SIP conferences.
-    pub fn occupants(&self) -> Vec<Seat> {
-        self.occupants.seats(self.now)
-    }
-
-    /// How many places of each kind there are: of SIP users, of XMPP users.
-    pub fn seat_counts(&self) -> (usize, usize) {
-        (self.participants.len(), self.occupants.len())
-    }
-
-    /// The publications' counts, for metrics.
-    pub fn publication_counts(&self) -> sip::publication::Counts {
-        self.presences.publication_counts()
-    }
-
-    /// The presence authorizations in both directions, for metrics.
-    pub fn authorizations(&self) -> usize {
-        self.presences.authorizations()
-    }
-
-    /// The messages under way in both directions, for metrics and an orderly end; and then the sessions that have yet to be ended.
-    pub fn under_way(&self) -> usize {
-        let seats = self.participants.len() + self.occupants.len();
-        let ending = if self.draining { self.chats.len() + seats + self.sessions.counts().ending } else { 0 };
-        self.messages.under_way() + self.chats.under_way() + self.rooms_under_way() + ending
-    }
-
-    /// The messages from XMPP under way: where they are many, it is better not to read any more than to refuse them.
-    pub fn under_way_to_sip(&self) -> usize {
-        self.messages.under_way_to_sip() + self.chats.under_way_to_sip() + self.occupants.under_way()
-    }
-
-    fn rooms_under_way(&self) -> usize {
-        self.participants.under_way() + self.occupants.under_way() + self.invitations.under_way()
     }
 
     /// Brings what the SIP agent and the subscriptions have to say to whom it concerns, until nobody has anything left to say.
