@@ -4,14 +4,15 @@ mod access;
 mod counts;
 mod events;
 mod sessions;
+mod stanzas;
 mod value;
 
 pub use value::{Input, Note, Output, Wire};
 
 use crate::address;
 use crate::chat::Chats;
-use crate::choice::{Choice, Way};
-use crate::config::{Config, LinkId};
+use crate::choice::Choice;
+use crate::config::Config;
 use crate::error::Refusal;
 use crate::leg::Legs;
 use crate::links::{Links, StanzaToken};
@@ -32,9 +33,6 @@ use sip::subscription::{self, Subscriptions};
 use sip::{Method, Request};
 use std::collections::VecDeque;
 use std::sync::Arc;
-use xmpp::agent::Asked;
-use xmpp::error::StanzaError;
-use xmpp::stanza::{Kind, Stanza};
 
 /// The gateway: one shard of it, and all of it in tests.
 #[derive(Debug)]
@@ -458,74 +456,6 @@ impl Gateway {
 
     fn accepting(&self) -> Result<(), Refusal> {
         if self.draining { Err(Refusal::Overload { retry_after: self.config.limits.retry_after }) } else { Ok(()) }
-    }
-
-    /// A stanza from a component stream, whose server vouches for its `from`.
-    fn stanza(&mut self, link: LinkId, stanza: Stanza) {
-        if stanza.is_error() {
-            return self.error_stanza(&stanza);
-        }
-        // An answer would have to come from an address that is not ours, for which servers end the stream (invalid-from).
-        let ours = self.config.links.get(link).zip(stanza.to.as_ref()).is_some_and(|(l, to)| to.domain() == l.domain);
-        if !ours {
-            return self.out.push_back(Output::Note(Note::Ignored { why: "stanza to a foreign domain" }));
-        }
-        if stanza.kind == Kind::Message {
-            self.out.push_back(Output::Note(Note::Received { from: Side::Xmpp }));
-        }
-        if let Err(refusal) = self.check_stanza(link, &stanza) {
-            return self.refuse_stanza(link, &stanza, &refusal);
-        }
-        if stanza.kind == Kind::Iq {
-            // Of what is asked, and of answers, rooms take what is theirs.
-            let Some(stanza) = self.give(Way::Message, link, stanza) else { return };
-            let Some(identity) = self.config.identity(link) else { return };
-            let pair = stanza.to.as_ref().zip(stanza.from.as_ref());
-            let asked = Asked::of(stanza.to.as_ref(), pair.and_then(|(to, from)| self.names.of(to, from)));
-            if let Some(answer) = xmpp::agent::answer(&identity, &stanza, asked) {
-                self.links.answer(link, &answer, &mut self.out);
-            }
-            return;
-        }
-        // Presence goes on to the end: nobody waits for an answer to it.
-        if let (Kind::Message, Err(refusal)) = (stanza.kind, self.accepting()) {
-            return self.refuse_stanza(link, &stanza, &refusal);
-        }
-        let way = self.way(&stanza);
-        if let Some(stanza) = self.give(way, link, stanza) {
-            self.unclaimed_stanza(link, &stanza);
-        }
-    }
-
-    /// What is wrong with it, the shard finds that takes it.
-    fn overheard(&mut self, link: LinkId, stanza: &Stanza) {
-        if self.check_stanza(link, stanza).is_err() {
-            return;
-        }
-        match StanzaError::from_stanza(stanza) {
-            Some(error) => drop(self.any(|mapping, stage| mapping.error(stage, stanza, &error))),
-            None => self.each(|mapping, stage| mapping.overheard(stage, stanza)),
-        }
-    }
-
-    fn refuse_stanza(&mut self, link: LinkId, stanza: &Stanza, refusal: &Refusal) {
-        // RFC 6121 §4: of presence only a request waits for an answer; what is told may not be answered with errors.
-        if stanza.kind == Kind::Presence && stanza.type_.as_deref() != Some("subscribe") {
-            return self.out.push_back(Output::Note(Note::Ignored { why: "presence" }));
-        }
-        self.stage().0.refuse_stanza(link, stanza, refusal);
-    }
-
-    fn error_stanza(&mut self, stanza: &Stanza) {
-        let Some(error) = StanzaError::from_stanza(stanza) else { return };
-        if !self.any(|mapping, stage| mapping.error(stage, stanza, &error)) {
-            self.out.push_back(Output::Note(Note::Ignored { why: "error to nothing of ours" }));
-        }
-    }
-
-    /// Presence where it is not translated: a subscription is refused, all else means nothing to anybody here (RFC 6121 §3.1.3, §4).
-    fn unclaimed_stanza(&mut self, link: LinkId, stanza: &Stanza) {
-        self.refuse_stanza(link, stanza, &Refusal::NotSupported);
     }
 }
 

@@ -11,7 +11,7 @@ use base::Str;
 use sip::header::Name;
 use sip::{NameAddr, Response};
 use std::time::Duration;
-use xmpp::error::{Condition, StanzaError};
+use xmpp::error::{Condition, ErrorType, StanzaError};
 use xmpp::ext::disco::Info;
 use xmpp::ext::muc::{History, Join, Owner};
 use xmpp::jid::Jid;
@@ -150,6 +150,11 @@ impl Participants {
     pub(super) fn enter(&mut self, stage: &mut Stage<'_>, leg: LegId) {
         let join = self.options.join;
         let Some(place) = self.seats.get_mut(&leg) else { return };
+        if place.phase == Phase::Returning && !stage.links.is_up(place.link) {
+            // When the stream is there again, all of its rooms are entered.
+            (place.enter_by, place.return_at) = (None, None);
+            return;
+        }
         let history = match place.phase {
             Phase::Returning => {
                 let away = stage.now.since(place.last_heard).as_secs() + 1;
@@ -232,6 +237,9 @@ impl Participants {
             place.nick = place.wanted.variant(place.variant);
             return self.enter(stage, leg);
         }
+        if place.phase == Phase::Returning && may_pass(error) {
+            return self.lose_room(stage, leg);
+        }
         self.not_let_in(stage, leg, answer(error));
     }
 
@@ -256,7 +264,7 @@ impl Participants {
             return;
         }
         place.phase = Phase::Returning;
-        place.tries += 1;
+        place.tries += u32::from(stage.links.is_up(place.link));
         if place.tries > RETURNS {
             return self.end(stage, leg, 480, "The room is not there any more");
         }
@@ -278,6 +286,19 @@ impl Participants {
             Phase::Called | Phase::Leaving => {}
         }
     }
+}
+
+/// Whether a room, or its service, may only be away.
+fn may_pass(error: &StanzaError) -> bool {
+    error.kind == ErrorType::Wait
+        || matches!(
+            error.condition,
+            Condition::RemoteServerNotFound
+                | Condition::RemoteServerTimeout
+                | Condition::ServiceUnavailable
+                | Condition::RecipientUnavailable
+                | Condition::InternalServerError
+        )
 }
 
 /// It is to a session of two after all.

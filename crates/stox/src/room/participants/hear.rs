@@ -59,6 +59,7 @@ impl Participants {
         let Some(place) = self.seats.get_mut(&leg) else { return };
         let Some(from) = stanza.from.clone() else { return };
         // A room that is entered once more shows again what was said while the user was away, and perhaps a little more.
+        let said = stanza.elements().find_map(Delay::parse).and_then(|delay| Timestamp::parse(&delay.stamp));
         let room_id = StanzaId::of(stanza, &place.room).map(|id| id.id);
         let id = room_id.or_else(|| stanza.id.clone());
         if let Some(id) = id
@@ -68,6 +69,8 @@ impl Participants {
                 &from,
                 &place.user,
             ))
+            // Only what is of the past: there are programs that give two messages one id.
+            && said.is_some()
         {
             return stage.note(Note::Ignored { why: "a message of a room that was heard before" });
         }
@@ -85,7 +88,6 @@ impl Participants {
         }
         match departing::read(stanza) {
             Departing::Message(text) => {
-                let said = stanza.elements().find_map(Delay::parse).and_then(|delay| Timestamp::parse(&delay.stamp));
                 let room = place.room.clone();
                 if let Some(person) = from.resource().and_then(|nick| place.people.get_mut(nick)) {
                     // Of what was said long ago another one may have been the author.

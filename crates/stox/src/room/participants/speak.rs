@@ -46,7 +46,8 @@ impl Participants {
         let language = message.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Content-Language"));
         let language = language.map(|(_, value)| value.as_str());
         let text = match arrived::read(&message.content_type, language, &message.body) {
-            Ok(Arrived::Text(text)) => text,
+            // Whether it was read, a room does not tell.
+            Ok(Arrived::Text(text)) => arrived::Text { receipt: None, ..text },
             // A room has no words for who is writing, or for who has read.
             Ok(Arrived::State(_) | Arrived::Report { .. } | Arrived::Nothing) => return answer(stage, 200, "OK"),
             Err(refusal) => return self.refuse(stage, token, &refusal),
