@@ -1,11 +1,15 @@
-//! Shows a gateway at work: the messages of RFC 7572 in both directions, an error each way, and a chat session of RFC 7573, between a stub XMPP server and a stub
-//! phone on real sockets.
+//! Shows a gateway at work: the messages of RFC 7572 in both directions, an error each way, a chat session of RFC 7573, and a room of RFC 7702 with people of
+//! both kinds, between a stub XMPP server and a stub phone on real sockets.
+
+mod room;
 
 use crate::ladder::Ladder;
+use crate::stub::muc::Service;
 use crate::stub::{Phone, Server, ServerSettings, Session, Verdict};
 use crate::wire::SipText;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use xml::Element;
 use xmpp::error::{Condition, StanzaError};
@@ -17,7 +21,7 @@ use xmpp::stanza::Stanza;
 /// How long the gateway may take to connect, and for each step.
 const PATIENCE: Duration = Duration::from_secs(35);
 
-/// Where everybody is. The gateway has to be told: component `sip_domain` with `secret` at `xmpp`, XMPP domain `xmpp_domain`, SIP
+/// Where everybody is. The gateway has to be told: component `sip_domain` with `secret` at `xmpp`, XMPP domains `xmpp_domain` and `room_domain`, SIP
 /// domain `sip_domain` from and to the phone's address.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -29,6 +33,8 @@ pub struct Settings {
     pub gateway: SocketAddr,
     /// Juliet's domain.
     pub xmpp_domain: String,
+    /// Where the rooms are.
+    pub room_domain: String,
     /// Romeo's domain.
     pub sip_domain: String,
     /// The component's secret.
@@ -44,6 +50,7 @@ impl Settings {
             phone: any,
             gateway,
             xmpp_domain: "example.com".to_owned(),
+            room_domain: "rooms.example.com".to_owned(),
             sip_domain: "example.net".to_owned(),
             secret: "montague".to_owned(),
         }
@@ -80,10 +87,12 @@ impl Stage {
             component: settings.sip_domain.clone(),
             secret: settings.secret.clone(),
         };
-        let server = Server::start(component, ladder.clone(), |stanza| match stanza.to.as_ref().and_then(Jid::local) {
-            Some("juliet") => Verdict::Delivered,
+        let rooms = Arc::new(Mutex::new(Service::new(&settings.room_domain, 1)));
+        let policy = |stanza: &Stanza| match stanza.to.as_ref().and_then(Jid::local) {
+            Some("juliet" | "benvolio") => Verdict::Delivered,
             _ => Verdict::Refused(StanzaError::new(Condition::ItemNotFound).with_text("Nobody of that name")),
-        });
+        };
+        let server = Server::start_with_rooms(component, ladder.clone(), Some(rooms), policy);
         let phone = Phone::start(settings.phone, ladder.clone(), |request| match request.addressee() {
             Some("romeo") => (200, "OK".to_owned()),
             _ => (404, "Not Found".to_owned()),

@@ -10,9 +10,23 @@ use xml::{Element, Node};
 const COLUMN: usize = 58;
 /// The most lines of a body that are shown.
 const BODY_LINES: usize = 14;
+/// And of an MSRP frame, or of XML, which is shown an element to a line.
+const LONG_LINES: usize = 40;
 /// The headers of a SIP message that are worth reading.
-const HEADERS: &[&str] =
-    &["From", "To", "Call-ID", "Subject", "Content-Language", "Content-Type", "Contact", "Retry-After", "Accept"];
+const HEADERS: &[&str] = &[
+    "From",
+    "To",
+    "Call-ID",
+    "Subject",
+    "Event",
+    "Subscription-State",
+    "Refer-To",
+    "Content-Language",
+    "Content-Type",
+    "Contact",
+    "Retry-After",
+    "Accept",
+];
 
 /// A side of the gateway.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +42,8 @@ pub enum Side {
 struct Rung {
     at: Duration,
     side: Side,
+    /// Nothing of it crosses the gateway: there is no arrow.
+    aside: bool,
     to_gateway: bool,
     lines: Vec<String>,
 }
@@ -77,14 +93,14 @@ impl Ladder {
         }
         if !message.body.is_empty() {
             lines.push(String::new());
-            lines.extend(few(&message.text()));
+            lines.extend(body(message));
         }
         self.push(Side::Sip, to_gateway, lines);
     }
 
     /// An MSRP frame went over the wire.
     pub fn msrp(&self, to_gateway: bool, frame: &str) {
-        self.push(Side::Sip, to_gateway, few(frame.trim_end()));
+        self.push(Side::Sip, to_gateway, few(frame.trim_end(), LONG_LINES));
     }
 
     /// A stanza went over the wire.
@@ -99,8 +115,16 @@ impl Ladder {
         self.push(side, to_gateway, vec![text.to_owned()]);
     }
 
+    /// Something that happens on one side alone.
+    pub fn aside(&self, side: Side, text: &str) {
+        self.add(Rung { at: self.start.elapsed(), side, aside: true, to_gateway: false, lines: vec![text.to_owned()] });
+    }
+
     fn push(&self, side: Side, to_gateway: bool, lines: Vec<String>) {
-        let rung = Rung { at: self.start.elapsed(), side, to_gateway, lines };
+        self.add(Rung { at: self.start.elapsed(), side, aside: false, to_gateway, lines });
+    }
+
+    fn add(&self, rung: Rung) {
         if let Some(Watcher(tell)) = &self.watcher {
             let mut text = String::new();
             draw(&rung, &mut text);
@@ -128,6 +152,7 @@ fn draw(rung: &Rung, out: &mut String) {
     let seconds = format!("{:.3}", rung.at.as_secs_f64());
     let shaft = "─".repeat(COLUMN - 2);
     let arrow = match (rung.side, rung.to_gateway) {
+        _ if rung.aside => format!("{:COLUMN$}│        │", ""),
         (Side::Xmpp, true) => format!(" {shaft}▶│ verona │"),
         (Side::Xmpp, false) => format!("◀{shaft}─│ verona │"),
         (Side::Sip, true) => format!("{:COLUMN$}│ verona │◀{shaft}", ""),
@@ -171,9 +196,23 @@ fn wrap(line: &str) -> Vec<String> {
     lines
 }
 
-fn few(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = text.lines().take(BODY_LINES).map(str::to_owned).collect();
-    if text.lines().nth(BODY_LINES).is_some() {
+/// The body of a SIP message.
+fn body(message: &SipText) -> Vec<String> {
+    let kind = message.header("Content-Type").unwrap_or_default();
+    let xml = kind.split(';').next().is_some_and(|kind| kind.trim().ends_with("+xml"));
+    match Element::parse(&message.body, &xml::Limits::default()) {
+        Ok(document) if xml => {
+            let mut lines = Vec::new();
+            pretty(&document, "", 0, &mut lines);
+            few(&lines.join("\n"), LONG_LINES)
+        }
+        Ok(_) | Err(_) => few(&message.text(), BODY_LINES),
+    }
+}
+
+fn few(text: &str, most: usize) -> Vec<String> {
+    let mut lines: Vec<String> = text.lines().take(most).map(str::to_owned).collect();
+    if text.lines().nth(most).is_some() {
         lines.push("...".to_owned());
     }
     lines
@@ -203,7 +242,7 @@ fn pretty(e: &Element, outer_ns: &str, depth: usize, lines: &mut Vec<String>) {
     for child in &e.children {
         match child {
             Node::Element(child) => pretty(child, &e.ns, depth + 1, lines),
-            Node::Text(text) => lines.extend(few(text).into_iter().map(|l| format!("{indent}  {l}"))),
+            Node::Text(text) => lines.extend(few(text, BODY_LINES).into_iter().map(|l| format!("{indent}  {l}"))),
         }
     }
     lines.push(format!("{indent}</{}>", e.name));
@@ -232,6 +271,25 @@ mod tests {
         assert!(!text.contains("Via:"), "what is not worth reading is left out");
         let lines: Vec<usize> = text.lines().skip(1).map(|l| l.chars().take_while(|c| *c != '│').count()).collect();
         assert!(lines.iter().all(|n| *n == lines[0]), "the gateway stands upright:\n{text}");
+    }
+
+    #[test]
+    fn what_crosses_nothing_has_no_arrow() {
+        let ladder = Ladder::new();
+        ladder.aside(Side::Xmpp, "(Juliet is alone)");
+        let text = ladder.text();
+        assert!(text.contains("(Juliet is alone)") && !text.contains(['▶', '◀', '─']), "{text}");
+        assert!(!text.contains("verona"));
+    }
+
+    #[test]
+    fn xml_is_shown_an_element_to_a_line() {
+        let document = "<a xmlns='urn:a'><b c='1'>text</b><d/></a>";
+        let sip = format!("NOTIFY sip:a@b SIP/2.0\r\nContent-Type: application/a+xml\r\n\r\n{document}");
+        let message = SipText::parse(sip.as_bytes()).unwrap();
+        assert_eq!(body(&message), ["<a xmlns='urn:a'>", "  <b c='1'>text</b>", "  <d/>", "</a>"]);
+        let broken = SipText { body: b"<a>\n<b>".to_vec(), ..message };
+        assert_eq!(body(&broken), ["<a>", "<b>"]);
     }
 
     #[test]

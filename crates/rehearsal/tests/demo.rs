@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests")]
 
 use base::{Time, Tokens};
+use msrp::{ConnectionId, Decoder};
 use rehearsal::demo::{Settings, Stage};
 use rehearsal::ladder::Ladder;
 use rehearsal::scene;
@@ -10,28 +11,64 @@ use sip::agent::{Flow, SendTo, Target, Transport};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use stox::gateway::{Gateway, Input, Output};
+use stox::gateway::{Gateway, Input, Output, Wire};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpStream, UdpSocket};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::Instant;
 use xmpp::stream::component::{self, Component};
 
-/// One gateway with one component stream and one UDP socket: the least shell that there can be.
+/// Bytes for the phone, as it has connected to us; one connection at a time, under another number each.
+struct Line {
+    stream: Option<TcpStream>,
+    number: u64,
+    decoder: Decoder,
+}
+
+impl Line {
+    async fn obey(&mut self, wire: Wire, gateway: &mut Gateway, now: Time) {
+        match wire {
+            Wire::Write { connection, bytes } if connection.0 == self.number => {
+                self.stream.as_mut().unwrap().write_all(&bytes).await.unwrap();
+            }
+            Wire::Open { ticket, .. } => gateway.handle(now, Input::MsrpOpened(ticket, None)),
+            Wire::Release(connection) if connection.0 == self.number => self.stream = None,
+            Wire::Write { .. } | Wire::Release(_) | Wire::Bind(_) => {}
+        }
+    }
+
+    async fn read(&mut self, buffer: &mut [u8]) -> usize {
+        match &mut self.stream {
+            Some(stream) => stream.read(buffer).await.unwrap_or(0),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// One gateway with one component stream, one UDP socket and one connection for MSRP: the least shell that there can be.
 async fn shell(udp: UdpSocket, phone: SocketAddr, server: SocketAddr) {
     let local = udp.local_addr().unwrap();
     let mut settings = scene::Settings::default();
+    settings.set("chat", "auto").unwrap();
+    settings.set("muc_domains", "rooms.example.com").unwrap();
     settings.config.links.truncate(1);
     settings.config.peers[0].source.address = [127, 0, 0, 0].into();
     if let Some(proxy) = &mut settings.config.proxy {
         proxy.target = Target { transport: Transport::Udp, remote: phone };
     }
     settings.sip.sent_by = vec![(Transport::Udp, sip::Host::parse("127.0.0.1").unwrap(), Some(local.port()))];
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let advertised = listener.local_addr().unwrap();
+    if let Some(msrp) = &mut settings.config.msrp {
+        let host = msrp::Host::Ip(advertised.ip());
+        msrp.advertise = vec![msrp::Advertised { secure: false, host, port: advertised.port() }];
+    }
     let mut gateway = Gateway::new(Arc::new(settings.config), settings.sip, Tokens::seeded(1));
     let mut stream = TcpStream::connect(server).await.unwrap();
     let start = Instant::now();
     let now = || Time::from_micros(start.elapsed().as_micros() as u64);
     let mut component = Component::new(component::Config::new("example.net", "montague"), Tokens::seeded(2), now());
-    let (mut datagram, mut bytes) = ([0; 65_536], [0; 65_536]);
+    let mut line = Line { stream: None, number: 0, decoder: Decoder::new(msrp::Limits::default()) };
+    let (mut datagram, mut bytes, mut frames) = ([0; 65_536], [0; 65_536], [0; 65_536]);
     loop {
         loop {
             let mut idle = true;
@@ -46,7 +83,8 @@ async fn shell(udp: UdpSocket, phone: SocketAddr, server: SocketAddr) {
                     }
                     Output::Stanza { bytes, token, .. } => component.send(now(), &bytes, Some(token)).unwrap(),
                     Output::Save { token, .. } => gateway.handle(now(), Input::Saved(token)),
-                    Output::Msrp(_) | Output::Note(_) => {}
+                    Output::Msrp(wire) => line.obey(wire, &mut gateway, now()).await,
+                    Output::Note(_) => {}
                 }
             }
             component.flushed(now());
@@ -77,6 +115,22 @@ async fn shell(udp: UdpSocket, phone: SocketAddr, server: SocketAddr) {
                 let message = sip::parse_datagram(&bytes, &sip::Limits::default()).unwrap();
                 gateway.handle(now(), Input::Sip(message, flow));
             }
+            connected = listener.accept() => {
+                let decoder = Decoder::new(msrp::Limits::default());
+                line = Line { stream: Some(connected.unwrap().0), number: line.number + 1, decoder };
+            }
+            n = line.read(&mut frames) => {
+                let connection = ConnectionId(line.number);
+                if n == 0 {
+                    line.stream = None;
+                    gateway.handle(now(), Input::MsrpLost(connection));
+                    continue;
+                }
+                line.decoder.push(&frames[..n]);
+                while let Some(arrival) = line.decoder.next() {
+                    gateway.handle(now(), Input::Msrp(connection, arrival.unwrap()));
+                }
+            }
             () = tokio::time::sleep(left) => {
                 gateway.timeout(now());
                 component.timeout(now());
@@ -91,6 +145,8 @@ async fn the_script_is_played_and_drawn() {
     let mut stage = Stage::open(Settings::new(udp.local_addr().unwrap()), Ladder::new()).await.unwrap();
     let gateway = tokio::spawn(shell(udp, stage.phone(), stage.xmpp()));
     stage.play().await.unwrap();
+    stage.chat().await.unwrap();
+    stage.room().await.unwrap();
     gateway.abort();
     let ladder = stage.ladder();
     println!("{ladder}");
@@ -104,6 +160,14 @@ async fn the_script_is_played_and_drawn() {
         "SIP/2.0 200 OK",
         "<item-not-found",
         "SIP/2.0 604 Nobody of that name",
+        "What man art thou ...?",
+        "(Juliet makes the room capulet@rooms.example.com and is called JuliC in it)",
+        "<subject>Today in Verona</subject>",
+        "<display-text>JuliC</display-text>",
+        "(JuliC sees: Romeo says to all: Romeo is here!)",
+        "(JuliC sees: Romeo is called montecchi now)",
+        "(The room invites Benvolio)",
+        "(JuliC sees: montecchi leaves the room)",
     ] {
         assert!(ladder.contains(part), "{part} is missing");
     }

@@ -1,10 +1,12 @@
 //! A phone and an XMPP server's end on real sockets, for the demo and for tests of the daemon.
 
+mod guest;
 pub mod muc;
 mod phone;
 mod server;
 mod session;
 
+pub use guest::{Guest, Heard};
 pub use phone::{Phone, PhoneAnswer};
 pub use server::{Rooms, Server, ServerSettings, Verdict};
 pub use session::Session;

@@ -48,6 +48,7 @@ async fn show(once: bool) -> io::Result<()> {
     say(&Ladder::head());
     stage.play().await?;
     stage.chat().await?;
+    stage.room().await?;
     if !once {
         say(&format!(
             "\nThe gateway listens for SIP at {gateway} (UDP) and stays up. Type \"juliet: TEXT\" or \"romeo: TEXT\" for more; Ctrl-C ends.\n"
@@ -91,7 +92,7 @@ async fn next(lines: &mut Lines<BufReader<Stdin>>) -> io::Result<String> {
 
 /// The configuration that an operator would write for this.
 fn configuration(stage: &Stage) -> io::Result<Config> {
-    let Settings { secret, xmpp_domain, sip_domain, .. } = Settings::new(stage.xmpp());
+    let Settings { secret, xmpp_domain, room_domain, sip_domain, .. } = Settings::new(stage.xmpp());
     let text = format!(
         r#"
         [[xmpp.component]]
@@ -101,7 +102,7 @@ fn configuration(stage: &Stage) -> io::Result<Config> {
         [xmpp]
         reconnect_min = "100ms"
         [sip]
-        domains = ["{xmpp_domain}"]
+        domains = ["{xmpp_domain}", "{room_domain}"]
         listen = ["udp:127.0.0.1:0", "tcp:127.0.0.1:0"]
         outbound_proxy = "sip:{};transport=udp;lr"
         [msrp]

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::mpsc;
 
 #[test]
-fn once_shows_both_directions_and_both_refusals_and_ends() {
+fn once_shows_messages_a_session_and_a_room_and_ends() {
     let out = demo(&["--once"]).wait_with_output().unwrap();
     let said = String::from_utf8(out.stdout).unwrap();
     assert_eq!((out.status.code(), String::from_utf8(out.stderr).unwrap().as_str()), (Some(0), ""), "{said}");
@@ -26,6 +26,31 @@ fn once_shows_both_directions_and_both_refusals_and_ends() {
         "MESSAGE sip:nobody@example.com SIP/2.0",
         "item-not-found",
         "SIP/2.0 604 Nobody of that name",
+        "I take thee at thy word ...",
+        "(Juliet makes the room capulet@rooms.example.com",
+        "INVITE sip:capulet@rooms.example.com SIP/2.0",
+        "a=chatroom:nickname private-messages",
+        "to='capulet@rooms.example.com/Romeo'",
+        "<status code='110'/>",
+        ";isfocus",
+        "Event: conference",
+        "<subject>Today in Verona</subject>",
+        "<display-text>JuliC</display-text>",
+        "Romeo is here!",
+        "type='groupchat'",
+        "(JuliC sees: Romeo says to all: Romeo is here!)",
+        "From: JuliC <sip:capulet@rooms.example.com;gr=JuliC>",
+        "What man art thou?",
+        "(JuliC sees: Romeo says in private: I take thee at thy",
+        "Thou hast amazed me",
+        "Use-Nickname: \"JuliC\"",
+        " 425 ",
+        "Use-Nickname: \"montecchi\"",
+        "(JuliC sees: Romeo is called montecchi now)",
+        "Refer-To: <sip:benvolio@example.com>",
+        "<invite to='benvolio@example.com'",
+        "BYE sip:capulet@",
+        "type='unavailable'",
     ] {
         let at = rest.find(part);
         assert!(at.is_some(), "{part} is not where it should be in\n{said}");
