@@ -2,6 +2,7 @@
 
 use super::Participants;
 use super::place::{Letter, Participant, Phase};
+use crate::content::Disposition;
 use crate::content::departing::{self, Departing, Text};
 use crate::error::{self, Refusal};
 use crate::gateway::Note;
@@ -95,10 +96,19 @@ impl Participants {
                 }
                 self.write(stage, leg, &text, (from.resource(), &from), &room, said, None);
             }
-            Departing::State(_) | Departing::Receipt { .. } | Departing::Nothing => {
-                stage.note(Note::Ignored { why: "nothing to translate" });
-            }
+            other => self.beside(stage, leg, &from, &other),
         }
+    }
+
+    /// What is no words: that somebody has read a message of the user who wanted to know is told in some.
+    fn beside(&mut self, stage: &mut Stage<'_>, leg: LegId, from: &xmpp::jid::Jid, what: &Departing) {
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        if let (Departing::Receipt { id, disposition: Disposition::Displayed }, Some(nick)) = (what, from.resource())
+            && place.read(prints::said(&self.key, id, &place.user, &place.room))
+        {
+            return self.say(stage, leg, &format!("{nick} has read your message"));
+        }
+        stage.note(Note::Ignored { why: "nothing to translate" });
     }
 
     /// What somebody says to the user alone: RFC 7701 §6.2.
@@ -106,8 +116,9 @@ impl Participants {
         let Some(place) = self.seats.get_mut(&leg) else { return };
         let (link, user) = (place.link, place.user.clone());
         let Some(from) = stanza.from.clone() else { return };
-        let Departing::Message(text) = departing::read(stanza) else {
-            return stage.note(Note::Ignored { why: "nothing to translate" });
+        let text = match departing::read(stanza) {
+            Departing::Message(text) => text,
+            other => return self.beside(stage, leg, &from, &other),
         };
         if from.resource().is_some() && !stage.legs.chatroom(leg).is_some_and(|chatroom| chatroom.private_messages) {
             return stage.refuse_stanza(link, stanza, &Refusal::NotSupported);

@@ -17,6 +17,9 @@ use super::watch::Watcher;
 /// How many messages from the room are remembered, by which those that a second entering shows again are known.
 const REMEMBERED: usize = 32;
 
+/// How many readers of one message the user is told of.
+const READERS: u32 = 20;
+
 /// What a letter takes besides its words.
 const ENVELOPE: usize = 512;
 
@@ -157,6 +160,8 @@ pub(super) struct Participant {
     /// Messages of the user that wait for the room.
     pub(super) held: usize,
     pub(super) renaming: Option<Renaming>,
+    /// Messages of the user that he wants to know the readers of, the last ones, and how many have read each.
+    pub(super) asked: VecDeque<(Fingerprint, u32)>,
     /// What the room has said last, each as what it is known by.
     pub(super) heard: VecDeque<Fingerprint>,
     pub(super) last_heard: Time,
@@ -202,6 +207,7 @@ impl Participant {
             bytes: 0,
             held: 0,
             renaming: None,
+            asked: VecDeque::new(),
             heard: VecDeque::new(),
             last_heard: now,
             enter_by: None,
@@ -252,6 +258,21 @@ impl Participant {
         }
         self.heard.push_back(message);
         true
+    }
+
+    /// The user wants to know who reads this message of his.
+    pub(super) fn ask(&mut self, said: Fingerprint) {
+        if self.asked.len() == REMEMBERED {
+            self.asked.pop_front();
+        }
+        self.asked.push_back((said, 0));
+    }
+
+    /// Somebody has read a message; whether the user is to be told.
+    pub(super) fn read(&mut self, said: Fingerprint) -> bool {
+        let Some((_, readers)) = self.asked.iter_mut().find(|(asked, _)| *asked == said) else { return false };
+        *readers += 1;
+        *readers <= READERS
     }
 
     /// When something is due: the end of the patience with the room, or the question whether it is still there.

@@ -46,8 +46,7 @@ impl Participants {
         let language = message.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Content-Language"));
         let language = language.map(|(_, value)| value.as_str());
         let text = match arrived::read(&message.content_type, language, &message.body) {
-            // Whether it was read, a room does not tell.
-            Ok(Arrived::Text(text)) => arrived::Text { receipt: None, ..text },
+            Ok(Arrived::Text(text)) => text,
             // A room has no words for who is writing, or for who has read.
             Ok(Arrived::State(_) | Arrived::Report { .. } | Arrived::Nothing) => return answer(stage, 200, "OK"),
             Err(refusal) => return self.refuse(stage, token, &refusal),
@@ -117,6 +116,10 @@ impl Participants {
         let recipient = recipient.ok_or(Refusal::BadRequest("No such nickname"))?;
         let mut stanza =
             Stanza::message().with_type(kind).with_from(place.user.clone()).with_to(recipient).with_id(id.clone());
+        // Whether it has arrived in a room, its answer says; who has read it, those may say who mark that (XEP-0333).
+        let mut text = text.clone();
+        let asks = text.receipt.as_ref().is_some_and(|wanted| wanted.display);
+        text.receipt.iter_mut().for_each(|wanted| wanted.delivery = false);
         if !text.fill(&mut stanza, None, language, None) {
             stage.note(Note::Ignored { why: "nothing to translate" });
             stage.legs(|legs, footing| legs.answer(footing, token, 200, "OK"));
@@ -131,6 +134,9 @@ impl Participants {
         place.said += 1;
         place.held += 1;
         let said = prints::said(&self.key, &id, &place.user, &place.room);
+        if asks {
+            place.ask(said);
+        }
         let waiting = Waiting { leg, token, said, since: stage.now, private };
         self.held.hold(sent, said, stage.now + stage.config.limits.held_for, waiting);
         Ok(())
