@@ -131,6 +131,14 @@ pub fn read(content_type: &str, content_language: Option<&str>, body: &[u8]) -> 
     part(&Part { content_type, language, disposition: None, headers: Vec::new(), content }, DEPTH)
 }
 
+/// Reads what is in a wrapper that was read before.
+///
+/// # Errors
+/// As of [`read`].
+pub(crate) fn read_wrapped(message: &cpim::Message) -> Result<Arrived, Refusal> {
+    unwrapped(message, DEPTH - 1)
+}
+
 fn part(part: &Part, depth: usize) -> Result<Arrived, Refusal> {
     let Some(depth) = depth.checked_sub(1) else { return Err(Refusal::TooBig) };
     let content_type = &part.content_type;
@@ -171,13 +179,16 @@ fn part(part: &Part, depth: usize) -> Result<Arrived, Refusal> {
 /// A CPIM wrapper (RFC 3862). Its From and To are what the sender's own program says of it: the request has said who speaks and to
 /// whom, and one recipient gets one message (threats 4 and 37).
 fn wrapped(bytes: &[u8], depth: usize) -> Result<Arrived, Refusal> {
-    let message = cpim::Message::parse(bytes, &Limits::default()).map_err(refusal)?;
+    unwrapped(&cpim::Message::parse(bytes, &Limits::default()).map_err(refusal)?, depth)
+}
+
+fn unwrapped(message: &cpim::Message, depth: usize) -> Result<Arrived, Refusal> {
     let mut arrived = part(&message.content, depth)?;
     if let Arrived::Text(text) = &mut arrived {
         text.cpim = true;
         let subject = message.subjects().next().map(|(_, subject)| subject);
         text.subject = text.subject.take().or(subject).filter(|s| !s.is_empty());
-        text.receipt = wanted(&message);
+        text.receipt = wanted(message);
     }
     Ok(arrived)
 }

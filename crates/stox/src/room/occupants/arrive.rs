@@ -114,13 +114,17 @@ impl Occupants {
         let Some(seat) = self.seats.get_mut(&id) else { return Err(Refusal::NoDialog) };
         let limits = &stage.config.limits;
         let (link, retry_after) = (seat.link, limits.retry_after);
-        let arrived = arrived::read(&message.content_type, None, &message.body)?;
+        let wrapper = wrapper(message);
+        let arrived = match &wrapper {
+            Some(wrapper) => arrived::read_wrapped(wrapper)?,
+            None => arrived::read(&message.content_type, None, &message.body)?,
+        };
         let Arrived::Text(text) = arrived else {
             // A room is not told who composes (XEP-0085 §5.5), nor who has read.
             stage.note(Note::Ignored { why: "nothing to translate" });
             return Ok(false);
         };
-        let speaker = Speaker::of(seat, message);
+        let speaker = Speaker::of(seat, wrapper.as_ref());
         if let Speaker::Echo = speaker {
             return Ok(false);
         }
@@ -131,14 +135,15 @@ impl Occupants {
         };
         // Threat 41: each who speaks has a rate of its own, whoever listens.
         let name = nick.map_or("", Nickname::as_str);
-        let print = self.key.fingerprint(&[name.as_bytes(), seat.own().to_string().as_bytes(), &id.0.to_be_bytes()]);
+        let print = self.key.fingerprint(&[name.as_bytes(), &id.0.to_be_bytes()]);
         stage.rate_as(print)?;
         if self.held.len() >= limits.held || seat.held >= HELD {
             return Err(Refusal::Overload { retry_after });
         }
         let now = stage.wall();
         let lately = seat.open.is_some_and(|open| stage.now.since(open) <= TELLS_PAST);
-        let then = date(message).filter(|then| (past || lately) && now.is_some_and(|now| is_old(now, *then)));
+        let then = wrapper.as_ref().filter(|_| past || lately).and_then(Message::date_time);
+        let then = then.filter(|then| now.is_some_and(|now| is_old(now, *then)));
         let said = |id: &str| prints::said(&self.key, id, &seat.room, &seat.user);
         let mut stanza_id = message.transaction.clone();
         if self.held.is_said(&said(&stanza_id)) {
@@ -195,8 +200,8 @@ enum Speaker {
 
 impl Speaker {
     /// The switch has made sure who speaks (RFC 7701 §6.1); whom the focus has not told of is shown with a name that is nobody's.
-    fn of(seat: &Occupant, message: &Incoming) -> Speaker {
-        let Some(wrapper) = wrapper(message) else { return Speaker::Room };
+    fn of(seat: &Occupant, wrapper: Option<&Message>) -> Speaker {
+        let Some(wrapper) = wrapper else { return Speaker::Room };
         let from = wrapper.from();
         let private = wrapper.to().next().is_some_and(|to| !is_room(seat, to.uri()));
         if seat.people.is_me(from.uri()) {

@@ -21,6 +21,9 @@ use xmpp::jid::Jid;
 const VACATED: Duration = Duration::from_secs(5);
 const VACANCIES: usize = 64;
 
+/// The most bytes that are kept of who is in all the rooms of a shard. Whose room goes beyond is out of it.
+const WEIGHT: usize = 512 << 20;
+
 /// The first wait before a subscription that was lost is tried again; it doubles, up to [`LONGEST`].
 const FIRST: Duration = Duration::from_secs(5);
 const LONGEST: Duration = Duration::from_secs(600);
@@ -86,6 +89,13 @@ impl Occupants {
             match seat.conference.apply(info) {
                 Ok(changes) => {
                     seat.entity = Some(entity);
+                    let before = std::mem::replace(&mut seat.weight, seat.conference.weight());
+                    self.weight = self.weight - before + seat.weight;
+                    if self.weight > WEIGHT {
+                        // Somebody has made up people: what is kept of all rooms together is bounded, too.
+                        let error = Refusal::Overload { retry_after: stage.config.limits.retry_after };
+                        return self.give_up(stage, id, End::Refused(error.stanza_error()));
+                    }
                     self.changed(stage, id, &changes);
                 }
                 // RFC 4575 §4.6: something is missing, so that all of it is asked for. Once: a focus may answer so each time.
@@ -105,7 +115,7 @@ impl Occupants {
             return self.learnt(stage, id, end::destroyed());
         }
         let said: Vec<(Str, Says)> = if std::mem::take(&mut seat.fresh) {
-            let there = seat.conference.users().map(|user| (user.entity.clone(), says_of(&seat.room, user)));
+            let there = seat.conference.users().map(|user| (user.entity.clone(), says_of(seat, user)));
             let gone = seat.people.entities().filter(|entity| seat.conference.user(entity).is_none());
             gone.map(|entity| (entity.clone(), Says::Gone(Gone::default()))).chain(there).collect()
         } else {
@@ -137,6 +147,10 @@ impl Occupants {
                     seat.vacated.pop_front();
                 }
                 seat.vacated.push_back((nick.clone(), stage.now + VACATED));
+            }
+            if let News::Me(..) = item {
+                // Whoever is shown again was not thrown out.
+                seat.why.take_if(|why| matches!(why, End::Kicked(_)));
             }
             let told = match item {
                 News::There(person) => vec![s2x::there(seat, person)],
@@ -243,24 +257,25 @@ fn read(request: &Request, most: usize) -> Result<Option<Info>, Refusal> {
 
 /// What a change says of a user.
 fn says(seat: &Occupant, change: &Change) -> Option<(Str, Says)> {
-    let now = |entity: &Str| seat.conference.user(entity).map(|user| (entity.clone(), says_of(&seat.room, user)));
+    let now = |entity: &Str| seat.conference.user(entity).map(|user| (entity.clone(), says_of(seat, user)));
     match change {
         Change::Joined(entity) => now(entity),
         Change::Changed(before) => now(&before.entity),
-        Change::Left(before) => Some((before.entity.clone(), Says::Gone(gone(before)))),
+        Change::Left(before) => Some((before.entity.clone(), Says::Gone(gone(seat, before)))),
     }
 }
 
-fn says_of(room: &Jid, user: &User) -> Says {
-    if user.is_present() { Says::Here(person(room, user)) } else { Says::Gone(gone(user)) }
+fn says_of(seat: &Occupant, user: &User) -> Says {
+    if user.is_present() { Says::Here(person(&seat.room, user)) } else { Says::Gone(gone(seat, user)) }
 }
 
-fn gone(user: &User) -> Gone {
+fn gone(seat: &Occupant, user: &User) -> Gone {
     let how = user.disconnection();
     let kicked = how.is_some_and(|(how, _)| how == Disconnection::Booted);
     let reason = how.and_then(|(_, info)| info?.reason.as_deref());
     let reason = reason.map(|reason| error::text_of_reason(words(reason))).filter(|reason| !reason.is_empty());
-    Gone { kicked, reason: reason.filter(|_| kicked) }
+    let by = how.and_then(|(_, info)| info?.by.as_deref()).and_then(|by| seat.people.speaker(by));
+    Gone { kicked, reason: reason.filter(|_| kicked), by: by.filter(|_| kicked).map(|by| by.nick.clone()) }
 }
 
 /// The words of a reason, which is best one of RFC 3326: `SIP;cause=480;text="..."`.

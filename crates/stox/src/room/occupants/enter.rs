@@ -9,6 +9,7 @@ use crate::error::Refusal;
 use crate::gateway::Note;
 use crate::leg::{Call, Chatroom, LegId};
 use crate::mapping::{Side, Stage};
+use crate::prints;
 use crate::room::CONFERENCE;
 use crate::room::nickname::Nickname;
 use base::Str;
@@ -31,6 +32,9 @@ const EXPIRES: u32 = 3600;
 
 /// The most bytes that are kept of the people in one room.
 const ROSTER_BYTES: usize = 16 << 20;
+
+/// How many rooms one user may be in.
+const PLACES_PER_USER: usize = 256;
 
 /// How many nicknames are tried for a user who comes back.
 const VARIANTS: u32 = 4;
@@ -85,6 +89,9 @@ impl Occupants {
         if self.of_pair(&user, room).count() >= self.options.seats_per_pair {
             return Err(Box::new(Refusal::Busy.stanza_error()));
         }
+        if self.of_user.get(&prints::user(&self.key, &user)).is_some_and(|places| *places >= PLACES_PER_USER) {
+            return Err(Box::new(Refusal::Busy.stanza_error()));
+        }
         stage.rate(&user).map_err(|refusal| refusal.stanza_error())?;
         let called = self.answer_call(stage, &user, room);
         let leg = match called {
@@ -112,6 +119,7 @@ impl Occupants {
             retry: None,
             failures: 0,
             conference: Conference::new(key, bounds),
+            weight: 0,
             entity: None,
             referring: 0,
             fresh: false,

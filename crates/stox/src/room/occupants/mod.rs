@@ -92,6 +92,10 @@ pub struct Occupants {
     /// Messages of users on their way, and what they take.
     letters: usize,
     bytes: usize,
+    /// What is kept of who is in the rooms.
+    weight: usize,
+    /// How many places each user has.
+    of_user: Table<Fingerprint, usize>,
     draining: bool,
 }
 
@@ -118,6 +122,8 @@ impl Occupants {
             some_at: None,
             letters: 0,
             bytes: 0,
+            weight: 0,
+            of_user: Table::new(key),
             draining: false,
         }
     }
@@ -167,6 +173,7 @@ impl Occupants {
         let id = SeatId(self.last);
         let pair = prints::pair(&self.key, &seat.user, &seat.room);
         self.pairs.or_insert_with(pair, Vec::new).push(id);
+        *self.of_user.or_insert_with(prints::user(&self.key, &seat.user), || 0) += 1;
         self.seats.insert(id, Box::new(seat));
         self.arm(id);
         id
@@ -188,6 +195,14 @@ impl Occupants {
     fn remove(&mut self, stage: &mut Stage<'_>, id: SeatId) -> Option<Box<Occupant>> {
         self.vacate(id);
         let seat = self.seats.remove(&id)?;
+        self.weight -= seat.weight;
+        let user = prints::user(&self.key, &seat.user);
+        if let Some(places) = self.of_user.get_mut(&user) {
+            *places -= 1;
+            if *places == 0 {
+                self.of_user.remove(&user);
+            }
+        }
         if let Some(at) = seat.armed {
             self.due.remove(&(at, id));
         }

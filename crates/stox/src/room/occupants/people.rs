@@ -45,6 +45,8 @@ pub(super) struct Gone {
     pub(super) kicked: bool,
     /// Why, in words.
     pub(super) reason: Option<String>,
+    /// Who has done it, if it was one of those in the room.
+    pub(super) by: Option<Nickname>,
 }
 
 /// What a user element says.

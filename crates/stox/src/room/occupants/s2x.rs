@@ -9,7 +9,7 @@ use bodies::Timestamp;
 use xml::Element;
 use xmpp::error::StanzaError;
 use xmpp::ext::delay::Delay;
-use xmpp::ext::muc::{Affiliation, Invite, Item, Join, Role, User, status};
+use xmpp::ext::muc::{Actor, Affiliation, Invite, Item, Join, Role, User, status};
 use xmpp::jid::Jid;
 use xmpp::ns;
 use xmpp::stanza::Stanza;
@@ -20,6 +20,14 @@ fn presence(seat: &Occupant, nick: &Nickname) -> Stanza {
 
 fn item(person: &Person) -> Item {
     Item { jid: person.jid.clone(), ..Item::new(person.affiliation, person.role) }
+}
+
+fn out() -> Item {
+    Item::new(Affiliation::None, Role::None)
+}
+
+fn actor(gone: &Gone) -> Option<Actor> {
+    gone.by.as_ref().map(|nick| Actor { jid: None, nick: Some(Str::from(nick.as_str())) })
 }
 
 /// Somebody is in the room: §7.2.2, with the real address where the room shows it (§7.2.3).
@@ -48,8 +56,7 @@ fn own_item(seat: &Occupant) -> Item {
 
 /// Somebody has gone: §7.14, or was thrown out (§8.2).
 pub(super) fn left(seat: &Occupant, nick: &Nickname, gone: &Gone) -> Stanza {
-    let item = Item { reason: gone.reason.clone(), ..Item::new(Affiliation::None, Role::None) };
-    let mut user = User::of_item(item);
+    let mut user = User::of_item(Item { actor: actor(gone), reason: gone.reason.clone(), ..out() });
     if gone.kicked {
         user = user.with_status(status::KICKED);
     }
@@ -72,7 +79,7 @@ pub(super) fn own_renamed(seat: &Occupant, old: &Nickname) -> Stanza {
 
 /// The user is out of the room. `None` where the user was never in it: then the join is refused.
 pub(super) fn end(seat: &Occupant, end: &End) -> Stanza {
-    let mut user = User::of_item(Item::new(Affiliation::None, Role::None));
+    let mut user = User::of_item(out());
     let mut words = Vec::new();
     match end {
         End::Left(said) => words.clone_from(said),
@@ -80,6 +87,7 @@ pub(super) fn end(seat: &Occupant, end: &End) -> Stanza {
         End::Kicked(gone) => {
             if let Some(item) = user.items.first_mut() {
                 item.reason.clone_from(&gone.reason);
+                item.actor = actor(gone);
             }
         }
         End::Destroyed(destroy) => user.destroy = Some(destroy.clone()),
@@ -99,7 +107,7 @@ pub(super) fn end(seat: &Occupant, end: &End) -> Stanza {
 
 /// Whoever is in no room learns so.
 pub(super) fn stranger(occupant: &Jid, user: &Jid) -> Stanza {
-    let out = User::of_item(Item::new(Affiliation::None, Role::None));
+    let out = User::of_item(out());
     let out = out.with_status(status::SELF_PRESENCE).with_status(status::TECHNICAL);
     let stanza = Stanza::presence().with_from(occupant.clone()).with_to(user.clone()).with_type("unavailable");
     stanza.with_child(out.to_element())

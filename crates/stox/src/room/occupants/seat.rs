@@ -131,6 +131,8 @@ pub(super) struct Occupant {
     pub(super) failures: u32,
     /// What the focus tells.
     pub(super) conference: Conference,
+    /// What that takes.
+    pub(super) weight: usize,
     /// What it calls the conference.
     pub(super) entity: Option<Str>,
     /// All that it tells next is to be compared with what the user was told.
