@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
@@ -106,6 +106,10 @@ impl Server {
         let (tell_held, held) = watch::channel(0);
         let (hold, holds) = watch::channel(false);
         let start = Instant::now();
+        if let (Some(rooms), Ok(now)) = (&rooms, SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)) {
+            let epoch = i64::try_from(now.as_secs()).unwrap_or_default();
+            rooms.lock().unwrap_or_else(PoisonError::into_inner).set_epoch(epoch);
+        }
         let end = End {
             settings,
             ladder,

@@ -16,7 +16,7 @@ use sip::agent::{Flow, SendTo, Target, Transport};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use stox::config::{Link, Mode, Peer};
+use stox::config::{Config, Link, Mode, Peer};
 use stox::gateway::{Gateway, Input, Output, Wire};
 use stox::network::Network;
 use xmpp::stanza::Stanza;
@@ -37,7 +37,14 @@ pub struct Mirror {
     pub pipes: Pipes,
 }
 
-fn gateway(own: &str, other: &str, at: usize, next_hop: usize, chat: Mode) -> Gateway {
+fn gateway(
+    own: &str,
+    other: &str,
+    at: usize,
+    next_hop: usize,
+    chat: Mode,
+    change: impl Fn(&mut Config, usize),
+) -> Gateway {
     let mut settings = Settings::default();
     let config = &mut settings.config;
     config.xmpp_domains = vec![own.into()];
@@ -53,6 +60,7 @@ fn gateway(own: &str, other: &str, at: usize, next_hop: usize, chat: Mode) -> Ga
     if let Some(proxy) = &mut config.proxy {
         proxy.target = Target { transport: Transport::Tcp, remote: PLACES[next_hop].into() };
     }
+    change(config, at);
     let (address, port) = PLACES[at];
     settings.sip.sent_by = vec![(Transport::Tcp, sip::Host::V4(address.into()), Some(port))];
     let mut gateway = Gateway::new(Arc::new(settings.config), settings.sip, Tokens::seeded(at as u64));
@@ -63,25 +71,33 @@ fn gateway(own: &str, other: &str, at: usize, next_hop: usize, chat: Mode) -> Ga
 impl Mirror {
     /// XMPP at both ends.
     pub fn of_xmpp() -> Mirror {
-        Mirror::new(false, Mode::Message)
+        Mirror::new(false, Mode::Message, |_, _| ())
+    }
+
+    /// XMPP at both ends, and a.example is a MUC service: for users of b.example it is one of conferences.
+    pub fn of_rooms() -> Mirror {
+        Mirror::new(false, Mode::Session, |config, at| match at {
+            0 => config.room.muc_domains = vec!["a.example".into()],
+            _ => config.room.sip_domains = vec!["a.example".into()],
+        })
     }
 
     /// XMPP at both ends, and all chat messages travel in sessions.
     pub fn of_chat() -> Mirror {
-        Mirror::new(false, Mode::Session)
+        Mirror::new(false, Mode::Session, |_, _| ())
     }
 
     /// SIP at both ends.
     pub fn of_sip() -> Mirror {
-        Mirror::new(true, Mode::Message)
+        Mirror::new(true, Mode::Message, |_, _| ())
     }
 
-    fn new(crossed: bool, chat: Mode) -> Mirror {
+    fn new(crossed: bool, chat: Mode, change: impl Fn(&mut Config, usize)) -> Mirror {
         let hops = if crossed { [2, 2] } else { [1, 0] };
         Mirror {
             gateways: [
-                gateway("a.example", "b.example", 0, hops[0], chat),
-                gateway("b.example", "a.example", 1, hops[1], chat),
+                gateway("a.example", "b.example", 0, hops[0], chat, &change),
+                gateway("b.example", "a.example", 1, hops[1], chat, &change),
             ],
             now: Time::from_secs(1),
             crossed,
@@ -95,6 +111,16 @@ impl Mirror {
     pub fn sessions(&self) -> [usize; 4] {
         let [a, b] = &self.gateways;
         [a.chat_count(), b.chat_count(), a.msrp_counts().sessions, b.msrp_counts().sessions]
+    }
+
+    /// The places in rooms that the gateways know: of SIP users at the first one, of XMPP users at the second.
+    pub fn seats(&self) -> [Vec<stox::room::Seat>; 2] {
+        [self.gateways[0].participants(), self.gateways[1].occupants()]
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Time {
+        self.now
     }
 
     /// SIP reaches a gateway.

@@ -152,7 +152,7 @@ impl Room {
         let ago = |stanza: &Stanza| stanza.elements().find_map(Delay::parse).map(|d| d.stamp).unwrap_or_default();
         let earliest = wanted
             .seconds
-            .map(|seconds| Desk::stamp_of(desk.now.since(Time::ZERO).as_secs().saturating_sub(seconds.into())));
+            .map(|seconds| desk.stamp_of(desk.now.since(Time::ZERO).as_secs().saturating_sub(seconds.into())));
         // Stamps of one form and one time zone are ordered as their letters are.
         let since = earliest.into_iter().chain(wanted.since).max();
         let late = |stanza: &&Stanza| since.as_ref().is_none_or(|since| ago(stanza) >= *since);

@@ -24,8 +24,8 @@ use xmpp::ext::muc::{Affiliation, Join, User, status};
 use xmpp::jid::Jid;
 use xmpp::stanza::{Kind, Stanza};
 
-/// The date of [`Time::ZERO`] in what the rooms say of the past: the first second of 2026.
-pub const EPOCH: i64 = 1_767_225_600;
+/// The date of [`Time::ZERO`] in what the rooms say of the past, in seconds since 1970: as the gateways of scenes and worlds have it.
+pub const EPOCH: i64 = 1_000_000_000;
 
 /// How many iqs from occupant to occupant may wait for an answer; those before are forgotten.
 const ON_THE_WAY: usize = 10_000;
@@ -47,6 +47,8 @@ struct Desk {
     tokens: Tokens,
     /// What occupant-ids are made with.
     secret: HashKey,
+    /// The date of [`Time::ZERO`].
+    epoch: i64,
     /// What is to be sent.
     out: Vec<Stanza>,
     /// iqs that were passed on, by the id that they got: who asked, under which id, and the occupant whom he asked.
@@ -71,11 +73,17 @@ impl Service {
                 now: Time::ZERO,
                 tokens,
                 secret,
+                epoch: EPOCH,
                 out: Vec::new(),
                 passed_on: BTreeMap::new(),
                 passed_ids: VecDeque::new(),
             },
         }
+    }
+
+    /// Says what date [`Time::ZERO`] is, in seconds since 1970, where it is not [`EPOCH`].
+    pub fn set_epoch(&mut self, epoch: i64) {
+        self.desk.epoch = epoch;
     }
 
     /// Its domain.
@@ -240,12 +248,12 @@ impl Desk {
 
     /// The time, as XEP-0082 writes it.
     fn stamp(&self) -> Str {
-        Desk::stamp_of(self.now.since(Time::ZERO).as_secs())
+        self.stamp_of(self.now.since(Time::ZERO).as_secs())
     }
 
-    /// The time so many seconds after the epoch of the tests.
-    fn stamp_of(seconds: u64) -> Str {
-        let at = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_unix(EPOCH.checked_add(seconds)?));
+    /// The time so many seconds after the epoch.
+    fn stamp_of(&self, seconds: u64) -> Str {
+        let at = i64::try_from(seconds).ok().and_then(|seconds| Timestamp::from_unix(self.epoch.checked_add(seconds)?));
         at.map(|at| format_compact!("{at}")).unwrap_or_default()
     }
 

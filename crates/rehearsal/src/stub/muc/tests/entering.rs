@@ -37,7 +37,7 @@ fn the_order_of_events() {
     );
     let delays: Vec<_> = out.iter().filter_map(|s| s.elements().find_map(Delay::parse)).collect();
     assert_eq!(delays.len(), 3, "the past is marked as such");
-    assert!(delays.iter().all(|d| d.stamp == "2026-01-01T00:00:00Z" && d.from.as_ref() == Some(&s.rooms["den"].jid)));
+    assert!(delays.iter().all(|d| d.stamp == "2001-09-09T01:46:40Z" && d.from.as_ref() == Some(&s.rooms["den"].jid)));
     assert!(out.iter().filter(|s| s.kind == Kind::Presence).all(|s| OccupantId::of(s).is_some()));
 }
 
@@ -63,7 +63,7 @@ fn history_that_is_wanted() {
     assert_eq!(seen("<history maxchars='0'/>"), (0, String::new()));
     assert_eq!(seen("<history seconds='5'/>"), (6, "24".to_owned()));
     assert_eq!(seen("<history seconds='5' maxstanzas='2'/>"), (2, "28".to_owned()));
-    assert_eq!(seen("<history since='2026-01-01T00:00:28Z'/>"), (2, "28".to_owned()));
+    assert_eq!(seen("<history since='2001-09-09T01:47:08Z'/>"), (2, "28".to_owned()));
     let (some, _) = seen("<history maxchars='1000'/>");
     assert!((1..5).contains(&some), "{some}");
 }
