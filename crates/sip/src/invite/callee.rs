@@ -301,7 +301,10 @@ impl Sessions {
     /// The ACK for a 2xx of ours: RFC 3261 §13.3.1.4.
     pub(super) fn ack_came(&mut self, ground: &mut Ground<'_>, id: SessionId, server: ServerId, ack: &Request) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let Some(theirs) = entry.theirs.take_if(|theirs| theirs.server == server && theirs.accepted.is_some()) else {
+        // That of a refusal by the process before this one, of another copy of the INVITE, has another tag.
+        let ours = ack.headers.to_tag() == Some(entry.dialog.local_tag.as_str());
+        let Some(theirs) = entry.theirs.take_if(|theirs| ours && theirs.server == server && theirs.accepted.is_some())
+        else {
             return;
         };
         self.servers.remove(&server);

@@ -254,3 +254,14 @@ fn an_offer_waits_for_the_ack() {
     assert_eq!(desk.act(offer).summary(), [""; 0]);
     assert_eq!(desk.receive(&romeo("ACK", &tag, 2, "", "")).summary(), ["INVITE"]);
 }
+
+/// The ACK for another answer to the same INVITE, by a process before this one, has another tag, and says nothing of ours.
+#[test]
+fn the_ack_of_another_answer() {
+    let mut desk = Desk::new();
+    let id = desk.receive(&romeo("INVITE", "", 1, "", "offer")).id();
+    let ok = desk.act(|engine, ground| engine.accept(ground, id, Vec::new(), body("answer"))).one("SIP/2.0 200");
+    assert_eq!(desk.receive(&romeo("ACK", "other", 1, "", "")).summary(), [""; 0]);
+    assert_eq!(desk.wait(0.5).summary(), ["200 INVITE"]);
+    assert_eq!(desk.receive(&romeo("ACK", &tag(&ok, "To"), 1, "", "")).summary(), ["confirmed"]);
+}

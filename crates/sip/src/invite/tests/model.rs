@@ -57,8 +57,8 @@ struct World {
     sides: [Side; 2],
     /// By who sends, and the other tag: each fork is a dialog.
     numbers: BTreeMap<(Half, String), u32>,
-    /// The 2xx to INVITEs with the number 1, by who sent them, as long as no ACK has come.
-    unacknowledged: BTreeMap<(usize, Half), Time>,
+    /// The 2xx to INVITEs with the number 1, by who sent them and the other tag, as long as no ACK has come.
+    unacknowledged: BTreeMap<(usize, Half, String), Time>,
 }
 
 const NAMES: [&str; 2] = ["a.example.com", "b.example.com"];
@@ -178,7 +178,8 @@ impl World {
             Output::Ack { id, request, .. } => {
                 let headers = &request.headers;
                 let half = (headers.get(Name::CallId).unwrap_or_default(), headers.to_tag().unwrap_or_default());
-                self.unacknowledged.remove(&(side, (half.0.to_owned(), half.1.to_owned())));
+                let theirs = headers.from_tag().unwrap_or_default().to_owned();
+                self.unacknowledged.remove(&(side, (half.0.to_owned(), half.1.to_owned()), theirs));
                 self.act(side, |engine, ground| engine.acked(ground, id, request));
             }
         }
@@ -190,7 +191,7 @@ impl World {
             let half = (header(text, "Call-ID").to_owned(), tag(text, "To"));
             if header(text, "CSeq") == "1 INVITE" {
                 let now = self.now;
-                self.unacknowledged.entry((side, half)).or_insert(now);
+                self.unacknowledged.entry((side, half, tag(text, "From"))).or_insert(now);
             }
             return;
         }
@@ -202,7 +203,7 @@ impl World {
         }
         let half = (header(text, "Call-ID").to_owned(), tag(text, "From"));
         if text.starts_with("BYE ") {
-            let since = self.unacknowledged.get(&(side, half.clone())).copied();
+            let since = self.unacknowledged.get(&(side, half.clone(), tag(text, "To"))).copied();
             assert!(since.is_none_or(|at| self.now >= at + Duration::from_secs(32)), "before the ACK: {text}");
         }
         let to = header(text, "To").split(";tag=").nth(1).unwrap_or_default().to_owned();
@@ -380,7 +381,7 @@ impl World {
         side.offers.clear();
         side.sent.clear();
         // Who does not know what he has accepted does not wait for the ACK.
-        self.unacknowledged.retain(|(side, _), _| *side != at);
+        self.unacknowledged.retain(|(side, ..), _| *side != at);
         let side = &mut self.sides[at];
         for dialog in std::mem::take(&mut side.disk).into_values() {
             assert!(self.act(at, |engine, ground| engine.end_restored(ground, dialog)));
