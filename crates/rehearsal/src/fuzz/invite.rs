@@ -1,9 +1,11 @@
-//! The sessions of `sip::invite`, under a peer and a layer above that do anything in any order.
+//! The sessions of `sip::invite`, and the subscriptions of `sip::subscription` in their dialogs, under a peer and a layer above that do anything in
+//! any order.
 
 use ::base::{Str, Time, Tokens};
 use bytes::Bytes;
-use sip::agent::{self, Agent, ClientId, Flow, Output, Target, Transport};
+use sip::agent::{self, Agent, ClientId, Flow, Output, ServerId, Target, Transport};
 use sip::invite::{Body, Config, Ended, Event, Invite, SessionId, Sessions};
+use sip::subscription::{self, By, REFER, Reason, Subscribe, Subscriptions, UsageId};
 use sip::{
     Dialog, Ground, Host, Limits, Message, Method, Name, NameAddr, NextHop, Request, Response, Uri, parse_datagram,
 };
@@ -33,6 +35,7 @@ struct World<'a> {
     step: &'a [u8],
     agent: Agent,
     engine: Sessions,
+    events: Subscriptions,
     tokens: Tokens,
     now: Time,
     number: u32,
@@ -46,6 +49,9 @@ struct World<'a> {
     /// Dialogs in which we have said BYE.
     parted: BTreeSet<Leg>,
     stored: Vec<Dialog>,
+    /// SUBSCRIBEs and REFERs that wait, and the usages that live.
+    watches: Vec<(UsageId, ServerId)>,
+    usages: BTreeSet<UsageId>,
 }
 
 fn address() -> SocketAddr {
@@ -60,7 +66,7 @@ fn uri(text: &str) -> Uri {
     Uri::parse(text).expect("a URI")
 }
 
-fn parts(tokens: &mut Tokens) -> (Agent, Sessions) {
+fn parts(tokens: &mut Tokens) -> (Agent, Sessions, Subscriptions) {
     let below = agent::Config {
         sent_by: vec![(Transport::Udp, Host::Name("gw.example.com".into()), None)],
         allow: vec![
@@ -71,8 +77,10 @@ fn parts(tokens: &mut Tokens) -> (Agent, Sessions) {
             Method::Update,
             Method::Prack,
             Method::Info,
+            Method::Subscribe,
+            Method::Notify,
+            Method::Refer,
         ],
-        surfaced: vec![Method::Refer],
         supported: vec!["timer".into(), "100rel".into()],
         invites: true,
         dialogs: true,
@@ -81,19 +89,26 @@ fn parts(tokens: &mut Tokens) -> (Agent, Sessions) {
     };
     let config =
         Config { max_sessions: 6, max_per_source: 4, max_redirects: 2, max_forks: 3, max_byes: 2, ..Config::default() };
-    (Agent::new(below, tokens.fork()), Sessions::new(config, tokens))
+    let events = subscription::Config {
+        packages: vec!["conference", REFER],
+        max_usages: 8,
+        max_outstanding: 2,
+        ..subscription::Config::default()
+    };
+    (Agent::new(below, tokens.fork()), Sessions::new(config, tokens), Subscriptions::new(events, tokens))
 }
 
-/// Any sequence of events. Numbers only grow, each session has one last event and nothing behind it, one INVITE of a dialog is under
-/// way at a time, nothing follows a BYE, all that is sent can be read, and when everybody has gone nothing is left.
+/// Any sequence of events. Numbers only grow, whoever speaks in a dialog; each session has one last event and nothing behind it, one INVITE of a dialog is under
+/// way at a time, nothing of a session follows its BYE, all that is sent can be read, and when everybody has gone nothing is left.
 pub fn invite(data: &[u8]) {
     let mut tokens = Tokens::seeded(1);
-    let (agent, engine) = parts(&mut tokens);
+    let (agent, engine, events) = parts(&mut tokens);
     let mut world = World {
         data,
         step: &[],
         agent,
         engine,
+        events,
         tokens,
         now: Time::from_secs(1),
         number: 0,
@@ -104,6 +119,8 @@ pub fn invite(data: &[u8]) {
         cseqs: BTreeMap::new(),
         parted: BTreeSet::new(),
         stored: Vec::new(),
+        watches: Vec::new(),
+        usages: BTreeSet::new(),
     };
     while !world.data.is_empty() {
         let length = STEP.min(world.data.len());
@@ -116,8 +133,14 @@ pub fn invite(data: &[u8]) {
     for id in world.alive.clone() {
         world.act(|engine, ground| engine.bye(ground, id, Vec::new()));
     }
+    for id in world.usages.clone() {
+        world.say(|events, ground| events.unsubscribe(ground, id));
+        world.events.close(id);
+    }
     world.settle();
-    world.pass(Duration::from_secs(10_000));
+    world.pass(Duration::from_secs(200_000));
+    assert!(world.events.is_empty() && world.usages.is_empty(), "{} usages are left", world.usages.len());
+    assert_eq!(world.events.deadline(), None);
     let counts = world.engine.counts();
     assert!(world.alive.is_empty(), "{} sessions are left", world.alive.len());
     assert_eq!((counts.sessions, counts.ending, counts.byes), (0, 0, 0));
@@ -158,8 +181,13 @@ impl World<'_> {
         act(engine, &mut Ground { now: *now, agent, hops: &Hop, tokens })
     }
 
+    fn say<R>(&mut self, act: impl FnOnce(&mut Subscriptions, &mut Ground<'_>) -> R) -> R {
+        let World { agent, events, tokens, now, .. } = self;
+        act(events, &mut Ground { now: *now, agent, hops: &Hop, tokens })
+    }
+
     fn happen(&mut self, what: u8) {
-        match what % 16 {
+        match what % 20 {
             0 | 6 | 7 => self.response_comes(),
             1..=4 => self.request_comes(),
             5 => self.invite_comes(),
@@ -179,7 +207,38 @@ impl World<'_> {
                     self.agent.send_failed(self.now, *client);
                 }
             }
-            _ => self.crash(),
+            15 => self.crash(),
+            16 => self.we_subscribe(),
+            17 | 18 if !self.watches.is_empty() => {
+                let (id, server) = self.watches.remove(0);
+                let expires = self.one(&[0, 0, 60, 3600]).unwrap_or(0);
+                self.say(|events, ground| events.accept(ground, id, server, expires));
+            }
+            _ => self.request_comes(),
+        }
+    }
+
+    /// A SUBSCRIBE or a REFER in a session.
+    fn we_subscribe(&mut self) {
+        let what = self.byte();
+        let Some(dialog) = self.session().and_then(|id| self.engine.share(id)) else { return };
+        let refer = By::Refer { refer_to: Str::const_new("<sip:x@example.net>"), headers: Vec::new() };
+        let (package, by) = if what % 2 == 0 { (REFER, refer) } else { ("conference", By::Subscribe) };
+        let wish = Subscribe {
+            package,
+            event_id: (what & 4 != 0).then(|| Str::const_new("1")),
+            local: NameAddr::new(uri("sip:u@example.com")),
+            remote: uri("sip:p@example.net"),
+            contact: NameAddr::new(uri("sip:u@gw.example.com")),
+            accept: "",
+            expires: 60,
+            route: None,
+            target: hop(),
+            call_id: None,
+            by,
+        };
+        if let Ok(id) = self.say(|events, ground| events.subscribe_in(ground, dialog, wish)) {
+            self.usages.insert(id);
         }
     }
 
@@ -270,7 +329,20 @@ impl World<'_> {
     /// A request in a dialog that we began or that they did; an ACK and a CANCEL for the last INVITE.
     fn request_comes(&mut self) {
         let method = self
-            .one(&["ACK", "BYE", "INVITE", "UPDATE", "PRACK", "CANCEL", "INFO", "REFER", "ACK", "PRACK"])
+            .one(&[
+                "ACK",
+                "BYE",
+                "INVITE",
+                "UPDATE",
+                "PRACK",
+                "CANCEL",
+                "INFO",
+                "REFER",
+                "ACK",
+                "PRACK",
+                "SUBSCRIBE",
+                "NOTIFY",
+            ])
             .unwrap_or("BYE");
         let ours = self.byte();
         self.number += 1;
@@ -295,10 +367,22 @@ impl World<'_> {
             "CANCEL" => (invite, format!("i{invite}"), to.split(";tag=").next().unwrap_or_default().to_owned()),
             _ => (n.saturating_sub(back), format!("i{n}"), to),
         };
-        let rack = if method == "PRACK" { format!("RAck: {rseq} {invite} INVITE\r\n") } else { String::new() };
+        let more = match method {
+            "PRACK" => format!("RAck: {rseq} {invite} INVITE\r\n"),
+            "REFER" => "Refer-To: <sip:x@example.net>\r\n".to_owned(),
+            "SUBSCRIBE" => {
+                format!("Event: {}\r\n", self.one(&["conference", "refer", "conference;id=1"]).unwrap_or("x"))
+            }
+            "NOTIFY" => {
+                let event = self.one(&["conference", "refer", "conference;id=1", "refer;id=3"]).unwrap_or("x");
+                let state = self.one(&["active", "terminated"]).unwrap_or("pending;expires=1");
+                format!("Event: {event}\r\nSubscription-State: {state}\r\n")
+            }
+            _ => String::new(),
+        };
         self.take(&format!(
             "{method} sip:u@gw.example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK{branch}\r\nFrom: {from}\r\nTo: {to}\r\n\
-             Call-ID: {call_id}\r\nCSeq: {number} {method}\r\n{rack}{tail}"
+             Call-ID: {call_id}\r\nCSeq: {number} {method}\r\n{more}{tail}"
         ));
     }
 
@@ -321,9 +405,11 @@ impl World<'_> {
     fn crash(&mut self) {
         let ids: Vec<SessionId> = self.alive.iter().copied().collect();
         self.stored.extend(ids.iter().filter_map(|id| self.engine.dialog(*id).cloned()));
-        (self.agent, self.engine) = parts(&mut self.tokens);
+        (self.agent, self.engine, self.events) = parts(&mut self.tokens);
         self.alive.clear();
         self.open.clear();
+        self.watches.clear();
+        self.usages.clear();
         for dialog in std::mem::take(&mut self.stored) {
             self.act(|engine, ground| engine.end_restored(ground, dialog));
         }
@@ -333,15 +419,17 @@ impl World<'_> {
     fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;
         let mut turns = 0;
-        while let Some(at) =
-            [self.agent.deadline(), self.engine.deadline()].into_iter().flatten().min().filter(|at| *at <= end)
-        {
+        let deadline = |world: &Self| {
+            [world.agent.deadline(), world.engine.deadline(), world.events.deadline()].into_iter().flatten().min()
+        };
+        while let Some(at) = deadline(self).filter(|at| *at <= end) {
             turns += 1;
             assert!(turns < 100_000, "time stands still");
             self.now = at.max(self.now);
             self.agent.timeout(self.now);
             self.settle();
             self.act(Sessions::timeout);
+            self.say(Subscriptions::timeout);
             self.settle();
         }
         self.now = end;
@@ -353,6 +441,8 @@ impl World<'_> {
                 self.output(output);
             } else if let Some(event) = self.engine.poll() {
                 self.event(&event);
+            } else if let Some(event) = self.events.poll() {
+                self.usage_event(&event);
             } else {
                 return;
             }
@@ -375,19 +465,37 @@ impl World<'_> {
             }
             Output::Request { id, request, flow } => {
                 let contact = NameAddr::new(uri("sip:u@gw.example.com"));
-                self.act(|engine, ground| engine.request(ground, id, request, flow, &contact));
+                if !matches!(request.method, Method::Subscribe | Method::Notify | Method::Refer) {
+                    return self.act(|engine, ground| engine.request(ground, id, request, flow, &contact));
+                }
+                match self.engine.find(&request).and_then(|session| self.engine.share(session)) {
+                    Some(dialog) => {
+                        self.say(|events, ground| events.request_in(ground, id, request, flow, &contact, dialog));
+                    }
+                    None => self.say(|events, ground| events.request(ground, id, request, flow, &contact)),
+                }
             }
             Output::Response { id, response } => {
                 let done = |request: &Request| request.method != Method::Invite || response.code >= 300;
                 if response.code >= 200 {
                     self.open.retain(|(client, request)| *client != id || !done(request));
                 }
-                assert!(self.act(|engine, ground| engine.response(ground, id, &response)), "a response to nothing");
+                let taken = self.say(|events, ground| events.response(ground, id, &response))
+                    || self.act(|engine, ground| engine.response(ground, id, &response));
+                let of_usage = matches!(
+                    response.headers.cseq().expect("a CSeq").method,
+                    Method::Subscribe | Method::Notify | Method::Refer
+                );
+                // A usage may have ended before.
+                assert!(taken || of_usage, "a response to nothing");
             }
             Output::Failed { id, why } => {
                 self.open.retain(|(client, _)| *client != id);
-                assert!(self.act(|engine, ground| engine.failed(ground, id, why)), "a failure of nothing");
+                if !self.say(|events, ground| events.failed(ground, id, why)) {
+                    self.act(|engine, ground| engine.failed(ground, id, why));
+                }
             }
+            Output::Cancelled { id, .. } if self.events.cancelled(id) => {}
             Output::Cancelled { id, reason } => {
                 self.act(|engine, ground| engine.cancelled(ground, id, reason));
             }
@@ -407,7 +515,9 @@ impl World<'_> {
         let number = headers.cseq().expect("a CSeq").number;
         let before = self.cseqs.insert(leg.clone(), number);
         assert!(before.is_none_or(|before| before < number), "{number} behind {before:?}");
-        assert!(request.method == Method::Bye || !self.parted.contains(&leg), "behind the BYE: {request:?}");
+        let of_usage = matches!(request.method, Method::Subscribe | Method::Notify | Method::Refer);
+        let after = self.parted.contains(&leg) && request.method != Method::Bye && !of_usage;
+        assert!(!after, "behind the BYE: {request:?}");
         if request.method == Method::Bye {
             self.parted.insert(leg);
         }
@@ -432,6 +542,27 @@ impl World<'_> {
         }
         if let Event::Ended { why: Ended::Bye(bye), .. } = event {
             assert_eq!(bye.method, Method::Bye);
+        }
+    }
+    fn usage_event(&mut self, event: &subscription::Event) {
+        use subscription::Event;
+        let id = event.id();
+        if let Event::Watch { server, .. } = *event {
+            self.usages.insert(id);
+            return self.watches.push((id, server));
+        }
+        if let Event::Notify { server, .. } = *event {
+            return self.say(|events, ground| events.answer_notify(ground, id, server, Response::new(200, "")));
+        }
+        assert!(self.usages.contains(&id), "{event:?} of a dead usage");
+        assert!(!matches!(event, Event::Save { .. }), "a session is not stored, nor what is said in it");
+        if event.is_last() {
+            self.usages.remove(&id);
+        }
+        if let Event::Wanted { last, .. } = *event {
+            let state =
+                if last { subscription::State::terminated(Reason::NoResource) } else { subscription::State::Active };
+            self.say(|events, ground| events.notify(ground, id, &state, None));
         }
     }
 }

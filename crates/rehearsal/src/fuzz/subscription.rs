@@ -1,10 +1,15 @@
-//! The machines of RFC 6665, under a peer and a layer above that do anything in any order.
+//! The machines of RFC 6665 and RFC 3515, under a peer and a layer above that do anything in any order, in dialogs of their own and in that of a
+//! session.
 
 use ::base::{Str, Time, Tokens};
 use bytes::Bytes;
 use sip::agent::{self, Agent, ClientId, Flow, Output, ServerId, Target, Transport};
-use sip::subscription::{Body, By, Change, Config, Event, Reason, State, Subscribe, Subscriptions, Usage, UsageId};
-use sip::{Ground, Host, Limits, Message, Method, Name, NameAddr, NextHop, Request, Response, Uri, parse_datagram};
+use sip::subscription::{
+    Body, By, Change, Config, Event, REFER, Reason, State, Subscribe, Subscriptions, Usage, UsageId,
+};
+use sip::{
+    Dialog, Ground, Host, Limits, Message, Method, Name, NameAddr, NextHop, Request, Response, Uri, parse_datagram,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -33,6 +38,8 @@ struct World<'a> {
     now: Time,
     hop: Hop,
     number: u32,
+    /// The session with the peer, until the process dies.
+    session: Option<Dialog>,
     watches: Vec<(UsageId, ServerId)>,
     notifies: Vec<(UsageId, ServerId)>,
     alive: BTreeSet<UsageId>,
@@ -50,19 +57,36 @@ fn address() -> SocketAddr {
 }
 
 fn config() -> Config {
-    let packages = vec!["presence", "conference"];
+    let packages = vec!["presence", "conference", REFER];
     Config { packages, max_usages: 6, max_per_source: 4, max_outstanding: 2, reserve: 4, ..Config::default() }
 }
 
 fn parts(tokens: &mut Tokens) -> (Agent, Subscriptions) {
     let config_of_agent = agent::Config {
         sent_by: vec![(Transport::Udp, Host::Name("gw.example.com".into()), None)],
-        allow: vec![Method::Subscribe, Method::Notify],
+        allow: vec![Method::Subscribe, Method::Notify, Method::Refer],
         dialogs: true,
         max_client: 3,
         ..agent::Config::default()
     };
     (Agent::new(config_of_agent, tokens.fork()), Subscriptions::new(config(), tokens))
+}
+
+const SESSION: &str = "session@example.net";
+
+/// The dialog of the session that the peer began.
+fn session() -> Option<Dialog> {
+    let mut invite = Request::new(Method::Invite, Uri::parse("sip:u@example.com").ok()?);
+    for (name, value) in [
+        (Name::From, "<sip:p@example.net>;tag=p"),
+        (Name::To, "<sip:u@example.com>"),
+        (Name::CallId, SESSION),
+        (Name::CSeq, "1 INVITE"),
+        (Name::Contact, "<sip:p@192.0.2.1>"),
+    ] {
+        invite.headers.push(name, value);
+    }
+    Dialog::as_uas(&invite, "u", 0).ok()
 }
 
 /// Any sequence of events. Numbers only grow, one NOTIFY of a dialog is under way at a time,
@@ -79,6 +103,7 @@ pub fn subscription(data: &[u8]) {
         now: Time::from_secs(1),
         hop: Hop(Target { transport: Transport::Udp, remote: address() }),
         number: 0,
+        session: session(),
         watches: Vec::new(),
         notifies: Vec::new(),
         alive: BTreeSet::new(),
@@ -143,8 +168,8 @@ impl World<'_> {
     }
 
     fn happen(&mut self, what: u8) {
-        match what % 16 {
-            0 | 1 => self.subscribe_comes(what % 16 == 1),
+        match what % 18 {
+            0 | 1 => self.subscribe_comes(what % 18 == 1),
             2 | 3 => self.notify_comes(),
             4 | 5 => self.response_comes(),
             6 => {
@@ -154,7 +179,7 @@ impl World<'_> {
             7 | 8 if !self.watches.is_empty() => {
                 let (id, server) = self.watches.remove(0);
                 let expires = self.one(&[3600, 60, 0, u32::MAX]).unwrap_or(0);
-                if what % 16 == 7 {
+                if what % 18 == 7 {
                     self.act(|engine, ground| engine.accept(ground, id, server, expires));
                 } else {
                     let new = self.engine.state(id) == Some(sip::subscription::UsageState::Init);
@@ -201,7 +226,9 @@ impl World<'_> {
                     self.engine.confirmed(usage, stored.dialog.local_cseq());
                 }
             }
-            _ => self.crash(),
+            15 => self.crash(),
+            16 => self.request_comes_inside(),
+            _ => self.we_act_inside(),
         }
     }
 
@@ -241,13 +268,66 @@ impl World<'_> {
             }
             None => ("<sip:p@example.net>;tag=p".to_owned(), "<sip:u@example.com>".to_owned(), format!("c{call}")),
         };
-        let back = u32::from(self.byte() % 4 == 3);
+        let how = self.byte();
+        let back = u32::from(how % 4 == 3);
         let number = n.saturating_sub(back);
+        let (method, refer_to) = match how {
+            200..240 => ("REFER", "Refer-To: <sip:x@example.net>\r\n"),
+            240.. => ("REFER", "Refer-To: <sip:x@example.net>;x=y\r\nRefer-Sub: false\r\n"),
+            _ => ("SUBSCRIBE", ""),
+        };
         let tail = self.tail(None);
         self.take(&format!(
-            "SUBSCRIBE sip:u@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKs{n}\r\nFrom: {from}\r\nTo: {to}\r\n\
-             Call-ID: {call_id}\r\nCSeq: {number} SUBSCRIBE\r\nExpires: {expires}\r\n{tail}"
+            "{method} sip:u@example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKs{n}\r\nFrom: {from}\r\nTo: {to}\r\n\
+             Call-ID: {call_id}\r\nCSeq: {number} {method}\r\nExpires: {expires}\r\n{refer_to}{tail}"
         ));
+    }
+
+    /// A request in the session.
+    fn request_comes_inside(&mut self) {
+        self.number += 1;
+        let back = u32::from(self.byte() % 4 == 3);
+        let (n, number) = (self.number, (self.number + 1).saturating_sub(back));
+        let (method, more) = self
+            .one(&[
+                ("SUBSCRIBE", "Event: presence\r\n"),
+                ("SUBSCRIBE", "Event: conference;id=1\r\n"),
+                ("SUBSCRIBE", "Event: refer\r\nExpires: 0\r\n"),
+                ("REFER", "Refer-To: <sip:x@example.net>\r\n"),
+                ("REFER", "Refer-To: <sip:x@example.net>\r\nRefer-Sub: false\r\n"),
+                ("REFER", ""),
+                ("NOTIFY", "Event: presence\r\n"),
+                ("NOTIFY", "Event: conference;id=1\r\n"),
+                ("NOTIFY", "Event: refer\r\n"),
+                ("NOTIFY", "Event: refer;id=2\r\n"),
+            ])
+            .unwrap_or(("NOTIFY", ""));
+        let state = self.one(&["active;expires=60", "pending", "terminated;reason=noresource", "active"]);
+        let state = state.map(|state| format!("Subscription-State: {state}\r\n")).unwrap_or_default();
+        let contact = self.one(&["Contact: <sip:p@192.0.2.1>\r\n", "Contact: <sip:q@192.0.2.1>\r\n", ""]).unwrap_or("");
+        self.take(&format!(
+            "{method} sip:u@gw.example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKi{n}\r\n\
+             From: <sip:p@example.net>;tag=p\r\nTo: <sip:u@example.com>;tag=u\r\nCall-ID: {SESSION}\r\n\
+             CSeq: {number} {method}\r\n{contact}{more}{state}Content-Length: 0\r\n\r\n"
+        ));
+    }
+
+    /// We say something in the session: by itself, or as another usage.
+    fn we_act_inside(&mut self) {
+        let Some(mut wish) = self.wish() else { return };
+        let what = self.byte();
+        let Some(session) = &mut self.session else { return };
+        if what.is_multiple_of(4) {
+            // It is lost on its way, but it has a number.
+            return assert!(session.request(Method::Update).is_some());
+        }
+        if wish.package != REFER && what & 8 == 0 {
+            (wish.package, wish.event_id) = ("conference", Some(Str::const_new("1")));
+        }
+        let dialog = session.share();
+        if let Ok(id) = self.act(|engine, ground| engine.subscribe_in(ground, dialog, wish)) {
+            self.alive.insert(id);
+        }
     }
 
     fn notify_comes(&mut self) {
@@ -266,7 +346,10 @@ impl World<'_> {
         let number = n.saturating_sub(u32::from(self.byte() % 4 == 3) * 2);
         let value = |name| ours.headers.get(name).unwrap_or_default().to_owned();
         let (to, call_id) = (value(Name::From), value(Name::CallId));
-        let tail = self.tail(state);
+        let mut tail = self.tail(state);
+        if ours.method == Method::Refer {
+            tail = tail.replace("Event: presence", "Event: refer");
+        }
         self.take(&format!(
             "NOTIFY sip:u@gw.example.com SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKn{n}\r\n\
              From: <sip:p@example.net>;tag={tag}\r\nTo: {to}\r\nCall-ID: {call_id}\r\nCSeq: {number} NOTIFY\r\n{tail}"
@@ -292,6 +375,7 @@ impl World<'_> {
             2 => response.headers.push(Name::RetryAfter, 7),
             3 => response.headers.push(Name::MinExpires, 7200),
             4 => response.headers.push(Name::RecordRoute, "<sip:r.example.net>, <sip:s.example.net;lr>"),
+            1 => response.headers.push(Name::ReferSub, "false"),
             _ => {}
         }
         let text = String::from_utf8_lossy(&response.to_bytes()).into_owned();
@@ -299,10 +383,25 @@ impl World<'_> {
     }
 
     fn we_subscribe(&mut self) {
-        let Some(expires) = self.one(&[3600, 60, 0, u32::MAX]) else { return };
+        let Some(wish) = self.wish() else { return };
+        if let Ok(id) = self.act(|engine, ground| engine.subscribe(ground, wish)) {
+            self.alive.insert(id);
+        }
+    }
+
+    /// A SUBSCRIBE or a REFER of ours.
+    fn wish(&mut self) -> Option<Subscribe> {
+        let expires = self.one(&[3600, 60, 0, u32::MAX])?;
+        let quiet = (Name::ReferSub, Str::const_new("false"));
+        let refer_to = Str::const_new("<sip:x@example.net>");
+        let (package, by) = match self.byte() % 8 {
+            5 => (REFER, By::Refer { refer_to, headers: Vec::new() }),
+            6 => (REFER, By::Refer { refer_to, headers: vec![quiet] }),
+            _ => ("presence", By::Subscribe),
+        };
         let uri = |text| Uri::parse(text).expect("a URI");
-        let wish = Subscribe {
-            package: "presence",
+        Some(Subscribe {
+            package,
             event_id: None,
             local: NameAddr::new(uri("sip:u@example.com")),
             remote: uri("sip:p@example.net"),
@@ -312,11 +411,8 @@ impl World<'_> {
             route: None,
             target: self.hop.0,
             call_id: None,
-            by: By::Subscribe,
-        };
-        if let Ok(id) = self.act(|engine, ground| engine.subscribe(ground, wish)) {
-            self.alive.insert(id);
-        }
+            by,
+        })
     }
 
     /// Another process goes on with what was stored.
@@ -331,6 +427,7 @@ impl World<'_> {
             })
             .collect();
         (self.agent, self.engine) = parts(&mut self.tokens);
+        self.session = None;
         self.watches.clear();
         self.notifies.clear();
         self.alive.clear();
@@ -384,7 +481,13 @@ impl World<'_> {
             }
             Output::Request { id, request, flow } => {
                 let contact = NameAddr::new(Uri::parse("sip:u@gw.example.com").expect("a URI"));
-                self.act(|engine, ground| engine.request(ground, id, request, flow, &contact));
+                let inside = request.headers.get(Name::CallId) == Some(SESSION);
+                match self.session.as_mut().filter(|_| inside).map(Dialog::share) {
+                    Some(dialog) => {
+                        self.act(|engine, ground| engine.request_in(ground, id, request, flow, &contact, dialog));
+                    }
+                    None => self.act(|engine, ground| engine.request(ground, id, request, flow, &contact)),
+                }
             }
             Output::Response { id, response } => {
                 if response.code >= 200 {
@@ -417,6 +520,11 @@ impl World<'_> {
             || headers.subscription_state().expect("well-formed").is_some_and(|value| value.state == "terminated");
         let before = self.cseqs.get(&ours).copied();
         assert!(before.is_none_or(|before| before < number), "{number} behind {before:?}");
+        if ours.0 == SESSION {
+            // Several usages speak at once, and none of them speaks for all.
+            self.cseqs.insert(ours, number);
+            return self.open.push((client, request));
+        }
         assert!(!self.ended.contains(&ours), "behind the last NOTIFY: {request:?}");
         let same = |(_, other): &(ClientId, Request)| other.method == request.method && half(other) == ours;
         assert!(!self.open.iter().any(same), "two at once: {request:?}");
@@ -424,7 +532,7 @@ impl World<'_> {
             self.cseqs.insert(ours.clone(), number);
         }
         match request.method {
-            Method::Subscribe => self.subscribe = Some(request.clone()),
+            Method::Subscribe | Method::Refer => self.subscribe = Some(request.clone()),
             _ => self.notify = Some(request.clone()),
         }
         if last && request.method == Method::Notify {
