@@ -223,7 +223,7 @@ impl World<'_> {
         let what = self.byte();
         let Some(dialog) = self.session().and_then(|id| self.engine.share(id)) else { return };
         let refer = By::Refer { refer_to: Str::const_new("<sip:x@example.net>"), headers: Vec::new() };
-        let (package, by) = if what % 2 == 0 { (REFER, refer) } else { ("conference", By::Subscribe) };
+        let (package, by) = if what.is_multiple_of(2) { (REFER, refer) } else { ("conference", By::Subscribe) };
         let wish = Subscribe {
             package,
             event_id: (what & 4 != 0).then(|| Str::const_new("1")),
