@@ -18,7 +18,10 @@ impl Subscriptions {
     /// usage of this package is none.
     pub fn find(&self, request: &Request) -> Option<UsageId> {
         let role = if request.method == Method::Notify { Role::Subscriber } else { Role::Notifier };
-        self.usage_of(request, role, request.headers.event().ok().flatten().as_ref())
+        // Whatever else has an Event means nothing by it.
+        let speaks = matches!(request.method, Method::Subscribe | Method::Notify);
+        let event = if speaks { request.headers.event().ok().flatten() } else { None };
+        self.usage_of(request, role, event.as_ref())
     }
 
     /// The usage that has the request's dialog for itself, or else the one in our role and of that package and id in it.

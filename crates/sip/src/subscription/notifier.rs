@@ -117,12 +117,12 @@ impl Subscriptions {
     fn known(&mut self, arrival: &mut Arrival<'_>, event: &header::Event) -> Result<Option<UsageId>, Fault> {
         let request = &arrival.request;
         let number = request.headers.cseq().map_or(0, |cseq| cseq.number);
-        let found = self.usage_of(request, Role::Notifier, Some(event));
-        let found = found.filter(|_| request.headers.to_tag().is_some());
+        let inside = request.headers.to_tag().is_some();
+        let found = if inside { self.usage_of(request, Role::Notifier, Some(event)) } else { None };
         let Some((id, entry)) = found.and_then(|id| self.usages.get_mut(&id).map(|entry| (id, entry))) else {
             return match arrival.shared.as_mut().map(|dialog| dialog.take_cseq(number)) {
                 Some(false) => Err(Fault::OutOfOrder),
-                None if request.headers.to_tag().is_some() => Err(Fault::Stray),
+                None if inside => Err(Fault::Stray),
                 // RFC 3515 §2.4.4: only a REFER makes one.
                 Some(true) | None if event.package == REFER => Err(Fault::Forbidden),
                 Some(true) | None => Ok(None),

@@ -228,6 +228,8 @@ fn both_roles_in_one_dialog() {
         panic!("no request")
     };
     assert_eq!(desk.engine.find(&request), Some(theirs));
+    assert_eq!(desk.engine.find(&Request { method: Method::Notify, ..request.clone() }), Some(ours));
+    assert_eq!(desk.engine.find(&Request { method: Method::Refer, ..request }), None);
 }
 
 /// Nobody has more than 32 usages in a dialog, and what is no dialog has none.
