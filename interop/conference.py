@@ -276,6 +276,11 @@ class Row:
             else:
                 self.parts[name] = inner
 
+    def name(self):
+        """What people call a user: the nickname, else the name (RFC 7702 §7); None where there is neither."""
+        shown = self.parts.get("display-text")
+        return self.nickname or (None if shown is None else (shown.text or "").strip() or None)
+
     def aors(self):
         """The addresses that go with a user."""
         aors = self.parts.get("associated-aors")

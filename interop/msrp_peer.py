@@ -15,7 +15,7 @@ Commands
                domain, folder (for its own certificate) -> "listening"
     policy     how INVITEs are answered from now on: code (200; 0 waits for commands), reason, headers, ring (send 180), delay
                (s), reoffer (false: re-INVITE and UPDATE wait for "answer"), and OPTIONS below; with a method (MESSAGE, ...):
-               how requests outside of dialogs with this method are -> "noted"
+               how requests outside of dialogs with this method are (REFER: outcome is the code in its NOTIFY) -> "noted"
     register   host, port, expires: at a registrar -> "response"
     invite     s, uri, host, port, transport, from, to, call_id, headers [[name, value]], no_offer, ack (s of delay, or false:
                never), contact or gr, lazy (do not connect before there is something to say), hush (connect and say nothing),
@@ -39,12 +39,12 @@ Commands
     open       on (a name), s (whose hop) or uri: a connection by hand; what comes on it is "frame"
     raw        s or on, text or bytes_hex            hijack   on, s, ours, theirs, text: a SEND of s's there, with other paths
     relay      name, uri, user, password: AUTH at a relay -> "relayed"
-    subscribe  s, expires, within (in the call's dialog), headers: to the room of a call; 0 ends it -> "response", "roster"
+    subscribe  s, expires, within (in the call's dialog), about (the URI; else the focus' Contact), headers: to the room of a call; 0 ends it -> "response", "roster"
     nickname   s, nick, or value (as it is)     -> "nicknamed"
     say        s, text, and as send: to all in the room         whisper   s, to (nickname or address), text, and as send
     refer      s, to, sub (false: without a subscription), headers; with uri, host, port, from outside of dialogs
     await      s, roster [names], heard (how many), subject, token -> "awaited" as soon as all of that holds    look  s -> "look"
-    room       room (its name), user, domain, out [host, port] (where to invite), subject, title, nicknames, private, wrapped,
+    room       room (its name), user, domain, out [host, port] or {domain: [host, port]}, subject, title, nicknames, private, wrapped,
                entities ("aor"; "nick": the room's address with the nickname), version (the first), every (s between NOTIFYs), full,
                lose (so many NOTIFYs), refuse {code, reason, headers}, most, reserved [nicknames], refer (false), refer_once,
                norefersub: a room with its focus, or other settings of one -> "noted"

@@ -417,7 +417,8 @@ class Focus(Participant):
         self.dialled += 1
         call = self.calls[f"d{self.dialled}"] = Call(self, f"d{self.dialled}", fresh(), f"<{room.uri}>;tag={fresh()}", f"<{uri}>")
         call.target, call.transport = uri, room.order.get("transport", "udp")
-        call.peer = tuple(room.order["out"])
+        out = room.order["out"]
+        call.peer = tuple(out if isinstance(out, list) else out[without_gr(uri).rpartition("@")[2]])
         call.options, call.contact = room.options(), room.contact(call.transport)
         call.start({"headers": list(headers)})
         emit("dialling", room=room.name, s=call.name, to=uri)

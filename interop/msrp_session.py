@@ -19,6 +19,8 @@ from sip_wire import emit
 
 # §7.1.1: how long a sender waits for a response; how long we wait where the RFC says "immediately".
 PATIENCE, AT_ONCE = 30.0, 5.0
+# How much later than what was sent after it something may come on another connection.
+CROSSING = 2.0
 CHUNK = 2048
 
 
@@ -646,9 +648,15 @@ class Hub:
             session.bound.clear()
             emit("lost", s=session.name, ours=connection.ours_to_close)
             if not connection.ours_to_close:
-                self.fault("the connection was closed under a session", session.name)
+                # A BYE that was sent before may come behind it: it has another way.
+                asyncio.get_running_loop().call_later(CROSSING, self.deplore, session)
         if connection.name is not None:
             emit("hung_up", on=connection.name)
+
+    def deplore(self, session):
+        """The connection under a session was closed: had the session ended?"""
+        if not session.ended:
+            self.fault("the connection was closed under a session", session.name)
 
     def leave(self, session):
         """The session is over; a connection of ours that nobody uses any more goes with it."""

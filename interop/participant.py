@@ -36,8 +36,8 @@ class Seat:
 
     def names(self):
         """Who is there: nicknames, and names of those who have none."""
-        rows = [row.describe() for row in self.conference.users.values()]
-        return sorted(row["nickname"] or row["name"] or row["entity"] for row in rows if row["status"] != ["disconnected"])
+        rows = self.conference.users.values()
+        return sorted(row.name() or row.entity for row in rows if row.describe()["status"] != ["disconnected"])
 
     def look(self):
         """As fields of an event."""
@@ -62,7 +62,7 @@ class Seat:
         row = self.conference.find(uri)
         if row is None:
             return None
-        return row.nickname or row.describe()["name"] or row.entity
+        return row.name() or row.entity
 
 
 class Participant(Eventful):
@@ -87,6 +87,8 @@ class Participant(Eventful):
         contact = entries(message.all("contact"))[:1]
         if not contact or not is_focus(contact[0]):
             call.fault("a room's Contact without isfocus (RFC 4579 §4.2)", message)
+        if "conference" not in re.split(r"\s*,\s*", ", ".join(message.all("allow-events"))):
+            call.fault("a room without conference in Allow-Events (RFC 4579 §3.1)", message)
         media = next((m for m in call.read.media if m.kind == "message" and m.port != "0"), None) if call.read else None
         if media is None:
             return
@@ -130,17 +132,21 @@ class Participant(Eventful):
         seat.check()
 
     def referred(self, dialog, served):
-        """A REFER to us: whether to follow it is the test's decision."""
-        request = served.request
+        """A REFER to us: whether to follow it is the test's decision; `outcome` of its policy is what we say became of it."""
+        request, policy = served.request, self.policies.get("REFER", {})
         self.referrals += 1
         dialog = dialog or self.dialog_for(served)
+        if policy.get("code", 200) >= 300:
+            served.reply(policy["code"], policy.get("reason", "As Ordered"))
+            return
         if request.get("refer-sub").startswith("false"):
             served.reply(200, "OK", [("Contact", dialog.contact), ("Refer-Sub", "false")])
         else:
             notifier = self.notifier_of_refer(dialog, served)
             served.reply(200, "OK", [("Contact", dialog.contact)])
-            notifier.notify(b"SIP/2.0 100 Trying\r\n", "message/sipfrag;version=2.0", "noresource")
-        emit("referred", s=dialog.name, to=uri_of(request.get("refer-to")), by=request.get("referred-by"), sender=request.get("from"))
+            line = f"SIP/2.0 {policy.get('outcome', 100)} {policy.get('reason', 'Trying')}\r\n"
+            notifier.notify(line.encode(), "message/sipfrag;version=2.0", "noresource")
+        emit("referred", s=dialog.name, uri=request.uri, to=uri_of(request.get("refer-to")), by=request.get("referred-by"), sender=request.get("from"))
 
     def heard(self, session, fields, cpim):
         """A message that came in a room's session."""
@@ -167,11 +173,13 @@ class Participant(Eventful):
         if seat.subscriber is None or seat.subscriber.state == "terminated":
             dialog = call
             if not order.get("within"):
-                dialog = self.dialog_to(call.name, uri_of_local(call), seat.room(), call.target, call.peer, call.transport, call.contact)
+                # RFC 4579 §4.2: the Contact says which conference it is.
+                about = order.get("about", call.target)
+                dialog = self.dialog_to(call.name, uri_of_local(call), seat.room(), about, call.peer, call.transport, call.contact)
             elif is_gruu(call.target):
                 raise ValueError("the focus has a GRUU: a dialog of its own it is (RFC 6665 §4.5.2)")
             seat.subscriber = Subscriber(dialog, "conference", call.name)
-            seat.subscriber.about = call.target
+            seat.subscriber.about = dialog.target
             seat.conference = Conference()
         seat.subscriber.subscribe(expires, headers)
 
@@ -206,7 +214,7 @@ class Participant(Eventful):
     async def do_whisper(self, order):
         """A message to one of them: by nickname, or by address."""
         seat = self.seat(self.calls[order["s"]])
-        found = [row.entity for row in seat.conference.users.values() if order["to"] in (row.nickname, row.entity)]
+        found = [row.entity for row in seat.conference.users.values() if order["to"] in (row.name(), row.entity)]
         await self.speak(order, found[0] if len(found) == 1 else order["to"])
 
     async def speak(self, order, to):

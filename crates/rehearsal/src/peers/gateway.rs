@@ -14,6 +14,8 @@ const START: Duration = Duration::from_secs(15);
 /// What a test's gateway is told.
 #[derive(Debug, Clone)]
 pub struct Settings {
+    /// The XMPP domains that it stands for towards SIP.
+    pub domains: Vec<String>,
     /// The SIP domains that it stands for at the XMPP server, each a component.
     pub components: Vec<String>,
     /// Where the XMPP server takes components.
@@ -34,6 +36,7 @@ impl Settings {
     /// `example.net` behind the proxy at `proxy`, `example.com` behind `xmpp`.
     pub fn new(xmpp: &dyn XmppServer, proxy: SocketAddr) -> Settings {
         Settings {
+            domains: vec![DOMAIN.to_owned()],
             components: vec!["example.net".to_owned()],
             server: xmpp.component(),
             proxy,
@@ -53,11 +56,12 @@ impl Settings {
                 self.server, SECRET
             );
         }
-        let domains = self.components.iter().map(|d| format!("\"{d}\"")).collect::<Vec<_>>().join(", ");
+        let list = |domains: &[String]| domains.iter().map(|d| format!("\"{d}\"")).collect::<Vec<_>>().join(", ");
+        let domains = list(&self.components);
         let _ = write!(
             out,
             "[sip]\n\
-             domains = [\"{xmpp}\"]\n\
+             domains = [{xmpp}]\n\
              listen = [\"udp:{sip}\", \"tcp:{sip}\"]\n\
              outbound_proxy = \"sip:{proxy};transport={transport};lr\"\n\
              {more_sip}\n\
@@ -71,7 +75,7 @@ impl Settings {
              [admin]\n\
              listen = \"{admin}\"\n\n\
              {more}\n",
-            xmpp = DOMAIN,
+            xmpp = list(&self.domains),
             proxy = self.proxy,
             transport = self.transport,
             store = self.store,
