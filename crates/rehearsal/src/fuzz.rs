@@ -7,6 +7,7 @@ mod conference;
 mod gateway;
 mod invite;
 mod msrp;
+mod muc;
 mod presence;
 mod sdp;
 mod sip;
@@ -19,6 +20,7 @@ pub use self::conference::conference;
 pub use self::gateway::{gateway, jid_sip_mapping};
 pub use self::invite::invite;
 pub use self::msrp::{msrp_framing, msrp_session, nickname};
+pub use self::muc::muc;
 pub use self::presence::presence;
 pub use self::sdp::sdp;
 pub use self::sip::{framing, header, sip_message, uri};
@@ -53,6 +55,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("chat", chat),
     ("conference", conference),
     ("nickname", nickname),
+    ("muc", muc),
 ];
 
 /// A mutation of `seed`, always the same for the same `tokens`: bytes changed, cut out, put in, doubled, or a piece of `other` put in.

@@ -64,7 +64,7 @@ impl Retraction {
         message.elements().find_map(Retraction::parse)
     }
 
-    /// Writes it.
+    /// Writes it. [`Version::Zero`] has no place for why somebody takes back what is his own.
     pub fn to_element(&self, version: Version) -> Element {
         let moderated = |ns| {
             self.moderated.as_ref().map(|m| {
