@@ -1,7 +1,7 @@
 //! Entering a MUC for a SIP user: RFC 7702 §6.1, XEP-0045 §7.2.
 
 use super::place::{Participant, Phase};
-use super::{Ask, Participants};
+use super::{Ask, Participants, Said};
 use crate::address;
 use crate::error::{self, Refusal};
 use crate::leg::{Chatroom, LegId};
@@ -37,11 +37,14 @@ const PASSWORD: &str = "password";
 impl Participants {
     /// An INVITE to a room, or to what may be one.
     pub(super) fn called(&mut self, stage: &mut Stage<'_>, invitation: Invitation) {
+        if let Err(refusal) = stage.rate(&invitation.from) {
+            return stage.refuse_invitation(invitation.id, &refusal);
+        }
         if invitation.purpose == Purpose::Unclear {
             match self.services.get(invitation.to.domain()) {
-                Some((true, _)) => {}
+                Some((true, until)) if *until > stage.now => {}
                 Some((false, until)) if *until > stage.now => return chat(stage, invitation),
-                Some((false, _)) | None => return self.ask(stage, invitation),
+                Some(_) | None => return self.ask(stage, invitation),
             }
         }
         if let Err(refusal) = self.sit_down(stage, &invitation) {
@@ -62,29 +65,37 @@ impl Participants {
         self.expect(id, stage.now + ASKING, Ask::Service(Box::new(invitation)));
     }
 
-    /// What an address is, or that it has not said so. `missing`: it would be a room, were it there.
-    pub(super) fn told_service(
-        &mut self,
-        stage: &mut Stage<'_>,
-        invitation: Box<Invitation>,
-        answer: Option<&Stanza>,
-        missing: bool,
-    ) {
-        let info = answer.and_then(|answer| answer.elements().find_map(Info::parse));
-        let is_room = |info: Info| info.has(ns::MUC) || info.identities.iter().any(|i| i.category == "conference");
-        let is_muc = missing || info.is_some_and(is_room);
-        // Rooms have domains of their own. Those that are served here are few, and listed.
-        self.services.insert(Str::from(invitation.to.domain()), (is_muc, stage.now + REMEMBERED));
+    /// What an address is, as far as it has said so.
+    pub(super) fn told_service(&mut self, stage: &mut Stage<'_>, invitation: Box<Invitation>, answer: Said<'_>) {
         if stage.sessions.dialog(invitation.id).is_none() {
             // Its sender has thought better of it.
             return;
         }
-        let mut invitation = *invitation;
-        if is_muc {
-            invitation.purpose = Purpose::Room;
-            self.called(stage, invitation);
-        } else {
-            chat(stage, invitation);
+        let is_room = |info: &Info| info.has(ns::MUC) || info.identities.iter().any(|i| i.category == "conference");
+        let known = match answer {
+            Said::Answer(answer) => answer.elements().find_map(Info::parse).map(|info| is_room(&info)),
+            Said::Error(_) | Said::Nothing => None,
+        };
+        if let Some(known) = known {
+            // Rooms have domains of their own. Those that are served here are few, and listed.
+            self.services.insert(Str::from(invitation.to.domain()), (known, stage.now + REMEMBERED));
+        }
+        let room = match (known, answer) {
+            (Some(known), _) => known,
+            // A room that is not there is one all the same: users who are not there are out of service (RFC 6121 §8.5.1).
+            (None, Said::Error(error)) if error.condition == Condition::ItemNotFound => true,
+            // Whoever cannot be asked now may be either.
+            (None, Said::Error(error)) if may_pass(error) && error.condition != Condition::ServiceUnavailable => {
+                return stage.refuse_invitation(invitation.id, &Refusal::NoAnswer);
+            }
+            (None, Said::Nothing) => return stage.refuse_invitation(invitation.id, &Refusal::NoAnswer),
+            (None, Said::Answer(_) | Said::Error(_)) => false,
+        };
+        if !room {
+            return chat(stage, *invitation);
+        }
+        if let Err(refusal) = self.sit_down(stage, &invitation) {
+            stage.refuse_invitation(invitation.id, &refusal);
         }
     }
 
@@ -133,7 +144,12 @@ impl Participants {
         let device = uri.and_then(|uri| address::to_jid(&uri, &options).ok());
         let full =
             device.as_ref().and_then(Jid::resource).and_then(|resource| user.bare().with_resource(resource).ok());
-        let free = full.filter(|full| self.of_pair(user, room).all(|(_, place)| place.user != *full));
+        // What the room may still say of an earlier stay must not be taken for this one's.
+        let lingers = |full: &Jid| {
+            let at = self.left.get(&super::said(&self.key, "", full, room));
+            at.is_some_and(|at| *at + super::LEAVING > stage.now)
+        };
+        let free = full.filter(|full| self.of_pair(user, room).all(|(_, place)| place.user != *full) && !lingers(full));
         free.unwrap_or_else(|| user.bare().with_resource(&stage.tokens.token(12)).unwrap_or_else(|_| user.clone()))
     }
 
@@ -163,6 +179,7 @@ impl Participants {
             Phase::Called | Phase::Entering | Phase::Inside | Phase::Leaving => History::stanzas(self.options.history),
         };
         place.people.values_mut().for_each(|person| person.shown = false);
+        place.shown = 0;
         place.crowded = false;
         place.enter_by = Some(stage.now + join);
         let Some(own) = place.own() else { return };
@@ -234,11 +251,15 @@ impl Participants {
         }
         if error.condition == Condition::Conflict && place.variant < VARIANTS {
             place.variant += 1;
-            place.nick = place.wanted.variant(place.variant);
+            place.nick = Str::from(place.wanted.variant(place.variant).as_str());
             return self.enter(stage, leg);
         }
         if place.phase == Phase::Returning && may_pass(error) {
             return self.lose_room(stage, leg);
+        }
+        if place.phase == Phase::Entering {
+            // It need not be told that nobody comes.
+            place.phase = Phase::Called;
         }
         self.not_let_in(stage, leg, answer(error));
     }

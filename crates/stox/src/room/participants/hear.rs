@@ -1,7 +1,7 @@
 //! What is said in the room, on its way to the SIP user: RFC 7702 §6.3, XEP-0045 §7.4, §7.5.
 
-use super::Participants;
 use super::place::{Letter, Participant, Phase};
+use super::{Participants, said};
 use crate::content::Disposition;
 use crate::content::departing::{self, Departing, Text};
 use crate::error::{self, Refusal};
@@ -18,6 +18,7 @@ use xmpp::ext::delay::Delay;
 use xmpp::ext::moderation::Retraction;
 use xmpp::ext::muc::{self, User};
 use xmpp::ext::stanza_id::{OriginId, StanzaId};
+use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
 
 /// Messages of a room that wait for the session to be there; whoever is sent more is out of it.
@@ -30,13 +31,14 @@ impl Participants {
         if matches!(place.phase, Phase::Called | Phase::Leaving) {
             return;
         }
-        place.last_heard = stage.now;
-        place.pinged = false;
+        place.stir(stage.now);
         let groupchat = stanza.type_.as_deref() == Some("groupchat");
         if groupchat && self.reflected(stage, leg, &stanza) {
             return;
         }
-        if let Some(decline) = User::of(&stanza).and_then(|user| user.decline) {
+        // What people write must not sound as if the room had said it.
+        let of_room = stanza.from.as_ref().is_some_and(Jid::is_bare);
+        if let Some(decline) = User::of(&stanza).and_then(|user| user.decline).filter(|_| of_room) {
             let who = decline.from.map_or_else(|| "Somebody".to_owned(), |from| from.bare().to_string());
             let why = decline.reason.map_or_else(String::new, |reason| format!(": {reason}"));
             return self.say(stage, leg, &format!("{who} has declined your invitation{why}"));
@@ -79,20 +81,19 @@ impl Participants {
             return self.subject(stage, leg, from.resource(), subject);
         }
         if let Some(retraction) = Retraction::of(stanza) {
-            let what = if retraction.moderated.is_some() {
-                "A message was removed by a moderator"
-            } else {
-                "A message was taken back"
+            let words = match (from.resource(), &retraction.reason) {
+                (Some(nick), _) => format!("{nick} has taken back a message"),
+                (None, Some(reason)) => format!("A message was removed by a moderator: {reason}"),
+                (None, None) => "A message was removed by a moderator".to_owned(),
             };
-            let why = retraction.reason.map_or_else(String::new, |reason| format!(": {reason}"));
-            return self.say(stage, leg, &format!("{what}{why}"));
+            return self.say(stage, leg, &words);
         }
         match departing::read(stanza) {
             Departing::Message(text) => {
                 let room = place.room.clone();
-                if let Some(person) = from.resource().and_then(|nick| place.people.get_mut(nick)) {
-                    // Of what was said long ago another one may have been the author.
-                    person.known |= said.is_none();
+                // Of what was said long ago another one may have been the author.
+                if let (Some(nick), None) = (from.resource(), said) {
+                    place.know(nick);
                 }
                 self.write(stage, leg, &text, (from.resource(), &from), &room, said, None);
             }
@@ -101,10 +102,10 @@ impl Participants {
     }
 
     /// What is no words: that somebody has read a message of the user who wanted to know is told in some.
-    fn beside(&mut self, stage: &mut Stage<'_>, leg: LegId, from: &xmpp::jid::Jid, what: &Departing) {
+    fn beside(&mut self, stage: &mut Stage<'_>, leg: LegId, from: &Jid, what: &Departing) {
         let Some(place) = self.seats.get_mut(&leg) else { return };
         if let (Departing::Receipt { id, disposition: Disposition::Displayed }, Some(nick)) = (what, from.resource())
-            && place.read(prints::said(&self.key, id, &place.user, &place.room))
+            && place.read(said(&self.key, id, &place.user, &place.room))
         {
             return self.say(stage, leg, &format!("{nick} has read your message"));
         }
@@ -123,8 +124,8 @@ impl Participants {
         if from.resource().is_some() && !stage.legs.chatroom(leg).is_some_and(|chatroom| chatroom.private_messages) {
             return stage.refuse_stanza(link, stanza, &Refusal::NotSupported);
         }
-        if let Some(person) = from.resource().and_then(|nick| place.people.get_mut(nick)) {
-            person.known = true;
+        if let Some(nick) = from.resource() {
+            place.know(nick);
         }
         self.write(stage, leg, &text, (from.resource(), &from), &user, None, Some(stanza));
     }
@@ -165,8 +166,8 @@ impl Participants {
         stage: &mut Stage<'_>,
         leg: LegId,
         text: &Text,
-        from: (Option<&str>, &xmpp::jid::Jid),
-        to: &xmpp::jid::Jid,
+        from: (Option<&str>, &Jid),
+        to: &Jid,
         said: Option<Timestamp>,
         private: Option<&Stanza>,
     ) {
@@ -238,12 +239,12 @@ impl Participants {
     /// A message of the user's own that comes back from the room is its answer (RFC 7702 §6.3.1). Whether this is one.
     fn reflected(&mut self, stage: &mut Stage<'_>, leg: LegId, stanza: &Stanza) -> bool {
         let Some(place) = self.seats.get(&leg) else { return false };
-        if stanza.from.as_ref().and_then(|from| from.resource()) != Some(place.nick.as_str()) {
+        if stanza.from.as_ref().and_then(|from| from.resource()) != Some(&*place.nick) {
             return false;
         }
         let origin = OriginId::of(stanza).map(|id| id.0);
         for id in stanza.id.iter().cloned().chain(origin) {
-            let said = prints::said(&self.key, &id, &place.user, &place.room);
+            let said = said(&self.key, &id, &place.user, &place.room);
             if let Some(held) = self.held.refused(&said) {
                 self.spoken.insert(said, ());
                 self.taken(stage, &held);

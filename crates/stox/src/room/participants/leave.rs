@@ -25,6 +25,7 @@ impl Participants {
         {
             let farewell = farewell(&place.user, own, words);
             stage.answer(place.link, &farewell);
+            self.left.insert(super::said(&self.key, "", &place.user, &place.room), stage.now);
         }
         place.phase = Phase::Leaving;
         (place.enter_by, place.return_at) = (None, None);
@@ -87,7 +88,7 @@ impl Participants {
         let Some(place) = self.seats.get_mut(&leg) else { return };
         let record = record::Seat {
             resource: place.user.resource().map(str::to_owned),
-            nick: place.nick.as_str().to_owned(),
+            nick: place.nick.to_string(),
             // There is nothing to end before the INVITE was answered.
             dialog: stage.legs(|legs, footing| legs.dialog(footing, leg).filter(|_| place.open).cloned()),
         };

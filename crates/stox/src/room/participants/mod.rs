@@ -49,6 +49,12 @@ const SPOKEN: usize = 20_000;
 /// Those are remembered who were told that they sit in a room no more.
 const GHOSTS: usize = 1_000;
 
+/// Devices that have just left rooms.
+const LEFT: usize = 20_000;
+
+/// How long a room may take to confirm that somebody has left.
+const LEAVING: Duration = Duration::from_secs(60);
+
 /// How often at most one of those is told so.
 const HAUNTED: Duration = Duration::from_secs(10);
 
@@ -78,6 +84,17 @@ enum Ask {
     Refer(Referral),
 }
 
+/// What was said to it.
+#[derive(Debug, Clone, Copy)]
+enum Said<'a> {
+    /// A result.
+    Answer(&'a Stanza),
+    /// An error.
+    Error(&'a StanzaError),
+    /// Nothing in time.
+    Nothing,
+}
+
 /// The mapping of RFC 7702 §6.
 #[derive(Debug)]
 pub struct Participants {
@@ -101,6 +118,8 @@ pub struct Participants {
     held: Held<Waiting>,
     spoken: Recent<Fingerprint, ()>,
     ghosts: Recent<Fingerprint, Time>,
+    /// Devices that have left rooms, until the room confirms it: what it still says of them is of that stay.
+    left: Recent<Fingerprint, Time>,
     /// When each place is looked at next: one entry for each.
     due: BTreeSet<(Time, LegId)>,
     orphans: Orphans<record::Seat>,
@@ -132,6 +151,7 @@ impl Participants {
             held: Held::new(key),
             spoken: Recent::new(key, SPOKEN),
             ghosts: Recent::new(key, GHOSTS),
+            left: Recent::new(key, LEFT),
             due: BTreeSet::new(),
             orphans: Orphans::new(),
             forgetting: Forgetting::new(key),
@@ -162,7 +182,7 @@ impl Participants {
         let seat = |place: &Participant| Seat {
             user: place.user.clone(),
             room: place.room.clone(),
-            nick: Str::from(place.nick.as_str()),
+            nick: place.nick.clone(),
             inside: place.phase == Phase::Inside,
             age: now.since(place.since),
             people: place.people.len(),
@@ -220,28 +240,28 @@ impl Participants {
         Some(ask)
     }
 
-    /// A question has its answer: a stanza, an error, or nothing in time.
-    fn answered(&mut self, stage: &mut Stage<'_>, ask: Ask, answer: Option<&Stanza>, error: Option<&StanzaError>) {
+    /// A question has its answer.
+    fn answered(&mut self, stage: &mut Stage<'_>, ask: Ask, answer: Said<'_>) {
         match ask {
-            // A room that is not there is one all the same: users who are not there are said to be out of service (RFC 6121 §8.5.1).
-            Ask::Service(invitation) => {
-                let missing = error.is_some_and(|error| error.condition == xmpp::error::Condition::ItemNotFound);
-                self.told_service(stage, invitation, answer.filter(|_| error.is_none()), missing);
-            }
+            Ask::Service(invitation) => self.told_service(stage, invitation, answer),
             Ask::Ping(leg) => {
-                let standing = answer.and_then(self_ping::standing).unwrap_or(Standing::Unknown);
+                let standing = match answer {
+                    Said::Answer(answer) => self_ping::standing(answer),
+                    Said::Error(_) | Said::Nothing => None,
+                };
                 if let Some(place) = self.seats.get_mut(&leg) {
-                    (place.last_heard, place.pinged) = (stage.now, false);
+                    (place.quiet_since, place.pinged) = (stage.now, false);
                     self.arm(leg);
                 }
-                if standing == Standing::Out {
+                if standing == Some(Standing::Out) {
                     self.lose_room(stage, leg);
                 }
             }
             Ask::Refer(referral) => {
-                let outcome = match (answer, error) {
-                    (Some(_), None) => Ok(()),
-                    (_, error) => Err(error.cloned()),
+                let outcome = match answer {
+                    Said::Answer(_) => Ok(()),
+                    Said::Error(error) => Err(Some(error)),
+                    Said::Nothing => Err(None),
                 };
                 self.settle_referral(stage, &referral, outcome);
             }
@@ -287,7 +307,7 @@ impl Participants {
     fn ping(&mut self, stage: &mut Stage<'_>, leg: LegId) {
         let Some(place) = self.seats.get_mut(&leg) else { return };
         // It is not to be asked again before the answer is there.
-        place.last_heard = stage.now;
+        place.quiet_since = stage.now;
         let Some(own) = place.own().filter(|_| !place.pinged) else { return };
         let id = stage.tokens.token(16);
         let question = self_ping::request(place.user.clone(), own, id.clone());
@@ -326,6 +346,11 @@ impl Participants {
         let more = !self.coming.is_empty() || !self.leaving.is_empty();
         self.some_at = more.then_some(stage.now + PACE);
     }
+}
+
+/// What a device has said in a room under an id: another device of the same user may have the same nickname.
+fn said(key: &HashKey, id: &str, device: &Jid, room: &Jid) -> Fingerprint {
+    prints::said(key, &base::format_compact!("{id}\0{}", device.resource().unwrap_or_default()), device, room)
 }
 
 /// Whether this is presence of an occupant, as a room sends it to another one.
@@ -371,14 +396,18 @@ impl Mapping for Participants {
     fn stanza(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: Stanza) {
         if stanza.kind == Kind::Iq {
             if let Some(ask) = stanza.id.as_deref().and_then(|id| self.asked(id)) {
-                self.answered(stage, ask, Some(&stanza), None);
+                self.answered(stage, ask, Said::Answer(&stanza));
             }
             return;
         }
         let Some(leg) = self.find(&stanza) else {
             // What says that somebody has left asks for no answer.
-            if stanza.type_.is_none() {
-                self.haunted(stage, link, &stanza);
+            match (stanza.type_.as_deref(), &stanza.to, &stanza.from) {
+                (None, ..) => self.haunted(stage, link, &stanza),
+                (_, Some(user), Some(room)) if User::of(&stanza).is_some_and(|user| user.has(110)) => {
+                    self.left.remove(&said(&self.key, "", user, room));
+                }
+                _ => {}
             }
             return;
         };
@@ -391,7 +420,9 @@ impl Mapping for Participants {
 
     fn error(&mut self, stage: &mut Stage<'_>, stanza: &Stanza, error: &StanzaError) -> bool {
         if let Some(ask) = stanza.id.as_deref().and_then(|id| self.asked(id)) {
-            self.answered(stage, ask, Some(stanza), Some(error));
+            // An error tells of a ping, too, what it has to tell (XEP-0410).
+            let pinged = matches!(ask, Ask::Ping(_));
+            self.answered(stage, ask, if pinged { Said::Answer(stanza) } else { Said::Error(error) });
             return true;
         }
         let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return false };
@@ -402,7 +433,7 @@ impl Mapping for Participants {
             }
             Kind::Message => {
                 let Some(id) = &stanza.id else { return false };
-                let Some(held) = self.held.refused(&prints::said(&self.key, id, to, from)) else { return false };
+                let Some(held) = self.held.refused(&said(&self.key, id, to, from)) else { return false };
                 self.refused(stage, &held, error);
             }
             Kind::Iq => return false,
@@ -495,7 +526,7 @@ impl Mapping for Participants {
         }
         for (_, ask) in std::mem::take(&mut self.ask_due) {
             if let Some((_, ask)) = self.asks.remove(&ask) {
-                self.answered(stage, ask, None, None);
+                self.answered(stage, ask, Said::Nothing);
             }
         }
         for leg in self.seats.keys_sorted() {
@@ -513,7 +544,7 @@ impl Mapping for Participants {
         while let Some((at, id)) = self.ask_due.first().cloned().filter(|(at, _)| *at <= stage.now) {
             self.ask_due.remove(&(at, id.clone()));
             if let Some((_, ask)) = self.asks.remove(&id) {
-                self.answered(stage, ask, None, None);
+                self.answered(stage, ask, Said::Nothing);
             }
         }
         while let Some((at, leg)) = self.due.first().copied().filter(|(at, _)| *at <= stage.now) {

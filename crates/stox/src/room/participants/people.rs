@@ -35,6 +35,10 @@ mod status {
     pub(super) const TECHNICAL: u16 = 333;
 }
 
+/// Why the room puts somebody out.
+const OUT: [u16; 6] =
+    [status::BANNED, status::KICKED, status::AFFILIATION, status::MEMBERS_ONLY, status::SHUTDOWN, status::TECHNICAL];
+
 impl Participants {
     /// Presence from the room.
     pub(super) fn presence(&mut self, stage: &mut Stage<'_>, leg: LegId, stanza: &Stanza) {
@@ -43,8 +47,7 @@ impl Participants {
         if place.phase == Phase::Called || place.phase == Phase::Leaving {
             return;
         }
-        place.last_heard = stage.now;
-        place.pinged = false;
+        place.stir(stage.now);
         let user = User::of(stanza).unwrap_or_default();
         match stanza.type_.as_deref() {
             None => self.came(stage, leg, nick, &user, stanza),
@@ -59,7 +62,7 @@ impl Participants {
         let item = user.item().cloned().unwrap_or_default();
         // Rooms of old do not mark what is the user's own.
         let own = user.has(status::OWN)
-            || user.statuses.is_empty() && nick == place.nick.as_str() && {
+            || user.statuses.is_empty() && place.nick == nick && {
                 place.phase != Phase::Inside || item.jid.as_ref() == Some(&place.user)
             };
         let id = OccupantId::of(stanza).map(|id| id.0);
@@ -75,12 +78,12 @@ impl Participants {
         if let Some(own) = place.people.get_mut(nick) {
             own.known = true;
         }
-        if nick != place.nick.as_str()
-            && let Ok(given) = Nickname::parse(nick)
-        {
+        if place.nick != nick {
             // The room's word counts (status 210), or it has granted what was asked for.
-            place.nick = given;
-            place.wanted = if user.has(status::RENAMED) { place.wanted.clone() } else { place.nick.clone() };
+            place.nick = Str::from(nick);
+            if let (false, Ok(granted)) = (user.has(status::RENAMED), Nickname::parse(nick)) {
+                place.wanted = granted;
+            }
             self.save(stage, leg);
         }
         if let Some(asked) = asked {
@@ -100,13 +103,18 @@ impl Participants {
 
     fn went(&mut self, stage: &mut Stage<'_>, leg: LegId, nick: &str, user: &User) {
         let Some(place) = self.seats.get_mut(&leg) else { return };
-        let own = user.has(status::OWN) || nick == place.nick.as_str() && place.phase == Phase::Inside;
+        let own = user.has(status::OWN) || place.nick == nick && place.phase == Phase::Inside;
         let item = user.item().cloned().unwrap_or_default();
         if user.has(status::NEW_NICK) {
             // What he is called now, the presence says that follows.
             return self.gone(stage, leg, nick, Gone::Departed);
         }
         if own {
+            let cause = user.destroy.is_some() || OUT.iter().any(|code| user.has(*code));
+            if place.phase == Phase::Entering && !cause {
+                // Of an earlier stay.
+                return;
+            }
             return self.put_out(stage, leg, user, &item);
         }
         let how = match () {
@@ -125,11 +133,10 @@ impl Participants {
     /// Somebody is not there any more.
     pub(super) fn gone(&mut self, stage: &mut Stage<'_>, leg: LegId, nick: &str, how: Gone) {
         let Some(place) = self.seats.get_mut(&leg) else { return };
-        if place.people.remove(nick).is_none() {
-            return;
-        }
+        let Some(person) = place.people.remove(nick) else { return };
+        place.shown -= usize::from(person.shown);
         for watcher in &mut place.watchers {
-            watcher.gone(nick, how);
+            watcher.gone(nick, how, person.known);
         }
         self.tell_inside(stage, leg);
     }
@@ -147,12 +154,15 @@ impl Participants {
         if let (true, None) = (user.has(status::SHUTDOWN) || user.has(status::TECHNICAL), &user.destroy) {
             return self.lose_room(stage, leg);
         }
-        let nick = Str::from(place.nick.as_str());
+        let nick = place.nick.clone();
         place.people.remove(&nick);
         for watcher in &mut place.watchers {
-            watcher.gone(&nick, Gone::Booted);
+            watcher.gone(&nick, Gone::Booted, true);
         }
-        place.phase = Phase::Leaving;
+        if place.phase == Phase::Inside {
+            // It need not be told.
+            place.phase = Phase::Leaving;
+        }
         let (code, what) = match &user.destroy {
             Some(destroy) => (410, destroyed(destroy)),
             None if user.has(status::BANNED) => (403, by("Banned", item)),

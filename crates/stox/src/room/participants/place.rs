@@ -134,8 +134,8 @@ pub(super) struct Participant {
     pub(super) user: Jid,
     /// The room.
     pub(super) room: Jid,
-    /// The nickname: as it is, or as it was last asked for.
-    pub(super) nick: Nickname,
+    /// The nickname: as the room has it, to the octet, or as it was last asked for.
+    pub(super) nick: Str,
     /// The nickname that the user would have, of which others are variants, and which of them was asked for last.
     pub(super) wanted: Nickname,
     pub(super) variant: u32,
@@ -146,7 +146,8 @@ pub(super) struct Participant {
     pub(super) record: Str,
     pub(super) saved: bool,
     pub(super) people: BTreeMap<Str, Person>,
-    /// More people than there may be were shown.
+    /// How many of them were shown since the room was last entered, and whether there were more than there may be.
+    pub(super) shown: usize,
     pub(super) crowded: bool,
     pub(super) subject: Option<String>,
     /// The room has said what the subject is: from now on there is something new in it.
@@ -164,7 +165,10 @@ pub(super) struct Participant {
     pub(super) asked: VecDeque<(Fingerprint, u32)>,
     /// What the room has said last, each as what it is known by.
     pub(super) heard: VecDeque<Fingerprint>,
+    /// When the room has said anything last while the user was inside: what came later, he has missed.
     pub(super) last_heard: Time,
+    /// When it was last heard or asked.
+    pub(super) quiet_since: Time,
     /// The room has to have let the user in by then.
     pub(super) enter_by: Option<Time>,
     /// When it is asked to, once more.
@@ -189,8 +193,8 @@ impl Participant {
             link,
             user,
             room,
-            wanted: nick.clone(),
-            nick,
+            nick: Str::from(nick.as_str()),
+            wanted: nick,
             variant: 1,
             password: None,
             phase: Phase::Called,
@@ -198,6 +202,7 @@ impl Participant {
             record,
             saved: false,
             people: BTreeMap::new(),
+            shown: 0,
             crowded: false,
             subject: None,
             has_subject: false,
@@ -210,6 +215,7 @@ impl Participant {
             asked: VecDeque::new(),
             heard: VecDeque::new(),
             last_heard: now,
+            quiet_since: now,
             enter_by: None,
             return_at: None,
             early: VecDeque::new(),
@@ -229,23 +235,41 @@ impl Participant {
 
     /// The user's own.
     pub(super) fn own(&self) -> Option<Jid> {
-        self.occupant(self.nick.as_str())
+        self.occupant(&self.nick)
     }
 
     /// Somebody came, or has changed. At most `most` are kept; whether it is worth telling.
     pub(super) fn show(&mut self, nick: &str, mut person: Person, most: usize) -> bool {
         if let Some(before) = self.people.get_mut(nick) {
             person.known = before.known && before.is(&person);
+            self.shown += usize::from(!before.shown);
             let news = !person.known || !before.looks_like(&person);
             *before = person;
             return news;
         }
-        if self.people.len() >= most {
+        if self.shown >= most {
             self.crowded = true;
             return false;
         }
+        self.shown += 1;
         self.people.insert(Str::from(nick), person);
         true
+    }
+
+    /// The room has said something.
+    pub(super) fn stir(&mut self, now: Time) {
+        (self.quiet_since, self.pinged) = (now, false);
+        if self.phase == Phase::Inside {
+            self.last_heard = now;
+        }
+    }
+
+    /// Somebody has spoken under this name: the user knows him by it, if he was not told of another one.
+    pub(super) fn know(&mut self, nick: &str) {
+        let another = self.watchers.iter().any(|watcher| watcher.has_yet_to_lose(nick));
+        if let (Some(person), false) = (self.people.get_mut(nick), another) {
+            person.known = true;
+        }
     }
 
     /// Takes note of what the room has said. `false` if it has said so before.
@@ -277,13 +301,13 @@ impl Participant {
 
     /// When something is due: the end of the patience with the room, or the question whether it is still there.
     pub(super) fn due(&self) -> Option<Time> {
-        let asks = (self.phase == Phase::Inside).then(|| self.last_heard + SILENCE);
+        let asks = (self.phase == Phase::Inside).then(|| self.quiet_since + SILENCE);
         let renaming = self.renaming.as_ref().map(|renaming| renaming.until);
         [self.enter_by, self.return_at, renaming, asks].into_iter().flatten().min()
     }
 
     /// Whether the room has been silent for so long that it is to be asked.
     pub(super) fn is_silent(&self, now: Time) -> bool {
-        self.phase == Phase::Inside && self.last_heard + SILENCE <= now
+        self.phase == Phase::Inside && self.quiet_since + SILENCE <= now
     }
 }

@@ -93,7 +93,7 @@ impl Participants {
         &mut self,
         stage: &mut Stage<'_>,
         referral: &Referral,
-        answer: Result<(), Option<StanzaError>>,
+        answer: Result<(), Option<&StanzaError>>,
     ) {
         let Referral { usage, server, code } = *referral;
         let response = match answer {
@@ -101,7 +101,7 @@ impl Participants {
                 self.referrals.insert(usage, code);
                 return stage.events(|events, ground| events.accept(ground, usage, server, 0));
             }
-            Err(Some(error)) => error::to_response(&error, true),
+            Err(Some(error)) => error::to_response(error, true),
             Err(None) => Refusal::LinkDown { retry_after: stage.config.limits.retry_after }.response(),
         };
         stage.events(|events, ground| events.refuse(ground, usage, server, response));

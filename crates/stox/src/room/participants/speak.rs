@@ -8,7 +8,6 @@ use crate::error::{self, Refusal};
 use crate::gateway::Note;
 use crate::leg::LegId;
 use crate::mapping::{Side, Stage};
-use crate::prints;
 use crate::room::content;
 use crate::room::nickname::Nickname;
 use base::Str;
@@ -133,7 +132,7 @@ impl Participants {
         let sent = stage.deliver(place.link, &stanza).ok_or(Refusal::LinkDown { retry_after })?;
         place.said += 1;
         place.held += 1;
-        let said = prints::said(&self.key, &id, &place.user, &place.room);
+        let said = super::said(&self.key, &id, &place.user, &place.room);
         if asks {
             place.ask(said);
         }
@@ -199,7 +198,7 @@ impl Participants {
             "" => place.wanted.clone(),
             nick => Nickname::parse(nick).map_err(|_| 424_u16)?,
         };
-        if place.nick == nick {
+        if place.nick == nick.as_str() {
             return Ok(false);
         }
         if place.phase != Phase::Inside || place.renaming.is_some() {

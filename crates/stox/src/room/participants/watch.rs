@@ -23,6 +23,9 @@ use xmpp::jid::Jid;
 /// People in one document. More of them come in the next ones: a NOTIFY by UDP has room for 64 KiB.
 const PER_DOCUMENT: usize = 150;
 
+/// People who have gone and of whom a subscription has yet to be told.
+const MANY: usize = 1_000;
+
 /// Subscriptions of one place.
 const WATCHERS: usize = 4;
 
@@ -33,13 +36,14 @@ const MEDIUM: &str = "1";
 #[derive(Debug)]
 pub(super) struct Watcher {
     usage: UsageId,
-    /// The number of the next document.
+    /// The number of the next document; none was sent before the first.
     version: u32,
-    /// It is to be told everything.
+    /// It is to be told everything; and first that nobody is there.
     full: bool,
+    wipe: bool,
     /// Who has come or changed.
     changed: BTreeSet<Str>,
-    /// Who has gone.
+    /// Who has gone, of those whom it was told of. Whoever has come under the same name is told of later, so that the two are not taken for one.
     gone: BTreeMap<Str, Gone>,
     /// There is another subject.
     subject: bool,
@@ -47,23 +51,35 @@ pub(super) struct Watcher {
 
 impl Watcher {
     fn new(usage: UsageId) -> Watcher {
-        Watcher { usage, version: 0, full: true, changed: BTreeSet::new(), gone: BTreeMap::new(), subject: false }
+        let (changed, gone) = (BTreeSet::new(), BTreeMap::new());
+        Watcher { usage, version: 0, full: true, wipe: false, changed, gone, subject: false }
     }
 
     /// Somebody came, or has changed.
     pub(super) fn changed(&mut self, nick: &str) {
-        if !self.full {
-            self.gone.remove(nick);
+        if self.version > 0 {
             self.changed.insert(Str::from(nick));
         }
     }
 
-    /// Somebody has gone.
-    pub(super) fn gone(&mut self, nick: &str, how: Gone) {
-        if !self.full {
-            self.changed.remove(nick);
-            self.gone.insert(Str::from(nick), how);
+    /// Somebody has gone; `known`: the user may have been told of him.
+    pub(super) fn gone(&mut self, nick: &str, how: Gone, known: bool) {
+        self.changed.remove(nick);
+        if self.version == 0 || !known || self.wipe {
+            return;
         }
+        if self.gone.len() >= MANY {
+            // More names than are worth telling one by one: nobody is there, and then those who are.
+            self.gone.clear();
+            (self.full, self.wipe) = (true, true);
+            return;
+        }
+        self.gone.entry(Str::from(nick)).or_insert(how);
+    }
+
+    /// Whether the user takes somebody else for who has this name.
+    pub(super) fn has_yet_to_lose(&self, nick: &str) -> bool {
+        self.wipe || self.gone.contains_key(nick)
     }
 
     /// The subject has changed.
@@ -209,7 +225,8 @@ impl Participants {
             stage.events(|events, ground| events.notify(ground, id, &state, None));
             return;
         }
-        let Some(document) = place.document(id, last) else {
+        let local = |domain: &str| stage.link_of(domain).is_some();
+        let Some(document) = place.document(id, last, &local) else {
             return stage.events(|events, _| events.skip(id));
         };
         let body = Body { content_type: conference::MEDIA_TYPE, language: None, content: document.into() };
@@ -249,8 +266,8 @@ fn accepts(request: &Request) -> bool {
 }
 
 impl Participant {
-    /// What a subscription is to be told; `None` if there is nothing. The names in it are known from now on.
-    fn document(&mut self, id: UsageId, last: bool) -> Option<Vec<u8>> {
+    /// What a subscription is to be told; `None` if there is nothing. The names in it are known from now on. `local` tells SIP domains.
+    fn document(&mut self, id: UsageId, last: bool, local: &dyn Fn(&str) -> bool) -> Option<Vec<u8>> {
         let room = address::to_uri(&self.room, Scheme::Sip).ok()?.to_string();
         let watcher = self.watchers.iter_mut().find(|watcher| watcher.usage == id)?;
         if !watcher.has_news() && !last {
@@ -260,9 +277,17 @@ impl Participant {
         let state = if full { State::Full } else { State::Partial };
         let mut writer = Writer::new(&room, state, watcher.version);
         watcher.version = watcher.version.wrapping_add(1);
+        // Whoever has a name that was somebody else's is told of when that one has gone.
+        let mut later = BTreeSet::new();
         if full {
-            (watcher.full, watcher.gone) = (false, BTreeMap::new());
             watcher.changed = self.people.keys().cloned().collect();
+            let gone = std::mem::take(&mut watcher.gone);
+            if std::mem::take(&mut watcher.wipe) {
+                later = std::mem::take(&mut watcher.changed);
+            } else {
+                later.extend(gone.into_keys().filter_map(|nick| watcher.changed.take(&nick)));
+            }
+            watcher.full = false;
         }
         if full || watcher.subject {
             watcher.subject = false;
@@ -279,6 +304,7 @@ impl Participant {
         // Those who were put out are shown so first, and are not there any more then.
         let gone: Vec<(Str, Gone)> =
             watcher.gone.iter().take(room_left).map(|(nick, how)| (nick.clone(), *how)).collect();
+        let told: BTreeSet<Str> = gone.iter().map(|(nick, _)| nick.clone()).collect();
         for (nick, how) in gone {
             room_left -= 1;
             let Some(entity) = entity(&self.room, &nick) else { continue };
@@ -288,14 +314,20 @@ impl Participant {
                 Gone::Booted | Gone::Failed => drop(watcher.gone.insert(nick, Gone::Departed)),
             }
         }
-        for _ in 0..room_left {
+        while room_left > 0 {
             let Some(nick) = watcher.changed.pop_first() else { break };
+            if watcher.gone.contains_key(&nick) || told.contains(&nick) {
+                later.insert(nick);
+                continue;
+            }
             let (Some(person), Some(entity)) = (self.people.get_mut(&nick), entity(&self.room, &nick)) else {
                 continue;
             };
+            room_left -= 1;
             person.known = true;
-            writer.user(&present(entity, &nick, person));
+            writer.user(&present(entity, &nick, person, local));
         }
+        watcher.changed.append(&mut later);
         Some(writer.finish())
     }
 }
@@ -306,14 +338,16 @@ fn entity(room: &Jid, nick: &str) -> Option<Str> {
     address::to_uri(&occupant, Scheme::Sip).ok().map(|uri| base::format_compact!("{uri}"))
 }
 
-fn present(entity: Str, nick: &str, person: &Person) -> User {
+fn present(entity: Str, nick: &str, person: &Person, local: &dyn Fn(&str) -> bool) -> User {
     let endpoint = Endpoint {
         entity: entity.clone(),
         status: Some(Status::Connected),
         media: vec![Media { id: Str::const_new(MEDIUM), kind: Some(Str::const_new("message")), status: None }],
         ..Endpoint::default()
     };
-    let aor = person.jid.as_ref().and_then(|jid| address::to_uri(jid, Scheme::Sip).ok());
+    // The resource of a SIP user may be the gateway's own, and no GRUU.
+    let real = person.jid.as_ref().map(|jid| if local(jid.domain()) { jid.bare() } else { jid.clone() });
+    let aor = real.and_then(|jid| address::to_uri(&jid, Scheme::Sip).ok());
     let mut roles = vec![Str::const_new(person.role.name())];
     if person.affiliation != Affiliation::None {
         roles.push(Str::const_new(person.affiliation.name()));
