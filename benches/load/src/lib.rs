@@ -10,6 +10,7 @@ pub mod options;
 pub mod presence;
 pub mod process;
 pub mod report;
+pub mod rooms;
 pub mod run;
 mod send;
 pub mod sessions;

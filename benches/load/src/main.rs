@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 use verona_load::options::{HELP, Options};
-use verona_load::{presence, report, run, sessions};
+use verona_load::{presence, report, rooms, run, sessions};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -18,6 +18,7 @@ fn main() -> ExitCode {
     let part = match words.split_first().map(|(first, rest)| (first.as_str(), rest)) {
         Some(("presence", words)) => Some(presence::main(words)),
         Some(("sessions", words)) => Some(sessions::main(words)),
+        Some(("rooms", words)) => Some(rooms::main(words)),
         Some(_) | None => None,
     };
     if let Some(done) = part {

@@ -36,7 +36,12 @@ verona-load sessions run      has --users N chat sessions opened (--opened s2x|x
                               --lines N lets; does nothing for --settle S seconds and then for --idle S, while processor time is counted;
                               sends --count messages through them, each way of --way in its turn (--rate, --window); with --end 1 the
                               phones end all of them. The phones listen for MSRP on 127.0.0.0/8, --port 25285
-verona-load sessions forward  sends the same messages through `nullmsrp`, at --gateway A:P";
+verona-load sessions forward  sends the same messages through `nullmsrp`, at --gateway A:P
+
+verona-load rooms run         plays a MUC service with --rooms N rooms, in each --xmpp N XMPP users, and --sip N phones that enter each (--entering N at once,
+                              --port as above) and subscribe to who is there; when all know of all it does nothing for --settle S seconds; then
+                              --rounds N times, each way of --way in its turn, so many texts that there are --count deliveries (--window), and at half
+                              of that rate for --half S seconds; with --end 1 the phones leave";
 
 /// Which way messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,6 +28,19 @@ pub(crate) fn pace(
     options: &Options,
     now: impl Fn() -> u64,
     over: &AtomicBool,
+    write: impl FnMut(Range<usize>) -> std::io::Result<()>,
+) {
+    pace_groups(ledger, options, 1, now, over, write);
+}
+
+/// The same, but so many at a time are one thing: they are due together, and written together. In a closed loop a group goes out when all of it has
+/// room in the window, or when nothing is under way.
+pub(crate) fn pace_groups(
+    ledger: &Ledger,
+    options: &Options,
+    group: usize,
+    now: impl Fn() -> u64,
+    over: &AtomicBool,
     mut write: impl FnMut(Range<usize>) -> std::io::Result<()>,
 ) {
     let (rate, start) = (options.rate, now());
@@ -38,13 +51,15 @@ pub(crate) fn pace(
     let total = ledger.marks.len();
     let mut next = 0;
     while next < total && !over.load(SeqCst) {
-        let due = |n: usize| start + (n as f64 * 1e9 / rate) as u64;
+        let due = |n: usize| start + ((n / group * group) as f64 * 1e9 / rate) as u64;
         let until = if rate > 0.0 {
-            ((now() - start) as f64 / 1e9 * rate) as usize + 1
+            ((now() - start) as f64 / 1e9 * rate) as usize + group
         } else {
-            ledger.settled.load(SeqCst) + usize::try_from(options.window).unwrap_or(usize::MAX)
+            let settled = ledger.settled.load(SeqCst);
+            let window = usize::try_from(options.window).unwrap_or(usize::MAX);
+            settled.saturating_add(window).max(if settled >= next { next + group } else { 0 })
         };
-        let until = until.min(total).min(next + BATCH);
+        let until = until.min(total).min(next + BATCH.max(group)) / group * group;
         if until <= next {
             if rate > 0.0 {
                 let wait = due(next).saturating_sub(now()).clamp(50_000, 1_000_000);

@@ -58,7 +58,7 @@ pub fn main(words: &[String]) -> Result<(), String> {
 }
 
 /// As many descriptors as this process may have.
-fn descriptors() -> usize {
+pub(crate) fn descriptors() -> usize {
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
     getrlimit(Resource::Nofile).current.and_then(|most| usize::try_from(most).ok()).unwrap_or(1 << 20)
@@ -85,7 +85,7 @@ fn plan(words: &mut Vec<String>, forwarder: bool, descriptors: usize) -> Result<
     })
 }
 
-fn of<T: std::str::FromStr>(words: &mut Vec<String>, name: &str, default: T) -> Result<T, String> {
+pub(crate) fn of<T: std::str::FromStr>(words: &mut Vec<String>, name: &str, default: T) -> Result<T, String> {
     taken(words, name)?.map_or(Ok(default), |value| number(name, &value))
 }
 

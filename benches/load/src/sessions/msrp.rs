@@ -88,6 +88,11 @@ pub fn answer(frame: &Frame<'_>, out: &mut Vec<u8>) {
 
 /// Writes a SEND with a text, or without a body.
 pub fn send(tid: &str, to: &str, from: &str, text: Option<&str>, out: &mut Vec<u8>) {
+    send_as("text/plain", tid, to, from, text, out);
+}
+
+/// Writes a SEND with a body of this type, or without one.
+pub fn send_as(content_type: &str, tid: &str, to: &str, from: &str, text: Option<&str>, out: &mut Vec<u8>) {
     let len = text.map_or(0, str::len);
     // Without a text it is 1-0/0 (§7.1). Writing to a vector cannot fail.
     let _ = write!(
@@ -95,7 +100,7 @@ pub fn send(tid: &str, to: &str, from: &str, text: Option<&str>, out: &mut Vec<u
         "MSRP {tid} SEND\r\nTo-Path: {to}\r\nFrom-Path: {from}\r\nMessage-ID: m.{tid}\r\nByte-Range: 1-{len}/{len}\r\n"
     );
     if let Some(text) = text {
-        let _ = write!(out, "Content-Type: text/plain\r\n\r\n{text}\r\n");
+        let _ = write!(out, "Content-Type: {content_type}\r\n\r\n{text}\r\n");
     }
     let _ = write!(out, "-------{tid}$\r\n");
 }
