@@ -138,6 +138,11 @@ impl Writer {
         close(out, "user");
     }
 
+    /// How many bytes there are by now.
+    pub fn weight(&self) -> usize {
+        self.out.len()
+    }
+
     /// The document.
     pub fn finish(mut self) -> Vec<u8> {
         if self.in_users {

@@ -1,11 +1,15 @@
 //! Legs that the other side opens: an INVITE, answered at once or held.
 
 use super::negotiate::{self, Agreed};
-use super::{Chatroom, Event, Failed, Footing, LegId, Legs, State, body};
+use super::{Chatroom, Event, Failed, Footing, Leg, LegId, Legs, State, body};
 use crate::error::Refusal;
+use base::Str;
 use bytes::Bytes;
 use sip::invite;
-use sip::{Request, Response};
+use sip::{Name, Request, Response};
+
+/// The event package of conferences (RFC 4575).
+const CONFERENCE: &str = "conference";
 
 impl Legs {
     /// Takes an INVITE, whose offer is answered; or refused, and then [`Event::Failed`] follows. `chatroom` is what we say of rooms.
@@ -119,8 +123,9 @@ impl Legs {
         if let Some((agreed, said)) = answer {
             leg.said = said;
             let (said, again) = leg.answer();
+            let headers = leg.focus_headers();
             footing.sessions(|sessions, ground| {
-                sessions.accept(ground, session, Vec::new(), Some(said));
+                sessions.accept(ground, session, headers, Some(said));
                 sessions.refresh_with(session, again);
             });
             return self.open(footing, id, agreed, None);
@@ -128,7 +133,16 @@ impl Legs {
         // RFC 3261 §13.2.1: the offer is ours, and the ACK has the answer.
         if let Some(said) = leg.describe(footing, negotiate::offer) {
             leg.said = said.clone();
-            footing.sessions(|sessions, ground| sessions.accept(ground, session, Vec::new(), Some(body(said))));
+            let headers = leg.focus_headers();
+            footing.sessions(|sessions, ground| sessions.accept(ground, session, headers, Some(body(said))));
         }
+    }
+}
+
+impl Leg {
+    /// RFC 4579 §3.1: a focus says that it tells who is there. Whoever takes a call as a room is one.
+    fn focus_headers(&self) -> Vec<(Name, Str)> {
+        let events = self.chatroom.map(|_| (Name::AllowEvents, Str::const_new(CONFERENCE)));
+        events.into_iter().collect()
     }
 }

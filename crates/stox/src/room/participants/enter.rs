@@ -109,6 +109,10 @@ impl Participants {
         if !stage.links.is_up(*link) {
             return Err(Refusal::LinkDown { retry_after });
         }
+        if to.resource().is_some() || to.local().is_none() {
+            // Somebody in a room is spoken to through a session with the room; a service is no room.
+            return Err(Refusal::Groupchat);
+        }
         let room = to.bare();
         if self.of_pair(from, &room).count() >= self.options.seats_per_pair {
             return Err(Refusal::Busy);
@@ -120,7 +124,7 @@ impl Participants {
         let nick = Nickname::of_user(display, &name);
         let chatroom = Chatroom { nickname: true, private_messages: true };
         let leg = stage.legs(|legs, footing| legs.hold(footing, *id, request, Some(chatroom)))?;
-        let mut contact = NameAddr::new(stage.contact(&request.uri, flow.transport));
+        let mut contact = NameAddr::new(stage.contact(&plain(&request.uri), flow.transport));
         // RFC 4579 §5.1: a focus says so in each of its Contacts.
         contact.params.set("isfocus", None);
         stage.sessions.set_contact(*id, &contact);
@@ -201,12 +205,12 @@ impl Participants {
         if first && place.crowded {
             return self.not_let_in(stage, leg, Response::new(486, "More people than can be shown"));
         }
-        if made && first && !self.options.create {
+        if made && !self.options.create {
             return self.unmake(stage, leg);
         }
         let Some(place) = self.seats.get_mut(&leg) else { return };
         place.phase = Phase::Inside;
-        (place.enter_by, place.tries) = (None, 0);
+        (place.enter_by, place.return_at, place.tries) = (None, None, 0);
         if first {
             stage.legs(|legs, footing| legs.pick_up(footing, leg));
         } else {
@@ -320,6 +324,18 @@ fn may_pass(error: &StanzaError) -> bool {
                 | Condition::RecipientUnavailable
                 | Condition::InternalServerError
         )
+}
+
+/// The address without what only opens it.
+fn plain(uri: &sip::Uri) -> sip::Uri {
+    match uri.sip() {
+        Some(uri) => {
+            let mut plain = uri.clone();
+            [PASSWORD, "gr", "method"].iter().for_each(|name| plain.params.remove(name));
+            plain.into()
+        }
+        None => uri.clone(),
+    }
 }
 
 /// It is to a session of two after all.

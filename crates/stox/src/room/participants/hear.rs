@@ -13,7 +13,7 @@ use crate::room::content::{self, Party};
 use bodies::Timestamp;
 use msrp::{FailureReport, MessageId};
 use sip::subscription::Change;
-use xmpp::error::StanzaError;
+use xmpp::error::{Condition, StanzaError};
 use xmpp::ext::delay::Delay;
 use xmpp::ext::moderation::Retraction;
 use xmpp::ext::muc::{self, User};
@@ -45,7 +45,8 @@ impl Participants {
         }
         let Some(place) = self.seats.get_mut(&leg) else { return };
         if !place.open {
-            if place.early.len() == EARLY {
+            place.bytes += stanza.elements().map(xml::Element::weight).sum::<usize>();
+            if place.early.len() == EARLY || place.bytes > self.options.backlog {
                 return self.end(stage, leg, 480, "The session has not come to be in time");
             }
             return place.early.push_back(stanza);
@@ -62,7 +63,12 @@ impl Participants {
         let Some(place) = self.seats.get_mut(&leg) else { return };
         let Some(from) = stanza.from.clone() else { return };
         // A room that is entered once more shows again what was said while the user was away, and perhaps a little more.
-        let said = stanza.elements().find_map(Delay::parse).and_then(|delay| Timestamp::parse(&delay.stamp));
+        // Anybody may say that he said it long ago; the room, that it did (XEP-0045 §7.2.14).
+        let by_room = |delay: &Delay| {
+            delay.from.as_ref().is_none_or(|by| by.domain() == place.room.domain() && by.resource().is_none())
+        };
+        let said =
+            stanza.elements().filter_map(Delay::parse).find(by_room).and_then(|delay| Timestamp::parse(&delay.stamp));
         let room_id = StanzaId::of(stanza, &place.room).map(|id| id.id);
         let id = room_id.or_else(|| stanza.id.clone());
         if let Some(id) = id
@@ -115,14 +121,15 @@ impl Participants {
     /// What somebody says to the user alone: RFC 7701 §6.2.
     fn private(&mut self, stage: &mut Stage<'_>, leg: LegId, stanza: &Stanza) {
         let Some(place) = self.seats.get_mut(&leg) else { return };
-        let (link, user) = (place.link, place.user.clone());
+        // His own address (RFC 7701 §6.2): which device it is, the session says.
+        let (link, user) = (place.link, place.user.bare());
         let Some(from) = stanza.from.clone() else { return };
         let text = match departing::read(stanza) {
             Departing::Message(text) => text,
             other => return self.beside(stage, leg, &from, &other),
         };
         if from.resource().is_some() && !stage.legs.chatroom(leg).is_some_and(|chatroom| chatroom.private_messages) {
-            return stage.refuse_stanza(link, stanza, &Refusal::NotSupported);
+            return turned_down(stage, link, stanza, Condition::FeatureNotImplemented, "No private messages are taken");
         }
         if let Some(nick) = from.resource() {
             place.know(nick);
@@ -155,7 +162,7 @@ impl Participants {
     /// Says something in the room's own name.
     pub(super) fn say(&mut self, stage: &mut Stage<'_>, leg: LegId, words: &str) {
         let Some(place) = self.seats.get(&leg) else { return };
-        let (room, user) = (place.room.clone(), place.user.clone());
+        let (room, user) = (place.room.clone(), place.user.bare());
         self.write(stage, leg, &content::words(words.to_owned()), (None, &room), &user, None, None);
     }
 
@@ -182,9 +189,17 @@ impl Participants {
         let Some(place) = self.seats.get_mut(&leg) else { return };
         let payload = match (enclosed, private) {
             (Ok(payload), _) => payload,
-            (Err(refusal), Some(stanza)) => return stage.refuse_stanza(place.link, stanza, &refusal),
+            (Err(refusal), Some(stanza)) => {
+                stage.note_refused(&refusal, Side::Xmpp, true);
+                let text = refusal.stanza_error().text.unwrap_or_default();
+                return turned_down(stage, place.link, stanza, Condition::NotAcceptable, &text);
+            }
             // The room has many readers: that one of them cannot read this is not its author's business.
-            (Err(refusal), None) => return stage.note_refused(&refusal, Side::Xmpp, false),
+            (Err(refusal), None) => {
+                stage.note_refused(&refusal, Side::Xmpp, false);
+                let Some(nick) = from.0 else { return };
+                return self.say(stage, leg, &format!("{nick} has said something that cannot be shown here"));
+            }
         };
         let letter = Letter::new(payload, stage.now, private.map(Stanza::envelope));
         place.bytes += letter.weight();
@@ -243,12 +258,23 @@ impl Participants {
             return false;
         }
         let origin = OriginId::of(stanza).map(|id| id.0);
+        // Prosody tells a subject without the id of whoever has set it.
+        if let (None, None, Some(subject)) = (&stanza.id, &origin, muc::subject(stanza)) {
+            let Some(place) = self.seats.get_mut(&leg) else { return false };
+            let Some(at) = place.subjects.iter().position(|(_, asked)| *asked == subject) else { return false };
+            let Some((said, _)) = place.subjects.remove(at) else { return false };
+            if let Some(held) = self.held.refused(&said) {
+                self.taken(stage, &held);
+            }
+            self.subject(stage, leg, None, subject);
+            return true;
+        }
         for id in stanza.id.iter().cloned().chain(origin) {
             let said = said(&self.key, &id, &place.user, &place.room);
             if let Some(held) = self.held.refused(&said) {
-                self.spoken.insert(said, ());
+                self.spoken.insert(said, leg);
                 self.taken(stage, &held);
-            } else if self.spoken.get(&said).is_none() {
+            } else if self.spoken.get(&said) != Some(&leg) {
                 continue;
             }
             // Of what was answered for already nothing is left to say.
@@ -274,8 +300,15 @@ impl Participant {
 /// Tells the sender of a private message that it did not arrive.
 pub(super) fn returned(stage: &mut Stage<'_>, link: crate::config::LinkId, letter: &Letter, refusal: &Refusal) {
     stage.note(Note::Failed { by: Side::Sip, code: refusal.code() });
-    let error: StanzaError = refusal.stanza_error();
-    if let Some(error) = letter.envelope.as_ref().and_then(|envelope| envelope.error(&error)) {
+    if let Some(envelope) = &letter.envelope {
+        let text = refusal.stanza_error().text.unwrap_or_default();
+        turned_down(stage, link, envelope, Condition::NotAcceptable, &text);
+    }
+}
+
+/// Refuses a private message in words that are about the message alone: for whoever answers with others, rooms take him for broken, and put him out.
+fn turned_down(stage: &mut Stage<'_>, link: crate::config::LinkId, stanza: &Stanza, condition: Condition, text: &str) {
+    if let Some(error) = stanza.error(&StanzaError::new(condition).with_text(text)) {
         stage.answer(link, &error);
     }
 }

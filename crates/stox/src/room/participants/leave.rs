@@ -77,7 +77,10 @@ impl Participants {
     pub(super) fn bury_some(&mut self, stage: &mut Stage<'_>) {
         for (link, key, record) in self.orphans.take(stage) {
             if let Some(link) = link {
-                bury(stage, link, &key, &record);
+                // Who has come back since is there.
+                let back = |place: &super::place::Participant| place.user.resource() == record.resource.as_deref();
+                let back = self.of_pair(&key.sip, &key.xmpp).any(|(_, place)| back(place));
+                bury(stage, link, &key, &record, back);
             }
             self.forgetting.forget(stage, key.to_bytes());
         }
@@ -111,12 +114,12 @@ fn farewell(user: &Jid, occupant: Jid, words: Option<&str>) -> Stanza {
     stanza
 }
 
-fn bury(stage: &mut Stage<'_>, link: LinkId, key: &Key, record: &record::Seat) {
+fn bury(stage: &mut Stage<'_>, link: LinkId, key: &Key, record: &record::Seat, back: bool) {
     if let Some(dialog) = record.dialog.clone() {
         stage.sessions(|sessions, ground| sessions.end_restored(ground, dialog));
     }
     let user = record.resource.as_ref().and_then(|resource| key.sip.with_resource(resource).ok());
-    if let (Some(user), Ok(own)) = (user, key.xmpp.with_resource(&record.nick)) {
+    if let (Some(user), Ok(own), false) = (user, key.xmpp.with_resource(&record.nick), back) {
         let farewell = farewell(&user, own, Some("The gateway was started anew"));
         stage.answer(link, &farewell);
     }

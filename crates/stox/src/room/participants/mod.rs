@@ -116,7 +116,7 @@ pub struct Participants {
     /// Invitations on their way to a room, by the stanza.
     invited: Table<StanzaToken, Str>,
     held: Held<Waiting>,
-    spoken: Recent<Fingerprint, ()>,
+    spoken: Recent<Fingerprint, LegId>,
     ghosts: Recent<Fingerprint, Time>,
     /// Devices that have left rooms, until the room confirms it: what it still says of them is of that stay.
     left: Recent<Fingerprint, Time>,
@@ -354,10 +354,13 @@ fn said(key: &HashKey, id: &str, device: &Jid, room: &Jid) -> Fingerprint {
 }
 
 /// Whether this is presence of an occupant, as a room sends it to another one.
-fn is_of_room(stanza: &Stanza) -> bool {
+fn is_of_room(stanza: &Stanza, options: &Options) -> bool {
     let from_occupant = stanza.from.as_ref().is_some_and(|from| from.resource().is_some());
     let to_device = stanza.to.as_ref().is_some_and(|to| to.resource().is_some());
-    stanza.kind == Kind::Presence && from_occupant && to_device && User::of(stanza).is_some()
+    let may_be =
+        options.muc_domains.is_empty() || stanza.from.as_ref().is_some_and(|from| options.is_muc(from.domain()));
+    let shown = User::of(stanza).is_some_and(|user| user.item().is_some());
+    stanza.kind == Kind::Presence && from_occupant && to_device && may_be && shown
 }
 
 impl Mapping for Participants {
@@ -374,7 +377,9 @@ impl Mapping for Participants {
         match (stanza.kind, stanza.type_.as_deref()) {
             (Kind::Iq, Some("result")) => stanza.id.as_ref().is_some_and(|id| self.asks.contains(id)),
             (Kind::Iq, _) => false,
-            (Kind::Presence, None | Some("unavailable")) => self.find(stanza).is_some() || is_of_room(stanza),
+            (Kind::Presence, None | Some("unavailable")) => {
+                self.find(stanza).is_some() || is_of_room(stanza, &self.options)
+            }
             (Kind::Presence, Some(_)) => false,
             (Kind::Message, _) => self.find(stanza).is_some(),
         }
@@ -508,6 +513,7 @@ impl Mapping for Participants {
         self.bury_some(stage);
         let mut away: VecDeque<LegId> = self.seats.keys_sorted().into();
         away.retain(|leg| self.seats.get(leg).is_some_and(|place| place.link == link));
+        self.coming.retain(|leg| self.seats.get(leg).is_some_and(|place| place.link != link));
         self.coming.append(&mut away);
         self.some_at = Some(stage.now);
         self.act_on_some(stage);
@@ -538,7 +544,7 @@ impl Mapping for Participants {
     fn timeout(&mut self, stage: &mut Stage<'_>) {
         while let Some(held) = self.held.overdue(stage.now) {
             // Should the room say it after all, it was answered for.
-            self.spoken.insert(held.said, ());
+            self.spoken.insert(held.said, held.leg);
             self.not_taken(stage, &held);
         }
         while let Some((at, id)) = self.ask_due.first().cloned().filter(|(at, _)| *at <= stage.now) {
@@ -570,6 +576,7 @@ impl Participants {
         let Some(place) = self.seats.get_mut(&leg) else { return };
         place.open = true;
         let early = std::mem::take(&mut place.early);
+        place.bytes = 0;
         self.save(stage, leg);
         for stanza in early {
             self.message(stage, leg, stanza);

@@ -17,6 +17,9 @@ use super::watch::Watcher;
 /// How many messages from the room are remembered, by which those that a second entering shows again are known.
 const REMEMBERED: usize = 32;
 
+/// How many subjects may be under way.
+const SUBJECTS: usize = 4;
+
 /// How many readers of one message the user is told of.
 const READERS: u32 = 20;
 
@@ -74,6 +77,11 @@ impl Person {
             (Some(a), Some(b)) => a == b,
             _ => self.jid.as_ref().map(Jid::bare) == other.jid.as_ref().map(Jid::bare),
         }
+    }
+
+    /// Whether the two are the same human being: the room says so.
+    fn is_surely(&self, other: &Person) -> bool {
+        (self.occupant_id.is_some() || self.jid.is_some()) && self.is(other)
     }
 
     /// Whether there is a difference that the SIP user could be told.
@@ -161,6 +169,8 @@ pub(super) struct Participant {
     /// Messages of the user that wait for the room.
     pub(super) held: usize,
     pub(super) renaming: Option<Renaming>,
+    /// Subjects that the user has asked for.
+    pub(super) subjects: VecDeque<(Fingerprint, String)>,
     /// Messages of the user that he wants to know the readers of, the last ones, and how many have read each.
     pub(super) asked: VecDeque<(Fingerprint, u32)>,
     /// What the room has said last, each as what it is known by.
@@ -212,6 +222,7 @@ impl Participant {
             bytes: 0,
             held: 0,
             renaming: None,
+            subjects: VecDeque::new(),
             asked: VecDeque::new(),
             heard: VecDeque::new(),
             last_heard: now,
@@ -241,8 +252,13 @@ impl Participant {
     /// Somebody came, or has changed. At most `most` are kept; whether it is worth telling.
     pub(super) fn show(&mut self, nick: &str, mut person: Person, most: usize) -> bool {
         if let Some(before) = self.people.get_mut(nick) {
-            person.known = before.known && before.is(&person);
+            let stayed = before.is(&person) && (before.shown || before.is_surely(&person));
+            person.known = before.known && stayed;
             self.shown += usize::from(!before.shown);
+            if before.known && !stayed {
+                // It may be somebody else under the same name.
+                self.watchers.iter_mut().for_each(|watcher| watcher.gone(nick, Gone::Departed, true));
+            }
             let news = !person.known || !before.looks_like(&person);
             *before = person;
             return news;
@@ -282,6 +298,14 @@ impl Participant {
         }
         self.heard.push_back(message);
         true
+    }
+
+    /// The user wants this to be the subject.
+    pub(super) fn set_subject(&mut self, said: Fingerprint, subject: &str) {
+        if self.subjects.len() == SUBJECTS {
+            self.subjects.pop_front();
+        }
+        self.subjects.push_back((said, subject.to_owned()));
     }
 
     /// The user wants to know who reads this message of his.

@@ -136,6 +136,9 @@ impl Participants {
         if asks {
             place.ask(said);
         }
+        if let (false, Some(subject), false) = (private, &text.subject, text.has_words()) {
+            place.set_subject(said, subject);
+        }
         let waiting = Waiting { leg, token, said, since: stage.now, private };
         self.held.hold(sent, said, stage.now + stage.config.limits.held_for, waiting);
         Ok(())
@@ -162,6 +165,8 @@ impl Participants {
             Condition::ItemNotFound if held.private => (404, Str::const_new("No such recipient")),
             // XEP-0045 §7.5: private messages are not for everybody.
             Condition::FeatureNotImplemented if held.private => (428, Str::const_new("No private messages")),
+            // The room has forgotten the user, and is entered again: it may go better another time.
+            Condition::NotAcceptable if !held.private => (408, Str::const_new("Not In The Room")),
             _ => error::stanza_to_msrp(error),
         };
         stage.note(Note::Failed { by: Side::Xmpp, code });

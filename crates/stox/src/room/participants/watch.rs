@@ -20,8 +20,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use xmpp::ext::muc::Affiliation;
 use xmpp::jid::Jid;
 
-/// People in one document. More of them come in the next ones: a NOTIFY by UDP has room for 64 KiB.
-const PER_DOCUMENT: usize = 150;
+/// Bytes of one document, as far as it is people that it has: more of them come in the next ones.
+const DOCUMENT: usize = 40 << 10;
+
+/// The same of a last one, which there is nothing behind: a NOTIFY by UDP has room for 64 KiB.
+const DATAGRAM: usize = 56 << 10;
+
+/// Bytes of a subject in a document.
+const SUBJECT: usize = 4 << 10;
 
 /// People who have gone and of whom a subscription has yet to be told.
 const MANY: usize = 1_000;
@@ -133,6 +139,7 @@ impl Participants {
                 (None, None) if package == CONFERENCE => over(stage, id),
                 (None, None) => return Some(event),
             },
+            Event::WatcherGone { .. } | Event::Ended { .. } if self.referrals.remove(&id).is_some() => {}
             Event::WatcherGone { .. } | Event::Ended { .. } if known.is_some() => self.unwatch(id),
             Event::Lapsed { .. } | Event::Save { .. } if known.is_some() => {}
             // A subscription of our own.
@@ -292,29 +299,35 @@ impl Participant {
         if full || watcher.subject {
             watcher.subject = false;
             writer.description(&Description {
-                subject: self.subject.as_deref().map(Str::from),
+                subject: self.subject.as_deref().map(|subject| cut(subject, SUBJECT)),
                 conf_uris: vec![ConfUri { uri: Str::from(&room), ..ConfUri::default() }],
                 ..Description::default()
             });
         }
         let count = u32::try_from(self.people.len()).ok();
         writer.conference_state(ConferenceState { user_count: count, ..ConferenceState::default() });
-        writer.users(state);
-        let mut room_left = PER_DOCUMENT;
+        // It is the whole list only where all of them have room.
+        let most = if last { DATAGRAM } else { DOCUMENT };
+        let needed: usize = self.people.iter().map(|(nick, person)| weight(nick, person)).sum();
+        let whole = full && later.is_empty() && writer.weight() + needed < most;
+        writer.users(if whole { State::Full } else { State::Partial });
+        let has_room = |writer: &Writer| whole || writer.weight() < most;
         // Those who were put out are shown so first, and are not there any more then.
-        let gone: Vec<(Str, Gone)> =
-            watcher.gone.iter().take(room_left).map(|(nick, how)| (nick.clone(), *how)).collect();
-        let told: BTreeSet<Str> = gone.iter().map(|(nick, _)| nick.clone()).collect();
-        for (nick, how) in gone {
-            room_left -= 1;
-            let Some(entity) = entity(&self.room, &nick) else { continue };
-            writer.user(&departed(entity, &nick, how));
+        let mut told = BTreeSet::new();
+        while has_room(&writer) {
+            let next =
+                watcher.gone.iter().find(|(nick, _)| !told.contains(*nick)).map(|(nick, how)| (nick.clone(), *how));
+            let Some((nick, how)) = next else { break };
+            if let Some(entity) = entity(&self.room, &nick) {
+                writer.user(&departed(entity, &nick, how));
+            }
             match how {
                 Gone::Departed => drop(watcher.gone.remove(&nick)),
-                Gone::Booted | Gone::Failed => drop(watcher.gone.insert(nick, Gone::Departed)),
+                Gone::Booted | Gone::Failed => drop(watcher.gone.insert(nick.clone(), Gone::Departed)),
             }
+            told.insert(nick);
         }
-        while room_left > 0 {
+        while has_room(&writer) {
             let Some(nick) = watcher.changed.pop_first() else { break };
             if watcher.gone.contains_key(&nick) || told.contains(&nick) {
                 later.insert(nick);
@@ -323,13 +336,23 @@ impl Participant {
             let (Some(person), Some(entity)) = (self.people.get_mut(&nick), entity(&self.room, &nick)) else {
                 continue;
             };
-            room_left -= 1;
             person.known = true;
             writer.user(&present(entity, &nick, person, local));
         }
         watcher.changed.append(&mut later);
         Some(writer.finish())
     }
+}
+
+/// No less than what somebody takes in a document.
+fn weight(nick: &str, person: &Person) -> usize {
+    let aor = person.jid.as_ref().map_or(0, |jid| 3 * jid.to_string().len());
+    512 + 8 * nick.len() + aor
+}
+
+/// As much of a text as there is room for.
+fn cut(text: &str, most: usize) -> Str {
+    Str::from(&text[..text.floor_char_boundary(most)])
 }
 
 /// The URI of somebody in the room (Table 2: the occupant's address).
