@@ -387,6 +387,7 @@ impl Gateway {
             return self.unclaimed_request(id, &request);
         }
         let aside = self.says_aside(&mut request);
+        self.call_room_by_name(&mut request);
         if !self.is_of_sessions(&request)
             && !aside
             && (request.headers.to_tag().is_some() || request.method == Method::Notify && events)

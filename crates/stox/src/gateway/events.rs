@@ -2,6 +2,7 @@
 
 use super::Gateway;
 use super::value::{Note, Output};
+use crate::address::{self, Scheme};
 use crate::error::Refusal;
 use crate::mapping::Side;
 use sip::agent::{Flow, ServerId};
@@ -9,6 +10,24 @@ use sip::subscription::Event;
 use sip::{Method, Request};
 
 impl Gateway {
+    /// A SUBSCRIBE or REFER outside of any dialog may be for a room by our Contact, as RFC 4579 §4.2 has it: it is for the one of this name that
+    /// its sender sits in.
+    pub(super) fn call_room_by_name(&self, request: &mut Request) {
+        if !matches!(request.method, Method::Subscribe | Method::Refer) || request.headers.to_tag().is_some() {
+            return;
+        }
+        let jid = |uri: &sip::Uri| address::to_jid(uri, &self.addresses).ok();
+        let from = request.headers.from().ok().and_then(|from| jid(&from.uri));
+        let (Some(from), Some(to)) = (from, jid(&request.uri)) else { return };
+        if self.config.xmpp_domains.iter().any(|domain| domain == to.domain()) {
+            return;
+        }
+        let room = to.local().and_then(|local| self.participants.room_called(&from, local));
+        if let Some(uri) = room.and_then(|room| address::to_uri(room, Scheme::Sip).ok()) {
+            request.uri = uri.into();
+        }
+    }
+
     /// Whether this is of a subscription, or would make one, as a REFER does (RFC 3515 §2.4.4).
     pub(super) fn is_of_events(&self, request: &Request) -> bool {
         match request.method {

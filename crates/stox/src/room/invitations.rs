@@ -171,11 +171,10 @@ impl Invitations {
         stage.rate(from)?;
         let room = address::to_uri(&asks.room, Scheme::Sip).map_err(Refusal::Address)?;
         let rooms = &stage.config.room;
-        let served = rooms.is_muc(asks.room.domain())
-            || stage.link_of(asks.room.domain()).is_some()
-            || stage.config.xmpp_domains.iter().any(|domain| domain == asks.room.domain());
-        if !served {
-            // SIP does not lead there: the user may know another way.
+        let domain = asks.room.domain();
+        let may_be_muc = || rooms.muc_domains.is_empty() && stage.config.xmpp_domains.iter().any(|d| d == domain);
+        if !rooms.is_muc(domain) && !rooms.is_conference(domain) && !may_be_muc() {
+            // SIP does not lead there, and the user may know another way; or it may be no room: some telephones call whatever they are referred to.
             say(stage, link, stanza, &asks);
             return Ok(());
         }
@@ -184,7 +183,9 @@ impl Invitations {
         let remote = address::to_uri(to, Scheme::Sip).map_err(Refusal::Address)?;
         let contact = stage.contact(&Uri::from(speaker.clone()), proxy.target.transport);
         speaker.params.remove("gr");
-        let by = asks.by.as_ref().and_then(|by| address::to_uri(&by.bare(), Scheme::Sip).ok());
+        // A service speaks for its own users, and not for those of others.
+        let by = asks.by.as_ref().filter(|by| by.domain() == from.domain());
+        let by = by.and_then(|by| address::to_uri(&by.bare(), Scheme::Sip).ok());
         let by = by.unwrap_or_else(|| speaker.clone());
         let mut headers = vec![(Name::ReferredBy, base::format_compact!("<{by}>"))];
         if let Some(reason) = asks.reason.as_deref().map(error::reason_of_text).filter(|reason| !reason.is_empty()) {

@@ -102,7 +102,7 @@ pub struct Participants {
     addresses: address::Options,
     key: HashKey,
     seats: Table<LegId, Box<Participant>>,
-    /// The places of a SIP user in a room.
+    /// The places of a SIP user in rooms of one name.
     pairs: Table<Fingerprint, Vec<LegId>>,
     usages: Table<UsageId, LegId>,
     /// REFERs that were accepted, and what the NOTIFY is to say.
@@ -194,8 +194,19 @@ impl Participants {
     }
 
     fn of_pair(&self, user: &Jid, room: &Jid) -> impl Iterator<Item = (LegId, &Participant)> {
-        let legs = self.pairs.get(&prints::pair(&self.key, user, room)).map_or(&[][..], Vec::as_slice);
+        self.of_local(user, room.local().unwrap_or_default()).filter(|(_, place)| place.room.same_bare(room))
+    }
+
+    /// The places of a user in rooms of this name, whatever their domains.
+    fn of_local(&self, user: &Jid, local: &str) -> impl Iterator<Item = (LegId, &Participant)> {
+        let print = place_print(&self.key, user, local);
+        let legs = self.pairs.get(&print).map_or(&[][..], Vec::as_slice);
         legs.iter().filter_map(|leg| Some((*leg, &**self.seats.get(leg)?)))
+    }
+
+    /// The room that a user knows by our Contact (RFC 4579 §4.2), which has its name, and not its domain.
+    pub fn room_called(&self, user: &Jid, local: &str) -> Option<&Jid> {
+        self.of_local(user, local).last().map(|(_, place)| &place.room)
     }
 
     /// The place that a stanza from a room is for.
@@ -205,7 +216,7 @@ impl Participants {
     }
 
     fn take_place(&mut self, leg: LegId, place: Participant) {
-        let pair = prints::pair(&self.key, &place.user, &place.room);
+        let pair = place_print(&self.key, &place.user, place.room.local().unwrap_or_default());
         self.pairs.or_insert_with(pair, Vec::new).push(leg);
         self.seats.insert(leg, Box::new(place));
     }
@@ -215,7 +226,7 @@ impl Participants {
         if let Some(at) = place.armed {
             self.due.remove(&(at, leg));
         }
-        let pair = prints::pair(&self.key, &place.user, &place.room);
+        let pair = place_print(&self.key, &place.user, place.room.local().unwrap_or_default());
         if let Some(legs) = self.pairs.get_mut(&pair) {
             legs.retain(|l| *l != leg);
             if legs.is_empty() {
@@ -346,6 +357,10 @@ impl Participants {
         let more = !self.coming.is_empty() || !self.leaving.is_empty();
         self.some_at = more.then_some(stage.now + PACE);
     }
+}
+
+fn place_print(key: &HashKey, user: &Jid, local: &str) -> Fingerprint {
+    key.fingerprint(&[user.local().unwrap_or_default().as_bytes(), user.domain().as_bytes(), local.as_bytes()])
 }
 
 /// What a device has said in a room under an id: another device of the same user may have the same nickname.
