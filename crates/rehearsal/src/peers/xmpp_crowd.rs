@@ -18,10 +18,10 @@ pub struct XmppCrowd {
 }
 
 impl XmppCrowd {
-    /// The resource of each.
+    /// The resource of each that has no other.
     pub const RESOURCE: &'static str = "pda";
 
-    /// Connects these users and waits until the server takes messages for them.
+    /// Connects these users (`user0`, or `user0/desk` where the resource is to be that one) and waits until the server takes messages for them.
     #[track_caller]
     pub fn online(place: &Place, server: &dyn XmppServer, name: &str, users: &[&str]) -> XmppCrowd {
         let driver = Driver::start(place, name, "xmpp_client.py");
@@ -36,8 +36,9 @@ impl XmppCrowd {
     pub fn connect(&mut self, server: &dyn XmppServer) {
         let at = server.client();
         for user in self.users.clone() {
+            let (name, resource) = user.split_once('/').unwrap_or((&user, XmppCrowd::RESOURCE));
             let fields = json!({
-                "jid": format!("{user}@{DOMAIN}/{}", XmppCrowd::RESOURCE), "password": PASSWORD,
+                "jid": format!("{name}@{DOMAIN}/{resource}"), "password": PASSWORD,
                 "host": at.ip().to_string(), "port": at.port(),
             });
             self.order(&user, "connect", fields);

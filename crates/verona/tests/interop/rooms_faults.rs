@@ -60,6 +60,15 @@ fn the_gateway_is_killed_under_rooms() {
     for fault in ["the connection was closed under a session", "not one more"] {
         hall.phones.allow(fault);
     }
+    let mut settled = (String::new(), 0);
+    until("the store has all of it", SOON, || {
+        let (_, metrics) = hall.gateway.get("/metrics").expect("the gateway answers");
+        let of = |name: &str| metrics.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().to_owned();
+        let written = format!("{} {}", of("verona_store_records "), of("verona_store_commits_total "));
+        let quiet = settled.0 == written && of("verona_store_queue ") == "0" && written.starts_with("2 ");
+        settled = (written, if quiet { settled.1 + 1 } else { 0 });
+        settled.1 == 10
+    });
     hall.gateway.kill();
     hall.phones.event("lost", SOON, &romeo);
     hall.gateway.restart(&hall.place);
