@@ -10,6 +10,7 @@ use crate::leg::LegId;
 use crate::mapping::{Side, Stage};
 use crate::prints;
 use crate::room::nickname::Nickname;
+use base::{Fingerprint, HashKey};
 use bodies::cpim::{Address, Message};
 use bodies::{Limits, Timestamp};
 use msrp::{Incoming, MessageToken};
@@ -124,14 +125,19 @@ impl Occupants {
             stage.note(Note::Ignored { why: "nothing to translate" });
             return Ok(false);
         };
-        let speaker = Speaker::of(seat, wrapper.as_ref());
-        if let Speaker::Echo = speaker {
-            return Ok(false);
+        let mut speaker = Speaker::of(seat, wrapper.as_ref());
+        if let Speaker::Echo { private } = speaker {
+            let body = text.bodies.first().map_or("", |(_, body)| body);
+            if private || !past && seat.is_echo(words(self.key, body)) {
+                return Ok(false);
+            }
+            // Another device of the user's has said it, under the same nickname, or the user did when it was here before.
+            speaker = Speaker::Occupant { nick: seat.people.nick().clone(), private };
         }
         stage.note(Note::Received { from: Side::Sip });
         let (nick, private) = match &speaker {
             Speaker::Occupant { nick, private } => (Some(nick), *private),
-            Speaker::Room | Speaker::Echo => (None, false),
+            Speaker::Room | Speaker::Echo { .. } => (None, false),
         };
         // Threat 41: each who speaks has a rate of its own, whoever listens.
         let name = nick.map_or("", Nickname::as_str);
@@ -162,6 +168,11 @@ impl Occupants {
         Ok(true)
     }
 
+    /// By what the words of a user are known.
+    pub(super) fn words(&self, body: &str) -> Fingerprint {
+        words(self.key, body)
+    }
+
     /// The XMPP side has refused a message.
     pub(super) fn turned_away(&mut self, stage: &mut Stage<'_>, held: &Waiting, error: &StanzaError) {
         let (code, comment) = error::stanza_to_msrp(error);
@@ -182,6 +193,12 @@ impl Occupants {
     }
 }
 
+/// By what the words of a user are known when they come back: their line ends may be others then.
+fn words(key: HashKey, body: &str) -> Fingerprint {
+    let lines: Vec<&[u8]> = body.trim().lines().map(str::as_bytes).collect();
+    key.fingerprint(&lines)
+}
+
 fn answer(stage: &mut Stage<'_>, token: MessageToken, refusal: &Refusal) {
     stage.note_refused(refusal, Side::Sip, true);
     let (code, comment) = error::to_msrp(refusal);
@@ -195,7 +212,7 @@ enum Speaker {
     /// The room itself.
     Room,
     /// The user: some switches send everything to everybody.
-    Echo,
+    Echo { private: bool },
 }
 
 impl Speaker {
@@ -205,7 +222,7 @@ impl Speaker {
         let from = wrapper.from();
         let private = wrapper.to().next().is_some_and(|to| !is_room(seat, to.uri()));
         if seat.people.is_me(from.uri()) {
-            return Speaker::Echo;
+            return Speaker::Echo { private };
         }
         if let Some(person) = seat.people.speaker(from.uri()) {
             return Speaker::Occupant { nick: person.nick.clone(), private };

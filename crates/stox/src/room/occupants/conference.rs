@@ -217,6 +217,8 @@ impl Occupants {
         match (seat.phase, error) {
             (Phase::Subscribing, None) => self.enter(stage, id, &[]),
             (Phase::Subscribing, Some(error)) => self.give_up(stage, id, End::Refused(error)),
+            // It is waited for all the same.
+            (Phase::Parting, Some(_)) if seat.torn => {}
             (Phase::Parting, _) => {
                 let end = seat.why.take().unwrap_or(End::Kicked(Gone::default()));
                 self.give_up(stage, id, end);

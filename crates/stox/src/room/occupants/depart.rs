@@ -38,8 +38,12 @@ impl Occupants {
     pub(super) fn say(&mut self, stage: &mut Stage<'_>, id: SeatId, stanza: Stanza) {
         let Some(seat) = self.seats.get(&id) else { return };
         let link = seat.link;
+        let mut words = None;
         let said = match departing::read(&stanza) {
-            Departing::Message(text) => self.try_say(stage, id, &stanza, &text).map(Some),
+            Departing::Message(text) => {
+                words = text.bodies.first().filter(|_| muc::is_groupchat(&stanza)).map(|(_, body)| self.words(body));
+                self.try_say(stage, id, &stanza, &text).map(Some)
+            }
             Departing::State(_) | Departing::Receipt { .. } | Departing::Nothing => {
                 if muc::subject(&stanza).is_some() {
                     Err(Box::new(no_subject()))
@@ -55,6 +59,7 @@ impl Occupants {
                 self.letters += 1;
                 self.bytes += weight;
                 if let Some(seat) = self.seats.get_mut(&id) {
+                    words.into_iter().for_each(|words| seat.speaks(words));
                     seat.flying.push_back((message, Letter { stanza, since: stage.now, weight }));
                 }
             }

@@ -121,11 +121,22 @@ impl Occupants {
                 let end = seat.why.take();
                 match end {
                     Some(end) => self.give_up(stage, id, end),
-                    None if self.come_back(stage, id) => {}
-                    None => self.give_up(stage, id, End::Lost),
+                    None if seat.usage.is_some() => {
+                        // The end of a connection is faster than a BYE, or a NOTIFY that says why: who was thrown out does not come back.
+                        (seat.phase, seat.until, seat.torn) = (Phase::Parting, Some(stage.now + GRACE), true);
+                        self.arm(id);
+                    }
+                    None => self.come_back_or_out(stage, id),
                 }
             }
             (_, Why::Lost | Why::Ours, _) => self.give_up(stage, id, End::Lost),
+        }
+    }
+
+    /// Another session in the place of one that was lost, or the end.
+    fn come_back_or_out(&mut self, stage: &mut Stage<'_>, id: SeatId) {
+        if !self.come_back(stage, id) {
+            self.give_up(stage, id, End::Lost);
         }
     }
 
@@ -133,6 +144,10 @@ impl Occupants {
     pub(super) fn overdue(&mut self, stage: &mut Stage<'_>, id: SeatId) {
         let Some(seat) = self.seats.get_mut(&id) else { return };
         match seat.phase {
+            Phase::Parting if std::mem::take(&mut seat.torn) => match seat.why.take() {
+                Some(end) => self.give_up(stage, id, end),
+                None => self.come_back_or_out(stage, id),
+            },
             // The focus has hung up and said no more: it does not want the user.
             Phase::Parting => {
                 let end = seat.why.take().unwrap_or(End::Kicked(Gone::default()));

@@ -1,6 +1,7 @@
 //! What users in rooms say of themselves: RFC 7702 §5.6, XEP-0045 §7.6, §7.7.
 
 use super::enter::{name_error, refuse};
+use super::people::Gone;
 use super::seat::{Phase, SeatId, Wish};
 use super::{Occupants, s2x};
 use crate::config::LinkId;
@@ -98,6 +99,10 @@ impl Occupants {
             return refuse(stage, link, stanza, &room, &name_error(code));
         }
         let old = seat.people.nick().clone();
+        if seat.people.displace(&wish.nick) {
+            // Whoever had it has gone, or has another name, of which the focus has not told yet.
+            stage.answer(seat.link, &s2x::left(seat, &wish.nick, &Gone::default()));
+        }
         seat.people.call_me(wish.nick.clone(), true);
         seat.asked = wish.nick.as_str().into();
         seat.shown = wish.nick.clone();

@@ -233,6 +233,11 @@ impl People {
             let at = self.by_entity.get(&entity).copied();
             match says {
                 Says::Here(person) if me.as_ref() == Some(&entity) => {
+                    // Somebody who had this key, and of whose going nothing was told: the user has it now.
+                    let other = at.filter(|at| self.me != Some(*at)).filter(|_| before.is_some());
+                    let gone = other.and_then(|at| self.remove(at));
+                    let at = at.filter(|_| gone.is_none());
+                    news.extend(gone.map(|place| News::Left(place.person.nick, Gone::default())));
                     last = self.me_again(entity, at, person, before.take());
                 }
                 Says::Here(person) => news.extend(self.here(entity, at, person)),
@@ -246,6 +251,13 @@ impl People {
         // A change of the key is no going.
         news.extend(last.or_else(|| left.filter(|_| self.me.is_none()).map(News::NotMe)));
         news
+    }
+
+    /// Takes out who is known by this nickname, which is the XMPP user's from now on. Whether there was somebody.
+    pub(super) fn displace(&mut self, nick: &Nickname) -> bool {
+        let at = self.by_nick.get(&nick.key()).copied();
+        let at = at.filter(|at| self.places.get(at).is_some_and(|place| place.person.nick == *nick));
+        at.and_then(|at| self.remove(at)).is_some()
     }
 
     /// Who of those that a document tells of is the XMPP user: the nickname is that user's alone; else the address tells.

@@ -4,7 +4,7 @@ use super::people::{Gone, People};
 use crate::config::LinkId;
 use crate::leg::LegId;
 use crate::room::nickname::Nickname;
-use base::{Str, Time};
+use base::{Fingerprint, Str, Time};
 use bodies::conference::Conference;
 use msrp::{MessageId, MessageToken};
 use sip::subscription::UsageId;
@@ -122,6 +122,8 @@ pub(super) struct Occupant {
     pub(super) leg: Option<LegId>,
     /// Since when there is a session.
     pub(super) open: Option<Time>,
+    /// The session was lost, and the focus may yet say that it has ended it.
+    pub(super) torn: bool,
     /// The last time when a session was lost and another one asked for.
     pub(super) again: Option<Time>,
     /// The subscription to the conference.
@@ -147,6 +149,8 @@ pub(super) struct Occupant {
     /// Wishes to the focus that are under way.
     pub(super) referring: usize,
     pub(super) flying: VecDeque<(MessageId, Letter)>,
+    /// What the user has said to all lately: a switch may send it back.
+    pub(super) echoes: VecDeque<Fingerprint>,
     pub(super) early: VecDeque<Early>,
     pub(super) early_bytes: usize,
     /// Messages of the room that wait for the XMPP server.
@@ -162,7 +166,24 @@ pub(super) struct Occupant {
     pub(super) saved: bool,
 }
 
+/// How much of what a user has said is known when it comes back.
+const ECHOES: usize = 32;
+
 impl Occupant {
+    /// Takes note of what the user says to all.
+    pub(super) fn speaks(&mut self, words: Fingerprint) {
+        if self.echoes.len() == ECHOES {
+            self.echoes.pop_front();
+        }
+        self.echoes.push_back(words);
+    }
+
+    /// Whether this comes back of what the user has said. Once.
+    pub(super) fn is_echo(&mut self, words: Fingerprint) -> bool {
+        let at = self.echoes.iter().position(|said| *said == words);
+        at.and_then(|at| self.echoes.remove(at)).is_some()
+    }
+
     /// The user's address in the room.
     pub(super) fn own(&self) -> Jid {
         self.address(self.people.nick())

@@ -150,7 +150,7 @@ impl Participants {
             device.as_ref().and_then(Jid::resource).and_then(|resource| user.bare().with_resource(resource).ok());
         // What the room may still say of an earlier stay must not be taken for this one's.
         let lingers = |full: &Jid| {
-            let at = self.left.get(&super::said(&self.key, "", full, room));
+            let at = self.left.get(&super::device(&self.key, full, room));
             at.is_some_and(|at| *at + super::LEAVING > stage.now)
         };
         let free = full.filter(|full| self.of_pair(user, room).all(|(_, place)| place.user != *full) && !lingers(full));

@@ -1,7 +1,7 @@
 //! What is said in the room, on its way to the SIP user: RFC 7702 §6.3, XEP-0045 §7.4, §7.5.
 
 use super::place::{Letter, Participant, Phase};
-use super::{Participants, said};
+use super::{Participants, spoken};
 use crate::content::Disposition;
 use crate::content::departing::{self, Departing, Text};
 use crate::error::{self, Refusal};
@@ -111,7 +111,7 @@ impl Participants {
     fn beside(&mut self, stage: &mut Stage<'_>, leg: LegId, from: &Jid, what: &Departing) {
         let Some(place) = self.seats.get_mut(&leg) else { return };
         if let (Departing::Receipt { id, disposition: Disposition::Displayed }, Some(nick)) = (what, from.resource())
-            && place.read(said(&self.key, id, &place.user, &place.room))
+            && place.read(spoken(&self.key, id, place))
         {
             return self.say(stage, leg, &format!("{nick} has read your message"));
         }
@@ -270,7 +270,7 @@ impl Participants {
             return true;
         }
         for id in stanza.id.iter().cloned().chain(origin) {
-            let said = said(&self.key, &id, &place.user, &place.room);
+            let said = spoken(&self.key, &id, place);
             if let Some(held) = self.held.refused(&said) {
                 self.spoken.insert(said, leg);
                 self.taken(stage, &held);

@@ -25,7 +25,7 @@ impl Participants {
         {
             let farewell = farewell(&place.user, own, words);
             stage.answer(place.link, &farewell);
-            self.left.insert(super::said(&self.key, "", &place.user, &place.room), stage.now);
+            self.left.insert(super::device(&self.key, &place.user, &place.room), stage.now);
         }
         place.phase = Phase::Leaving;
         (place.enter_by, place.return_at) = (None, None);

@@ -107,6 +107,8 @@ pub struct Participants {
     usages: Table<UsageId, LegId>,
     /// REFERs that were accepted, and what the NOTIFY is to say.
     referrals: Table<UsageId, u16>,
+    /// What subscriptions are told at their end whose user was put out of the room.
+    last_words: Table<UsageId, watch::LastWord>,
     /// A SUBSCRIBE on its way through the engine.
     arriving: Option<Incoming>,
     /// Which domains are MUC services, as far as was asked, and until when that holds.
@@ -143,6 +145,7 @@ impl Participants {
             pairs: Table::new(key),
             usages: Table::new(key),
             referrals: Table::new(key),
+            last_words: Table::new(key),
             arriving: None,
             services: Table::new(key),
             asks: Table::new(key),
@@ -363,9 +366,15 @@ fn place_print(key: &HashKey, user: &Jid, local: &str) -> Fingerprint {
     key.fingerprint(&[user.local().unwrap_or_default().as_bytes(), user.domain().as_bytes(), local.as_bytes()])
 }
 
-/// What a device has said in a room under an id: another device of the same user may have the same nickname.
-fn said(key: &HashKey, id: &str, device: &Jid, room: &Jid) -> Fingerprint {
-    prints::said(key, &base::format_compact!("{id}\0{}", device.resource().unwrap_or_default()), device, room)
+/// By what a message of a user is known when the room says it, or refuses it. Each place has messages of its own: two devices may share a
+/// nickname, and who comes back to the room hears what he said there before.
+fn spoken(key: &HashKey, id: &str, place: &Participant) -> Fingerprint {
+    prints::said(key, &base::format_compact!("{id}\0{}", place.record), &place.user, &place.room)
+}
+
+/// A device in a room.
+fn device(key: &HashKey, device: &Jid, room: &Jid) -> Fingerprint {
+    prints::said(key, device.resource().unwrap_or_default(), device, room)
 }
 
 /// Whether this is presence of an occupant, as a room sends it to another one.
@@ -425,7 +434,7 @@ impl Mapping for Participants {
             match (stanza.type_.as_deref(), &stanza.to, &stanza.from) {
                 (None, ..) => self.haunted(stage, link, &stanza),
                 (_, Some(user), Some(room)) if User::of(&stanza).is_some_and(|user| user.has(110)) => {
-                    self.left.remove(&said(&self.key, "", user, room));
+                    self.left.remove(&device(&self.key, user, room));
                 }
                 _ => {}
             }
@@ -445,7 +454,6 @@ impl Mapping for Participants {
             self.answered(stage, ask, if pinged { Said::Answer(stanza) } else { Said::Error(error) });
             return true;
         }
-        let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return false };
         match stanza.kind {
             Kind::Presence => {
                 let Some(leg) = self.find(stanza) else { return false };
@@ -453,7 +461,9 @@ impl Mapping for Participants {
             }
             Kind::Message => {
                 let Some(id) = &stanza.id else { return false };
-                let Some(held) = self.held.refused(&said(&self.key, id, to, from)) else { return false };
+                let place = self.find(stanza).and_then(|leg| self.seats.get(&leg));
+                let said = place.map(|place| spoken(&self.key, id, place));
+                let Some(held) = said.and_then(|said| self.held.refused(&said)) else { return false };
                 self.refused(stage, &held, error);
             }
             Kind::Iq => return false,

@@ -163,6 +163,7 @@ impl Participants {
             // It need not be told.
             place.phase = Phase::Leaving;
         }
+        self.last_words(stage, leg, user.destroy.is_some());
         let (code, what) = match &user.destroy {
             Some(destroy) => (410, destroyed(destroy)),
             None if user.has(status::BANNED) => (403, by("Banned", item)),

@@ -132,7 +132,7 @@ impl Participants {
         let sent = stage.deliver(place.link, &stanza).ok_or(Refusal::LinkDown { retry_after })?;
         place.said += 1;
         place.held += 1;
-        let said = super::said(&self.key, &id, &place.user, &place.room);
+        let said = super::spoken(&self.key, &id, place);
         if asks {
             place.ask(said);
         }

@@ -55,6 +55,13 @@ pub(super) struct Watcher {
     subject: bool,
 }
 
+/// What a subscription is told last: why it ends, and what there is to say of it.
+#[derive(Debug)]
+pub(super) struct LastWord {
+    reason: Reason,
+    document: Option<Vec<u8>>,
+}
+
 impl Watcher {
     fn new(usage: UsageId) -> Watcher {
         let (changed, gone) = (BTreeSet::new(), BTreeMap::new());
@@ -136,10 +143,11 @@ impl Participants {
             Event::Wanted { last, .. } => match (known, self.referrals.remove(&id)) {
                 (_, Some(code)) => super::refer::notify(stage, id, code),
                 (Some(leg), None) => self.notify(stage, leg, id, last),
-                (None, None) if package == CONFERENCE => over(stage, id),
+                (None, None) if package == CONFERENCE => over(stage, id, self.last_words.remove(&id)),
                 (None, None) => return Some(event),
             },
             Event::WatcherGone { .. } | Event::Ended { .. } if self.referrals.remove(&id).is_some() => {}
+            Event::WatcherGone { .. } | Event::Ended { .. } if self.last_words.remove(&id).is_some() => {}
             Event::WatcherGone { .. } | Event::Ended { .. } if known.is_some() => self.unwatch(id),
             Event::Lapsed { .. } | Event::Save { .. } if known.is_some() => {}
             // A subscription of our own.
@@ -214,6 +222,19 @@ impl Participants {
         stage.events(|events, _| usages.iter().for_each(|usage| events.touch(*usage, change)));
     }
 
+    /// The user is out by the room's will: each subscription is told so at its end, as a BYE says nothing that programs understand. Whoever was
+    /// thrown out is not to come back (RFC 6665 §4.1.3: `rejected`); of a room that is no more its document says so (RFC 4575 §5.1).
+    pub(super) fn last_words(&mut self, stage: &Stage<'_>, leg: LegId, destroyed: bool) {
+        let Some(place) = self.seats.get_mut(&leg) else { return };
+        let local = |domain: &str| stage.link_of(domain).is_some();
+        let usages: Vec<UsageId> = place.watchers.iter().map(|watcher| watcher.usage).collect();
+        for usage in usages {
+            let reason = if destroyed { Reason::NoResource } else { Reason::Rejected };
+            let document = if destroyed { place.obituary(usage) } else { place.document(usage, false, &local) };
+            self.last_words.insert(usage, LastWord { reason, document });
+        }
+    }
+
     /// The place is at its end: each subscription is told so, last.
     pub(super) fn close_watchers(&mut self, stage: &mut Stage<'_>, leg: LegId) {
         let Some(place) = self.seats.get_mut(&leg) else { return };
@@ -225,7 +246,7 @@ impl Participants {
 
     /// A NOTIFY can go out.
     fn notify(&mut self, stage: &mut Stage<'_>, leg: LegId, id: UsageId, last: bool) {
-        let Some(place) = self.seats.get_mut(&leg) else { return over(stage, id) };
+        let Some(place) = self.seats.get_mut(&leg) else { return over(stage, id, None) };
         let entering = matches!(place.phase, Phase::Called | Phase::Entering);
         if entering || place.phase == Phase::Leaving {
             let state = if entering { subscription::State::Pending } else { no_resource() };
@@ -252,8 +273,14 @@ impl Participants {
 }
 
 /// The last word on a place that is no more.
-fn over(stage: &mut Stage<'_>, id: UsageId) {
-    stage.events(|events, ground| events.notify(ground, id, &no_resource(), None));
+fn over(stage: &mut Stage<'_>, id: UsageId, word: Option<LastWord>) {
+    let (state, document) = match word {
+        Some(word) => (subscription::State::terminated(word.reason), word.document),
+        None => (no_resource(), None),
+    };
+    let content_type = conference::MEDIA_TYPE;
+    let body = document.map(|document| Body { content_type, language: None, content: document.into() });
+    stage.events(|events, ground| events.notify(ground, id, &state, body));
 }
 
 fn no_resource() -> subscription::State {
@@ -273,6 +300,13 @@ fn accepts(request: &Request) -> bool {
 }
 
 impl Participant {
+    /// That there is no such room any more.
+    fn obituary(&self, id: UsageId) -> Option<Vec<u8>> {
+        let room = address::to_uri(&self.room, Scheme::Sip).ok()?.to_string();
+        let watcher = self.watchers.iter().find(|watcher| watcher.usage == id)?;
+        Some(Writer::new(&room, State::Deleted, watcher.version).finish())
+    }
+
     /// What a subscription is to be told; `None` if there is nothing. The names in it are known from now on. `local` tells SIP domains.
     fn document(&mut self, id: UsageId, last: bool, local: &dyn Fn(&str) -> bool) -> Option<Vec<u8>> {
         let room = address::to_uri(&self.room, Scheme::Sip).ok()?.to_string();
@@ -294,6 +328,7 @@ impl Participant {
             } else {
                 later.extend(gone.into_keys().filter_map(|nick| watcher.changed.take(&nick)));
             }
+            watcher.changed.extend(later.take(self.nick.as_str()));
             watcher.full = false;
         }
         if full || watcher.subject {
@@ -329,7 +364,9 @@ impl Participant {
         }
         while has_room(&writer) {
             let Some(nick) = watcher.changed.pop_first() else { break };
-            if watcher.gone.contains_key(&nick) || told.contains(&nick) {
+            // But for the user himself, who knows his name, and would be gone where nobody has it.
+            let own = nick.as_str() == self.nick.as_str();
+            if !own && (watcher.gone.contains_key(&nick) || told.contains(&nick)) {
                 later.insert(nick);
                 continue;
             }

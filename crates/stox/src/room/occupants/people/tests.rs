@@ -151,3 +151,17 @@ fn of_two_places_of_a_user_the_name_tells() {
     };
     assert_eq!(told(&people.apply(vec![own("Chamber"), own("JuliC")])), ["+Chamber", "me JuliC>JuliC"]);
 }
+
+/// One goes and the user takes the name: a document that tells of both at once has the key of the one for the other.
+#[test]
+fn the_key_of_one_who_has_gone_is_the_users() {
+    let mut people = people();
+    people.call_me(nick("JuliC"), true);
+    let at = |name: &str| (Str::from(format!("sip:room@chat.example;gr={name}")), Says::Here(person(name, "")));
+    assert_eq!(told(&people.apply(vec![at("Romeo"), at("JuliC")])), ["+Romeo", "me JuliC>JuliC"]);
+    people.call_me(nick("Romeo"), true);
+    let news = people.apply(vec![gone("sip:room@chat.example;gr=JuliC"), at("Romeo")]);
+    assert_eq!(told(&news), ["-Romeo"]);
+    assert_eq!(people.others().count(), 0);
+    assert_eq!(people.entity_of("Romeo"), None);
+}
