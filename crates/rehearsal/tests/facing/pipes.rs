@@ -70,6 +70,11 @@ impl Pipes {
         ends.into_iter().flatten().collect()
     }
 
+    /// Closes all connections. Gives back the ends whose gateways have lost something by it.
+    pub fn close_all(&mut self) -> Vec<(usize, ConnectionId)> {
+        (0..self.ends.len() as u64).step_by(2).flat_map(|id| self.close(ConnectionId(id))).collect()
+    }
+
     /// Bytes go over a connection. Gives back what comes of them, and whether the connection breaks then.
     pub fn write(&mut self, id: ConnectionId, bytes: &Bytes) -> (Come, bool) {
         let goes = self.left.map_or(bytes.len(), |left| left.min(bytes.len()));

@@ -43,8 +43,8 @@ fn an_evening_in_the_den() {
     assert_eq!(hall.view("juliet@b.example").own, None);
     hall.joins("juliet@b.example", "Juliet");
     hall.check("Juliet is back");
-    let others = pairs(&[("Boss", "welcome"), ("Romeo", "ay me")]);
-    assert_eq!(hall.view("juliet@b.example").history, others, "what she said herself she has");
+    let all = pairs(&[("Boss", "welcome"), ("Juliet", "thanks"), ("Romeo", "ay me")]);
+    assert_eq!(hall.view("juliet@b.example").history, all, "what she said herself, too");
     hall.run(Duration::from_secs(3600 * 3));
     hall.check("the night is over");
     for who in ["otto", "juliet@b.example", "romeo@b.example"] {
