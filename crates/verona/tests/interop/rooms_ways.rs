@@ -15,7 +15,6 @@ fn rooms_go_through_a_proxy() {
     let mut romeo = MsrpPeer::listen(&place, "romeo", place.free());
     // The proxy's own: what comes over TCP goes on over UDP, with two headers more.
     romeo.allow("over UDP (RFC 3261 §18.1.1)");
-    romeo.allow("without conference in Allow-Events");
     romeo.register(proxy);
     let mut settings = Settings::new(&prosody, proxy);
     settings.domains.push(Prosody::ROOMS.to_owned());
