@@ -134,6 +134,17 @@ impl Occupants {
             // Another device of the user's has said it, under the same nickname, or the user did when it was here before.
             speaker = Speaker::Occupant { nick: seat.people.nick().clone(), private };
         }
+        let said_before = || {
+            let (again, now) = (seat.again?, stage.wall()?.unix());
+            let since = i64::try_from(stage.now.since(again).as_secs()).ok()?;
+            Some(wrapper.as_ref()?.date_time()?.unix() <= now - since)
+        };
+        // A room that is entered once more may tell again what was said before.
+        let heard = words(self.key, text.bodies.first().map_or("", |(_, body)| body));
+        let public = !matches!(speaker, Speaker::Occupant { private: true, .. });
+        if public && said_before() == Some(true) && seat.was_heard(heard) {
+            return Ok(false);
+        }
         stage.note(Note::Received { from: Side::Sip });
         let (nick, private) = match &speaker {
             Speaker::Occupant { nick, private } => (Some(nick), *private),
@@ -161,6 +172,9 @@ impl Occupants {
             return Ok(false);
         };
         let taken = stage.deliver(link, &stanza).ok_or(Refusal::LinkDown { retry_after })?;
+        if public {
+            seat.hears(heard);
+        }
         seat.heard += 1;
         seat.held += 1;
         let waiting = Waiting { seat: id, leg, token, since: stage.now };
@@ -194,7 +208,7 @@ impl Occupants {
 }
 
 /// By what the words of a user are known when they come back: their line ends may be others then.
-fn words(key: HashKey, body: &str) -> Fingerprint {
+pub(super) fn words(key: HashKey, body: &str) -> Fingerprint {
     let lines: Vec<&[u8]> = body.trim().lines().map(str::as_bytes).collect();
     key.fingerprint(&lines)
 }

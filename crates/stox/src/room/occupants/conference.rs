@@ -162,7 +162,7 @@ impl Occupants {
                 }
                 News::Me(..) => vec![s2x::own(seat, false)],
                 News::NotMe(gone) => {
-                    out = Some(End::Kicked(gone.clone()));
+                    out = Some(if gone.failed { End::Lost } else { End::Kicked(gone.clone()) });
                     continue;
                 }
             };
@@ -189,8 +189,11 @@ impl Occupants {
             return;
         }
         if let Some(Reason::NoResource) = reason {
-            if let Some(seat) = self.seats.get_mut(&id) {
-                seat.usage = None;
+            let Some(seat) = self.seats.get_mut(&id) else { return };
+            seat.usage = None;
+            // Of a session that was lost the focus has no more to tell; and what it has told in a document holds.
+            if seat.torn || seat.why.is_some() {
+                return;
             }
             return self.learnt(stage, id, end::destroyed());
         }
@@ -277,7 +280,8 @@ fn gone(seat: &Occupant, user: &User) -> Gone {
     let reason = how.and_then(|(_, info)| info?.reason.as_deref());
     let reason = reason.map(|reason| error::text_of_reason(words(reason))).filter(|reason| !reason.is_empty());
     let by = how.and_then(|(_, info)| info?.by.as_deref()).and_then(|by| seat.people.speaker(by));
-    Gone { kicked, reason: reason.filter(|_| kicked), by: by.filter(|_| kicked).map(|by| by.nick.clone()) }
+    let failed = how.is_some_and(|(how, _)| how == Disconnection::Failed);
+    Gone { kicked, failed, reason: reason.filter(|_| kicked), by: by.filter(|_| kicked).map(|by| by.nick.clone()) }
 }
 
 /// The words of a reason, which is best one of RFC 3326: `SIP;cause=480;text="..."`.

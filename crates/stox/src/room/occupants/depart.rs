@@ -148,6 +148,12 @@ impl Occupants {
         seat.said += 1;
         stage.note(Note::Delivered { to: Side::Sip, micros: stage.now.since(letter.since).as_micros() as u64 });
         if muc::is_groupchat(&letter.stanza) && seat.phase != Phase::Leaving {
+            if let Departing::Message(text) = departing::read(&letter.stanza)
+                && let Some((_, body)) = text.bodies.first()
+            {
+                let words = super::arrive::words(self.key, body);
+                seat.hears(words);
+            }
             stage.answer(seat.link, &s2x::reflection(seat, &letter.stanza));
         }
         self.drop_letter(&letter);

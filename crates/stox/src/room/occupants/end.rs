@@ -103,8 +103,10 @@ impl Occupants {
         match (seat.phase, why, seat.entered) {
             (Phase::Leaving, ..) => self.forget(stage, id),
             (_, Why::Bye, true) => {
-                if let Some(end) = seat.why.take() {
-                    return self.give_up(stage, id, end);
+                match seat.why.take() {
+                    Some(End::Lost) => return self.come_back_or_out(stage, id),
+                    Some(end) => return self.give_up(stage, id, end),
+                    None => {}
                 }
                 if seat.usage.is_none() {
                     return self.give_up(stage, id, End::Kicked(Gone::default()));
@@ -120,6 +122,7 @@ impl Occupants {
             (_, Why::Lost, true) => {
                 let end = seat.why.take();
                 match end {
+                    Some(End::Lost) => self.come_back_or_out(stage, id),
                     Some(end) => self.give_up(stage, id, end),
                     None if seat.usage.is_some() => {
                         // The end of a connection is faster than a BYE, or a NOTIFY that says why: who was thrown out does not come back.
@@ -170,6 +173,10 @@ impl Occupants {
     pub(super) fn learnt(&mut self, stage: &mut Stage<'_>, id: SeatId, why: End) {
         let Some(seat) = self.seats.get_mut(&id) else { return };
         match seat.phase {
+            // What has failed may be well again: as soon as the session is over another one is asked for.
+            Phase::Parting if matches!(why, End::Lost) && seat.leg.is_some() => seat.why = Some(why),
+            Phase::Parting if matches!(why, End::Lost) && seat.torn => {}
+            Phase::Parting if matches!(why, End::Lost) => self.come_back_or_out(stage, id),
             Phase::Parting => self.give_up(stage, id, why),
             Phase::Inside => {
                 // Its BYE is to follow. That a conference is over is true without one.

@@ -131,6 +131,8 @@ impl Occupants {
             wishes: VecDeque::new(),
             flying: VecDeque::new(),
             echoes: VecDeque::new(),
+            lately: VecDeque::new(),
+            before: VecDeque::new(),
             early: VecDeque::new(),
             early_bytes: 0,
             held: 0,
@@ -350,6 +352,7 @@ impl Occupants {
             return false;
         }
         seat.again = Some(stage.now);
+        seat.before = seat.lately.clone();
         let (user, room, nick) = (seat.user.clone(), seat.room.clone(), seat.people.nick().clone());
         let (old, usage) = (seat.leg.take(), seat.usage.take());
         if let Some(old) = old {

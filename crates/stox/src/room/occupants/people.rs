@@ -43,6 +43,8 @@ impl Person {
 pub(super) struct Gone {
     /// The focus has thrown that user out (RFC 4575 §5.7.5).
     pub(super) kicked: bool,
+    /// Something between the focus and that user has failed.
+    pub(super) failed: bool,
     /// Why, in words.
     pub(super) reason: Option<String>,
     /// Who has done it, if it was one of those in the room.

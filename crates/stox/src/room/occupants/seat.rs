@@ -151,6 +151,9 @@ pub(super) struct Occupant {
     pub(super) flying: VecDeque<(MessageId, Letter)>,
     /// What the user has said to all lately: a switch may send it back.
     pub(super) echoes: VecDeque<Fingerprint>,
+    /// What all could hear lately; and that of before the session was lost, when the one before this was: a room may tell it again.
+    pub(super) lately: VecDeque<Fingerprint>,
+    pub(super) before: VecDeque<Fingerprint>,
     pub(super) early: VecDeque<Early>,
     pub(super) early_bytes: usize,
     /// Messages of the room that wait for the XMPP server.
@@ -176,6 +179,20 @@ impl Occupant {
             self.echoes.pop_front();
         }
         self.echoes.push_back(words);
+    }
+
+    /// Takes note of what all could hear.
+    pub(super) fn hears(&mut self, words: Fingerprint) {
+        if self.lately.len() == ECHOES {
+            self.lately.pop_front();
+        }
+        self.lately.push_back(words);
+    }
+
+    /// Whether this is told again of what was heard before the session was lost. A room tells in order.
+    pub(super) fn was_heard(&mut self, words: Fingerprint) -> bool {
+        let at = self.before.iter().position(|heard| *heard == words);
+        at.map(|at| self.before.drain(..=at)).is_some()
     }
 
     /// Whether this comes back of what the user has said. Once.

@@ -3,6 +3,7 @@
 use super::Participants;
 use super::hear::returned;
 use super::place::{Letter, Phase};
+use super::watch::Out;
 use crate::config::LinkId;
 use crate::error::Refusal;
 use crate::gateway::Note;
@@ -34,6 +35,10 @@ impl Participants {
 
     /// Ends a place, with a word to the SIP user.
     pub(super) fn end(&mut self, stage: &mut Stage<'_>, leg: LegId, code: u16, why: &str) {
+        let inside = |phase| matches!(phase, Phase::Inside | Phase::Returning);
+        if self.seats.get(&leg).is_some_and(|place| inside(place.phase)) {
+            self.last_words(stage, leg, Out::Failed);
+        }
         self.leave_room(stage, leg, None);
         self.close_watchers(stage, leg);
         stage.legs(|legs, footing| legs.end_for(footing, leg, code, why));
@@ -41,6 +46,10 @@ impl Participants {
 
     /// The session is over, or has not come to be.
     pub(super) fn over(&mut self, stage: &mut Stage<'_>, leg: LegId, why: Option<&Why>) {
+        let inside = |phase| matches!(phase, Phase::Inside | Phase::Returning);
+        if !matches!(why, Some(Why::Bye)) && self.seats.get(&leg).is_some_and(|place| inside(place.phase)) {
+            self.last_words(stage, leg, Out::Failed);
+        }
         self.leave_room(stage, leg, None);
         self.close_watchers(stage, leg);
         let Some(place) = self.leave_place(stage, leg) else { return };

@@ -2,6 +2,7 @@
 
 use super::Participants;
 use super::place::{Gone, Person, Phase};
+use super::watch::Out;
 use crate::leg::LegId;
 use crate::mapping::Stage;
 use crate::room::nickname::Nickname;
@@ -154,16 +155,11 @@ impl Participants {
         if let (true, None) = (user.has(status::SHUTDOWN) || user.has(status::TECHNICAL), &user.destroy) {
             return self.lose_room(stage, leg);
         }
-        let nick = place.nick.clone();
-        place.people.remove(&nick);
-        for watcher in &mut place.watchers {
-            watcher.gone(&nick, Gone::Booted, true);
-        }
         if place.phase == Phase::Inside {
             // It need not be told.
             place.phase = Phase::Leaving;
         }
-        self.last_words(stage, leg, user.destroy.is_some());
+        self.last_words(stage, leg, if user.destroy.is_some() { Out::Destroyed } else { Out::Thrown });
         let (code, what) = match &user.destroy {
             Some(destroy) => (410, destroyed(destroy)),
             None if user.has(status::BANNED) => (403, by("Banned", item)),

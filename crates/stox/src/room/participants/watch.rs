@@ -55,6 +55,17 @@ pub(super) struct Watcher {
     subject: bool,
 }
 
+/// How a user is out of a room that he has not left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Out {
+    /// The room has put him out.
+    Thrown,
+    /// There is no such room any more.
+    Destroyed,
+    /// Something on the way has failed.
+    Failed,
+}
+
 /// What a subscription is told last: why it ends, and what there is to say of it.
 #[derive(Debug)]
 pub(super) struct LastWord {
@@ -222,15 +233,27 @@ impl Participants {
         stage.events(|events, _| usages.iter().for_each(|usage| events.touch(*usage, change)));
     }
 
-    /// The user is out by the room's will: each subscription is told so at its end, as a BYE says nothing that programs understand. Whoever was
+    /// The user is out, and has not left: each subscription is told so at its end, as a BYE says nothing that programs understand. Whoever was
     /// thrown out is not to come back (RFC 6665 §4.1.3: `rejected`); of a room that is no more its document says so (RFC 4575 §5.1).
-    pub(super) fn last_words(&mut self, stage: &Stage<'_>, leg: LegId, destroyed: bool) {
+    pub(super) fn last_words(&mut self, stage: &Stage<'_>, leg: LegId, out: Out) {
         let Some(place) = self.seats.get_mut(&leg) else { return };
+        let how = match out {
+            Out::Thrown => Gone::Booted,
+            Out::Destroyed | Out::Failed => Gone::Failed,
+        };
+        let nick = place.nick.clone();
+        place.people.remove(&nick);
+        for watcher in &mut place.watchers {
+            watcher.gone(&nick, how, true);
+        }
         let local = |domain: &str| stage.link_of(domain).is_some();
         let usages: Vec<UsageId> = place.watchers.iter().map(|watcher| watcher.usage).collect();
         for usage in usages {
-            let reason = if destroyed { Reason::NoResource } else { Reason::Rejected };
-            let document = if destroyed { place.obituary(usage) } else { place.document(usage, false, &local) };
+            let (reason, document) = match out {
+                Out::Thrown => (Reason::Rejected, place.document(usage, false, &local)),
+                Out::Destroyed => (Reason::NoResource, place.obituary(usage)),
+                Out::Failed => (Reason::NoResource, place.document(usage, false, &local)),
+            };
             self.last_words.insert(usage, LastWord { reason, document });
         }
     }
