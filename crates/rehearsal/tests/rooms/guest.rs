@@ -1,6 +1,6 @@
 //! A client in a room, as XEP-0045 has it: it believes what the room says, and is strict about what a room may say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use xml::Element;
 use xmpp::error::{Condition, StanzaError};
 use xmpp::ext::muc::{self, Affiliation, History, Item, Join, Role, User, status};
@@ -24,6 +24,8 @@ pub struct Guest {
     pub subject: Option<String>,
     /// What all could hear, since it came in: who, and what.
     pub heard: Vec<(String, String)>,
+    /// What it has said itself and heard so, whenever.
+    pub spoken: BTreeSet<String>,
     /// What was said to it alone.
     pub private: Vec<(String, String)>,
     /// Why it was not let in, or not given a nickname.
@@ -52,6 +54,7 @@ impl Guest {
             people: BTreeMap::new(),
             subject: None,
             heard: Vec::new(),
+            spoken: BTreeSet::new(),
             private: Vec::new(),
             refused: Vec::new(),
             out: Vec::new(),
@@ -206,6 +209,9 @@ impl Guest {
         } else if let Some(subject) = muc::subject(stanza) {
             self.subject = Some(subject);
         } else if let Some(body) = body {
+            if nick == self.nick && stanza.child("delay", ns::DELAY).is_none() {
+                self.spoken.insert(body.clone());
+            }
             self.heard.push((nick, body));
         }
     }

@@ -8,4 +8,5 @@ mod mirror;
 #[path = "../facing/pipes.rs"]
 #[allow(dead_code, reason = "each test has its own use of it")]
 mod pipes;
+mod troubles;
 mod twins;
