@@ -258,6 +258,8 @@ class Message:
                 self.faults.append(f"{name}: a URI that may not stand there: {uri!r}")
         if self.method == "MESSAGE" and self.all("contact"):
             self.faults.append("MESSAGE with a Contact (RFC 3428 §4)")
+        if self.method != "MESSAGE" and len(self.data) > 1300 and "/UDP" in self.get("via"):
+            self.faults.append(f"{self.method} of {len(self.data)} bytes over UDP (RFC 3261 §18.1.1)")
         if self.method == "MESSAGE" and len(self.data) > 1300:
             self.faults.append(f"MESSAGE of {len(self.data)} bytes (RFC 3428 §8)")
 
@@ -270,13 +272,11 @@ class Message:
             self.faults.append(f"{what}: Contact is no SIP URI: {value!r}")
 
     def check_offer(self):
-        """What RFC 3261 §13.2.1 and §18.1.1 and RFC 4028 §7 want in INVITE and UPDATE."""
+        """What RFC 3261 §13.2.1 and RFC 4028 §7 want in INVITE and UPDATE."""
         if self.method == "INVITE":
             for name in ("allow", "supported"):
                 if not self.all(name):
                     self.faults.append(f"INVITE without {name}")
-        if len(self.data) > 1300 and "/UDP" in self.get("via"):
-            self.faults.append(f"{self.method} of {len(self.data)} bytes over UDP (RFC 3261 §18.1.1)")
         self.check_timer()
 
     def check_timer(self):

@@ -55,12 +55,15 @@ impl Hall {
             Kind::Prosody => Box::new(Prosody::start_with_rooms(&place, &components)),
             Kind::Ejabberd => Box::new(Ejabberd::start(&place, &components)),
         };
-        let phones = MsrpPeer::listen(&place, "phones", place.free());
+        let mut phones = MsrpPeer::listen_tls(&place, "phones", place.free());
+        // Whoever comes over UDP gets everything over UDP.
+        phones.allow("over UDP (RFC 3261 §18.1.1)");
         let mut settings = Settings::new(server.as_ref(), phones.address());
         settings.components = components.map(str::to_owned).to_vec();
         settings.domains.push(Prosody::ROOMS.to_owned());
         settings.more = format!(
-            "[msrp]\nlisten = [\"tcp:{}\"]\n\n[rooms]\nmuc_domains = [\"{}\"]\nsip_domains = [\"chat.example.net\"]\n{rooms}\n",
+            "[msrp]\nlisten = [\"tcp:{}\", \"tls:{}\"]\n\n[rooms]\nmuc_domains = [\"{}\"]\nsip_domains = [\"chat.example.net\"]\n{rooms}\n",
+            place.free(),
             place.free(),
             Prosody::ROOMS
         );
@@ -120,7 +123,9 @@ pub(crate) fn dial(
 ) -> String {
     fields["from"] = json!(format!("\"{nick}\" <sip:{user}@example.net>"));
     fields["chatroom"] = json!(ABLE);
-    fields["transport"] = json!("tcp");
+    if fields.get("transport").is_none() {
+        fields["transport"] = json!("tcp");
+    }
     phones.invite(to, uri, fields)
 }
 

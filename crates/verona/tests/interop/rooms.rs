@@ -15,6 +15,11 @@ fn has(event: &Value, status: u16) -> bool {
     event["statuses"].as_array().is_some_and(|s| s.contains(&json!(status)))
 }
 
+/// Phones are not alike: over TCP and UDP, with MSRP in the clear and in TLS.
+fn way(number: usize) -> Value {
+    json!({"transport": if number % 2 == 0 { "tcp" } else { "udp" }, "tls": number % 4 < 2})
+}
+
 #[test]
 fn ten_of_each_kind_in_a_room_of_prosodys() {
     ten_of_each_kind("muc-ten-prosody", Kind::Prosody);
@@ -30,7 +35,7 @@ fn ten_of_each_kind(name: &str, kind: Kind) {
     hall.open(USERS[0], NICKS[0]);
     hall.join(MUC, &USERS[1..], &NICKS[1..]);
     let calls: Vec<String> =
-        SEATS.iter().enumerate().map(|(n, seat)| hall.dial(&format!("romeo{n}"), seat, json!({}))).collect();
+        SEATS.iter().enumerate().map(|(n, seat)| hall.dial(&format!("romeo{n}"), seat, way(n))).collect();
     let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
     for call in &calls {
         seated(&mut hall.phones, call, MUC_URI);
