@@ -9,6 +9,7 @@ mod invite;
 mod msrp;
 mod muc;
 mod presence;
+mod room;
 mod sdp;
 mod sip;
 mod subscription;
@@ -22,6 +23,7 @@ pub use self::invite::invite;
 pub use self::msrp::{msrp_framing, msrp_session, nickname};
 pub use self::muc::muc;
 pub use self::presence::presence;
+pub use self::room::room;
 pub use self::sdp::sdp;
 pub use self::sip::{framing, header, sip_message, uri};
 pub use self::subscription::subscription;
@@ -56,6 +58,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("conference", conference),
     ("nickname", nickname),
     ("muc", muc),
+    ("room", room),
 ];
 
 /// A mutation of `seed`, always the same for the same `tokens`: bytes changed, cut out, put in, doubled, or a piece of `other` put in.

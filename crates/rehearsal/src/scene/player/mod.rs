@@ -179,6 +179,30 @@ impl Player {
         ]
     }
 
+    /// What the gateway still has of rooms: places of SIP users, places of XMPP users, subscriptions.
+    pub fn left_of_rooms(&mut self) -> [usize; 3] {
+        let gateway = self.gateway();
+        let (participants, occupants) = gateway.seat_counts();
+        let subscriptions = gateway.subscription_counts();
+        [participants, occupants, subscriptions.subscribers + subscriptions.notifiers]
+    }
+
+    /// What time it is.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
+    /// Whether the component streams are up.
+    pub fn is_up(&self) -> bool {
+        self.link_up
+    }
+
+    /// Somebody on the XMPP side has sent a stanza that arrives.
+    pub fn arrives(&mut self, stanza: Stanza) {
+        let link = self.link_of(&stanza);
+        self.input(Input::Stanza(link, stanza));
+    }
+
     fn step(&mut self, action: &Action) -> Check {
         match action {
             Action::Sends { actor, block, escaped, on } => match notation(block, on.as_deref())? {

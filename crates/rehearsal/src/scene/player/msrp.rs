@@ -347,12 +347,22 @@ impl Player {
         Ok(())
     }
 
-    /// The transaction of the oldest SEND that somebody got and that is not answered yet.
+    /// The transaction of the oldest SEND or NICKNAME that somebody got and that is not answered yet.
     pub fn unanswered(&mut self) -> Option<String> {
-        let open = self.connections.all.iter_mut().filter(|connection| connection.open);
+        self.first_unanswered(|_| true)
+    }
+
+    /// The same of what this actor got.
+    pub fn unanswered_of(&mut self, actor: &str) -> Option<String> {
+        self.first_unanswered(|who| who == actor)
+    }
+
+    fn first_unanswered(&mut self, whose: impl Fn(&str) -> bool) -> Option<String> {
+        let open = self.connections.all.iter_mut().filter(|connection| connection.open && whose(&connection.actor));
         for connection in open {
-            let waits =
-                |frame: &MsrpText| frame.method() == Some("SEND") && frame.header("Failure-Report") != Some("no");
+            let waits = |frame: &MsrpText| {
+                matches!(frame.method(), Some("SEND" | "NICKNAME")) && frame.header("Failure-Report") != Some("no")
+            };
             if let Some(frame) =
                 connection.got.iter().find(|frame| waits(frame) && !connection.answered.contains(frame.id()))
             {
