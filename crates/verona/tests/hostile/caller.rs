@@ -237,6 +237,17 @@ impl Caller {
         Err(answer)
     }
 
+    /// Takes an INVITE back.
+    pub(crate) async fn cancel(&mut self, invite: &SipText) -> u16 {
+        let mut cancel = SipText { start: invite.start.replacen("INVITE", "CANCEL", 1), headers: vec![], body: vec![] };
+        for name in ["Via", "Max-Forwards", "From", "To", "Call-ID"] {
+            cancel.push(name, invite.header(name).unwrap());
+        }
+        cancel.push("CSeq", "1 CANCEL");
+        self.send(&cancel).await;
+        self.answer_to(&cancel).await.status().unwrap()
+    }
+
     /// A request within a dialog.
     pub(crate) fn within(&mut self, call: &mut Call, method: &str) -> SipText {
         if method != "ACK" {
@@ -274,6 +285,16 @@ impl Caller {
         if code >= 200 {
             self.answered.insert(key(request), answer.to_bytes());
         }
+        self.send(&answer).await;
+        answer
+    }
+
+    /// Answers a request 200, with headers of the test's own.
+    pub(crate) async fn grant(&mut self, request: &SipText, headers: &[(&str, &str)]) -> SipText {
+        let mut answer = request.response(200, "As Ordered", "orchard");
+        answer.push("Contact", self.contact());
+        headers.iter().for_each(|(name, value)| answer.push(name, *value));
+        self.answered.insert(key(request), answer.to_bytes());
         self.send(&answer).await;
         answer
     }

@@ -68,7 +68,7 @@ pub(crate) async fn is_gone(world: &mut World, call: &Call) {
 
 /// Nobody has a session any more, and nothing is on its way.
 pub(crate) async fn nothing_is_left(world: &World) {
-    world.program.wait_until("/sessions", |_, page| page == "{\"sessions\":[]}\n");
+    world.program.wait_until("/sessions", |_, page| page == "{\"rooms\":[],\"sessions\":[]}\n");
     world.program.wait_until("/metrics", |_, page| {
         page.contains("\nverona_store_records 0\n") && page.contains("\nverona_store_queue 0\n")
     });
@@ -224,7 +224,7 @@ async fn all_are_told(world: &mut World, romeo: &mut Caller, calls: &[(Call, Lin
 }
 
 /// The store's records, as an operator reads them.
-fn records(place: &Place) -> usize {
+pub(crate) fn records(place: &Place) -> usize {
     let mut verona = Command::new(env!("CARGO_BIN_EXE_verona"));
     let out = verona.args(["store", "export", "-c"]).arg(place.file()).output().unwrap();
     assert_eq!(out.status.code(), Some(0), "{}", String::from_utf8_lossy(&out.stderr));

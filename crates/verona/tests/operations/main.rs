@@ -9,12 +9,17 @@ mod chat_races;
 mod crash;
 mod demo;
 mod durable;
+mod halls;
 mod lifecycle;
 mod logs;
 mod metrics;
 mod order;
 mod reload;
 mod rig;
+mod rooms;
+#[path = "../hostile/seats.rs"]
+#[allow(dead_code, reason = "shared with the tests in hostile")]
+mod seats;
 mod sessions;
 mod store;
 mod tcp;

@@ -1,7 +1,7 @@
 //! What these tests stand on: the program as a child process, a server and phones, each at an address of its own.
 
 use rehearsal::ladder::Ladder;
-use rehearsal::stub::{Phone, PhoneAnswer, Server, ServerSettings, Verdict};
+use rehearsal::stub::{Phone, PhoneAnswer, Rooms, Server, ServerSettings, Verdict};
 use rehearsal::wire::SipText;
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -70,11 +70,20 @@ pub(crate) struct Settings {
     pub(crate) end: String,
     /// The gateway's next hop, where that is not the phone.
     pub(crate) proxy: Option<SocketAddr>,
+    /// Rooms that the XMPP server has.
+    pub(crate) rooms: Option<Rooms>,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { keys: String::new(), domains: "\"example.com\"", transport: "udp", end: String::new(), proxy: None }
+        Settings {
+            keys: String::new(),
+            domains: "\"example.com\"",
+            transport: "udp",
+            end: String::new(),
+            proxy: None,
+            rooms: None,
+        }
     }
 }
 
@@ -245,7 +254,8 @@ impl World {
         policy: impl Fn(&SipText) -> PhoneAnswer + Send + Sync + 'static,
     ) -> World {
         let place = Place::new(name);
-        let mut server = World::serve(SocketAddrV4::new(place.server, 0).into()).await;
+        let listen = SocketAddrV4::new(place.server, 0).into();
+        let mut server = World::serve_rooms(listen, settings.rooms.clone()).await;
         let phone = World::phone(SocketAddrV4::new(place.phone, 0).into(), policy).await;
         let sip = SocketAddrV4::new(place.gateway, 5060).into();
         let admin = SocketAddrV4::new(place.gateway, 8480).into();
@@ -258,8 +268,13 @@ impl World {
 
     /// A server at this address.
     pub(crate) async fn serve(listen: SocketAddr) -> Server {
+        World::serve_rooms(listen, None).await
+    }
+
+    /// A server with rooms.
+    pub(crate) async fn serve_rooms(listen: SocketAddr, rooms: Option<Rooms>) -> Server {
         let settings = ServerSettings { listen, component: "example.net".to_owned(), secret: "s3cret".to_owned() };
-        insist(|| Server::start(settings.clone(), Ladder::new(), users)).await
+        insist(|| Server::start_with_rooms(settings.clone(), Ladder::new(), rooms.clone(), users)).await
     }
 
     /// A phone at this address.
@@ -342,7 +357,7 @@ fn write(
     server: SocketAddr,
     phone: SocketAddr,
 ) {
-    let Settings { keys, domains, transport, end, proxy } = settings;
+    let Settings { keys, domains, transport, end, proxy, rooms: _ } = settings;
     let keys = keys.replace("@GATEWAY@", &place.gateway.to_string());
     let phone = proxy.unwrap_or(phone);
     // Those of `[sip]` go where it is.
