@@ -11,6 +11,8 @@ from sip_wire import T1, T2, describe, emit, fresh
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, OPTIONS, SUBSCRIBE, NOTIFY, REFER"
 ALLOW_EVENTS = "conference, refer"
+# RFC 3261 §18.1.1: what is longer does not go over UDP.
+LONGEST = 1300
 
 
 def tag_of(address):
@@ -191,13 +193,13 @@ class Dialog:
 
     # Requests of ours
 
-    def build(self, method, headers=(), body=b"", cseq=None, content_type="application/sdp"):
+    def build(self, method, headers=(), body=b"", cseq=None, content_type="application/sdp", transport=None):
         """The bytes of a request within the dialog (§12.2.1.1), or of the INVITE that asks for one."""
         if cseq is None:
             self.cseq_out += 1
             cseq = self.cseq_out
         given = {COMPACT.get(name.lower(), name.lower()) for name, _ in headers}
-        transport = self.transport.upper()
+        transport = (transport or self.transport).upper()
         ours = [
             ("Via", f"SIP/2.0/{transport} {self.agent.at()};branch=z9hG4bK{fresh()};rport"), ("Max-Forwards", "70"),
             ("From", self.local), ("To", self.remote), ("Call-ID", self.call_id), ("CSeq", f"{cseq} {method}"),
@@ -222,8 +224,12 @@ class Dialog:
 
     def ask(self, method, headers=(), body=b"", heard=None, content_type="application/sdp"):
         """A request within the dialog."""
-        data = self.build(method, headers, body, content_type=content_type)
-        return Asked(self.agent, data, self.next_hop(), self.transport, heard or self.answered(method), self)
+        data, transport = self.build(method, headers, body, content_type=content_type), self.transport
+        if len(data) > LONGEST and transport == "udp":
+            # RFC 3261 §18.1.1.
+            transport = "tcp"
+            data = self.build(method, headers, body, self.cseq_out, content_type, transport)
+        return Asked(self.agent, data, self.next_hop(), transport, heard or self.answered(method), self)
 
     def answered(self, method):
         """Tells the test of the final answer to a request."""

@@ -102,7 +102,7 @@ impl Hall {
     /// As [`dial`](Hall::dial), and waits until he is in and has subscribed.
     pub(crate) fn enter(&mut self, user: &str, nick: &str) -> String {
         let call = self.dial(user, nick, json!({}));
-        seated(&mut self.phones, &call, MUC_URI);
+        seated(&mut self.phones, &call);
         call
     }
 
@@ -130,7 +130,7 @@ pub(crate) fn dial(
 }
 
 /// Waits until the room has let `call` in, and subscribes to it.
-pub(crate) fn seated(phones: &mut MsrpPeer, call: &str, room: &str) {
+pub(crate) fn seated(phones: &mut MsrpPeer, call: &str) {
     phones.event("established", LATE, call);
     phones.order("subscribe", json!({"s": call}));
     let answer = phones.wait("response", SOON, |r| r["s"] == call && r["method"] == "SUBSCRIBE");

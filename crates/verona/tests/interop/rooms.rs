@@ -17,7 +17,7 @@ fn has(event: &Value, status: u16) -> bool {
 
 /// Phones are not alike: over TCP and UDP, with MSRP in the clear and in TLS.
 fn way(number: usize) -> Value {
-    json!({"transport": if number % 2 == 0 { "tcp" } else { "udp" }, "tls": number % 4 < 2})
+    json!({"transport": if number.is_multiple_of(2) { "tcp" } else { "udp" }, "tls": number % 4 < 2})
 }
 
 #[test]
@@ -38,7 +38,7 @@ fn ten_of_each_kind(name: &str, kind: Kind) {
         SEATS.iter().enumerate().map(|(n, seat)| hall.dial(&format!("romeo{n}"), seat, way(n))).collect();
     let calls: Vec<&str> = calls.iter().map(String::as_str).collect();
     for call in &calls {
-        seated(&mut hall.phones, call, MUC_URI);
+        seated(&mut hall.phones, call);
     }
     let everybody: Vec<&str> = NICKS.iter().chain(&SEATS).copied().collect();
     let full = json!({"roster": everybody, "subject": "Today in Verona"});

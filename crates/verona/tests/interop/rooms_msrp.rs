@@ -25,7 +25,7 @@ pub(crate) fn theatre(name: &str, kind: Kind, users: &[&str], mut room: Value) -
 /// Has an MSRP user ask the focus to be let in, past the gateway, and waits until he is.
 pub(crate) fn enter(hall: &Hall, people: &mut MsrpPeer, user: &str, nick: &str) -> String {
     let call = dial(people, hall.phones.address(), CHAT_URI, user, nick, json!({}));
-    seated(people, &call, CHAT_URI);
+    seated(people, &call);
     people.order("nickname", json!({"s": call, "nick": nick}));
     assert_eq!(people.event("nicknamed", SOON, &call)["code"], 200, "{nick}");
     call

@@ -67,7 +67,7 @@ fn a_user_with_two_phones() {
     for (gr, nick) in [("orchard", "Romeo"), ("cell", "Montague")] {
         let contact = format!("<sip:romeo@{at};transport=tcp;gr={gr}>");
         let call = hall.dial("romeo", nick, json!({"contact": contact}));
-        seated(&mut hall.phones, &call, MUC_URI);
+        seated(&mut hall.phones, &call);
         calls.push(call);
     }
     let all = json!({"roster": ["X0", "Romeo", "Montague"]});
@@ -107,7 +107,7 @@ fn names_that_need_care() {
         let at = hall.gateway.sip();
         let fields = json!({"from": "\"Romeo\" <sip:romeo@example.net>", "chatroom": "nickname private-messages"});
         let call = hall.phones.invite(at, uri, fields);
-        seated(&mut hall.phones, &call, uri);
+        seated(&mut hall.phones, &call);
         // Prosody's rooms know no characters that are younger than Unicode 3.2: it says so, and he keeps what he has.
         hall.phones.order("nickname", json!({"s": call, "nick": "\u{1f339}"}));
         assert_eq!(hall.phones.event("nicknamed", SOON, &call)["code"], 424, "{room}");
