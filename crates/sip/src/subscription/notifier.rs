@@ -30,11 +30,13 @@ pub(super) struct Part {
     last: bool,
     /// The transport lost the last NOTIFY, or a later request overtook it.
     lost: bool,
+    /// What the last NOTIFY told has yet to be told.
+    again: bool,
 }
 
 impl Part {
     pub(super) fn new(source: Option<IpAddr>) -> Part {
-        Part { source, wants: None, pace: Pace::default(), last: false, lost: false }
+        Part { source, wants: None, pace: Pace::default(), last: false, lost: false, again: false }
     }
 
     /// From when on a NOTIFY may go out, if there is one to send.
@@ -275,7 +277,8 @@ impl Subscriptions {
         let Some(entry) = self.usages.get_mut(&id) else { return };
         entry.holds = true;
         self.outstanding += 1;
-        self.events.push_back(Event::Wanted { id, package: entry.package, last: entry.ending });
+        let again = matches!(&entry.part, EntryPart::Notifier(part) if part.again);
+        self.events.push_back(Event::Wanted { id, package: entry.package, last: entry.ending, again });
     }
 
     /// The answer to [`Event::Wanted`] where there is nothing to say after all. The last NOTIFY is never skipped but by the end of the
@@ -355,7 +358,7 @@ impl Subscriptions {
             }
             Some(Ok(client)) => {
                 self.counts.notifies_out += 1;
-                part.wants = None;
+                (part.wants, part.again) = (None, false);
                 part.last = last;
                 part.pace.count(ground.now, &self.config);
                 entry.client = Some(client);
@@ -378,7 +381,7 @@ impl Subscriptions {
         let (package, overtaken) = (entry.package, entry.dialog.overtook(entry.number, response));
         let EntryPart::Notifier(part) = &mut entry.part else { return };
         if overtaken && !part.lost && !part.last {
-            part.lost = true;
+            (part.lost, part.again) = (true, true);
             part.wants = Some(Change::State);
             return self.settle(id);
         }
@@ -401,6 +404,7 @@ impl Subscriptions {
         match retry_after(response).filter(|_| !part.last && !destroys(response.code) && response.code != 408) {
             Some(pause) => {
                 entry.hold_until = ground.now + seconds(pause).max(self.config.notify_interval);
+                part.again = true;
                 part.wants = Some(Change::State);
                 self.settle(id);
             }
@@ -415,7 +419,7 @@ impl Subscriptions {
         let EntryPart::Notifier(part) = &mut entry.part else { return };
         if why == Failure::Transport && !part.lost && !part.last {
             let jitter = Duration::from_micros(ground.tokens.below(TRANSPORT_PAUSE.as_micros() as u64));
-            part.lost = true;
+            (part.lost, part.again) = (true, true);
             part.wants = Some(Change::State);
             entry.hold_until = ground.now + TRANSPORT_PAUSE + jitter;
             return self.settle(id);

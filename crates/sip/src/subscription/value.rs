@@ -291,6 +291,8 @@ pub enum Event {
         package: &'static str,
         /// It is the last one: whatever state is given, it says `terminated`, if nothing else with `reason=timeout`.
         last: bool,
+        /// The one before was not taken: what it told has yet to be told.
+        again: bool,
     },
     /// A NOTIFY failed for good, or a first SUBSCRIBE was not answered in time. The usage is dead.
     WatcherGone {

@@ -353,8 +353,8 @@ impl Mapping for Chats {
             return Some(event);
         }
         match event {
-            // Chats are answered at once.
-            leg::Event::Called { .. } => {}
+            // Chats are answered at once, and look at what is described when they send.
+            leg::Event::Called { .. } | leg::Event::Redescribed { .. } => {}
             leg::Event::Open { leg, response } => self.opened(stage, leg, response.as_deref()),
             leg::Event::Up { leg } => {
                 if let Some(chat) = self.chats.get(&leg) {

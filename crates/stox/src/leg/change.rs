@@ -1,7 +1,7 @@
 //! What changes in a leg that is open: re-INVITE and UPDATE from either side.
 
 use super::negotiate::{self, Part};
-use super::{Footing, LegId, Legs, State, body};
+use super::{Event, Footing, LegId, Legs, State, body};
 use sip::Response;
 use sip::invite::{self, Body};
 
@@ -44,6 +44,7 @@ impl Legs {
                     (leg.said, leg.heard) = (said, print);
                     footing.msrp.resize(leg.msrp, agreed.max_size);
                     leg.agree(agreed.accept, agreed.max_size, agreed.receives, agreed.chatroom);
+                    self.events.push_back(Event::Redescribed { leg: id });
                 }
                 refused => {
                     let response = match refused {
@@ -74,6 +75,7 @@ impl Legs {
             leg.heard = print;
             footing.msrp.resize(leg.msrp, agreed.max_size);
             leg.agree(agreed.accept, agreed.max_size, agreed.receives, agreed.chatroom);
+            self.events.push_back(Event::Redescribed { leg: id });
         }
     }
 }

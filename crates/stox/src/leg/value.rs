@@ -97,6 +97,8 @@ pub enum Event {
         /// The other side's 2xx, if it was the one that was asked.
         response: Option<Box<Response>>,
     },
+    /// The other side has described the session anew: it may take something else now, or take messages again after it did not.
+    Redescribed { leg: LegId },
     /// The connection is there, and bound to the session.
     Up { leg: LegId },
     /// A message came: answer it with [`Legs::answer`].
@@ -183,6 +185,7 @@ impl Event {
         match self {
             Event::Called { leg }
             | Event::Open { leg, .. }
+            | Event::Redescribed { leg }
             | Event::Up { leg }
             | Event::Ending { leg }
             | Event::Message { leg, .. }

@@ -389,7 +389,7 @@ impl Mapping for Occupants {
             leg::Event::Open { response, .. } => self.opened(stage, id, response.as_deref()),
             leg::Event::Up { .. } => self.connected(stage, id),
             // A call that was held has been taken up by now.
-            leg::Event::Called { .. } => {}
+            leg::Event::Called { .. } | leg::Event::Redescribed { .. } => {}
             leg::Event::Ending { .. } => {
                 if let Some(seat) = self.seats.get_mut(&id).filter(|seat| seat.phase != Phase::Leaving) {
                     seat.phase = Phase::Parting;

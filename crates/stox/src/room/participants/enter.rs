@@ -31,15 +31,15 @@ const VARIANTS: u32 = 10;
 pub(super) const RETURN_AFTER: Duration = Duration::from_secs(5);
 pub(super) const RETURNS: u32 = 6;
 
+/// Whoever was inside for this long has come back for good.
+const SETTLED: Duration = Duration::from_secs(60);
+
 /// What a room's address says besides, where a SIP user brings a password (RFC 7702 has no word for it).
 const PASSWORD: &str = "password";
 
 impl Participants {
     /// An INVITE to a room, or to what may be one.
     pub(super) fn called(&mut self, stage: &mut Stage<'_>, invitation: Invitation) {
-        if let Err(refusal) = stage.rate(&invitation.from) {
-            return stage.refuse_invitation(invitation.id, &refusal);
-        }
         if invitation.purpose == Purpose::Unclear {
             match self.services.get(invitation.to.domain()) {
                 Some((true, until)) if *until > stage.now => {}
@@ -102,6 +102,7 @@ impl Participants {
     /// A place for the device that calls. The room is asked when it is known that the INVITE can be answered.
     fn sit_down(&mut self, stage: &mut Stage<'_>, invitation: &Invitation) -> Result<(), Refusal> {
         let Invitation { id, request, flow, from, to, link, .. } = invitation;
+        stage.rate(from)?;
         let retry_after = stage.config.limits.retry_after;
         if self.draining || self.seats.len() >= self.options.seats {
             return Err(Refusal::Overload { retry_after });
@@ -210,7 +211,7 @@ impl Participants {
         }
         let Some(place) = self.seats.get_mut(&leg) else { return };
         place.phase = Phase::Inside;
-        (place.enter_by, place.return_at, place.tries) = (None, None, 0);
+        (place.enter_by, place.return_at, place.inside_since) = (None, None, stage.now);
         if first {
             stage.legs(|legs, footing| legs.pick_up(footing, leg));
         } else {
@@ -261,7 +262,7 @@ impl Participants {
         if place.phase == Phase::Returning && may_pass(error) {
             return self.lose_room(stage, leg);
         }
-        if place.phase == Phase::Entering {
+        if place.phase == Phase::Entering && !may_pass(error) {
             // It need not be told that nobody comes.
             place.phase = Phase::Called;
         }
@@ -287,6 +288,9 @@ impl Participants {
         let Some(place) = self.seats.get_mut(&leg) else { return };
         if !matches!(place.phase, Phase::Inside | Phase::Returning) {
             return;
+        }
+        if place.phase == Phase::Inside && stage.now.since(place.inside_since) > SETTLED {
+            place.tries = 0;
         }
         place.phase = Phase::Returning;
         place.tries += u32::from(stage.links.is_up(place.link));

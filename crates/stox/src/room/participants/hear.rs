@@ -2,6 +2,7 @@
 
 use super::place::{Letter, Participant, Phase};
 use super::{Participants, spoken};
+use crate::address::{self, Scheme};
 use crate::content::Disposition;
 use crate::content::departing::{self, Departing, Text};
 use crate::error::{self, Refusal};
@@ -15,10 +16,12 @@ use msrp::{FailureReport, MessageId};
 use sip::subscription::Change;
 use xmpp::error::{Condition, StanzaError};
 use xmpp::ext::delay::Delay;
+use xmpp::ext::invitation::Invitation;
 use xmpp::ext::moderation::Retraction;
 use xmpp::ext::muc::{self, User};
 use xmpp::ext::stanza_id::{OriginId, StanzaId};
 use xmpp::jid::Jid;
+use xmpp::ns;
 use xmpp::stanza::Stanza;
 
 /// Messages of a room that wait for the session to be there; whoever is sent more is out of it.
@@ -40,11 +43,11 @@ impl Participants {
         let of_room = stanza.from.as_ref().is_some_and(Jid::is_bare);
         if let Some(decline) = User::of(&stanza).and_then(|user| user.decline).filter(|_| of_room) {
             let who = decline.from.map_or_else(|| "Somebody".to_owned(), |from| from.bare().to_string());
-            let why = decline.reason.map_or_else(String::new, |reason| format!(": {reason}"));
+            let why = decline.reason.map_or_else(String::new, |reason| format!(": {}", line(&reason)));
             return self.say(stage, leg, &format!("{who} has declined your invitation{why}"));
         }
         let Some(place) = self.seats.get_mut(&leg) else { return };
-        if !place.open {
+        if !place.open || stage.legs.accepts(leg).is_none() {
             place.bytes += stanza.elements().map(xml::Element::weight).sum::<usize>();
             if place.early.len() == EARLY || place.bytes > self.options.backlog {
                 return self.end(stage, leg, 480, "The session has not come to be in time");
@@ -70,7 +73,8 @@ impl Participants {
         let said =
             stanza.elements().filter_map(Delay::parse).find(by_room).and_then(|delay| Timestamp::parse(&delay.stamp));
         let room_id = StanzaId::of(stanza, &place.room).map(|id| id.id);
-        let id = room_id.or_else(|| stanza.id.clone());
+        let words = || stanza.child("body", ns::CLIENT).map(|body| base::format_compact!("{said:?}{}", body.text()));
+        let id = room_id.or_else(|| stanza.id.clone()).or_else(words);
         if let Some(id) = id
             && !place.hear(prints::said(
                 &self.key,
@@ -89,7 +93,7 @@ impl Participants {
         if let Some(retraction) = Retraction::of(stanza) {
             let words = match (from.resource(), &retraction.reason) {
                 (Some(nick), _) => format!("{nick} has taken back a message"),
-                (None, Some(reason)) => format!("A message was removed by a moderator: {reason}"),
+                (None, Some(reason)) => format!("A message was removed by a moderator: {}", line(reason)),
                 (None, None) => "A message was removed by a moderator".to_owned(),
             };
             return self.say(stage, leg, &words);
@@ -126,7 +130,14 @@ impl Participants {
         let Some(from) = stanza.from.clone() else { return };
         let text = match departing::read(stanza) {
             Departing::Message(text) => text,
-            other => return self.beside(stage, leg, &from, &other),
+            other => match (stanza.elements().find_map(Invitation::parse), from.resource()) {
+                (Some(invitation), Some(nick)) => {
+                    let room = address::to_uri(&invitation.room, Scheme::Sip);
+                    let room = room.map_or_else(|_| invitation.room.to_string(), |uri| uri.to_string());
+                    content::words(format!("{nick} invites you to {room}"))
+                }
+                _ => return self.beside(stage, leg, &from, &other),
+            },
         };
         if from.resource().is_some() && !stage.legs.chatroom(leg).is_some_and(|chatroom| chatroom.private_messages) {
             return turned_down(stage, link, stanza, Condition::FeatureNotImplemented, "No private messages are taken");
@@ -149,8 +160,8 @@ impl Participants {
         if place.watchers.is_empty() && !first {
             // Nobody would hear of it otherwise. Whoever has only just come may yet subscribe.
             let words = match (&place.subject, nick) {
-                (Some(subject), Some(nick)) => format!("{nick} has set the subject: {subject}"),
-                (Some(subject), None) => format!("The subject is: {subject}"),
+                (Some(subject), Some(nick)) => format!("{nick} has set the subject: {}", line(subject)),
+                (Some(subject), None) => format!("The subject is: {}", line(subject)),
                 (None, _) => "There is no subject any more".to_owned(),
             };
             return self.say(stage, leg, &words);
@@ -285,6 +296,12 @@ impl Participants {
         }
         false
     }
+}
+
+/// Words of others within words of ours: in one line, in quotes, and not too many.
+fn line(text: &str) -> String {
+    let text: String = error::one_line(text).take(500).collect();
+    format!("\u{201c}{}\u{201d}", text.trim())
 }
 
 impl Participant {

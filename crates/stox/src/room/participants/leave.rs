@@ -2,7 +2,7 @@
 
 use super::Participants;
 use super::hear::returned;
-use super::place::{Letter, Phase};
+use super::place::{Farewell, Letter, Phase};
 use super::watch::Out;
 use crate::config::LinkId;
 use crate::error::Refusal;
@@ -25,7 +25,11 @@ impl Participants {
             && let Some(own) = place.own()
         {
             let farewell = farewell(&place.user, own, words);
-            stage.answer(place.link, &farewell);
+            // The record stays until the room has heard it.
+            place.farewell = match stage.deliver(place.link, &farewell) {
+                Some(token) => Farewell::Sent(token),
+                None => Farewell::Owed,
+            };
             self.left.insert(super::device(&self.key, &place.user, &place.room), stage.now);
         }
         place.phase = Phase::Leaving;
@@ -107,6 +111,12 @@ impl Participants {
         place.saved = true;
         stage.save(record_key(place).to_bytes(), Some(record.to_bytes()));
     }
+}
+
+/// What is to be done of a place whose leg has ended, should the process die: the room is told.
+pub(super) fn orphan(place: &super::place::Participant) -> (Key, record::Seat) {
+    let resource = place.user.resource().map(str::to_owned);
+    (record_key(place), record::Seat { resource, nick: place.nick.to_string(), dialog: None })
 }
 
 /// The name of a place's record.

@@ -30,7 +30,7 @@ use crate::room::{CONFERENCE, Options, Seat, record};
 use crate::store::{About, Broken, Key, SaveToken};
 use base::{Fingerprint, HashKey, Recent, Str, Table, Time};
 use msrp::MessageToken;
-use place::{Participant, Phase};
+use place::{Farewell, Letter, Participant, Phase};
 use refer::Referral;
 use sip::header::Name;
 use sip::subscription::{Event, UsageId};
@@ -125,6 +125,8 @@ pub struct Participants {
     /// When each place is looked at next: one entry for each.
     due: BTreeSet<(Time, LegId)>,
     orphans: Orphans<record::Seat>,
+    /// Places whose rooms were told that they are empty, if the server takes it.
+    farewells: Table<StanzaToken, (Key, record::Seat)>,
     forgetting: Forgetting,
     /// Places that are to be left, as the gateway is to end, and those whose room is to be entered again, as its stream was away.
     leaving: VecDeque<LegId>,
@@ -157,6 +159,7 @@ impl Participants {
             left: Recent::new(key, LEFT),
             due: BTreeSet::new(),
             orphans: Orphans::new(),
+            farewells: Table::new(key),
             forgetting: Forgetting::new(key),
             leaving: VecDeque::new(),
             coming: VecDeque::new(),
@@ -237,7 +240,15 @@ impl Participants {
             }
         }
         if place.saved {
-            self.forgetting.forget(stage, leave::record_key(&place).to_bytes());
+            let (key, record) = leave::orphan(&place);
+            match place.farewell {
+                Farewell::None => self.forgetting.forget(stage, key.to_bytes()),
+                Farewell::Sent(token) => drop(self.farewells.insert(token, (key, record))),
+                Farewell::Owed => {
+                    stage.save(key.to_bytes(), Some(record.to_bytes()));
+                    self.orphans.push(key, record);
+                }
+            }
         }
         Some(place)
     }
@@ -477,7 +488,7 @@ impl Mapping for Participants {
         }
         match event {
             leg::Event::Called { leg } => self.knock(stage, leg),
-            leg::Event::Open { leg, .. } => self.opened(stage, leg),
+            leg::Event::Open { leg, .. } | leg::Event::Redescribed { leg } => self.opened(stage, leg),
             leg::Event::Up { leg } => {
                 if let Some(place) = self.seats.get(&leg) {
                     let micros = stage.now.since(place.since).as_micros() as u64;
@@ -498,6 +509,14 @@ impl Mapping for Participants {
     }
 
     fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool {
+        if let Some((key, record)) = self.farewells.remove(&token) {
+            if taken {
+                self.forgetting.forget(stage, key.to_bytes());
+            } else {
+                self.orphans.push(key, record);
+            }
+            return true;
+        }
         if let Some(id) = self.invited.remove(&token) {
             if let Some(Ask::Refer(referral)) = self.asked(&id) {
                 self.settle_referral(stage, &referral, if taken { Ok(()) } else { Err(None) });
@@ -596,13 +615,15 @@ impl Mapping for Participants {
 }
 
 impl Participants {
-    /// The session is there: what the room has said goes through it.
+    /// The session is there, or takes messages again: what the room has said goes through it.
     fn opened(&mut self, stage: &mut Stage<'_>, leg: LegId) {
         let Some(place) = self.seats.get_mut(&leg) else { return };
-        place.open = true;
+        let first = !std::mem::replace(&mut place.open, true);
         let early = std::mem::take(&mut place.early);
-        place.bytes = 0;
-        self.save(stage, leg);
+        place.bytes = place.flying.iter().map(|(_, letter)| letter).chain(&place.waiting).map(Letter::weight).sum();
+        if first {
+            self.save(stage, leg);
+        }
         for stanza in early {
             self.message(stage, leg, stanza);
         }

@@ -2,6 +2,7 @@
 
 use crate::config::LinkId;
 use crate::content::payload::Payload;
+use crate::links::StanzaToken;
 use crate::room::nickname::Nickname;
 use base::{Fingerprint, Str, Time};
 use bytes::Bytes;
@@ -126,6 +127,17 @@ impl Letter {
     }
 }
 
+/// Whether the room was told that the user has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// It need not be.
+    None,
+    /// It was, if the server takes this stanza.
+    Sent(StanzaToken),
+    /// There was no stream to tell it by.
+    Owed,
+}
+
 /// A change of the nickname that the room has yet to grant.
 #[derive(Debug)]
 pub(super) struct Renaming {
@@ -153,6 +165,7 @@ pub(super) struct Participant {
     /// The record's id.
     pub(super) record: Str,
     pub(super) saved: bool,
+    pub(super) farewell: Farewell,
     pub(super) people: BTreeMap<Str, Person>,
     /// How many of them were shown since the room was last entered, and whether there were more than there may be.
     pub(super) shown: usize,
@@ -187,7 +200,9 @@ pub(super) struct Participant {
     pub(super) early: VecDeque<Stanza>,
     /// Messages can be sent.
     pub(super) open: bool,
-    /// How often it was tried since the user was last inside.
+    /// Since when the user is inside.
+    pub(super) inside_since: Time,
+    /// How often it was tried since the user was last inside for a while.
     pub(super) tries: u32,
     /// Whether the room was asked if the user is still in it, since it last said something.
     pub(super) pinged: bool,
@@ -211,6 +226,7 @@ impl Participant {
             since: now,
             record,
             saved: false,
+            farewell: Farewell::None,
             people: BTreeMap::new(),
             shown: 0,
             crowded: false,
@@ -231,6 +247,7 @@ impl Participant {
             return_at: None,
             early: VecDeque::new(),
             open: false,
+            inside_since: now,
             tries: 0,
             pinged: false,
             said: 0,

@@ -233,9 +233,12 @@ impl Participants {
     pub(super) fn person_of(&self, leg: LegId, address: &Jid) -> Option<Str> {
         let place = self.seats.get(&leg)?;
         if address.same_bare(&place.room) {
-            return address.resource().filter(|nick| place.people.contains_key(*nick)).map(Str::from);
+            let known = |nick: &&str| place.people.get(*nick).is_some_and(|person| person.known);
+            return address.resource().filter(known).map(Str::from);
         }
-        let is = |person: &super::place::Person| person.jid.as_ref().is_some_and(|jid| jid.same_bare(address));
+        let is = |person: &super::place::Person| {
+            person.known && person.jid.as_ref().is_some_and(|jid| jid.same_bare(address))
+        };
         place.people.iter().find(|(_, person)| is(person)).map(|(nick, _)| nick.clone())
     }
 }

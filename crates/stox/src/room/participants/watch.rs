@@ -151,9 +151,15 @@ impl Participants {
                 }
                 stage.events(|events, ground| events.accept(ground, id, server, expires));
             }
-            Event::Wanted { last, .. } => match (known, self.referrals.remove(&id)) {
+            Event::Wanted { last, again, .. } => match (known, self.referrals.remove(&id)) {
                 (_, Some(code)) => super::refer::notify(stage, id, code),
-                (Some(leg), None) => self.notify(stage, leg, id, last),
+                (Some(leg), None) => {
+                    // What the last one told did not arrive.
+                    if let Some(watcher) = self.watcher(leg, id).filter(|_| again) {
+                        watcher.full = true;
+                    }
+                    self.notify(stage, leg, id, last);
+                }
                 (None, None) if package == CONFERENCE => over(stage, id, self.last_words.remove(&id)),
                 (None, None) => return Some(event),
             },
@@ -290,7 +296,8 @@ impl Participants {
             watcher.full = true;
         }
         if self.watcher(leg, id).is_some_and(|watcher| watcher.has_news()) {
-            stage.events(|events, _| events.touch(id, Change::Content));
+            // What had no room in the document goes at once: the pace is for what changes.
+            stage.events(|events, _| events.touch(id, Change::State));
         }
     }
 }
