@@ -10,7 +10,7 @@ mod read;
 mod write;
 
 pub use keep::{Bounds, Change, Changes, Conference, Gap};
-pub use write::Writer;
+pub use write::{UserList, Writer};
 
 use crate::Timestamp;
 use crate::sdp::Direction;

@@ -33,6 +33,25 @@ impl Info {
     }
 }
 
+/// Users of a document, written before it is known whether all of them have room in it.
+#[derive(Debug, Default)]
+pub struct UserList {
+    out: Vec<u8>,
+}
+
+impl UserList {
+    /// Adds a user, if the list then has no more than `most` bytes; whether it does.
+    pub fn push(&mut self, user: &User, most: usize) -> bool {
+        let before = self.out.len();
+        write_user(&mut self.out, user);
+        let fits = self.out.len() <= most;
+        if !fits {
+            self.out.truncate(before);
+        }
+        fits
+    }
+}
+
 /// Writes a document from beginning to end: what is wanted of description, state and users, in this order; then each user.
 #[derive(Debug)]
 pub struct Writer {
@@ -106,36 +125,13 @@ impl Writer {
 
     /// A user.
     pub fn user(&mut self, user: &User) {
-        let User { entity, state, display_text, nickname, aors, roles, endpoints } = user;
-        let out = &mut self.out;
-        out.extend_from_slice(b"<user");
-        attr(out, "entity", entity);
-        attr(out, "state", state.name());
-        if *state == State::Deleted {
-            // §4.4: it should have nothing in it.
-            return out.extend_from_slice(b"/>");
-        }
-        if let Some(nickname) = nickname {
-            attr(out, "xcon:nickname", nickname);
-        }
-        out.push(b'>');
-        maybe(out, "display-text", display_text.as_ref());
-        if !aors.is_empty() {
-            open(out, "associated-aors");
-            for uri in aors {
-                open(out, "entry");
-                leaf(out, "uri", uri);
-                close(out, "entry");
-            }
-            close(out, "associated-aors");
-        }
-        if !roles.is_empty() {
-            open(out, "roles");
-            roles.iter().for_each(|role| leaf(out, "entry", role));
-            close(out, "roles");
-        }
-        endpoints.iter().for_each(|e| endpoint(out, e));
-        close(out, "user");
+        write_user(&mut self.out, user);
+    }
+
+    /// Users, all of them.
+    pub fn users_from(&mut self, state: State, list: &UserList) {
+        self.users(state);
+        self.out.extend_from_slice(&list.out);
     }
 
     /// How many bytes there are by now.
@@ -151,6 +147,38 @@ impl Writer {
         close(&mut self.out, "conference-info");
         self.out
     }
+}
+
+fn write_user(out: &mut Vec<u8>, user: &User) {
+    let User { entity, state, display_text, nickname, aors, roles, endpoints } = user;
+    out.extend_from_slice(b"<user");
+    attr(out, "entity", entity);
+    attr(out, "state", state.name());
+    if *state == State::Deleted {
+        // §4.4: it should have nothing in it.
+        return out.extend_from_slice(b"/>");
+    }
+    if let Some(nickname) = nickname {
+        attr(out, "xcon:nickname", nickname);
+    }
+    out.push(b'>');
+    maybe(out, "display-text", display_text.as_ref());
+    if !aors.is_empty() {
+        open(out, "associated-aors");
+        for uri in aors {
+            open(out, "entry");
+            leaf(out, "uri", uri);
+            close(out, "entry");
+        }
+        close(out, "associated-aors");
+    }
+    if !roles.is_empty() {
+        open(out, "roles");
+        roles.iter().for_each(|role| leaf(out, "entry", role));
+        close(out, "roles");
+    }
+    endpoints.iter().for_each(|e| endpoint(out, e));
+    close(out, "user");
 }
 
 fn endpoint(out: &mut Vec<u8>, endpoint: &Endpoint) {

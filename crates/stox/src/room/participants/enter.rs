@@ -1,7 +1,8 @@
 //! Entering a MUC for a SIP user: RFC 7702 §6.1, XEP-0045 §7.2.
 
+use super::Participants;
+use super::ask::{Ask, Said};
 use super::place::{Participant, Phase};
-use super::{Ask, Participants, Said};
 use crate::address;
 use crate::error::{self, Refusal};
 use crate::leg::{Chatroom, LegId};
@@ -189,7 +190,9 @@ impl Participants {
         place.enter_by = Some(stage.now + join);
         let Some(own) = place.own() else { return };
         let wish = Join { password: place.password.clone(), history: Some(history) };
-        let mut stanza = Stanza::presence().with_from(place.user.clone()).with_to(own).with_id(stage.tokens.token(16));
+        let id = stage.tokens.token(16);
+        place.asked_by = Some(id.clone());
+        let mut stanza = Stanza::presence().with_from(place.user.clone()).with_to(own).with_id(id);
         stanza.push(wish.to_element());
         let sent = stage.deliver(place.link, &stanza).is_some();
         self.arm(leg);

@@ -67,8 +67,11 @@ impl Participants {
         let Some(from) = stanza.from.clone() else { return };
         // A room that is entered once more shows again what was said while the user was away, and perhaps a little more.
         // Anybody may say that he said it long ago; the room, that it did (XEP-0045 §7.2.14).
-        let by_room = |delay: &Delay| {
-            delay.from.as_ref().is_none_or(|by| by.domain() == place.room.domain() && by.resource().is_none())
+        // Some rooms do not say that it was they: then only before the subject, with which the past is at its end (§7.2.15).
+        let past = !place.has_subject;
+        let by_room = |delay: &Delay| match &delay.from {
+            Some(by) => by.domain() == place.room.domain() && by.resource().is_none(),
+            None => past,
         };
         let said =
             stanza.elements().filter_map(Delay::parse).find(by_room).and_then(|delay| Timestamp::parse(&delay.stamp));

@@ -7,6 +7,7 @@
 //! What it claims: INVITEs to rooms, SUBSCRIBEs for the conference package, REFERs in the dialogs of its places; presence, messages and answers from
 //! rooms to their occupants.
 
+mod ask;
 mod enter;
 mod hear;
 mod leave;
@@ -28,10 +29,10 @@ use crate::prints;
 use crate::records::{Forgetting, Orphans, PACE, SOME};
 use crate::room::{CONFERENCE, Options, Seat, record};
 use crate::store::{About, Broken, Key, SaveToken};
+use ask::{Ask, Said};
 use base::{Fingerprint, HashKey, Recent, Str, Table, Time};
 use msrp::MessageToken;
 use place::{Farewell, Letter, Participant, Phase};
-use refer::Referral;
 use sip::header::Name;
 use sip::subscription::{Event, UsageId};
 use sip::{Method, Request, Response};
@@ -39,7 +40,6 @@ use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 use xmpp::error::StanzaError;
 use xmpp::ext::muc::User;
-use xmpp::ext::self_ping::{self, Standing};
 use xmpp::jid::Jid;
 use xmpp::stanza::{Kind, Stanza};
 
@@ -55,12 +55,6 @@ const LEFT: usize = 20_000;
 /// How long a room may take to confirm that somebody has left.
 const LEAVING: Duration = Duration::from_secs(60);
 
-/// How often at most one of those is told so.
-const HAUNTED: Duration = Duration::from_secs(10);
-
-/// How long a room may take to say that somebody is still in it.
-const PING: Duration = Duration::from_secs(30);
-
 /// A message of a user that waits until the room has said it.
 #[derive(Debug)]
 struct Waiting {
@@ -71,28 +65,6 @@ struct Waiting {
     since: Time,
     /// It is for one person: nothing comes back of it.
     private: bool,
-}
-
-/// What was asked of an XMPP server, by the id of the stanza.
-#[derive(Debug)]
-enum Ask {
-    /// Whether an address is a room.
-    Service(Box<Invitation>),
-    /// Whether the user is still in the room.
-    Ping(LegId),
-    /// What a REFER wants.
-    Refer(Referral),
-}
-
-/// What was said to it.
-#[derive(Debug, Clone, Copy)]
-enum Said<'a> {
-    /// A result.
-    Answer(&'a Stanza),
-    /// An error.
-    Error(&'a StanzaError),
-    /// Nothing in time.
-    Nothing,
 }
 
 /// The mapping of RFC 7702 §6.
@@ -253,46 +225,6 @@ impl Participants {
         Some(place)
     }
 
-    /// Takes note of a question, and of when it is not worth an answer any more.
-    fn expect(&mut self, id: Str, until: Time, ask: Ask) {
-        self.ask_due.insert((until, id.clone()));
-        self.asks.insert(id, (until, ask));
-    }
-
-    fn asked(&mut self, id: &str) -> Option<Ask> {
-        let (until, ask) = self.asks.remove(id)?;
-        self.ask_due.remove(&(until, Str::from(id)));
-        Some(ask)
-    }
-
-    /// A question has its answer.
-    fn answered(&mut self, stage: &mut Stage<'_>, ask: Ask, answer: Said<'_>) {
-        match ask {
-            Ask::Service(invitation) => self.told_service(stage, invitation, answer),
-            Ask::Ping(leg) => {
-                let standing = match answer {
-                    Said::Answer(answer) => self_ping::standing(answer),
-                    Said::Error(_) | Said::Nothing => None,
-                };
-                if let Some(place) = self.seats.get_mut(&leg) {
-                    (place.quiet_since, place.pinged) = (stage.now, false);
-                    self.arm(leg);
-                }
-                if standing == Some(Standing::Out) {
-                    self.lose_room(stage, leg);
-                }
-            }
-            Ask::Refer(referral) => {
-                let outcome = match answer {
-                    Said::Answer(_) => Ok(()),
-                    Said::Error(error) => Err(Some(error)),
-                    Said::Nothing => Err(None),
-                };
-                self.settle_referral(stage, &referral, outcome);
-            }
-        }
-    }
-
     /// Sees to it that a place is looked at when something is due, or before.
     fn arm(&mut self, leg: LegId) {
         let Some(place) = self.seats.get_mut(&leg) else { return };
@@ -311,7 +243,9 @@ impl Participants {
         let past = |at: &Option<Time>| at.is_some_and(|at| at <= now);
         if let Some(renaming) = place.renaming.take_if(|renaming| renaming.until <= now) {
             stage.legs(|legs, footing| legs.answer(footing, renaming.token, 408, ""));
+            self.leave_if_quiet(stage, leg);
         }
+        let Some(place) = self.seats.get_mut(&leg) else { return };
         if past(&place.return_at) {
             place.return_at = None;
             self.enter(stage, leg);
@@ -326,33 +260,6 @@ impl Participants {
             self.ping(stage, leg);
         }
         self.arm(leg);
-    }
-
-    /// Asks whether the user is still in a room that has not said anything for long (XEP-0410).
-    fn ping(&mut self, stage: &mut Stage<'_>, leg: LegId) {
-        let Some(place) = self.seats.get_mut(&leg) else { return };
-        // It is not to be asked again before the answer is there.
-        place.quiet_since = stage.now;
-        let Some(own) = place.own().filter(|_| !place.pinged) else { return };
-        let id = stage.tokens.token(16);
-        let question = self_ping::request(place.user.clone(), own, id.clone());
-        place.pinged = stage.deliver(place.link, &question).is_some();
-        if place.pinged {
-            self.expect(id, stage.now + PING, Ask::Ping(leg));
-        }
-    }
-
-    /// A room shows people, or says something, to a SIP user who has no place in it.
-    fn haunted(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: &Stanza) {
-        let (Some(room), Some(user)) = (&stanza.from, &stanza.to) else { return };
-        let print = prints::said(&self.key, user.resource().unwrap_or_default(), user, room);
-        if self.ghosts.get(&print).is_some_and(|at| *at + HAUNTED > stage.now) {
-            return;
-        }
-        self.ghosts.insert(print, stage.now);
-        let mut farewell = Stanza::presence().with_type("unavailable").with_from(user.clone()).with_to(room.clone());
-        farewell.id = Some(stage.tokens.token(12));
-        stage.answer(link, &farewell);
     }
 
     /// Enters some of the rooms again whose stream was away, and leaves some of those that are to be left.
@@ -468,14 +375,20 @@ impl Mapping for Participants {
         match stanza.kind {
             Kind::Presence => {
                 let Some(leg) = self.find(stanza) else { return false };
-                self.turned_away(stage, leg, error);
+                // What it says to an earlier wish is no answer to this one.
+                let asked = self.seats.get(&leg).and_then(|place| place.asked_by.as_ref());
+                if stanza.id.is_none() || stanza.id.as_ref() == asked {
+                    self.turned_away(stage, leg, error);
+                }
             }
             Kind::Message => {
                 let Some(id) = &stanza.id else { return false };
                 let place = self.find(stanza).and_then(|leg| self.seats.get(&leg));
-                let said = place.map(|place| spoken(&self.key, id, place));
-                let Some(held) = said.and_then(|said| self.held.refused(&said)) else { return false };
-                self.refused(stage, &held, error);
+                let Some(said) = place.map(|place| spoken(&self.key, id, place)) else { return false };
+                match self.held.refused(&said) {
+                    Some(held) => self.refused(stage, &held, error),
+                    None => return self.refused_late(stage, stanza, said),
+                }
             }
             Kind::Iq => return false,
         }

@@ -89,6 +89,7 @@ impl Participants {
         }
         if let Some(asked) = asked {
             stage.legs(|legs, footing| legs.answer(footing, asked.token, 200, "OK"));
+            self.leave_if_quiet(stage, leg);
         }
         match self.seats.get(&leg).map(|place| place.phase) {
             Some(Phase::Entering | Phase::Returning) => {

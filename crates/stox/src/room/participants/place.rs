@@ -181,7 +181,11 @@ pub(super) struct Participant {
     pub(super) bytes: usize,
     /// Messages of the user that wait for the room.
     pub(super) held: usize,
+    /// The id of the presence that the room was last asked by: to let the user in, or to change the name.
+    pub(super) asked_by: Option<Str>,
     pub(super) renaming: Option<Renaming>,
+    /// Private messages that were answered for, and to whom they were: a room elsewhere may refuse them yet.
+    pub(super) privates: VecDeque<(Fingerprint, Str)>,
     /// Subjects that the user has asked for.
     pub(super) subjects: VecDeque<(Fingerprint, String)>,
     /// Messages of the user that he wants to know the readers of, the last ones, and how many have read each.
@@ -237,7 +241,9 @@ impl Participant {
             flying: VecDeque::new(),
             bytes: 0,
             held: 0,
+            asked_by: None,
             renaming: None,
+            privates: VecDeque::new(),
             subjects: VecDeque::new(),
             asked: VecDeque::new(),
             heard: VecDeque::new(),
@@ -315,6 +321,14 @@ impl Participant {
         }
         self.heard.push_back(message);
         true
+    }
+
+    /// The user has said something to somebody alone.
+    pub(super) fn tell_alone(&mut self, said: Fingerprint, nick: &str) {
+        if self.privates.len() == REMEMBERED {
+            self.privates.pop_front();
+        }
+        self.privates.push_back((said, Str::from(nick)));
     }
 
     /// The user wants this to be the subject.

@@ -1,6 +1,7 @@
 //! REFER from the SIP user: somebody is to be invited into the room, or put out of it. RFC 7702 §6.5, RFC 4579 §5.5, §5.11.
 
-use super::{Ask, Participants};
+use super::Participants;
+use super::ask::Ask;
 use crate::address;
 use crate::error::{self, Refusal};
 use crate::leg::LegId;

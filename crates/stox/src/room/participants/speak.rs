@@ -10,7 +10,7 @@ use crate::leg::LegId;
 use crate::mapping::{Side, Stage};
 use crate::room::content;
 use crate::room::nickname::Nickname;
-use base::Str;
+use base::{Fingerprint, Str};
 use msrp::{Incoming, MessageToken};
 use std::time::Duration;
 use xmpp::error::{Condition, StanzaError};
@@ -133,6 +133,9 @@ impl Participants {
         place.said += 1;
         place.held += 1;
         let said = super::spoken(&self.key, &id, place);
+        if let To::Person(nick) = to {
+            place.tell_alone(said, nick);
+        }
         if asks {
             place.ask(said);
         }
@@ -178,6 +181,16 @@ impl Participants {
         }
     }
 
+    /// The same, after a private message was answered for: MSRP has no more to say of it, so it is said in words.
+    pub(super) fn refused_late(&mut self, stage: &mut Stage<'_>, stanza: &Stanza, said: Fingerprint) -> bool {
+        let Some(leg) = self.find(stanza) else { return false };
+        let Some(place) = self.seats.get_mut(&leg) else { return false };
+        let Some(at) = place.privates.iter().position(|(print, _)| *print == said) else { return false };
+        let Some((_, nick)) = place.privates.remove(at) else { return false };
+        self.say(stage, leg, &format!("What you have said to {nick} alone has not arrived"));
+        true
+    }
+
     fn released(&mut self, stage: &mut Stage<'_>, leg: LegId) {
         if let Some(place) = self.seats.get_mut(&leg) {
             place.held = place.held.saturating_sub(1);
@@ -211,8 +224,10 @@ impl Participants {
         }
         stage.rate(&place.user).map_err(|_| 403_u16)?;
         let wish = place.occupant(nick.as_str()).ok_or(424_u16)?;
-        let stanza = Stanza::presence().with_from(place.user.clone()).with_to(wish).with_id(stage.tokens.token(16));
+        let id = stage.tokens.token(16);
+        let stanza = Stanza::presence().with_from(place.user.clone()).with_to(wish).with_id(id.clone());
         stage.deliver(place.link, &stanza).ok_or(408_u16)?;
+        place.asked_by = Some(id);
         place.renaming = Some(Renaming { token, to: nick, until: stage.now + GRANTING });
         self.arm(leg);
         Ok(true)
@@ -227,6 +242,7 @@ impl Participants {
             _ => 403,
         };
         stage.legs(|legs, footing| legs.answer(footing, renaming.token, code, ""));
+        self.leave_if_quiet(stage, leg);
     }
 
     /// For whom an address stands in a room, if it is one of its people: by the nickname, or by his own address where the room shows it.

@@ -10,7 +10,7 @@ use crate::mapping::{Incoming, Side, Stage};
 use crate::room::{CONFERENCE, REFER};
 use base::Str;
 use bodies::conference::{
-    self, ConfUri, ConferenceState, Description, Disconnection, Endpoint, Media, State, Status, User, Writer,
+    self, ConfUri, ConferenceState, Description, Disconnection, Endpoint, Media, State, Status, User, UserList, Writer,
 };
 use sip::agent::ServerId;
 use sip::header::Name;
@@ -371,20 +371,16 @@ impl Participant {
         }
         let count = u32::try_from(self.people.len()).ok();
         writer.conference_state(ConferenceState { user_count: count, ..ConferenceState::default() });
-        // It is the whole list only where all of them have room.
-        let most = if last { DATAGRAM } else { DOCUMENT };
-        let needed: usize = self.people.iter().map(|(nick, person)| weight(nick, person)).sum();
-        let whole = full && later.is_empty() && writer.weight() + needed < most;
-        writer.users(if whole { State::Full } else { State::Partial });
-        let has_room = |writer: &Writer| whole || writer.weight() < most;
-        // Those who were put out are shown so first, and are not there any more then.
+        let most = if last { DATAGRAM } else { DOCUMENT }.saturating_sub(writer.weight());
+        let mut list = UserList::default();
         let mut told = BTreeSet::new();
-        while has_room(&writer) {
-            let next =
-                watcher.gone.iter().find(|(nick, _)| !told.contains(*nick)).map(|(nick, how)| (nick.clone(), *how));
-            let Some((nick, how)) = next else { break };
-            if let Some(entity) = entity(&self.room, &nick) {
-                writer.user(&departed(entity, &nick, how));
+        // Those who were put out are shown so first, and are not there any more then.
+        while let Some(nick) = watcher.gone.keys().find(|nick| !told.contains(*nick)).cloned() {
+            let how = watcher.gone.get(&nick).copied().unwrap_or(Gone::Departed);
+            if let Some(entity) = entity(&self.room, &nick)
+                && !list.push(&departed(entity, &nick, how), most)
+            {
+                break;
             }
             match how {
                 Gone::Departed => drop(watcher.gone.remove(&nick)),
@@ -392,8 +388,7 @@ impl Participant {
             }
             told.insert(nick);
         }
-        while has_room(&writer) {
-            let Some(nick) = watcher.changed.pop_first() else { break };
+        while let Some(nick) = watcher.changed.pop_first() {
             // But for the user himself, who knows his name, and would be gone where nobody has it.
             let own = nick.as_str() == self.nick.as_str();
             if !own && (watcher.gone.contains_key(&nick) || told.contains(&nick)) {
@@ -403,18 +398,18 @@ impl Participant {
             let (Some(person), Some(entity)) = (self.people.get_mut(&nick), entity(&self.room, &nick)) else {
                 continue;
             };
+            if !list.push(&present(entity, &nick, person, local), most) {
+                later.insert(nick);
+                break;
+            }
             person.known = true;
-            writer.user(&present(entity, &nick, person, local));
         }
+        // It is the whole list only where all of them have room.
+        let whole = full && later.is_empty() && watcher.changed.is_empty();
+        writer.users_from(if whole { State::Full } else { State::Partial }, &list);
         watcher.changed.append(&mut later);
         Some(writer.finish())
     }
-}
-
-/// No less than what somebody takes in a document.
-fn weight(nick: &str, person: &Person) -> usize {
-    let aor = person.jid.as_ref().map_or(0, |jid| 3 * jid.to_string().len());
-    512 + 8 * nick.len() + aor
 }
 
 /// As much of a text as there is room for.
