@@ -27,7 +27,10 @@ impl Participants {
             let farewell = farewell(&place.user, own, words);
             // The record stays until the room has heard it.
             place.farewell = match stage.deliver(place.link, &farewell) {
-                Some(token) => Farewell::Sent(token),
+                Some(token) => {
+                    self.farewells.insert(token, super::Parting::Place(leg));
+                    Farewell::Sent(token)
+                }
                 None => Farewell::Owed,
             };
             self.left.insert(super::device(&self.key, &place.user, &place.room), stage.now);

@@ -67,6 +67,15 @@ struct Waiting {
     private: bool,
 }
 
+/// Who has said farewell to a room.
+#[derive(Debug)]
+enum Parting {
+    /// A place whose leg has yet to end.
+    Place(LegId),
+    /// One of which the record is left.
+    Record(Box<(Key, record::Seat)>),
+}
+
 /// The mapping of RFC 7702 §6.
 #[derive(Debug)]
 pub struct Participants {
@@ -97,8 +106,8 @@ pub struct Participants {
     /// When each place is looked at next: one entry for each.
     due: BTreeSet<(Time, LegId)>,
     orphans: Orphans<record::Seat>,
-    /// Places whose rooms were told that they are empty, if the server takes it.
-    farewells: Table<StanzaToken, (Key, record::Seat)>,
+    /// Rooms that were told that places in them are empty, if the server takes it.
+    farewells: Table<StanzaToken, Parting>,
     forgetting: Forgetting,
     /// Places that are to be left, as the gateway is to end, and those whose room is to be entered again, as its stream was away.
     leaving: VecDeque<LegId>,
@@ -215,7 +224,7 @@ impl Participants {
             let (key, record) = leave::orphan(&place);
             match place.farewell {
                 Farewell::None => self.forgetting.forget(stage, key.to_bytes()),
-                Farewell::Sent(token) => drop(self.farewells.insert(token, (key, record))),
+                Farewell::Sent(token) => drop(self.farewells.insert(token, Parting::Record(Box::new((key, record))))),
                 Farewell::Owed => {
                     stage.save(key.to_bytes(), Some(record.to_bytes()));
                     self.orphans.push(key, record);
@@ -422,11 +431,15 @@ impl Mapping for Participants {
     }
 
     fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool {
-        if let Some((key, record)) = self.farewells.remove(&token) {
-            if taken {
-                self.forgetting.forget(stage, key.to_bytes());
-            } else {
-                self.orphans.push(key, record);
+        if let Some(parting) = self.farewells.remove(&token) {
+            match parting {
+                Parting::Record(left) if taken => self.forgetting.forget(stage, left.0.to_bytes()),
+                Parting::Record(left) => self.orphans.push(left.0, left.1),
+                Parting::Place(leg) => {
+                    if let Some(place) = self.seats.get_mut(&leg) {
+                        place.farewell = if taken { Farewell::None } else { Farewell::Owed };
+                    }
+                }
             }
             return true;
         }
