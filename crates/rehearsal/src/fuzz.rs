@@ -8,6 +8,7 @@ mod gateway;
 mod invite;
 mod msrp;
 mod muc;
+mod occupants;
 mod presence;
 mod room;
 mod sdp;
@@ -22,6 +23,7 @@ pub use self::gateway::{gateway, jid_sip_mapping};
 pub use self::invite::invite;
 pub use self::msrp::{msrp_framing, msrp_session, nickname};
 pub use self::muc::muc;
+pub use self::occupants::occupants;
 pub use self::presence::presence;
 pub use self::room::room;
 pub use self::sdp::sdp;
@@ -59,6 +61,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("nickname", nickname),
     ("muc", muc),
     ("room", room),
+    ("occupants", occupants),
 ];
 
 /// A mutation of `seed`, always the same for the same `tokens`: bytes changed, cut out, put in, doubled, or a piece of `other` put in.

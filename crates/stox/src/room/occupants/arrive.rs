@@ -66,7 +66,8 @@ impl Occupants {
         let Some(seat) = self.seats.get_mut(&id) else { return };
         let Some(leg) = seat.leg else { return };
         let now = stage.wall();
-        let is_past = |early: &Early| now.zip(date(&early.message)).is_some_and(|(now, then)| is_old(now, then));
+        let is_past =
+            |early: &Early| seat.came.zip(date(&early.message)).is_some_and(|(came, then)| then.unix() < came.unix());
         let early = std::mem::take(&mut seat.early);
         let (told, rest): (VecDeque<Early>, VecDeque<Early>) = early.into_iter().partition(|e| !past || is_past(e));
         seat.early = rest;
@@ -134,15 +135,10 @@ impl Occupants {
             // Another device of the user's has said it, under the same nickname, or the user did when it was here before.
             speaker = Speaker::Occupant { nick: seat.people.nick().clone(), private };
         }
-        let said_before = || {
-            let (again, now) = (seat.again?, stage.wall()?.unix());
-            let since = i64::try_from(stage.now.since(again).as_secs()).ok()?;
-            Some(wrapper.as_ref()?.date_time()?.unix() <= now - since)
-        };
-        // A room that is entered once more may tell again what was said before.
+        let date = wrapper.as_ref().and_then(Message::date_time);
         let heard = words(self.key, text.bodies.first().map_or("", |(_, body)| body));
         let public = !matches!(speaker, Speaker::Occupant { private: true, .. });
-        if public && said_before() == Some(true) && seat.was_heard(heard) {
+        if public && date.is_some_and(|date| seat.was_heard(heard, date)) {
             return Ok(false);
         }
         stage.note(Note::Received { from: Side::Sip });
@@ -159,8 +155,7 @@ impl Occupants {
         }
         let now = stage.wall();
         let lately = seat.open.is_some_and(|open| stage.now.since(open) <= TELLS_PAST);
-        let then = wrapper.as_ref().filter(|_| past || lately).and_then(Message::date_time);
-        let then = then.filter(|then| now.is_some_and(|now| is_old(now, *then)));
+        let then = date.filter(|then| past || lately && now.is_some_and(|now| is_old(now, *then)));
         let said = |id: &str| prints::said(&self.key, id, &seat.room, &seat.user);
         let mut stanza_id = message.transaction.clone();
         if self.held.is_said(&said(&stanza_id)) {
@@ -180,11 +175,6 @@ impl Occupants {
         let waiting = Waiting { seat: id, leg, token, since: stage.now };
         self.held.hold(taken, said, stage.now + limits.held_for, waiting);
         Ok(true)
-    }
-
-    /// By what the words of a user are known.
-    pub(super) fn words(&self, body: &str) -> Fingerprint {
-        words(self.key, body)
     }
 
     /// The XMPP side has refused a message.

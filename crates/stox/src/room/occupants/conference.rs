@@ -114,14 +114,20 @@ impl Occupants {
         if changes.over {
             return self.learnt(stage, id, end::destroyed());
         }
-        let said: Vec<(Str, Says)> = if std::mem::take(&mut seat.fresh) {
+        let said: Vec<(Str, Says)> = if std::mem::take(&mut seat.fresh) || seat.people.is_lost() {
             let there = seat.conference.users().map(|user| (user.entity.clone(), says_of(seat, user)));
             let gone = seat.people.entities().filter(|entity| seat.conference.user(entity).is_none());
             gone.map(|entity| (entity.clone(), Says::Gone(Gone::default()))).chain(there).collect()
         } else {
             changes.users.iter().filter_map(|change| says(seat, change)).collect()
         };
-        let news = seat.people.apply(said);
+        let mut news = seat.people.apply(said);
+        if let Some(former) = seat.people.take_former()
+            && let Some(user) = seat.conference.user(&former)
+        {
+            let says = says_of(seat, user);
+            news.extend(seat.people.apply(vec![(former, says)]));
+        }
         let subject = seat.conference.subject().map(Str::from);
         let resubject = std::mem::replace(&mut seat.subject, subject) != seat.subject && seat.entered;
         if seat.phase == Phase::Subscribing {
@@ -195,7 +201,8 @@ impl Occupants {
             if seat.torn || seat.why.is_some() {
                 return;
             }
-            return self.learnt(stage, id, end::destroyed());
+            // The end of a conference is a document that says so (RFC 4575 §4.6); this may be the end of the user's part in it, too.
+            return self.learnt(stage, id, End::Lost);
         }
         let error = match reason {
             Some(Reason::Rejected) => None,

@@ -1,5 +1,6 @@
 //! What users say in rooms, on its way to the switch: RFC 7702 §5.5, XEP-0045 §7.4, §7.5.
 
+use super::arrive::words as words_of;
 use super::end::fail;
 use super::enter::Parties;
 use super::seat::{Letter, Phase, SeatId};
@@ -41,7 +42,8 @@ impl Occupants {
         let mut words = None;
         let said = match departing::read(&stanza) {
             Departing::Message(text) => {
-                words = text.bodies.first().filter(|_| muc::is_groupchat(&stanza)).map(|(_, body)| self.words(body));
+                let body = text.bodies.first().filter(|_| muc::is_groupchat(&stanza));
+                words = body.map(|(_, body)| words_of(self.key, body));
                 self.try_say(stage, id, &stanza, &text).map(Some)
             }
             Departing::State(_) | Departing::Receipt { .. } | Departing::Nothing => {
@@ -59,7 +61,10 @@ impl Occupants {
                 self.letters += 1;
                 self.bytes += weight;
                 if let Some(seat) = self.seats.get_mut(&id) {
-                    words.into_iter().for_each(|words| seat.speaks(words));
+                    if let Some(words) = words {
+                        seat.speaks(words);
+                        seat.hears(words);
+                    }
                     seat.flying.push_back((message, Letter { stanza, since: stage.now, weight }));
                 }
             }
@@ -148,12 +153,6 @@ impl Occupants {
         seat.said += 1;
         stage.note(Note::Delivered { to: Side::Sip, micros: stage.now.since(letter.since).as_micros() as u64 });
         if muc::is_groupchat(&letter.stanza) && seat.phase != Phase::Leaving {
-            if let Departing::Message(text) = departing::read(&letter.stanza)
-                && let Some((_, body)) = text.bodies.first()
-            {
-                let words = super::arrive::words(self.key, body);
-                seat.hears(words);
-            }
             stage.answer(seat.link, &s2x::reflection(seat, &letter.stanza));
         }
         self.drop_letter(&letter);

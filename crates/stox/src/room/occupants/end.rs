@@ -173,17 +173,21 @@ impl Occupants {
     pub(super) fn learnt(&mut self, stage: &mut Stage<'_>, id: SeatId, why: End) {
         let Some(seat) = self.seats.get_mut(&id) else { return };
         match seat.phase {
+            // What is on its way may still be answered: the session's own end comes.
+            Phase::Parting if seat.leg.is_some() => seat.why = Some(why),
             // What has failed may be well again: as soon as the session is over another one is asked for.
-            Phase::Parting if matches!(why, End::Lost) && seat.leg.is_some() => seat.why = Some(why),
             Phase::Parting if matches!(why, End::Lost) && seat.torn => {}
             Phase::Parting if matches!(why, End::Lost) => self.come_back_or_out(stage, id),
             Phase::Parting => self.give_up(stage, id, why),
             Phase::Inside => {
-                // Its BYE is to follow. That a conference is over is true without one.
-                if matches!(why, End::Destroyed(_)) {
+                // Its BYE is to follow. That there is nothing any more is true without one.
+                if matches!(why, End::Destroyed(_) | End::Lost) {
                     seat.until = Some(stage.now + GRACE);
                 }
-                seat.why = Some(why);
+                // What says more holds.
+                if !matches!((&seat.why, &why), (Some(End::Destroyed(_) | End::Kicked(_)), End::Lost)) {
+                    seat.why = Some(why);
+                }
                 self.arm(id);
             }
             Phase::Inviting | Phase::Connecting | Phase::Naming | Phase::Subscribing => {

@@ -116,6 +116,8 @@ impl Occupants {
             open: None,
             torn: false,
             again: None,
+            lost: None,
+            came: stage.wall(),
             usage: None,
             retry: None,
             failures: 0,
@@ -132,7 +134,6 @@ impl Occupants {
             flying: VecDeque::new(),
             echoes: VecDeque::new(),
             lately: VecDeque::new(),
-            before: VecDeque::new(),
             early: VecDeque::new(),
             early_bytes: 0,
             held: 0,
@@ -162,7 +163,7 @@ impl Occupants {
         if seat.entered || seat.phase == Phase::Inviting || *seat.people.nick() == nick {
             seat.join = stanza.envelope();
             if !seat.entered && seat.phase == Phase::Inviting {
-                seat.people.call_me(nick, false);
+                let _ = seat.people.call_me(nick, false);
                 seat.asked = asked;
             }
             return Ok(());
@@ -228,7 +229,7 @@ impl Occupants {
                 self.give_up(stage, id, End::Refused(error));
             }
             None => {
-                seat.people.call_me(nick, false);
+                let _ = seat.people.call_me(nick, false);
                 self.subscribe(stage, id);
             }
         }
@@ -243,7 +244,9 @@ impl Occupants {
                 if seat.entered && wish.nick != seat.shown {
                     seat.people.lose_me();
                 }
-                seat.people.call_me(wish.nick, true);
+                let moved = seat.people.call_me(wish.nick, true).filter(|_| seat.entered);
+                let moved: Vec<News> = moved.into_iter().collect();
+                self.tell(stage, id, &moved);
                 self.subscribe(stage, id);
             }
             // RFC 7701 §7.1: there are none in this room after all. Then the room calls the user as it likes.
@@ -351,8 +354,7 @@ impl Occupants {
         if self.draining || seat.again.is_some_and(|at| stage.now.since(at) < SOON) {
             return false;
         }
-        seat.again = Some(stage.now);
-        seat.before = seat.lately.clone();
+        (seat.again, seat.lost) = (Some(stage.now), stage.wall());
         let (user, room, nick) = (seat.user.clone(), seat.room.clone(), seat.people.nick().clone());
         let (old, usage) = (seat.leg.take(), seat.usage.take());
         if let Some(old) = old {

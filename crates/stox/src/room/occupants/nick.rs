@@ -1,7 +1,7 @@
 //! What users in rooms say of themselves: RFC 7702 §5.6, XEP-0045 §7.6, §7.7.
 
 use super::enter::{name_error, refuse};
-use super::people::Gone;
+use super::people::News;
 use super::seat::{Phase, SeatId, Wish};
 use super::{Occupants, s2x};
 use crate::config::LinkId;
@@ -96,20 +96,25 @@ impl Occupants {
         if !(200..300).contains(&code) {
             // Example 21. The old one stays in effect (RFC 7701 §7.2).
             let (link, room) = (seat.link, seat.room.clone());
+            if code == 408 {
+                seat.people.doubt(wish.nick.clone());
+            }
             return refuse(stage, link, stanza, &room, &name_error(code));
         }
         let old = seat.people.nick().clone();
-        if seat.people.displace(&wish.nick) {
-            // Whoever had it has gone, or has another name, of which the focus has not told yet.
-            stage.answer(seat.link, &s2x::left(seat, &wish.nick, &Gone::default()));
-        }
-        seat.people.call_me(wish.nick.clone(), true);
+        let moved = seat.people.call_me(wish.nick.clone(), true);
         seat.asked = wish.nick.as_str().into();
         seat.shown = wish.nick.clone();
+        // One that has not forgotten, but says the same with each name, is not to see itself twice.
+        if old != wish.nick {
+            stage.answer(seat.link, &s2x::own_renamed(seat, &old));
+        }
+        let moved: Vec<News> = moved.into_iter().collect();
+        self.tell(stage, id, &moved);
+        let Some(seat) = self.seats.get(&id) else { return };
         if wish.anew {
             self.tell_anew(stage, id);
         } else if old != wish.nick {
-            stage.answer(seat.link, &s2x::own_renamed(seat, &old));
             stage.answer(seat.link, &s2x::own(seat, false));
         }
         self.save(stage, id);

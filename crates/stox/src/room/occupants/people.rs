@@ -12,6 +12,9 @@ use xmpp::jid::Jid;
 /// How many variants of a nickname are tried for one that is somebody's already.
 const VARIANTS: u32 = 10_000;
 
+/// How many nicknames are remembered that the XMPP user may have got.
+const DOUBTS: usize = 4;
+
 /// The most addresses under which one user is known to speak.
 pub(super) const ADDRESSES: usize = 8;
 
@@ -107,6 +110,12 @@ pub(super) struct People {
     by_address: Table<Fingerprint, u64>,
     /// Which of them is the XMPP user.
     me: Option<u64>,
+    /// What the key of the XMPP user was, where the room names its users by their nicknames and that has changed: it may be somebody else's next.
+    former: Option<Str>,
+    /// As what the XMPP user was shown last, while it is not known who of them that is.
+    was: Option<Person>,
+    /// Nicknames that the switch was asked for without an answer: the XMPP user may have got them.
+    doubt: Vec<Nickname>,
 }
 
 impl People {
@@ -124,6 +133,9 @@ impl People {
             by_nick: Table::new(key),
             by_address: Table::new(key),
             me: None,
+            former: None,
+            was: None,
+            doubt: Vec::new(),
         }
     }
 
@@ -145,13 +157,14 @@ impl People {
     /// It is not known any more which of them is the XMPP user.
     pub(super) fn lose_me(&mut self) {
         if let Some(me) = self.me.take() {
-            self.remove(me);
+            self.was = self.remove(me).map(|place| place.person);
         }
     }
 
     /// The XMPP user as the room shows it.
     pub(super) fn me(&self) -> Option<&Person> {
-        self.places.get(&self.me?).map(|place| &place.person)
+        let me = self.me.and_then(|me| self.places.get(&me));
+        me.map(|place| &place.person).or(self.was.as_ref())
     }
 
     /// The XMPP user's nickname.
@@ -160,12 +173,47 @@ impl People {
     }
 
     /// The XMPP user has this nickname now; `granted` by the switch. Who has it in an older document is called otherwise by whoever tells of it
-    /// next.
-    pub(super) fn call_me(&mut self, nick: Nickname, granted: bool) {
+    /// next; so as not to be taken for each other, they are called otherwise at once.
+    pub(super) fn call_me(&mut self, nick: Nickname, granted: bool) -> Option<News> {
         if let Some(place) = self.me.and_then(|me| self.places.get_mut(&me)) {
             place.person.nick = nick.clone();
+            let named = jid_of(&place.entity).filter(|jid| jid.same_bare(&self.room));
+            if named.as_ref().and_then(Jid::resource).is_some_and(|name| name != nick.as_str()) {
+                self.former = Some(place.entity.clone());
+            }
+        }
+        if self.former.is_some() {
+            self.lose_me();
+        }
+        if let Some(was) = &mut self.was {
+            was.nick = nick.clone();
         }
         (self.nick, self.granted) = (nick, granted);
+        let place = self.by_nick.remove(&self.nick.key())?;
+        let other = self.places.get(&place)?.person.nick.clone();
+        let nick = self.stranger(&other);
+        self.by_nick.insert(nick.key(), place);
+        let person = &mut self.places.get_mut(&place)?.person;
+        person.nick = nick;
+        Some(News::Renamed(other, person.clone()))
+    }
+
+    /// Whether it is not known which of them is the XMPP user, though it was.
+    pub(super) fn is_lost(&self) -> bool {
+        self.me.is_none() && self.was.is_some()
+    }
+
+    /// The switch has not said whether the XMPP user has this nickname now.
+    pub(super) fn doubt(&mut self, nick: Nickname) {
+        if self.doubt.len() == DOUBTS {
+            self.doubt.remove(0);
+        }
+        self.doubt.push(nick);
+    }
+
+    /// Whose key was the XMPP user's before, once that has another one.
+    pub(super) fn take_former(&mut self) -> Option<Str> {
+        self.former.take_if(|_| self.me.is_some())
     }
 
     /// The key of the user who has exactly this nickname: whom a private message is for.
@@ -229,14 +277,14 @@ impl People {
         }
         let me = match self.me.and_then(|me| self.places.get(&me)) {
             Some(me) => Some(me.entity.clone()),
-            None => self.find_me(&said),
+            None => self.find_me(&said, before.is_some() || self.was.is_some()),
         };
         for (entity, says) in said {
             let at = self.by_entity.get(&entity).copied();
             match says {
                 Says::Here(person) if me.as_ref() == Some(&entity) => {
                     // Somebody who had this key, and of whose going nothing was told: the user has it now.
-                    let other = at.filter(|at| self.me != Some(*at)).filter(|_| before.is_some());
+                    let other = at.filter(|at| self.me != Some(*at)).filter(|_| before.is_some() || self.was.is_some());
                     let gone = other.and_then(|at| self.remove(at));
                     let at = at.filter(|_| gone.is_none());
                     news.extend(gone.map(|place| News::Left(place.person.nick, Gone::default())));
@@ -255,24 +303,25 @@ impl People {
         news
     }
 
-    /// Takes out who is known by this nickname, which is the XMPP user's from now on. Whether there was somebody.
-    pub(super) fn displace(&mut self, nick: &Nickname) -> bool {
-        let at = self.by_nick.get(&nick.key()).copied();
-        let at = at.filter(|at| self.places.get(at).is_some_and(|place| place.person.nick == *nick));
-        at.and_then(|at| self.remove(at)).is_some()
-    }
-
     /// Who of those that a document tells of is the XMPP user: the nickname is that user's alone; else the address tells.
-    fn find_me(&self, said: &[(Str, Says)]) -> Option<Str> {
+    /// `moved`: who was the XMPP user is not there any more.
+    fn find_me(&self, said: &[(Str, Says)], moved: bool) -> Option<Str> {
+        // Somebody with another address is somebody else, whatever the name.
+        let may_be = |person: &Person| person.jid.as_ref().is_none_or(|jid| jid.same_bare(&self.own));
         let here = || {
             said.iter().filter_map(|(entity, says)| match says {
-                Says::Here(person) => Some((entity, person)),
-                Says::Gone(_) => None,
+                Says::Here(person) if may_be(person) => Some((entity, person)),
+                Says::Here(_) | Says::Gone(_) => None,
             })
         };
         let is_own = |person: &Person| person.addresses.iter().any(|address| address.same_bare(&self.own));
         let named = here().filter(|(_, person)| person.nick == self.nick && (self.granted || is_own(person)));
-        named.chain(here().filter(|(_, person)| is_own(person))).map(|(entity, _)| entity.clone()).next()
+        let doubtful = here().filter(|(_, person)| moved && self.doubt.contains(&person.nick));
+        // After a change of the name an address tells nothing: a document may be older than that, and another device has the same.
+        let own = here().filter(|(_, person)| self.former.is_none() && is_own(person));
+        // A focus may write it in its own way.
+        let like = here().filter(|(_, person)| self.granted && person.nick.resembles(&self.nick));
+        named.chain(doubtful).chain(own).chain(like).map(|(entity, _)| entity.clone()).next()
     }
 
     /// What is said of the XMPP user. Of the nickname the switch has the last word: a document may be older than that.
@@ -280,11 +329,14 @@ impl People {
         let said = person.nick.clone();
         let before = before.or_else(|| at.and_then(|at| self.remove(at)));
         let same = before.as_ref().is_some_and(|before| before.said == said);
-        if same || self.granted && !person.certain || self.by_nick.contains(&said.key()) {
+        let doubtful = self.doubt.contains(&said);
+        self.doubt.clear();
+        if same || self.granted && !person.certain && !doubtful || self.by_nick.contains(&said.key()) {
             person.nick = self.nick.clone();
         }
         let called = std::mem::replace(&mut self.nick, person.nick.clone());
-        let changed = called != person.nick || before.is_none_or(|before| !before.person.looks_like(&person));
+        let shown = before.map(|before| before.person).or(self.was.take());
+        let changed = called != person.nick || shown.is_none_or(|shown| !shown.looks_like(&person));
         self.me = Some(self.put(at, entity, said, person.clone(), true));
         changed.then_some(News::Me(called, person))
     }

@@ -5,6 +5,7 @@ use crate::config::LinkId;
 use crate::leg::LegId;
 use crate::room::nickname::Nickname;
 use base::{Fingerprint, Str, Time};
+use bodies::Timestamp;
 use bodies::conference::Conference;
 use msrp::{MessageId, MessageToken};
 use sip::subscription::UsageId;
@@ -124,8 +125,13 @@ pub(super) struct Occupant {
     pub(super) open: Option<Time>,
     /// The session was lost, and the focus may yet say that it has ended it.
     pub(super) torn: bool,
-    /// The last time when a session was lost and another one asked for.
+    /// The last time when a session was lost and another one asked for, and the date of it.
     pub(super) again: Option<Time>,
+    pub(super) lost: Option<Timestamp>,
+    /// The date when the user came in.
+    pub(super) came: Option<Timestamp>,
+    /// What all could hear lately: a room that is entered once more may tell it again.
+    pub(super) lately: VecDeque<Fingerprint>,
     /// The subscription to the conference.
     pub(super) usage: Option<UsageId>,
     /// When one that has failed is tried again, and how often it has failed.
@@ -151,9 +157,6 @@ pub(super) struct Occupant {
     pub(super) flying: VecDeque<(MessageId, Letter)>,
     /// What the user has said to all lately: a switch may send it back.
     pub(super) echoes: VecDeque<Fingerprint>,
-    /// What all could hear lately; and that of before the session was lost, when the one before this was: a room may tell it again.
-    pub(super) lately: VecDeque<Fingerprint>,
-    pub(super) before: VecDeque<Fingerprint>,
     pub(super) early: VecDeque<Early>,
     pub(super) early_bytes: usize,
     /// Messages of the room that wait for the XMPP server.
@@ -169,6 +172,9 @@ pub(super) struct Occupant {
     pub(super) saved: bool,
 }
 
+/// How many of the last messages are remembered, by which those are known that a switch tells again.
+const LATELY: usize = 64;
+
 /// How much of what a user has said is known when it comes back.
 const ECHOES: usize = 32;
 
@@ -181,18 +187,23 @@ impl Occupant {
         self.echoes.push_back(words);
     }
 
-    /// Takes note of what all could hear.
+    /// Takes note of what all could hear, which are the user's own words, too.
     pub(super) fn hears(&mut self, words: Fingerprint) {
-        if self.lately.len() == ECHOES {
+        if self.lately.len() == LATELY {
             self.lately.pop_front();
         }
         self.lately.push_back(words);
     }
 
-    /// Whether this is told again of what was heard before the session was lost. A room tells in order.
-    pub(super) fn was_heard(&mut self, words: Fingerprint) -> bool {
-        let at = self.before.iter().position(|heard| *heard == words);
-        at.map(|at| self.before.drain(..=at)).is_some()
+    /// Whether this, of that date, is told again after a session was lost. Each of two of one kind is told once; and what was said before the user
+    /// came is nothing new.
+    pub(super) fn was_heard(&mut self, words: Fingerprint, date: Timestamp) -> bool {
+        if self.lost.is_none_or(|lost| date.unix() > lost.unix()) {
+            return false;
+        }
+        let at = self.lately.iter().position(|heard| *heard == words);
+        let heard = at.and_then(|at| self.lately.remove(at)).is_some();
+        heard || self.came.is_some_and(|came| date.unix() < came.unix())
     }
 
     /// Whether this comes back of what the user has said. Once.

@@ -11,7 +11,7 @@ fn nick(text: &str) -> Nickname {
 fn people() -> People {
     let mut people =
         People::new(HashKey::new(1, 2), jid("room@chat.example"), jid("juliet@example.com"), nick("JuliC"));
-    people.call_me(nick("JuliC"), true);
+    let _ = people.call_me(nick("JuliC"), true);
     people
 }
 
@@ -62,7 +62,7 @@ fn the_user_is_told_of_last() {
 fn a_new_key_of_the_user_is_no_going() {
     let mut people = people();
     people.apply(vec![here("JuliC", ME)]);
-    people.call_me(nick("Capulet"), true);
+    let _ = people.call_me(nick("Capulet"), true);
     let news = people.apply(vec![gone(ME), here("Capulet", "sip:room@chat.example;gr=Capulet")]);
     assert_eq!(told(&news), [""; 0]);
     assert_eq!(told(&people.apply(vec![gone("sip:room@chat.example;gr=Capulet")])), ["not me"]);
@@ -73,7 +73,7 @@ fn a_new_key_of_the_user_is_no_going() {
 fn an_old_document_takes_no_name_back() {
     let mut people = people();
     people.apply(vec![here("JuliC", AOR)]);
-    people.call_me(nick("Capulet"), true);
+    let _ = people.call_me(nick("Capulet"), true);
     assert_eq!(people.apply(vec![here("JuliC", AOR)]), []);
     assert_eq!(people.nick().as_str(), "Capulet");
     assert_eq!(people.apply(vec![here("Capulet", AOR)]), []);
@@ -87,7 +87,7 @@ fn an_old_document_takes_no_name_back() {
 #[test]
 fn a_room_without_nicknames_names_the_user() {
     let mut people = people();
-    people.call_me(nick("JuliC"), false);
+    let _ = people.call_me(nick("JuliC"), false);
     assert_eq!(told(&people.apply(vec![here("Romeo", ROMEO), here("Juliet", AOR)])), ["+Romeo", "me JuliC>Juliet"]);
 }
 
@@ -156,12 +156,76 @@ fn of_two_places_of_a_user_the_name_tells() {
 #[test]
 fn the_key_of_one_who_has_gone_is_the_users() {
     let mut people = people();
-    people.call_me(nick("JuliC"), true);
     let at = |name: &str| (Str::from(format!("sip:room@chat.example;gr={name}")), Says::Here(person(name, "")));
     assert_eq!(told(&people.apply(vec![at("Romeo"), at("JuliC")])), ["+Romeo", "me JuliC>JuliC"]);
-    people.call_me(nick("Romeo"), true);
+    let moved = people.call_me(nick("Romeo"), true);
+    assert_eq!(told(&moved.into_iter().collect::<Vec<_>>()), ["Romeo>Romeo (2)"]);
     let news = people.apply(vec![gone("sip:room@chat.example;gr=JuliC"), at("Romeo")]);
-    assert_eq!(told(&news), ["-Romeo"]);
+    assert_eq!(told(&news), ["-Romeo (2)"]);
     assert_eq!(people.others().count(), 0);
     assert_eq!(people.entity_of("Romeo"), None);
+}
+
+/// The old key may be somebody else's at once.
+#[test]
+fn the_former_key_of_the_user_is_somebody_elses() {
+    let mut people = people();
+    people.apply(vec![here("JuliC", ME)]);
+    let _ = people.call_me(nick("Capulet"), true);
+    assert_eq!(people.take_former(), None, "the room has not told yet");
+    assert_eq!(told(&people.apply(vec![here("Ben", BEN)])), ["+Ben"]);
+    assert_eq!(people.apply(vec![here("Capulet", "sip:room@chat.example;gr=Capulet")]), []);
+    assert_eq!(people.take_former().as_deref(), Some(ME));
+    assert_eq!(told(&people.apply(vec![here("JuliC", ME)])), ["+JuliC"]);
+}
+
+/// Who knows whether a switch that does not answer has done what it was asked for: the focus.
+#[test]
+fn a_name_that_nobody_has_confirmed() {
+    let mut people = people();
+    people.apply(vec![here("JuliC", ME)]);
+    people.doubt(nick("Capulet"));
+    let news = people.apply(vec![gone(ME), here("Capulet", "sip:room@chat.example;gr=Capulet")]);
+    assert_eq!(told(&news), ["me JuliC>Capulet"]);
+    assert_eq!(people.nick().as_str(), "Capulet");
+}
+
+/// Nobody becomes the user by a name: what that one said would be taken for the user's own words.
+#[test]
+fn a_stranger_is_not_the_user() {
+    let mut people = people();
+    let mut tybalt = person("JuliC", "sip:tybalt@example.org");
+    tybalt.jid = Some(jid("tybalt@example.org"));
+    let news = people.apply(vec![("sip:tybalt@example.org".into(), Says::Here(tybalt))]);
+    assert_eq!(told(&news), ["+JuliC (2)"]);
+    assert!(!people.is_me("sip:tybalt@example.org"));
+}
+
+/// Who has lost the name without our knowledge is not to be taken for the user.
+#[test]
+fn a_granted_name_is_nobody_elses() {
+    let mut people = people();
+    people.apply(vec![here("Ben", BEN), here("JuliC", AOR)]);
+    let moved = people.call_me(nick("Ben"), true);
+    assert_eq!(told(&moved.into_iter().collect::<Vec<_>>()), ["Ben>Ben (2)"]);
+    assert_eq!(people.entity_of("Ben (2)").map(Str::as_str), Some(BEN));
+    assert_eq!(told(&people.apply(vec![gone(BEN)])), ["-Ben (2)"]);
+}
+
+/// A document from before the change of the name, in a room that shows the addresses of all.
+#[test]
+fn an_old_document_of_a_room_that_shows_addresses() {
+    let mut people = people();
+    let own = |name: &str| {
+        let mut person = person(name, AOR);
+        person.certain = true;
+        (Str::from(format!("sip:room@chat.example;gr={name}")), Says::Here(person))
+    };
+    people.apply(vec![own("Chamber"), own("JuliC")]);
+    let _ = people.call_me(nick("Capulet"), true);
+    people.apply(vec![own("Chamber"), own("JuliC")]);
+    assert_eq!(people.nick().as_str(), "Capulet");
+    people.apply(vec![gone("sip:room@chat.example;gr=JuliC"), own("Capulet"), own("Chamber")]);
+    assert_eq!(people.others().map(|p| p.nick.as_str()).collect::<Vec<_>>(), ["Chamber"]);
+    assert!(people.me().is_some() && people.nick().as_str() == "Capulet");
 }
