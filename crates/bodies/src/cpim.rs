@@ -8,6 +8,7 @@ pub use header::{Address, Header, Namespace};
 use crate::{Error, Limits, Part, Timestamp};
 use base::Str;
 use memchr::memmem;
+use std::fmt::Write as _;
 
 /// The most headers one message may have. Long lists of recipients are legal; whom to deliver to is not their say.
 pub const MAX_HEADERS: usize = 2_048;
@@ -128,12 +129,14 @@ impl Message {
     /// Writes the message. The boundary serves where the content is a multipart; only there can the answer be None, for
     /// the reasons of [`crate::multipart::write`].
     pub fn to_bytes(&self, boundary: &str) -> Option<Vec<u8>> {
-        let mut out = Vec::new();
+        let mut head = String::with_capacity(512);
         for header in &self.headers {
-            out.extend_from_slice(header.to_string().as_bytes());
-            out.extend_from_slice(b"\r\n");
+            // Writing to a string cannot fail.
+            let _ = write!(head, "{header}");
+            head.push_str("\r\n");
         }
-        out.extend_from_slice(b"\r\n");
+        head.push_str("\r\n");
+        let mut out = head.into_bytes();
         self.content.write(boundary, Limits::default().depth, &mut out)?;
         Some(out)
     }

@@ -27,7 +27,8 @@ impl ContentType {
 
     /// `text/plain; charset=utf-8`: what we send for text.
     pub fn text_plain() -> ContentType {
-        ContentType::new("text", "plain").with_param("charset", "utf-8")
+        let params = Params(vec![(Str::const_new("charset"), Str::const_new("utf-8"))]);
+        ContentType { type_: Str::const_new("text"), subtype: Str::const_new("plain"), params }
     }
 
     /// The same with one more parameter, or with another value for it. Control characters become spaces.
@@ -217,6 +218,10 @@ fn lower(s: &str) -> Str {
 }
 
 fn clean_token(s: &str) -> Str {
+    // As nearly all are.
+    if !s.is_empty() && s.bytes().all(|b| is_token(b) && !b.is_ascii_uppercase()) {
+        return Str::from(s);
+    }
     let s: Str = s.bytes().map(|b| if is_token(b) { b.to_ascii_lowercase() as char } else { '_' }).collect();
     if s.is_empty() { Str::const_new("_") } else { s }
 }

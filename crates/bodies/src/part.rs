@@ -169,13 +169,14 @@ impl Known {
         fn put<T>(slot: &mut Option<T>, value: Result<T, Error>) -> Result<bool, Error> {
             Ok(slot.replace(value?).is_some())
         }
-        Some(match name.to_ascii_lowercase().as_str() {
-            "content-type" => put(&mut self.content_type, ContentType::parse(value)),
-            "content-language" => put(&mut self.language, Ok(value.into())),
-            "content-disposition" => put(&mut self.disposition, Disposition::parse(value)),
-            "content-transfer-encoding" => put(&mut self.encoding, Ok(value.into())),
-            "content-length" => put(&mut self.length, Ok(value.into())),
-            _ => return None,
+        let is = |known: &str| name.eq_ignore_ascii_case(known);
+        Some(match () {
+            () if is("content-type") => put(&mut self.content_type, ContentType::parse(value)),
+            () if is("content-language") => put(&mut self.language, Ok(value.into())),
+            () if is("content-disposition") => put(&mut self.disposition, Disposition::parse(value)),
+            () if is("content-transfer-encoding") => put(&mut self.encoding, Ok(value.into())),
+            () if is("content-length") => put(&mut self.length, Ok(value.into())),
+            () => return None,
         })
     }
 }
@@ -214,7 +215,12 @@ pub(crate) fn read(
         if unfolded.chars().any(|c| c.is_control() && c != '\t') {
             return Err(Error::Malformed("control character in a part header"));
         }
-        let unfolded: Str = unfolded.trim_matches(BLANK).chars().map(|c| if c == '\t' { ' ' } else { c }).collect();
+        // Nearly all are as they should be.
+        let unfolded: Str = match unfolded.trim_matches(BLANK) {
+            trimmed if trimmed.contains('\t') => trimmed.replace('\t', " ").into(),
+            trimmed if trimmed.len() < unfolded.len() => Str::from(trimmed),
+            _ => unfolded,
+        };
         match known.slot(name, &unfolded) {
             Some(Ok(false)) => {}
             Some(Ok(true)) => return Err(Error::Malformed("part header given twice")),

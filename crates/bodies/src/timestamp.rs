@@ -78,7 +78,17 @@ impl fmt::Display for Timestamp {
         let (days, of_day) = (self.seconds.div_euclid(86_400), self.seconds.rem_euclid(86_400));
         let (year, month, day) = civil_from_days(days);
         let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
+        let mut text = *b"0000-00-00T00:00:00";
+        for (at, digits, mut number) in
+            [(0, 4, year), (5, 2, month), (8, 2, day), (11, 2, hour), (14, 2, minute), (17, 2, second)]
+        {
+            // The year has four digits, as `YEARS` has it; this is done for each message.
+            for digit in text[at..at + digits].iter_mut().rev() {
+                *digit = b'0' + u8::try_from(number.rem_euclid(10)).unwrap_or_default();
+                number /= 10;
+            }
+        }
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())?;
         if self.nanos != 0 {
             let nine = format!("{:09}", self.nanos);
             write!(f, ".{}", nine.trim_end_matches('0'))?;

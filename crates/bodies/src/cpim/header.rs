@@ -123,13 +123,16 @@ impl Header {
 impl fmt::Display for Header {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if !self.prefix.is_empty() {
-            write!(f, "{}.", self.prefix)?;
+            f.write_str(&self.prefix)?;
+            f.write_str(".")?;
         }
-        write!(f, "{}:", self.name)?;
+        f.write_str(&self.name)?;
+        f.write_str(":")?;
         for (name, value) in &self.params {
             write!(f, ";{name}={value}")?;
         }
-        write!(f, " {}", self.value)
+        f.write_str(" ")?;
+        f.write_str(&self.value)
     }
 }
 
@@ -143,7 +146,10 @@ pub struct Address {
 impl Address {
     /// An address; None if that is no absolute URI. An empty name is none.
     pub fn new(name: Option<&str>, uri: &str) -> Option<Address> {
-        let name = name.map(|n| n.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect());
+        let name = name.map(|name| match name.trim() {
+            name if name.contains(char::is_control) => name.replace(char::is_control, " ").into(),
+            name => Str::from(name),
+        });
         is_uri(uri).then(|| Address { name: name.filter(|n: &Str| !n.is_empty()), uri: uri.into() })
     }
 
@@ -185,12 +191,15 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(name) = &self.name {
             if name.split(' ').all(|token| !token.is_empty() && token.chars().all(is_token_char)) {
-                write!(f, "{name} ")?;
+                f.write_str(name)?;
+                f.write_str(" ")?;
             } else {
                 write!(f, "\"{}\" ", escape(name).replace('"', "\\\""))?;
             }
         }
-        write!(f, "<{}>", self.uri)
+        f.write_str("<")?;
+        f.write_str(&self.uri)?;
+        f.write_str(">")
     }
 }
 
@@ -243,6 +252,10 @@ fn is_token_char(c: char) -> bool {
 
 /// A name that we write: what may not stand in it becomes `_`.
 pub(super) fn clean(s: &str) -> Str {
+    // As nearly all are.
+    if is_name(s) {
+        return Str::from(s);
+    }
     let s: Str = s.bytes().map(|b| if is_name_char(b) { b as char } else { '_' }).collect();
     if s.is_empty() { Str::const_new("_") } else { s }
 }

@@ -196,9 +196,11 @@ fn sip_of_jid(jid: &Jid, scheme: Scheme, trace: &mut impl Trace) -> Result<SipUr
         (uri.host.to_string(), uri.to_string())
     });
     if let Some(resource) = jid.resource() {
-        let before = uri.to_string();
         uri.params.set("gr", Some(resource.as_bytes()));
-        trace.step("6.5 step 8", "append the resource as gr, percent-encoded", || (before, uri.to_string()));
+        trace.step("6.5 step 8", "append the resource as gr, percent-encoded", || {
+            let before = SipUri { params: Default::default(), ..uri.clone() };
+            (before.to_string(), uri.to_string())
+        });
     }
     Ok(uri)
 }

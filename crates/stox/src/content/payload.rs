@@ -49,7 +49,10 @@ impl Payload {
 
     /// A CPIM message. `None` where its content cannot be written.
     pub(crate) fn wrapped(wrapper: &cpim::Message, tokens: &mut Tokens) -> Option<Payload> {
-        let body = wrapper.to_bytes(&tokens.token(16))?;
+        // A boundary is drawn where there are parts to keep apart.
+        let parts = matches!(wrapper.content.content, Content::Parts(_));
+        let boundary = if parts { tokens.token(16) } else { Str::default() };
+        let body = wrapper.to_bytes(&boundary)?;
         Some(Payload { content_type: "message/cpim".into(), language: None, body })
     }
 }

@@ -84,18 +84,24 @@ pub(crate) struct Envelope {
     pub date: Option<Timestamp>,
 }
 
-/// Reads the wrapper of a message in a room.
+/// Reads a message in a room with its wrapper.
 ///
 /// # Errors
-/// RFC 7701 §6.1 to §6.3 as codes of MSRP: 415 for what is not wrapped, 403 for a From that is nobody's address, and for several recipients, 404 for
-/// a To that is nobody's address; 400 for a wrapper that breaks its own format.
-pub(crate) fn envelope(content_type: &str, body: &[u8], options: &address::Options) -> Result<Envelope, u16> {
+/// As codes of MSRP: 415 for what is not wrapped (RFC 7701 §6.1), 400 for a wrapper that breaks its own format.
+pub(crate) fn wrapped(content_type: &str, body: &[u8]) -> Result<cpim::Message, u16> {
     let is_cpim =
         bodies::mime::ContentType::parse(content_type).is_ok_and(|t| (t.type_(), t.subtype()) == ("message", "cpim"));
     if !is_cpim {
         return Err(415);
     }
-    let message = cpim::Message::parse(body, &bodies::Limits::default()).map_err(|_| 400_u16)?;
+    cpim::Message::parse(body, &bodies::Limits::default()).map_err(|_| 400)
+}
+
+/// Reads the wrapper of a message in a room.
+///
+/// # Errors
+/// RFC 7701 §6.2, §6.3 as codes of MSRP: 403 for a From that is nobody's address, and for several recipients, 404 for a To that is nobody's address.
+pub(crate) fn envelope(message: &cpim::Message, options: &address::Options) -> Result<Envelope, u16> {
     let jid = |address: &cpim::Address| address::to_jid(&Uri::parse(address.uri()).ok()?, options).ok();
     let from = jid(message.from()).ok_or(403_u16)?;
     let mut to = message.to();

@@ -1,10 +1,11 @@
 //! What is said in the room, on its way to the SIP user: RFC 7702 §6.3, XEP-0045 §7.4, §7.5.
 
+use super::enclosed::Words;
 use super::place::{Letter, Participant, Phase};
 use super::{Participants, spoken};
 use crate::address::{self, Scheme};
 use crate::content::Disposition;
-use crate::content::departing::{self, Departing, Text};
+use crate::content::departing::{self, Departing};
 use crate::error::{self, Refusal};
 use crate::gateway::Note;
 use crate::leg::{LegId, Outgoing};
@@ -108,7 +109,8 @@ impl Participants {
                 if let (Some(nick), None) = (from.resource(), said) {
                     place.know(nick);
                 }
-                self.write(stage, leg, &text, (from.resource(), &from), &room, said, None);
+                let from = Party { name: from.resource(), jid: &from };
+                self.write(stage, leg, Words { text: &text, from, to: &room, said, id: stanza.id.as_deref() }, None);
             }
             other => self.beside(stage, leg, &from, &other),
         }
@@ -148,7 +150,8 @@ impl Participants {
         if let Some(nick) = from.resource() {
             place.know(nick);
         }
-        self.write(stage, leg, &text, (from.resource(), &from), &user, None, Some(stanza));
+        let from = Party { name: from.resource(), jid: &from };
+        self.write(stage, leg, Words { text: &text, from, to: &user, said: None, id: None }, Some(stanza));
     }
 
     /// The subject was told, or has changed.
@@ -177,32 +180,23 @@ impl Participants {
     pub(super) fn say(&mut self, stage: &mut Stage<'_>, leg: LegId, words: &str) {
         let Some(place) = self.seats.get(&leg) else { return };
         let (room, user) = (place.room.clone(), place.user.bare());
-        self.write(stage, leg, &content::words(words.to_owned()), (None, &room), &user, None, None);
+        let (text, from) = (content::words(words.to_owned()), Party { name: None, jid: &room });
+        self.write(stage, leg, Words { text: &text, from, to: &user, said: None, id: None }, None);
     }
 
     /// Puts something in line for the user.
-    #[expect(clippy::too_many_arguments, reason = "who says what to whom, and when")]
-    fn write(
-        &mut self,
-        stage: &mut Stage<'_>,
-        leg: LegId,
-        text: &Text,
-        from: (Option<&str>, &Jid),
-        to: &Jid,
-        said: Option<Timestamp>,
-        private: Option<&Stanza>,
-    ) {
-        let date = said.or_else(|| stage.wall());
+    fn write(&mut self, stage: &mut Stage<'_>, leg: LegId, words: Words<'_>, private: Option<&Stanza>) {
+        let (now, wall) = (stage.now, stage.wall());
+        let last = &mut self.last;
         let enclosed = stage.legs(|legs, footing| {
             let accept = legs.accepts(leg).ok_or(Refusal::NotSupported)?;
-            let (from, to) = (Party { name: from.0, jid: from.1 }, Party { name: None, jid: to });
-            let payload = content::enclose(text, from, to, date, accept, footing.tokens)?;
+            let enclosed = last.enclose(words, wall, now, accept, footing.tokens)?;
             let limit = legs.max_size(leg).map_or(usize::MAX, |most| usize::try_from(most).unwrap_or(usize::MAX));
-            if payload.body.len() > limit { Err(Refusal::TooLong { limit }) } else { Ok(payload) }
+            if enclosed.body.len() > limit { Err(Refusal::TooLong { limit }) } else { Ok(enclosed) }
         });
         let Some(place) = self.seats.get_mut(&leg) else { return };
-        let payload = match (enclosed, private) {
-            (Ok(payload), _) => payload,
+        let enclosed = match (enclosed, private) {
+            (Ok(enclosed), _) => enclosed,
             (Err(refusal), Some(stanza)) => {
                 stage.note_refused(&refusal, Side::Xmpp, true);
                 let text = refusal.stanza_error().text.unwrap_or_default();
@@ -211,11 +205,11 @@ impl Participants {
             // The room has many readers: that one of them cannot read this is not its author's business.
             (Err(refusal), None) => {
                 stage.note_refused(&refusal, Side::Xmpp, false);
-                let Some(nick) = from.0 else { return };
+                let Some(nick) = words.from.name else { return };
                 return self.say(stage, leg, &format!("{nick} has said something that cannot be shown here"));
             }
         };
-        let letter = Letter::new(payload, stage.now, private.map(Stanza::envelope));
+        let letter = Letter::new(enclosed, stage.now, private.map(Stanza::envelope));
         place.bytes += letter.weight();
         place.waiting.push_back(letter);
         self.pump(stage, leg);

@@ -8,6 +8,7 @@
 //! rooms to their occupants.
 
 mod ask;
+mod enclosed;
 mod enter;
 mod hear;
 mod leave;
@@ -99,6 +100,8 @@ pub struct Participants {
     /// Invitations on their way to a room, by the stanza.
     invited: Table<StanzaToken, Str>,
     held: Held<Waiting>,
+    /// What was last said to all of a room.
+    last: enclosed::Last,
     spoken: Recent<Fingerprint, LegId>,
     ghosts: Recent<Fingerprint, Time>,
     /// Devices that have left rooms, until the room confirms it: what it still says of them is of that stay.
@@ -135,6 +138,7 @@ impl Participants {
             ask_due: BTreeSet::new(),
             invited: Table::new(key),
             held: Held::new(key),
+            last: enclosed::Last::default(),
             spoken: Recent::new(key, SPOKEN),
             ghosts: Recent::new(key, GHOSTS),
             left: Recent::new(key, LEFT),

@@ -1,7 +1,6 @@
 //! One place: a SIP user's device in a MUC, who is there with it, and what is on its way to it.
 
 use crate::config::LinkId;
-use crate::content::payload::Payload;
 use crate::links::StanzaToken;
 use crate::room::nickname::Nickname;
 use base::{Fingerprint, Str, Time};
@@ -13,6 +12,7 @@ use xmpp::ext::muc::{Affiliation, Item, Role};
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
 
+use super::enclosed::Enclosed;
 use super::watch::Watcher;
 
 /// How many messages from the room are remembered, by which those that a second entering shows again are known.
@@ -113,13 +113,9 @@ pub(super) struct Letter {
 }
 
 impl Letter {
-    pub(super) fn new(payload: Payload, since: Time, envelope: Option<Stanza>) -> Letter {
-        Letter {
-            content_type: payload.content_type.into(),
-            body: payload.body.into(),
-            since,
-            envelope: envelope.map(Box::new),
-        }
+    pub(super) fn new(enclosed: Enclosed, since: Time, envelope: Option<Stanza>) -> Letter {
+        let Enclosed { content_type, body } = enclosed;
+        Letter { content_type, body, since, envelope: envelope.map(Box::new) }
     }
 
     pub(super) fn weight(&self) -> usize {

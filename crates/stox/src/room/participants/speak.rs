@@ -11,6 +11,7 @@ use crate::mapping::{Side, Stage};
 use crate::room::content;
 use crate::room::nickname::Nickname;
 use base::{Fingerprint, Str};
+use bodies::cpim;
 use msrp::{Incoming, MessageToken};
 use std::time::Duration;
 use xmpp::error::{Condition, StanzaError};
@@ -35,8 +36,10 @@ impl Participants {
         let answer = |stage: &mut Stage<'_>, code, comment: &str| {
             stage.legs(|legs, footing| legs.answer(footing, token, code, comment));
         };
-        let to = match self.addressed(stage, leg, message) {
-            Ok(to) => to,
+        let addressed = content::wrapped(&message.content_type, &message.body)
+            .and_then(|wrapper| Ok((self.addressed(stage, leg, &wrapper)?, wrapper)));
+        let (to, wrapper) = match addressed {
+            Ok(addressed) => addressed,
             Err(code) => {
                 stage.note(Note::Refused { refusal: "room-address", towards: Side::Sip, message: true });
                 return answer(stage, code, "");
@@ -44,7 +47,7 @@ impl Participants {
         };
         let language = message.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Content-Language"));
         let language = language.map(|(_, value)| value.as_str());
-        let text = match arrived::read(&message.content_type, language, &message.body) {
+        let text = match arrived::read_wrapped(&wrapper) {
             Ok(Arrived::Text(text)) => text,
             // A room has no words for who is writing, or for who has read.
             Ok(Arrived::State(_) | Arrived::Report { .. } | Arrived::Nothing) => return answer(stage, 200, "OK"),
@@ -62,10 +65,10 @@ impl Participants {
     }
 
     /// For whom a message is, by its wrapper; and whether it is the user who speaks (THREATS: a From of somebody else).
-    fn addressed(&self, stage: &Stage<'_>, leg: LegId, message: &Incoming) -> Result<To, u16> {
+    fn addressed(&self, stage: &Stage<'_>, leg: LegId, wrapper: &cpim::Message) -> Result<To, u16> {
         let place = self.seats.get(&leg).ok_or(481_u16)?;
         let options = address::Options { phone_domain: stage.config.phone_domain.clone() };
-        let envelope = content::envelope(&message.content_type, &message.body, &options)?;
+        let envelope = content::envelope(wrapper, &options)?;
         let own = place.own().is_some_and(|own| own == envelope.from);
         if !own && !envelope.from.same_bare(&place.user) {
             return Err(403);

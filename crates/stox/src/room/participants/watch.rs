@@ -15,7 +15,7 @@ use bodies::conference::{
 use sip::agent::ServerId;
 use sip::header::Name;
 use sip::subscription::{self, Body, Change, Event, Reason, UsageId};
-use sip::{NameAddr, Request};
+use sip::{NameAddr, Request, SipUri};
 use std::collections::{BTreeMap, BTreeSet};
 use xmpp::ext::muc::Affiliation;
 use xmpp::jid::Jid;
@@ -339,7 +339,8 @@ impl Participant {
 
     /// What a subscription is to be told; `None` if there is nothing. The names in it are known from now on. `local` tells SIP domains.
     fn document(&mut self, id: UsageId, last: bool, local: &dyn Fn(&str) -> bool) -> Option<Vec<u8>> {
-        let room = address::to_uri(&self.room, Scheme::Sip).ok()?.to_string();
+        let uri = address::to_uri(&self.room, Scheme::Sip).ok()?;
+        let (room, mut entities) = (uri.to_string(), Entities(uri));
         let watcher = self.watchers.iter_mut().find(|watcher| watcher.usage == id)?;
         if !watcher.has_news() && !last {
             return None;
@@ -377,9 +378,7 @@ impl Participant {
         // Those who were put out are shown so first, and are not there any more then.
         while let Some(nick) = watcher.gone.keys().find(|nick| !told.contains(*nick)).cloned() {
             let how = watcher.gone.get(&nick).copied().unwrap_or(Gone::Departed);
-            if let Some(entity) = entity(&self.room, &nick)
-                && !list.push(&departed(entity, &nick, how), most)
-            {
+            if !list.push(&departed(entities.of(&nick), &nick, how), most) {
                 break;
             }
             match how {
@@ -395,10 +394,8 @@ impl Participant {
                 later.insert(nick);
                 continue;
             }
-            let (Some(person), Some(entity)) = (self.people.get_mut(&nick), entity(&self.room, &nick)) else {
-                continue;
-            };
-            if !list.push(&present(entity, &nick, person, local), most) {
+            let Some(person) = self.people.get_mut(&nick) else { continue };
+            if !list.push(&present(entities.of(&nick), &nick, person, local), most) {
                 later.insert(nick);
                 break;
             }
@@ -417,10 +414,15 @@ fn cut(text: &str, most: usize) -> Str {
     Str::from(&text[..text.floor_char_boundary(most)])
 }
 
-/// The URI of somebody in the room (Table 2: the occupant's address).
-fn entity(room: &Jid, nick: &str) -> Option<Str> {
-    let occupant = room.with_resource(nick).ok()?;
-    address::to_uri(&occupant, Scheme::Sip).ok().map(|uri| base::format_compact!("{uri}"))
+/// The URIs of people in a room (Table 2: the occupants' addresses). That of the room is made once, as there may be thousands of them.
+struct Entities(SipUri);
+
+impl Entities {
+    /// Of whoever has this name, which the room has given: it is a resource.
+    fn of(&mut self, nick: &str) -> Str {
+        self.0.params.set("gr", Some(nick.as_bytes()));
+        base::format_compact!("{}", self.0)
+    }
 }
 
 fn present(entity: Str, nick: &str, person: &Person, local: &dyn Fn(&str) -> bool) -> User {
