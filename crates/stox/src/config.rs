@@ -59,9 +59,10 @@ impl Config {
         Some(Identity { domain, version: &self.version, conference: self.room.is_conference(domain) })
     }
 
-    /// Whether there are sessions at all.
+    /// Whether there are sessions at all: chats, or rooms.
     pub fn has_sessions(&self) -> bool {
-        self.msrp.is_some() && self.links.iter().any(|link| link.chat != Mode::Message)
+        let rooms = !self.room.muc_domains.is_empty() || !self.room.sip_domains.is_empty();
+        self.msrp.is_some() && (rooms || self.links.iter().any(|link| link.chat != Mode::Message))
     }
 
     /// Whether requests may be sent to an address that a peer has named (THREATS 46).

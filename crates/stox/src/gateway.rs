@@ -440,8 +440,18 @@ impl Gateway {
                     accept = format!("{accept}, {}", bodies::sdp::MEDIA_TYPE);
                 }
                 let mut answer = self.sip.options_answer(request, &accept);
+                let mut events = Vec::new();
                 if self.config.presence.enabled {
-                    answer.headers.push(sip::Name::AllowEvents, crate::presence::PACKAGE);
+                    events.push(crate::presence::PACKAGE);
+                }
+                if self.config.has_sessions() {
+                    events.extend([room::CONFERENCE, room::REFER]);
+                }
+                if !events.is_empty() {
+                    answer.headers.push(sip::Name::AllowEvents, events.join(", "));
+                }
+                if let Some(contact) = self.focus(request) {
+                    answer.headers.push(sip::Name::Contact, contact);
                 }
                 self.sip.respond(self.now, id, answer);
             }

@@ -7,7 +7,7 @@ use crate::error::Refusal;
 use crate::mapping::Side;
 use sip::agent::{Flow, ServerId};
 use sip::subscription::Event;
-use sip::{Method, Request};
+use sip::{Method, NameAddr, Request};
 
 impl Gateway {
     /// A SUBSCRIBE or REFER outside of any dialog may be for a room by our Contact, as RFC 4579 §4.2 has it: it is for the one of this name that
@@ -26,6 +26,17 @@ impl Gateway {
         if let Some(uri) = room.and_then(|room| address::to_uri(room, Scheme::Sip).ok()) {
             request.uri = uri.into();
         }
+    }
+
+    /// The Contact of the focus that a request is for, if it is for one: RFC 4579 §4.2 has it in answers to OPTIONS.
+    pub(super) fn focus(&mut self, request: &Request) -> Option<NameAddr> {
+        let contact = self.sessions.find(request).and_then(|session| self.sessions.contact(session));
+        if let Some(contact) = contact {
+            return Some(contact).filter(|contact| contact.has_feature("isfocus"));
+        }
+        let to = address::to_jid(&request.uri, &self.addresses).ok()?;
+        let room = to.local().is_some() && self.config.room.is_muc(to.domain());
+        room.then(|| NameAddr::new(request.uri.clone()).with_feature("isfocus"))
     }
 
     /// Whether this is of a subscription, or would make one, as a REFER does (RFC 3515 §2.4.4).
@@ -59,7 +70,7 @@ impl Gateway {
                 events.request_in(ground, id, request, flow, &contact, dialog);
             }),
             None => {
-                let contact = sip::NameAddr::new(stage.contact(&request.uri, flow.transport));
+                let contact = NameAddr::new(stage.contact(&request.uri, flow.transport));
                 stage.events(|events, ground| events.request(ground, id, request, flow, &contact));
             }
         }

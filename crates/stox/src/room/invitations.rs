@@ -205,7 +205,15 @@ impl Invitations {
             by: By::Refer { refer_to: base::format_compact!("<{room}>"), headers },
         };
         let usage = stage.events(|events, ground| events.subscribe(ground, subscribe));
-        let usage = usage.map_err(|_| Refusal::Overload { retry_after: stage.config.limits.retry_after })?;
+        let usage = match usage {
+            Ok(usage) => usage,
+            // There are no sessions, and so no REFERs.
+            Err(sip::subscription::Refused::Package) => {
+                say(stage, link, stanza, &asks);
+                return Ok(());
+            }
+            Err(_) => return Err(Refusal::Overload { retry_after: stage.config.limits.retry_after }),
+        };
         let envelope = stanza.envelope();
         self.sent.insert(usage, Box::new(Sent { link, envelope, asks, told: false }));
         Ok(())

@@ -122,8 +122,7 @@ impl Participants {
         let user = self.device(stage, from, &room, &request.headers);
         let caller = request.headers.from().ok();
         let display = caller.as_ref().and_then(|caller| caller.display.as_deref());
-        let name = xmpp::jid::escape::unescape(from.local().unwrap_or_default());
-        let nick = Nickname::of_user(display, &name);
+        let nick = Nickname::of_user(display, &unescaped(from));
         let chatroom = Chatroom { nickname: true, private_messages: true };
         let leg = stage.legs(|legs, footing| legs.hold(footing, *id, request, Some(chatroom)))?;
         let mut contact = NameAddr::new(stage.contact(&plain(&request.uri), flow.transport));
@@ -133,6 +132,12 @@ impl Participants {
         let mut place = Participant::new(*link, user, room, nick, stage.tokens.token(12), stage.now);
         let brought = request.uri.sip().and_then(|uri| uri.params.get(PASSWORD));
         let brought = brought.and_then(|p| String::from_utf8(sip::uri::percent_decode(p).ok()?).ok());
+        // RFC 7701 §7.2: one nickname is not given to two sessions of one user unasked.
+        let own: Vec<Str> = self.of_pair(from, &place.room).map(|(_, place)| place.nick.clone()).collect();
+        while own.contains(&place.nick) && place.variant < VARIANTS {
+            place.variant += 1;
+            place.nick = Str::from(place.wanted.variant(place.variant).as_str());
+        }
         place.password = match brought {
             Some(password) => Some(Str::from(password)),
             None => self.options.passwords.get(&place.room).map(|password| password.0.clone()),
@@ -259,7 +264,14 @@ impl Participants {
         }
         if error.condition == Condition::Conflict && place.variant < VARIANTS {
             place.variant += 1;
-            place.nick = Str::from(place.wanted.variant(place.variant).as_str());
+            place.nick = match place.variant {
+                n if n < VARIANTS - 1 => Str::from(place.wanted.variant(n).as_str()),
+                // All of these were taken on purpose, perhaps.
+                n => {
+                    let own = if n == VARIANTS { stage.tokens.token(4) } else { unescaped(&place.user) };
+                    base::format_compact!("{} ({own})", place.wanted)
+                }
+            };
             return self.enter(stage, leg);
         }
         if place.phase == Phase::Returning && may_pass(error) {
@@ -343,6 +355,11 @@ fn plain(uri: &sip::Uri) -> sip::Uri {
         }
         None => uri.clone(),
     }
+}
+
+/// The user part as people write it.
+fn unescaped(user: &Jid) -> Str {
+    Str::from(xmpp::jid::escape::unescape(user.local().unwrap_or_default()))
 }
 
 /// It is to a session of two after all.

@@ -112,7 +112,9 @@ impl Participants {
             dialog: stage.legs(|legs, footing| legs.dialog(footing, leg).filter(|_| place.open).cloned()),
         };
         place.saved = true;
-        stage.save(record_key(place).to_bytes(), Some(record.to_bytes()));
+        place.save_at = None;
+        let token = stage.save(record_key(place).to_bytes(), Some(record.to_bytes()));
+        self.saving.insert(token, leg);
     }
 }
 

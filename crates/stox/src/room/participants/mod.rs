@@ -32,7 +32,7 @@ use crate::room::{CONFERENCE, Options, Seat, record};
 use crate::store::{About, Broken, Key, SaveToken};
 use ask::{Ask, Said};
 use base::{Fingerprint, HashKey, Recent, Str, Table, Time};
-use msrp::MessageToken;
+use msrp::{MessageId, MessageToken};
 use place::{Farewell, Letter, Participant, Phase};
 use sip::header::Name;
 use sip::subscription::{Event, UsageId};
@@ -66,7 +66,12 @@ struct Waiting {
     since: Time,
     /// It is for one person: nothing comes back of it.
     private: bool,
+    /// Its sender wants a report of its own (RFC 4975 §7.1.2): the message, and how long it is.
+    report: Option<(MessageId, u64)>,
 }
+
+/// When it is tried again to save a record.
+const SAVE_AGAIN: Duration = Duration::from_secs(10);
 
 /// Who has said farewell to a room.
 #[derive(Debug)]
@@ -112,6 +117,7 @@ pub struct Participants {
     /// Rooms that were told that places in them are empty, if the server takes it.
     farewells: Table<StanzaToken, Parting>,
     forgetting: Forgetting,
+    saving: Table<SaveToken, LegId>,
     /// Places that are to be left, as the gateway is to end, and those whose room is to be entered again, as its stream was away.
     leaving: VecDeque<LegId>,
     coming: VecDeque<LegId>,
@@ -146,6 +152,7 @@ impl Participants {
             orphans: Orphans::new(),
             farewells: Table::new(key),
             forgetting: Forgetting::new(key),
+            saving: Table::new(key),
             leaving: VecDeque::new(),
             coming: VecDeque::new(),
             some_at: None,
@@ -259,6 +266,10 @@ impl Participants {
             self.leave_if_quiet(stage, leg);
         }
         let Some(place) = self.seats.get_mut(&leg) else { return };
+        if past(&place.save_at) {
+            self.save(stage, leg);
+        }
+        let Some(place) = self.seats.get_mut(&leg) else { return };
         if past(&place.return_at) {
             place.return_at = None;
             self.enter(stage, leg);
@@ -320,6 +331,9 @@ fn is_of_room(stanza: &Stanza, options: &Options) -> bool {
 
 impl Mapping for Participants {
     fn claims_request(&self, request: &Request) -> bool {
+        if request.method == Method::Refer {
+            return self.is_from_inside(request);
+        }
         let package = request.headers.get(Name::Event).map(|event| event.split(';').next().unwrap_or_default().trim());
         request.method == Method::Subscribe && package == Some(CONFERENCE)
     }
@@ -472,7 +486,12 @@ impl Mapping for Participants {
     }
 
     fn saved(&mut self, stage: &mut Stage<'_>, token: SaveToken, saved: bool) -> bool {
-        self.forgetting.saved(stage.now, token, saved)
+        let Some(leg) = self.saving.remove(&token) else { return self.forgetting.saved(stage.now, token, saved) };
+        if let Some(place) = self.seats.get_mut(&leg).filter(|_| !saved) {
+            place.save_at = Some(stage.now + SAVE_AGAIN);
+            self.arm(leg);
+        }
+        true
     }
 
     fn restore(&mut self, _: &mut Stage<'_>, key: &Key, value: &[u8]) -> Option<Result<(), Broken>> {

@@ -75,7 +75,8 @@ impl Participants {
             }
             return;
         }
-        let asked = place.renaming.take_if(|renaming| renaming.to.as_str() == nick);
+        // The room may grant a nickname in another form than it was asked for.
+        let asked = place.renaming.take_if(|renaming| renaming.to.as_str() == nick || place.nick != nick);
         if let Some(own) = place.people.get_mut(nick) {
             own.known = true;
         }
@@ -88,17 +89,19 @@ impl Participants {
             self.save(stage, leg);
         }
         if let Some(asked) = asked {
-            stage.legs(|legs, footing| legs.answer(footing, asked.token, 200, "OK"));
+            let granted = Nickname::parse(nick).is_ok_and(|nick| nick.resembles(&asked.to));
+            let code = if granted { 200 } else { 425 };
+            stage.legs(|legs, footing| legs.answer(footing, asked.token, code, ""));
             self.leave_if_quiet(stage, leg);
+        }
+        if news {
+            self.changed(leg, nick);
         }
         match self.seats.get(&leg).map(|place| place.phase) {
             Some(Phase::Entering | Phase::Returning) => {
                 self.inside(stage, leg, user.has(status::MADE));
             }
-            Some(Phase::Inside) if news => {
-                self.changed(leg, nick);
-                self.tell_inside(stage, leg);
-            }
+            Some(Phase::Inside) if news => self.tell_inside(stage, leg),
             Some(Phase::Called | Phase::Inside | Phase::Leaving) | None => {}
         }
     }

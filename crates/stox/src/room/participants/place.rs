@@ -161,6 +161,8 @@ pub(super) struct Participant {
     /// The record's id.
     pub(super) record: Str,
     pub(super) saved: bool,
+    /// When it is tried again to save it.
+    pub(super) save_at: Option<Time>,
     pub(super) farewell: Farewell,
     pub(super) people: BTreeMap<Str, Person>,
     /// How many of them were shown since the room was last entered, and whether there were more than there may be.
@@ -226,6 +228,7 @@ impl Participant {
             since: now,
             record,
             saved: false,
+            save_at: None,
             farewell: Farewell::None,
             people: BTreeMap::new(),
             shown: 0,
@@ -354,7 +357,7 @@ impl Participant {
     pub(super) fn due(&self) -> Option<Time> {
         let asks = (self.phase == Phase::Inside).then(|| self.quiet_since + SILENCE);
         let renaming = self.renaming.as_ref().map(|renaming| renaming.until);
-        [self.enter_by, self.return_at, renaming, asks].into_iter().flatten().min()
+        [self.enter_by, self.return_at, self.save_at, renaming, asks].into_iter().flatten().min()
     }
 
     /// Whether the room has been silent for so long that it is to be asked.

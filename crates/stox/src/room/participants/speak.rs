@@ -45,15 +45,13 @@ impl Participants {
                 return answer(stage, code, "");
             }
         };
-        let language = message.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Content-Language"));
-        let language = language.map(|(_, value)| value.as_str());
         let text = match arrived::read_wrapped(&wrapper) {
             Ok(Arrived::Text(text)) => text,
             // A room has no words for who is writing, or for who has read.
             Ok(Arrived::State(_) | Arrived::Report { .. } | Arrived::Nothing) => return answer(stage, 200, "OK"),
             Err(refusal) => return self.refuse(stage, token, &refusal),
         };
-        if let Err(refusal) = self.say_in_room(stage, leg, token, &to, &text, language) {
+        if let Err(refusal) = self.say_in_room(stage, leg, token, &to, &text, message) {
             self.refuse(stage, token, &refusal);
         }
     }
@@ -96,9 +94,10 @@ impl Participants {
         token: MessageToken,
         to: &To,
         text: &arrived::Text,
-        language: Option<&str>,
+        message: &Incoming,
     ) -> Result<(), Refusal> {
         stage.note(Note::Received { from: Side::Sip });
+        let language = content_language(message);
         let Some(place) = self.seats.get_mut(&leg) else { return Err(Refusal::NoDialog) };
         stage.rate(&place.user)?;
         let limits = &stage.config.limits;
@@ -145,7 +144,8 @@ impl Participants {
         if let (false, Some(subject), false) = (private, &text.subject, text.has_words()) {
             place.set_subject(said, subject);
         }
-        let waiting = Waiting { leg, token, said, since: stage.now, private };
+        let report = message.success_report.then(|| (message.message_id.clone(), message.body.len() as u64));
+        let waiting = Waiting { leg, token, said, since: stage.now, private, report };
         self.held.hold(sent, said, stage.now + stage.config.limits.held_for, waiting);
         Ok(())
     }
@@ -153,7 +153,12 @@ impl Participants {
     /// The room has said it.
     pub(super) fn taken(&mut self, stage: &mut Stage<'_>, held: &Waiting) {
         stage.note(Note::Delivered { to: Side::Xmpp, micros: stage.now.since(held.since).as_micros() as u64 });
-        stage.legs(|legs, footing| legs.answer(footing, held.token, 200, "OK"));
+        stage.legs(|legs, footing| {
+            legs.answer(footing, held.token, 200, "OK");
+            if let Some((message, total)) = &held.report {
+                legs.report(footing, held.leg, message, *total, 200);
+            }
+        });
         self.released(stage, held.leg);
     }
 
@@ -260,4 +265,10 @@ impl Participants {
         };
         place.people.iter().find(|(_, person)| is(person)).map(|(nick, _)| nick.clone())
     }
+}
+
+/// The language that a message says of itself.
+fn content_language(message: &Incoming) -> Option<&str> {
+    let language = message.headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("Content-Language"));
+    language.map(|(_, value)| value.as_str())
 }

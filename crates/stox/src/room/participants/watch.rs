@@ -126,6 +126,14 @@ impl Participants {
         stage.events(|events, ground| events.request(ground, id, request, flow, &contact));
     }
 
+    /// Whether a request is to a room from somebody who sits in it.
+    pub(super) fn is_from_inside(&self, request: &Request) -> bool {
+        let jid = |uri: &sip::Uri| address::to_jid(uri, &self.addresses).ok();
+        let from = request.headers.from().ok().and_then(|from| jid(&from.uri));
+        let (Some(from), Some(to)) = (from, jid(&request.uri)) else { return false };
+        self.of_pair(&from, &to).next().is_some()
+    }
+
     /// Something happened to a subscription of a place, or to what may become one.
     pub(super) fn conference_event(&mut self, stage: &mut Stage<'_>, event: Event) -> Option<Event> {
         let id = event.id();
@@ -373,6 +381,10 @@ impl Participant {
         let count = u32::try_from(self.people.len()).ok();
         writer.conference_state(ConferenceState { user_count: count, ..ConferenceState::default() });
         let most = if last { DATAGRAM } else { DOCUMENT }.saturating_sub(writer.weight());
+        // The user himself has his name now.
+        if self.people.contains_key(&self.nick) {
+            watcher.gone.remove(&self.nick);
+        }
         let mut list = UserList::default();
         let mut told = BTreeSet::new();
         // Those who were put out are shown so first, and are not there any more then.
@@ -401,9 +413,8 @@ impl Participant {
             }
             person.known = true;
         }
-        // It is the whole list only where all of them have room.
-        let whole = full && later.is_empty() && watcher.changed.is_empty();
-        writer.users_from(if whole { State::Full } else { State::Partial }, &list);
+        // RFC 4575 §4.4: what is in a full document is full; whoever has no room in it comes next.
+        writer.users_from(state, &list);
         watcher.changed.append(&mut later);
         Some(writer.finish())
     }
