@@ -15,7 +15,7 @@ from msrp_session import accepts
 from participant import Participant
 from sip_call import Call
 from sip_dialog import entries, name_of, uri_of, user_of
-from sip_events import Notifier, event_of
+from sip_events import Notifier
 from sip_wire import emit, fresh
 
 SIPFRAG = "message/sipfrag;version=2.0"

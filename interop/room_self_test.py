@@ -3,10 +3,7 @@
     python3 interop/msrp_peer.py --self-test
 """
 
-import json
-
 from conference import Conference, Information, write, write_description, write_endpoint, write_state, write_user
-from im_bodies import write_cpim
 from msrp_grammar import Cutter, build
 from msrp_room import comparable
 from participant import is_focus
@@ -391,4 +388,3 @@ def rules(strict):
     ):  # fmt: skip
         assert is_focus(contact) == focus, contact
     assert comparable(" Foo\u00a0 Bar ") == comparable("foo bar") != comparable("foobar")
-    json.dumps(write_cpim("<sip:a@b>", "<sip:c@d>", "text/plain", b"x").decode())

@@ -7,7 +7,7 @@ import asyncio
 import re
 
 from sip_grammar import COMPACT, Message
-from sip_wire import T1, T2, describe, emit, fresh
+from sip_wire import T1, T2, emit, fresh
 
 ALLOW = "INVITE, ACK, CANCEL, BYE, UPDATE, PRACK, OPTIONS, SUBSCRIBE, NOTIFY, REFER"
 ALLOW_EVENTS = "conference, refer"
