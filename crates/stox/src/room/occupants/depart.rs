@@ -63,7 +63,6 @@ impl Occupants {
                 if let Some(seat) = self.seats.get_mut(&id) {
                     if let Some(words) = words {
                         seat.speaks(words);
-                        seat.hears(words);
                     }
                     seat.flying.push_back((message, Letter { stanza, since: stage.now, weight }));
                 }
@@ -154,6 +153,12 @@ impl Occupants {
         stage.note(Note::Delivered { to: Side::Sip, micros: stage.now.since(letter.since).as_micros() as u64 });
         if muc::is_groupchat(&letter.stanza) && seat.phase != Phase::Leaving {
             stage.answer(seat.link, &s2x::reflection(seat, &letter.stanza));
+            // What the user was told has failed, and all have heard, is news when the room tells it again.
+            if let Departing::Message(text) = departing::read(&letter.stanza)
+                && let Some((_, body)) = text.bodies.first()
+            {
+                seat.hears(super::arrive::words(self.key, body));
+            }
         }
         self.drop_letter(&letter);
     }

@@ -355,6 +355,8 @@ impl Occupants {
             return false;
         }
         (seat.again, seat.lost) = (Some(stage.now), stage.wall());
+        // What did not arrive for certain comes back as news.
+        seat.echoes.clear();
         let (user, room, nick) = (seat.user.clone(), seat.room.clone(), seat.people.nick().clone());
         let (old, usage) = (seat.leg.take(), seat.usage.take());
         if let Some(old) = old {
