@@ -58,7 +58,11 @@ impl Participants {
 
     fn refuse(&self, stage: &mut Stage<'_>, token: MessageToken, refusal: &Refusal) {
         stage.note_refused(refusal, Side::Sip, true);
-        let (code, comment) = error::to_msrp(refusal);
+        let (code, comment) = match error::to_msrp(refusal) {
+            // It was not said, for certain. A 408 would say that nobody knows, for which programs end the session.
+            (408, _) => (403, "Not Now"),
+            answer => answer,
+        };
         stage.legs(|legs, footing| legs.answer(footing, token, code, comment));
     }
 
@@ -165,7 +169,9 @@ impl Participants {
     /// Nobody knows whether the room has said it.
     pub(super) fn not_taken(&mut self, stage: &mut Stage<'_>, held: &Waiting) {
         let refusal = Refusal::LinkDown { retry_after: stage.config.limits.retry_after };
-        self.refuse(stage, held.token, &refusal);
+        stage.note_refused(&refusal, Side::Sip, true);
+        let (code, comment) = error::to_msrp(&refusal);
+        stage.legs(|legs, footing| legs.answer(footing, held.token, code, comment));
         self.released(stage, held.leg);
     }
 
@@ -177,7 +183,7 @@ impl Participants {
             // XEP-0045 §7.5: private messages are not for everybody.
             Condition::FeatureNotImplemented if held.private => (428, Str::const_new("No private messages")),
             // The room has forgotten the user, and is entered again: it may go better another time.
-            Condition::NotAcceptable if !held.private => (408, Str::const_new("Not In The Room")),
+            Condition::NotAcceptable if !held.private => (403, Str::const_new("Not In The Room")),
             _ => error::stanza_to_msrp(error),
         };
         stage.note(Note::Failed { by: Side::Xmpp, code });
