@@ -370,8 +370,11 @@ impl Stage {
     }
 
     /// Her server gives back what she got last.
-    fn bounce(&self, player: &mut Player) {
+    fn bounce(&mut self, player: &mut Player) {
         let Some((id, to, from)) = &self.last else { return };
+        // A client that is gone is told of nothing.
+        let own = self.fates.values_mut().filter(|fate| to.ends_with(CLIENTS[fate.client]));
+        own.for_each(|fate| fate.quiet = true);
         let error = "<error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error>";
         play(
             player,

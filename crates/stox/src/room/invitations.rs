@@ -14,11 +14,11 @@ use crate::held::Held;
 use crate::links::StanzaToken;
 use crate::mapping::{Incoming, Mapping, Side, Stage};
 use crate::prints;
-use base::{HashKey, Table, Time};
+use base::{HashKey, Str, Table, Time};
 use bodies::sipfrag::{self, StatusLine};
 use sip::agent::ServerId;
 use sip::header::NameAddr;
-use sip::subscription::{Body, By, Event, Reason, State, Subscribe, UsageId};
+use sip::subscription::{self, Body, By, Event, Reason, State, Subscribe, UsageId};
 use sip::{Cause, Method, Name, Request, Response, Uri};
 use xml::Element;
 use xmpp::error::StanzaError;
@@ -57,6 +57,8 @@ struct Sent {
 #[derive(Debug)]
 struct Asks {
     room: Jid,
+    /// What lets one in.
+    password: Option<Str>,
     reason: Option<String>,
     /// Who asks, where it is the room that says so.
     by: Option<Jid>,
@@ -169,14 +171,19 @@ impl Invitations {
     fn invite(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: &Stanza, asks: Asks) -> Result<(), Refusal> {
         let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return Ok(()) };
         stage.rate(from)?;
-        let room = address::to_uri(&asks.room, Scheme::Sip).map_err(Refusal::Address)?;
+        let mut room = address::to_uri(&asks.room.bare(), Scheme::Sip).map_err(Refusal::Address)?;
         let rooms = &stage.config.room;
         let domain = asks.room.domain();
         let may_be_muc = || rooms.muc_domains.is_empty() && stage.config.xmpp_domains.iter().any(|d| d == domain);
-        if !rooms.is_muc(domain) && !rooms.is_conference(domain) && !may_be_muc() {
+        let is_muc = rooms.is_muc(domain) || may_be_muc();
+        if asks.room.local().is_none() || !is_muc && !rooms.is_conference(domain) {
             // SIP does not lead there, and the user may know another way; or it may be no room: some telephones call whatever they are referred to.
             say(stage, link, stanza, &asks);
             return Ok(());
+        }
+        if let Some(password) = asks.password.as_ref().filter(|_| is_muc) {
+            // As it is read where somebody calls the room.
+            room.params.set(super::PASSWORD, Some(password.as_bytes()));
         }
         let proxy = stage.config.proxy.as_ref().ok_or(Refusal::NoRoute)?;
         let mut speaker = address::to_uri(from, Scheme::Sip).map_err(Refusal::Sender)?;
@@ -207,8 +214,8 @@ impl Invitations {
         let usage = stage.events(|events, ground| events.subscribe(ground, subscribe));
         let usage = match usage {
             Ok(usage) => usage,
-            // There are no sessions, and so no REFERs.
-            Err(sip::subscription::Refused::Package) => {
+            // Without sessions there are no REFERs.
+            Err(subscription::Refused::Package) => {
                 say(stage, link, stanza, &asks);
                 return Ok(());
             }
@@ -312,12 +319,17 @@ fn asks(stanza: &Stanza) -> Option<Asks> {
     }
     // A room says it in both ways, for old clients.
     let room = || stanza.from.as_ref().filter(|from| from.is_bare() && from.local().is_some()).cloned();
-    let mediated = User::of(stanza).and_then(|user| user.invites.into_iter().find(|invite| invite.from.is_some()));
-    if let Some((invite, room)) = mediated.zip(room()) {
-        return Some(Asks { room, reason: invite.reason, by: invite.from });
+    let mediated = User::of(stanza).and_then(|user| {
+        let invite = user.invites.into_iter().find(|invite| invite.from.is_some())?;
+        Some((invite, user.password))
+    });
+    if let Some(((invite, password), room)) = mediated.zip(room()) {
+        return Some(Asks { room, password, reason: invite.reason, by: invite.from });
     }
     let direct = stanza.elements().find_map(Invitation::parse)?;
-    Some(Asks { room: direct.room, reason: direct.reason, by: None })
+    // What a person says beside it is the reason, if there is no other.
+    let body = || stanza.child("body", ns::CLIENT).map(|body| body.text().into_owned()).filter(|body| !body.is_empty());
+    Some(Asks { room: direct.room, password: direct.password, reason: direct.reason.or_else(body), by: None })
 }
 
 impl Mapping for Invitations {
@@ -349,7 +361,12 @@ impl Mapping for Invitations {
             return stage.refuse_stanza(link, &stanza, &refusal);
         }
         stage.note_refused(&refusal, Side::Xmpp, true);
-        let sent = Sent { link, envelope: stanza.envelope(), asks: Asks { room, reason: None, by }, told: true };
+        let sent = Sent {
+            link,
+            envelope: stanza.envelope(),
+            asks: Asks { room, password: None, reason: None, by },
+            told: true,
+        };
         tell(stage, &sent, Failed::Own(refusal));
     }
 

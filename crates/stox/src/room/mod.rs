@@ -23,6 +23,9 @@ pub const CONFERENCE: &str = "conference";
 /// The event package of what became of a REFER (RFC 3515).
 pub const REFER: &str = "refer";
 
+/// What the address of a room says besides, where somebody brings a password (RFC 7702 has no word for it).
+const PASSWORD: &str = "password";
+
 /// How rooms are translated.
 #[derive(Debug, Clone)]
 pub struct Options {

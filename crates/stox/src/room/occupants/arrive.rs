@@ -13,7 +13,7 @@ use crate::room::nickname::Nickname;
 use base::{Fingerprint, HashKey};
 use bodies::cpim::{Address, Message};
 use bodies::{Limits, Timestamp};
-use msrp::{Incoming, MessageToken};
+use msrp::{Incoming, MessageId, MessageToken};
 use std::collections::VecDeque;
 use std::time::Duration;
 use xmpp::error::StanzaError;
@@ -75,7 +75,7 @@ impl Occupants {
         let first = if past { told.len() - wanted(&told, self.options.history, seat.history.as_ref(), now) } else { 0 };
         for (n, Early { token, message }) in told.into_iter().enumerate() {
             if n < first {
-                stage.legs(|legs, footing| legs.answer(footing, token, 200, "OK"));
+                taken(stage, leg, token, report(&message).as_ref());
             } else {
                 self.hear(stage, id, leg, token, &message, past);
             }
@@ -93,7 +93,7 @@ impl Occupants {
     ) {
         match self.try_hear(stage, id, leg, token, message, past) {
             Ok(true) => {}
-            Ok(false) => stage.legs(|legs, footing| legs.answer(footing, token, 200, "OK")),
+            Ok(false) => taken(stage, leg, token, report(message).as_ref()),
             Err(refusal) => {
                 if let Some(seat) = self.seats.get_mut(&id) {
                     seat.missed |= matches!(refusal, Refusal::LinkDown { .. } | Refusal::Overload { .. });
@@ -172,7 +172,7 @@ impl Occupants {
         }
         seat.heard += 1;
         seat.held += 1;
-        let waiting = Waiting { seat: id, leg, token, since: stage.now };
+        let waiting = Waiting { seat: id, leg, token, report: report(message), since: stage.now };
         self.held.hold(taken, said, stage.now + limits.held_for, waiting);
         Ok(true)
     }
@@ -201,6 +201,21 @@ impl Occupants {
 pub(super) fn words(key: HashKey, body: &str) -> Fingerprint {
     let lines: Vec<&[u8]> = body.trim().lines().map(str::as_bytes).collect();
     key.fingerprint(&lines)
+}
+
+/// A message has arrived: RFC 7701 §6.3, RFC 4975 §7.1.2.
+pub(super) fn taken(stage: &mut Stage<'_>, leg: LegId, token: MessageToken, report: Option<&(MessageId, u64)>) {
+    stage.legs(|legs, footing| {
+        legs.answer(footing, token, 200, "OK");
+        if let Some((message, total)) = report {
+            legs.report(footing, leg, message, *total, 200);
+        }
+    });
+}
+
+/// What its sender wants to be told of, and its length.
+fn report(message: &Incoming) -> Option<(MessageId, u64)> {
+    message.success_report.then(|| (message.message_id.clone(), message.body.len() as u64))
 }
 
 fn answer(stage: &mut Stage<'_>, token: MessageToken, refusal: &Refusal) {

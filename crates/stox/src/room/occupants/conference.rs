@@ -229,6 +229,10 @@ impl Occupants {
             (Phase::Subscribing, Some(error)) => self.give_up(stage, id, End::Refused(error)),
             // It is waited for all the same.
             (Phase::Parting, Some(_)) if seat.torn => {}
+            // What is on its way may still be answered.
+            (Phase::Parting, _) if seat.leg.is_some() => {
+                seat.why.get_or_insert(End::Kicked(Gone::default()));
+            }
             (Phase::Parting, _) => {
                 let end = seat.why.take().unwrap_or(End::Kicked(Gone::default()));
                 self.give_up(stage, id, end);

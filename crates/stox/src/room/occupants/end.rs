@@ -199,6 +199,25 @@ impl Occupants {
         }
     }
 
+    /// After a restart: the focus gets BYE, the user is out of the room, unless it has come in again meanwhile.
+    pub(super) fn bury(&self, stage: &mut Stage<'_>, link: LinkId, key: &Key, record: &record::Seat) {
+        if let Some(dialog) = record.dialog.clone() {
+            stage.sessions(|sessions, ground| sessions.end_restored(ground, dialog));
+        }
+        let with = |jid: &Jid, resource: Option<&str>| {
+            resource.and_then(|r| jid.with_resource(r).ok()).unwrap_or_else(|| jid.clone())
+        };
+        let user = with(&key.xmpp, record.resource.as_deref());
+        if self.find(&user, &key.sip).is_some() {
+            return;
+        }
+        let occupant = with(&key.sip, Some(&record.nick));
+        let out = User::of_item(Item::new(Affiliation::None, Role::None));
+        let out = out.with_status(status::SELF_PRESENCE).with_status(status::SHUTDOWN);
+        let stanza = Stanza::presence().with_from(occupant).with_to(user).with_type("unavailable");
+        stage.answer(link, &stanza.with_child(out.to_element()));
+    }
+
     /// Nobody wants to hear of the conference any more.
     pub(super) fn unsubscribe(&mut self, stage: &mut Stage<'_>, usage: Option<UsageId>) {
         let Some(usage) = usage else { return };
@@ -286,20 +305,4 @@ fn join_error(why: &Failed) -> StanzaError {
 /// The conference is over. Whether another takes its place the focus does not say.
 pub(super) fn destroyed() -> End {
     End::Destroyed(Destroy::default())
-}
-
-/// After a restart: the focus gets BYE, the user is out of the room.
-pub(super) fn bury(stage: &mut Stage<'_>, link: LinkId, key: &Key, record: &record::Seat) {
-    if let Some(dialog) = record.dialog.clone() {
-        stage.sessions(|sessions, ground| sessions.end_restored(ground, dialog));
-    }
-    let with = |jid: &Jid, resource: Option<&str>| {
-        resource.and_then(|r| jid.with_resource(r).ok()).unwrap_or_else(|| jid.clone())
-    };
-    let occupant = with(&key.sip, Some(&record.nick));
-    let user = with(&key.xmpp, record.resource.as_deref());
-    let out = User::of_item(Item::new(Affiliation::None, Role::None));
-    let out = out.with_status(status::SELF_PRESENCE).with_status(status::SHUTDOWN);
-    let stanza = Stanza::presence().with_from(occupant).with_to(user).with_type("unavailable");
-    stage.answer(link, &stanza.with_child(out.to_element()));
 }

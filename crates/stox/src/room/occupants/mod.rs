@@ -50,6 +50,8 @@ struct Waiting {
     seat: SeatId,
     leg: LegId,
     token: msrp::MessageToken,
+    /// The message and its length, if whoever has said it wants to know that it has arrived.
+    report: Option<(msrp::MessageId, u64)>,
     since: Time,
 }
 
@@ -300,7 +302,7 @@ impl Occupants {
     fn some(&mut self, stage: &mut Stage<'_>) {
         for (link, key, record) in self.orphans.take(stage) {
             if let Some(link) = link {
-                end::bury(stage, link, &key, &record);
+                self.bury(stage, link, &key, &record);
             }
             self.forgetting.forget(stage, key.to_bytes());
         }
@@ -413,7 +415,7 @@ impl Mapping for Occupants {
         let Some(held) = self.held.release(token) else { return false };
         if taken {
             stage.note(Note::Delivered { to: Side::Xmpp, micros: stage.now.since(held.since).as_micros() as u64 });
-            stage.legs(|legs, footing| legs.answer(footing, held.token, 200, "OK"));
+            arrive::taken(stage, held.leg, held.token, held.report.as_ref());
             if let Some(seat) = self.seats.get_mut(&held.seat) {
                 seat.held = seat.held.saturating_sub(1);
             }

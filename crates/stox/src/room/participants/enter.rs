@@ -7,6 +7,7 @@ use crate::address;
 use crate::error::{self, Refusal};
 use crate::leg::{Chatroom, LegId};
 use crate::mapping::{Invitation, Purpose, Stage};
+use crate::room::PASSWORD;
 use crate::room::nickname::Nickname;
 use base::Str;
 use sip::header::Name;
@@ -34,9 +35,6 @@ pub(super) const RETURNS: u32 = 6;
 
 /// Whoever was inside for this long has come back for good.
 const SETTLED: Duration = Duration::from_secs(60);
-
-/// What a room's address says besides, where a SIP user brings a password (RFC 7702 has no word for it).
-const PASSWORD: &str = "password";
 
 impl Participants {
     /// An INVITE to a room, or to what may be one.
