@@ -6,8 +6,12 @@ mod caller;
 mod chats;
 mod connections;
 mod floods;
+mod halls;
 mod identity;
 mod msrp;
+mod rooms;
+#[allow(dead_code, reason = "shared with the tests in operations")]
+mod seats;
 mod servers;
 mod sessions;
 #[allow(dead_code, reason = "shared with the tests in corpus")]

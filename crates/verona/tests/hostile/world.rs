@@ -281,19 +281,24 @@ pub(crate) struct World {
 impl World {
     /// A world whose stream is up. One shard, so that what comes first is done first.
     pub(crate) async fn start(xmpp_domain: &'static str, limits: &str) -> World {
-        World::between(xmpp_domain, limits, false).await
+        World::between(xmpp_domain, limits, false, None).await
     }
 
     /// The same with the gateway in a process of its own.
     pub(crate) async fn spawn(xmpp_domain: &'static str, limits: &str) -> World {
-        World::between(xmpp_domain, limits, true).await
+        World::between(xmpp_domain, limits, true, None).await
     }
 
-    async fn between(xmpp_domain: &'static str, limits: &str, own_process: bool) -> World {
+    /// The same where all that goes to SIP goes to this address.
+    pub(crate) async fn spawn_before(proxy: SocketAddr, xmpp_domain: &'static str, limits: &str) -> World {
+        World::between(xmpp_domain, limits, true, Some(proxy)).await
+    }
+
+    async fn between(xmpp_domain: &'static str, limits: &str, own_process: bool, proxy: Option<SocketAddr>) -> World {
         let xmpp = XmppEnd::start().await;
         let phone =
             Phone::start(SocketAddr::new(loopback(), 0), Ladder::new(), |_| (200, "OK".to_owned())).await.unwrap();
-        let proxy = phone.address().to_string();
+        let proxy = proxy.unwrap_or(phone.address()).to_string();
         let limits = format!("[limits]\nshards = 1\n{limits}");
         let gateway = match own_process {
             true => Gateway::spawn(xmpp.address(), &proxy, xmpp_domain, &limits),
