@@ -9,6 +9,7 @@ mod floods;
 mod halls;
 mod identity;
 mod msrp;
+mod room_names;
 mod rooms;
 #[allow(dead_code, reason = "shared with the tests in operations")]
 mod seats;
