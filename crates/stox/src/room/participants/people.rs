@@ -66,7 +66,8 @@ impl Participants {
             || user.statuses.is_empty() && place.nick == nick && {
                 place.phase != Phase::Inside || item.jid.as_ref() == Some(&place.user)
             };
-        let id = OccupantId::of(stanza).map(|id| id.0);
+        // 64 bits under a secret key: nobody can make two that are one.
+        let id = OccupantId::of(stanza).map(|id| self.key.fingerprint(&[id.0.as_bytes()]).bits() as u64);
         let news = place.show(nick, Person::of(&item, id), most);
         if !own {
             if news {

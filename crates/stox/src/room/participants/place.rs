@@ -45,15 +45,16 @@ pub(super) enum Phase {
     Leaving,
 }
 
-/// Somebody in the room.
+/// Somebody in the room. Each place has its own list of all, so that a thousand places in a room of two thousand have two million of these: they are
+/// small.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Person {
     pub(super) affiliation: Affiliation,
     pub(super) role: Role,
     /// Where the room shows it.
-    pub(super) jid: Option<Jid>,
-    /// XEP-0421: by it somebody who comes back under the same name is known.
-    pub(super) occupant_id: Option<Str>,
+    pub(super) jid: Option<Box<Jid>>,
+    /// What stands for the occupant-id (XEP-0421): by it somebody who comes back under the same name is known.
+    pub(super) occupant_id: Option<u64>,
     /// The SIP user was told that it is he who has this name: only then a private message to the name is for him.
     pub(super) known: bool,
     /// Shown since the room was last entered.
@@ -61,11 +62,11 @@ pub(super) struct Person {
 }
 
 impl Person {
-    pub(super) fn of(item: &Item, occupant_id: Option<Str>) -> Person {
+    pub(super) fn of(item: &Item, occupant_id: Option<u64>) -> Person {
         Person {
             affiliation: item.affiliation.unwrap_or_default(),
             role: item.role.unwrap_or(Role::Participant),
-            jid: item.jid.clone(),
+            jid: item.jid.clone().map(Box::new),
             occupant_id,
             known: false,
             shown: true,
@@ -76,7 +77,7 @@ impl Person {
     fn is(&self, other: &Person) -> bool {
         match (&self.occupant_id, &other.occupant_id) {
             (Some(a), Some(b)) => a == b,
-            _ => self.jid.as_ref().map(Jid::bare) == other.jid.as_ref().map(Jid::bare),
+            _ => self.jid.as_deref().map(Jid::bare) == other.jid.as_deref().map(Jid::bare),
         }
     }
 

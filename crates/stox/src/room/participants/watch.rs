@@ -444,7 +444,7 @@ fn present(entity: Str, nick: &str, person: &Person, local: &dyn Fn(&str) -> boo
         ..Endpoint::default()
     };
     // The resource of a SIP user may be the gateway's own, and no GRUU.
-    let real = person.jid.as_ref().map(|jid| if local(jid.domain()) { jid.bare() } else { jid.clone() });
+    let real = person.jid.as_deref().map(|jid| if local(jid.domain()) { jid.bare() } else { jid.clone() });
     let aor = real.and_then(|jid| address::to_uri(&jid, Scheme::Sip).ok());
     let mut roles = vec![Str::const_new(person.role.name())];
     if person.affiliation != Affiliation::None {
