@@ -3,10 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, reason = "helpers of tests are tests")]
 #![allow(unreachable_pub, reason = "modules of one test")]
 
+mod abuse;
 mod guest;
 mod mirror;
 #[path = "../facing/pipes.rs"]
 #[allow(dead_code, reason = "each test has its own use of it")]
 mod pipes;
+mod roster;
 mod troubles;
 mod twins;

@@ -254,6 +254,13 @@ impl Twins {
         all
     }
 
+    /// Messages that wait in the gateways, for whoever.
+    pub fn waiting(&self) -> usize {
+        let seats = |gateway: &Gateway| gateway.participants().into_iter().chain(gateway.occupants());
+        let waiting = |gateway: &Gateway| seats(gateway).map(|seat| seat.waiting).sum::<usize>() + gateway.under_way();
+        self.gateways.iter().map(waiting).sum()
+    }
+
     fn settle(&mut self) {
         loop {
             let mut idle = true;

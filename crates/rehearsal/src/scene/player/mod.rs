@@ -187,6 +187,12 @@ impl Player {
         [participants, occupants, subscriptions.subscribers + subscriptions.notifiers]
     }
 
+    /// The places in rooms, of SIP users and of XMPP users.
+    pub fn seats(&mut self) -> [Vec<stox::room::Seat>; 2] {
+        let gateway = self.gateway();
+        [gateway.participants(), gateway.occupants()]
+    }
+
     /// What time it is.
     pub fn now(&self) -> Time {
         self.now
