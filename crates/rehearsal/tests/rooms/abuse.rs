@@ -199,7 +199,7 @@ fn floods() {
     twins.run(Duration::from_secs(60));
     let failed = &twins.guests[juliet].failed;
     let said = twins.rooms.said("den").iter().filter(|(_, words)| words.starts_with("back")).count();
-    assert!(said >= 50 && said < 200, "{said}");
+    assert!((50..200).contains(&said), "{said}");
     assert_eq!(
         ids.iter().filter(|id| failed.iter().any(|(failed, _)| failed == *id)).count(),
         5_000 - said,
