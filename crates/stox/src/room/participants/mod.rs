@@ -239,6 +239,10 @@ impl Participants {
                 Farewell::Owed => {
                     stage.save(key.to_bytes(), Some(record.to_bytes()));
                     self.orphans.push(key, record);
+                    // The stream may be there again already, and no other one comes soon.
+                    if stage.links.is_up(place.link) {
+                        self.orphans.link_up(stage.now);
+                    }
                 }
             }
         }
