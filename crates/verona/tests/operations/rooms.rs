@@ -233,7 +233,7 @@ async fn crowd(stage: &mut Stage) -> Vec<Seat> {
         roster(&mut stage.romeo, &format!("crowd-{n}")).await;
         seats.push(seat);
     }
-    stage.sit_there(&["JuliC", "romeo", "romeo", "romeo"]).await;
+    stage.sit_there(&["JuliC", "romeo", "romeo (2)", "romeo (3)"]).await;
     seats
 }
 
@@ -333,7 +333,7 @@ async fn sighup_under_places() {
     stage.world.write(&open);
     stage.world.hang_up();
     let mut second = stage.enter("password").await;
-    stage.sit_there(&["JuliC", "romeo", "romeo"]).await;
+    stage.sit_there(&["JuliC", "romeo", "romeo (2)"]).await;
     stage.juliet_says("to both");
     assert_eq!((seat.hears().await.text, second.hears().await.text), ("to both".to_owned(), "to both".to_owned()));
     assert_eq!(stage.juliet_hears().await, "to both");
