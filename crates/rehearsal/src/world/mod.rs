@@ -7,14 +7,18 @@
 mod callers;
 mod letters;
 mod lines;
+mod members;
 mod process;
 mod rooms;
+mod roster;
 mod sessions;
 mod sip_side;
 mod weather;
 mod xmpp_side;
 
 pub use letters::{Letter, Letters, Report};
+pub use members::Member;
+pub use roster::Roster;
 pub use weather::Weather;
 
 use crate::scene::Settings;
@@ -22,6 +26,7 @@ use base::{HashKey, Time, Tokens};
 use bytes::Bytes;
 use callers::Callers;
 use lines::{Line, LineId};
+use members::Members;
 use msrp::{Hop, Ticket};
 use sip_side::SipSide;
 use std::collections::{BTreeMap, VecDeque};
@@ -121,6 +126,7 @@ pub struct World {
     server_turn: bool,
     phones: SipSide,
     callers: Callers,
+    members: Members,
     lines: Vec<Line>,
     server: XmppSide,
     letters: Letters,
@@ -161,6 +167,7 @@ impl World {
             server_turn: false,
             phones: SipSide::default(),
             callers: Callers::default(),
+            members: Members::default(),
             lines: Vec::new(),
             line_refusals: 0,
             settings,
@@ -295,6 +302,7 @@ impl World {
             self.component.deadline(),
             self.phones.deadline(),
             self.callers.deadline(),
+            self.members.deadline(),
         ];
         gateways.chain(others.into_iter().flatten()).min()
     }
@@ -317,6 +325,10 @@ impl World {
         if self.callers.deadline().is_some_and(|at| at <= self.now) {
             self.callers.timeout(self.now, &mut self.letters);
             self.callers_act();
+        }
+        if self.members.deadline().is_some_and(|at| at <= self.now) {
+            self.members.timeout(self.now);
+            self.members_act();
         }
         if let Some(first) = self.events.first_entry().filter(|e| e.key().0 <= self.now) {
             let event = first.remove();
@@ -369,6 +381,11 @@ impl World {
             }
             Event::LineOpens { shard, ticket, hop } => self.line_opens(shard, ticket, hop),
             Event::Line { id, to_gateway, bytes } => self.line_brings(id, to_gateway, &bytes),
+            Event::PhoneConnects(call) if call.starts_with("member") => {
+                let line = self.line(None);
+                self.members.connected(self.now, &call, line);
+                self.members_act();
+            }
             Event::PhoneConnects(call) => {
                 let line = self.line(None);
                 self.callers.connected(self.now, &call, line, &mut self.letters);

@@ -1,7 +1,10 @@
 //! Rooms of the XMPP server of a world, and the users who sit in them.
 
-use super::{DOMAIN, World};
+use super::members::{Act, Member};
+use super::{DOMAIN, Event, World};
 use crate::stub::muc::Service;
+use std::time::Duration;
+use stox::gateway::Gateway;
 use xmpp::stanza::Stanza;
 
 impl World {
@@ -31,6 +34,60 @@ impl World {
     /// What the server's users got since this was last asked, from rooms and from the gateway, in order. Nothing if nobody listens.
     pub fn users_got(&mut self) -> Vec<Stanza> {
         self.server.arrived.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// A SIP user enters a room, known by its whole address, under a nickname.
+    pub fn member_enters(&mut self, user: u64, room: &str, nick: &str) {
+        self.members.enter(self.now, user, room, nick);
+        self.members_act();
+    }
+
+    /// A SIP user leaves a room, if he is there.
+    pub fn member_leaves(&mut self, user: u64, room: &str) {
+        self.members.leave(self.now, user, room);
+        self.members_act();
+    }
+
+    /// A SIP user says something in a room. Whether he can: he is in the room, and has a connection.
+    pub fn member_says(&mut self, user: u64, room: &str, words: &str) -> bool {
+        let said = self.members.say(self.now, user, room, words);
+        self.members_act();
+        said
+    }
+
+    /// The place of a SIP user in a room, if he has one.
+    pub fn member(&self, user: u64, room: &str) -> Option<&Member> {
+        self.members.place(user, room)
+    }
+
+    /// All places that SIP users have, or had, in rooms.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.members.all()
+    }
+
+    /// Places that are not over: as the SIP users have them, as the gateway has them; and the gateway's subscriptions and records.
+    pub fn seats(&self) -> [usize; 4] {
+        let subscriptions = |shard: &Gateway| shard.subscription_counts();
+        [
+            self.members.open(),
+            self.shards.iter().map(|shard| shard.seat_counts().0).sum(),
+            self.shards.iter().map(|shard| subscriptions(shard).notifiers + subscriptions(shard).subscribers).sum(),
+            self.store.len(),
+        ]
+    }
+
+    pub(super) fn members_act(&mut self) {
+        for act in self.members.acts() {
+            match act {
+                Act::Datagram(bytes) => self.phones_send(bytes),
+                Act::Connect(call) => {
+                    let after = Duration::from_millis(1 + self.chance.below(50));
+                    self.at(after, Event::PhoneConnects(call));
+                }
+                Act::Write(line, bytes) => self.line_sends(line, true, &bytes),
+                Act::HangUp(line) => self.line_closed_by_phone(line),
+            }
+        }
     }
 
     /// The process of the rooms goes down and is there again: with a word to everybody in them (332), or without.

@@ -78,12 +78,19 @@ impl World {
             return false;
         }
         let Some(message) = SipText::parse(bytes) else { return false };
+        if self.members.received(self.now, &message) {
+            self.members_act();
+            return true;
+        }
         let theirs = self.callers.received(self.now, &message, &mut self.chance, &mut self.letters);
         self.callers_act();
         theirs
     }
 
     pub(super) fn phones_read(&mut self, line: LineId, frame: &MsrpText) {
+        if self.members.read(line, frame) {
+            return self.members_act();
+        }
         self.callers.read(self.now, line, frame, &mut self.letters);
         self.callers_act();
     }
@@ -91,6 +98,8 @@ impl World {
     pub(super) fn phones_lose(&mut self, line: LineId) {
         self.callers.lost(self.now, line, &mut self.letters);
         self.callers_act();
+        self.members.lost(self.now, line);
+        self.members_act();
     }
 
     /// Does what the SIP users ask for.

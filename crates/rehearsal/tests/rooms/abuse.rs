@@ -2,10 +2,9 @@
 
 use crate::guest::Guest;
 use crate::mirror::same;
-use crate::roster::Roster;
 use crate::twins::{ROOMS, Twins};
 use rehearsal::scene::{Player, Seen, Settings};
-use rehearsal::world::Weather;
+use rehearsal::world::{Roster, Weather};
 use std::time::Duration;
 use xml::Element;
 use xmpp::error::Condition;

@@ -9,6 +9,6 @@ mod mirror;
 #[path = "../facing/pipes.rs"]
 #[allow(dead_code, reason = "each test has its own use of it")]
 mod pipes;
-mod roster;
+mod town;
 mod troubles;
 mod twins;

@@ -8,9 +8,12 @@ const NS: &str = "urn:ietf:params:xml:ns:conference-info";
 /// Who takes part, as it was told.
 #[derive(Debug, Default)]
 pub struct Roster {
+    /// The number of the last document.
     version: Option<u32>,
     /// Names of those who are connected, by key; of those who are not, nothing.
     users: BTreeMap<String, Option<String>>,
+    /// What the room is about.
+    subject: Option<String>,
 }
 
 impl Roster {
@@ -20,15 +23,18 @@ impl Roster {
     /// It is none, or does not follow the one before: in this order none may be missing.
     pub fn apply(&mut self, document: &[u8]) {
         let limits = Limits { stanza_bytes: 1 << 22, elements: 1 << 18, ..Limits::default() };
-        let text = std::str::from_utf8(document).unwrap();
+        let text = std::str::from_utf8(document).expect("text");
         let text = text.split_once("?>").map_or(text, |(_, rest)| rest);
-        let info = Element::parse(text.as_bytes(), &limits).unwrap();
+        let info = Element::parse(text.as_bytes(), &limits).expect("XML");
         assert!(info.is("conference-info", NS));
-        let version: u32 = info.attr("version").expect("a version").parse().unwrap();
+        let version: u32 = info.attr("version").expect("a version").parse().expect("a number");
         let whole = info.attr("state").unwrap_or("full") == "full";
         assert!(self.version.is_none_or(|before| version == before + 1), "{version} after {:?}", self.version);
         assert!(whole || self.version.is_some(), "the first is a whole one");
         self.version = Some(version);
+        if let Some(description) = info.child("conference-description", NS) {
+            self.subject = description.child("subject", NS).map(|e| e.text().into_owned());
+        }
         let Some(users) = info.child("users", NS) else { return };
         if whole && users.attr("state").unwrap_or("full") == "full" {
             self.users.clear();
@@ -53,6 +59,11 @@ impl Roster {
         let all = seen.len();
         seen.dedup();
         assert_eq!(seen.len(), all, "each once");
+    }
+
+    /// What the room is about.
+    pub fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
     }
 
     /// The names of those who are there.
