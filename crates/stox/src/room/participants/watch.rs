@@ -47,6 +47,8 @@ pub(super) struct Watcher {
     /// It is to be told everything; and first that nobody is there.
     full: bool,
     wipe: bool,
+    /// It is being told everything, of which some is left.
+    filling: bool,
     /// Who has come or changed.
     changed: BTreeSet<Str>,
     /// Who has gone, of those whom it was told of. Whoever has come under the same name is told of later, so that the two are not taken for one.
@@ -76,7 +78,7 @@ pub(super) struct LastWord {
 impl Watcher {
     fn new(usage: UsageId) -> Watcher {
         let (changed, gone) = (BTreeSet::new(), BTreeMap::new());
-        Watcher { usage, version: 0, full: true, wipe: false, changed, gone, subject: false }
+        Watcher { usage, version: 0, full: true, wipe: false, filling: false, changed, gone, subject: false }
     }
 
     /// Somebody came, or has changed.
@@ -155,7 +157,8 @@ impl Participants {
             Event::Watch { server, expires, .. } => {
                 // RFC 4575 §3.3: after each SUBSCRIBE everything is told.
                 if let Some(watcher) = known.and_then(|leg| self.watcher(leg, id)) {
-                    watcher.full = true;
+                    // But who is still being told of a large room is told of the rest of it, not of the beginning again.
+                    watcher.full |= !watcher.filling;
                 }
                 stage.events(|events, ground| events.accept(ground, id, server, expires));
             }
@@ -353,7 +356,7 @@ impl Participant {
         if !watcher.has_news() && !last {
             return None;
         }
-        let full = watcher.full || last;
+        let full = watcher.full;
         let state = if full { State::Full } else { State::Partial };
         let mut writer = Writer::new(&room, state, watcher.version);
         watcher.version = watcher.version.wrapping_add(1);
@@ -416,6 +419,7 @@ impl Participant {
         // RFC 4575 §4.4: what is in a full document is full; whoever has no room in it comes next.
         writer.users_from(state, &list);
         watcher.changed.append(&mut later);
+        watcher.filling = (full || watcher.filling) && !watcher.changed.is_empty();
         Some(writer.finish())
     }
 }
