@@ -38,9 +38,9 @@ pub(super) fn came(shared: &Shared, stanza: &[u8], answers: &mut Vec<u8>) {
     let (from, to, id) = (value("from"), value("to"), value("id"));
     match (&stanza[1..3], value("type")) {
         (b"iq", b"get" | b"set") => pong(from, to, id, answers),
-        (b"pr", b"") => entered(shared, from, to),
-        (b"pr", b"unavailable") => left(shared, from, to),
-        (b"me", b"groupchat") => said(shared, stanza, tag, from, to),
+        (b"pr", b"") => entered(shared, from, to, answers),
+        (b"pr", b"unavailable") => left(shared, from, to, answers),
+        (b"me", b"groupchat") => said(shared, stanza, tag, (from, to), answers),
         (b"me", b"error") => {
             let place = shared.cast.place_of(from);
             if let (Some(place), Some((phase, text))) = (place, shared.cast.of_id(id)) {
@@ -58,37 +58,34 @@ fn place(shared: &Shared, from: &[u8], to: &[u8]) -> Option<(usize, usize)> {
 }
 
 /// Somebody enters: he is shown who is there, himself at last, and the subject; and he is shown to the others (§7.2).
-fn entered(shared: &Shared, from: &[u8], to: &[u8]) {
+fn entered(shared: &Shared, from: &[u8], to: &[u8], out: &mut Vec<u8>) {
     let cast = &shared.cast;
     let Some((number, who)) = place(shared, from, to) else {
         shared.counts.strange.fetch_add(1, SeqCst);
         return;
     };
     let device = String::from_utf8_lossy(from).into_owned();
-    let mut out = Vec::new();
     let mut room = lock(&shared.rooms.0[number]);
     for other in (0..cast.people()).filter(|other| *other != who) {
         if room.devices.get(other).is_none_or(Option::is_some) {
-            presence(cast, number, other, &device, "", &mut out);
+            presence(cast, number, other, &device, "", out);
         }
     }
-    presence(cast, number, who, &device, "<status code='110'/>", &mut out);
+    presence(cast, number, who, &device, "<status code='110'/>", out);
     let name = cast.room(number);
     // Writing to a vector cannot fail.
     let _ = write!(out, "<message from='{name}' to='{device}' type='groupchat'><subject/></message>");
     for other in room.devices.iter().flatten().filter(|other| **other != device) {
-        presence(cast, number, who, other, "", &mut out);
+        presence(cast, number, who, other, "", out);
     }
     room.devices[who] = Some(device);
-    shared.send_xmpp(out);
 }
 
 /// Somebody leaves (§7.14).
-fn left(shared: &Shared, from: &[u8], to: &[u8]) {
+fn left(shared: &Shared, from: &[u8], to: &[u8], out: &mut Vec<u8>) {
     let Some((number, who)) = place(shared, from, to) else { return };
     let mut room = lock(&shared.rooms.0[number]);
     let Some(device) = room.devices[who].take() else { return };
-    let mut out = Vec::new();
     let (name, nick) = (shared.cast.room(number), shared.cast.nick(number, who));
     for to in std::iter::once(&device).chain(room.devices.iter().flatten()) {
         let own = if *to == device { "<status code='110'/>" } else { "" };
@@ -98,7 +95,6 @@ fn left(shared: &Shared, from: &[u8], to: &[u8]) {
              <item affiliation='none' role='none'/>{own}</x></presence>"
         );
     }
-    shared.send_xmpp(out);
 }
 
 fn presence(cast: &Cast, room: usize, who: usize, to: &str, status: &str, out: &mut Vec<u8>) {
@@ -112,7 +108,7 @@ fn presence(cast: &Cast, room: usize, who: usize, to: &str, status: &str, out: &
 }
 
 /// A SIP user has said something: it has come to the room, which shows it to all SIP users, the speaker among them.
-fn said(shared: &Shared, stanza: &[u8], tag: &[u8], from: &[u8], to: &[u8]) {
+fn said(shared: &Shared, stanza: &[u8], tag: &[u8], (from, to): (&[u8], &[u8]), out: &mut Vec<u8>) {
     let words = between(stanza, b"<body>", b"</body>").map(unescape).unwrap_or_default();
     let (Some((phase, text)), Some((number, who))) = (shared.cast.of_text(&words), place(shared, from, to)) else {
         shared.counts.strange.fetch_add(1, SeqCst);
@@ -123,17 +119,17 @@ fn said(shared: &Shared, stanza: &[u8], tag: &[u8], from: &[u8], to: &[u8]) {
     talk.delivered(shared, talk.first(shared, text), text, &words, wrong);
     let inner = &stanza[tag.len() + 1..stanza.len() - "</message>".len()];
     let id = String::from_utf8_lossy(attribute(tag, "id").unwrap_or_default()).into_owned();
-    multiply(shared, &talk, text, (number, who), &id, inner);
+    multiply(shared, &talk, text, (number, who), (&id, inner), out);
 }
 
 /// An XMPP user says something.
-pub(super) fn speak(shared: &Shared, talk: &super::talk::Talk, text: usize) {
+pub(super) fn speak(shared: &Shared, talk: &super::talk::Talk, text: usize, out: &mut Vec<u8>) {
     let speaker = shared.cast.speaker(talk.way, text);
     let mut inner = Vec::with_capacity(128);
     inner.extend_from_slice(b"<body>");
     escape(shared.cast.text(talk.phase, text).as_bytes(), &mut inner);
     inner.extend_from_slice(b"</body>");
-    multiply(shared, talk, text, speaker, &shared.cast.id(talk.phase, text), &inner);
+    multiply(shared, talk, text, speaker, (&shared.cast.id(talk.phase, text), &inner), out);
 }
 
 /// A copy for each SIP user, one behind the other as a service writes them. What the XMPP users get does not concern the gateway.
@@ -142,15 +138,14 @@ fn multiply(
     talk: &super::talk::Talk,
     text: usize,
     (number, who): (usize, usize),
-    id: &str,
-    inner: &[u8],
+    (id, inner): (&str, &[u8]),
+    out: &mut Vec<u8>,
 ) {
     let (name, nick) = (shared.cast.room(number), shared.cast.nick(number, who));
     let occupant = occupant_id(&nick);
     let mut room = lock(&shared.rooms.0[number]);
     room.turn += 1;
     talk.turn[text].store(room.turn, SeqCst);
-    let mut out = Vec::with_capacity(512 * shared.cast.sip);
     for device in room.devices.iter().flatten() {
         let _ = write!(out, "<message from='{name}/{nick}' to='{device}' type='groupchat' id='{id}'>");
         out.extend_from_slice(inner);
@@ -161,7 +156,6 @@ fn multiply(
             room.turn
         );
     }
-    shared.send_xmpp(out);
 }
 
 /// As long as those of the services in use (XEP-0421).

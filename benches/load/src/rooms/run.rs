@@ -263,11 +263,16 @@ impl Shared {
             let mut buffer = Vec::with_capacity(1 << 12);
             let now = || shared.now();
             pace_groups(&ours.ledger, &options, sip, now, &shared.over, |some| {
+                // What goes out together goes out in one write, as a server has it.
+                let mut stanzas = Vec::new();
                 for text in some.start / sip..some.end.div_ceil(sip) {
                     match way {
                         Way::SipToXmpp => shared.say(&ours, text, &mut buffer),
-                        Way::XmppToSip => muc::speak(&shared, &ours, text),
+                        Way::XmppToSip => muc::speak(&shared, &ours, text, &mut stanzas),
                     }
+                }
+                if !stanzas.is_empty() {
+                    shared.send_xmpp(stanzas);
                 }
                 Ok(())
             });
