@@ -9,6 +9,7 @@ use crate::tls::Tls;
 use msrp::{ConnectionId, Hop, Host, Ticket};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use stox::gateway::Input;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -34,7 +35,7 @@ pub(super) fn open(pool: &Pool, ticket: Ticket, hop: Hop) {
     }
     tables.opening.insert(destination.clone(), vec![ticket]);
     drop(tables);
-    tokio::spawn(Attempt { pool: pool.clone(), destination, hop }.run());
+    tokio::spawn(Attempt { pool: pool.clone(), destination, hop, told: AtomicBool::new(false) }.run());
 }
 
 /// Whom a hop is to be, so that two that must be the same may share a connection.
@@ -63,6 +64,8 @@ struct Attempt {
     pool: Pool,
     destination: Destination,
     hop: Hop,
+    /// They were told: whoever waits for the same destination now has a wish of his own.
+    told: AtomicBool,
 }
 
 impl Attempt {
@@ -133,6 +136,7 @@ impl Attempt {
             return false;
         }
         let tickets = tables.opening.remove(&self.destination).unwrap_or_default();
+        self.told.store(true, Ordering::Relaxed);
         for _ in tickets.iter().skip(1) {
             line.promise();
         }
@@ -156,6 +160,7 @@ impl Attempt {
 
     fn begin(&self, place: Place, stream: Stream, way: Way) -> (Serving, Stream) {
         let (serving, tickets) = Serving::new(place, &stream, Some((way, &self.destination)));
+        self.told.store(true, Ordering::Relaxed);
         self.pool.inner.meters.msrp_opens_made.increment(1);
         self.tell(&tickets, Some(serving.connection()));
         (serving, stream)
@@ -170,8 +175,10 @@ impl Attempt {
 
 impl Drop for Attempt {
     fn drop(&mut self) {
-        let left = self.pool.tables().opening.remove(&self.destination);
-        self.tell(&left.unwrap_or_default(), None);
+        if !self.told.load(Ordering::Relaxed) {
+            let left = self.pool.tables().opening.remove(&self.destination);
+            self.tell(&left.unwrap_or_default(), None);
+        }
     }
 }
 

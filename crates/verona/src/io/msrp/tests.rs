@@ -404,6 +404,24 @@ async fn sessions_that_lead_the_same_way_share_a_connection_of_ours_until_none_u
     assert!(page.contains("verona_msrp_opens_total{outcome=\"made\"} 2\n"), "{page}");
 }
 
+/// Whoever asks in the moment in which others are told has a wish of his own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_while_others_are_told_is_told_of_the_connection_too() {
+    const MANY: usize = 2000;
+    let mut bench = Bench::new(LONG).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let there = listener.local_addr().unwrap();
+    let all = tickets(0, MANY);
+    bench.pool.open(all[0], hop(there, None));
+    let connection = bench.opened(0).await.1.unwrap();
+    bench.pool.bind(0, connection);
+    let _stream = listener.accept().await.unwrap();
+    for ticket in &all[1..] {
+        bench.pool.open(*ticket, hop(there, None));
+        assert_eq!(bench.opened(0).await, (*ticket, Some(connection)));
+    }
+}
+
 #[tokio::test]
 async fn a_promised_connection_waits_for_its_session_for_a_while_and_no_longer() {
     let mut bench = Bench::new(BOUNDS).await;
