@@ -271,6 +271,7 @@ fn deliveries(shaped: &[Shaped], linear: &[(Shape, Value)]) -> String {
          |---|---|---|---|---|---|---|---|---|\n",
     );
     let mut row = |label: &str, window: &Value, part: &Value| {
+        let window = window.as_u64().map_or("-".to_owned(), |window| window.to_string());
         let offered = number(part, "offered");
         let offered = if offered > 0.0 { format!("{offered:.0}") } else { "-".to_owned() };
         let _ = writeln!(
@@ -301,7 +302,7 @@ fn deliveries(shaped: &[Shaped], linear: &[(Shape, Value)]) -> String {
     }
     for part in shaped {
         for (way, who) in WAYS {
-            row(&format!("{}, {who}: half load", part.shape.name()), &"-".into(), &part.last()["half"][way]);
+            row(&format!("{}, {who}: half load", part.shape.name()), &Value::Null, &part.last()["half"][way]);
         }
     }
     text
