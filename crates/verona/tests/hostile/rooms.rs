@@ -12,6 +12,10 @@ use xml::Element;
 /// The most memory that the gateway may have at any time.
 const MOST_KIB: u64 = 96 * 1024;
 
+/// What a flood may add to it: what may wait for whoever is slow, and what is on its way between the threads, several times as large once it is read.
+/// Without bounds each of these floods would add more.
+const GROWTH_KIB: u64 = 48 * 1024;
+
 pub(super) const MUC: &str = "http://jabber.org/protocol/muc";
 pub(super) const NS: &str = "jabber:component:accept";
 
@@ -147,7 +151,7 @@ pub(super) async fn baseline(world: &mut World, id: &str) {
 /// An occupant who says more than anybody can take: who takes it hears it all in order; who does not is out of the room before much of it waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_occupant_floods_the_room() {
-    const MANY: usize = 20_000;
+    const MANY: usize = 60_000;
     let mut world = world("", "").await;
     let mut romeo = caller(&world, "romeo").await;
     let mut place = enter(&mut world, &mut romeo, "patient", "square", &["Ben".to_owned()]).await;
@@ -167,7 +171,7 @@ async fn an_occupant_floods_the_room() {
     romeo.hung_up(&place.seat.call).await;
     baseline(&mut world, "after-the-flood").await;
     let peak = world.gateway.peak_kib();
-    assert!(peak < MOST_KIB && peak < idle + 32 * 1024, "{peak} KiB, {idle} when idle");
+    assert!(peak < MOST_KIB && peak < idle + GROWTH_KIB, "{peak} KiB, {idle} when idle");
 }
 
 /// A SIP user who says more than is allowed: the room gets no more than the rate, and each word has its answer.
@@ -284,7 +288,7 @@ async fn names_that_change_all_the_time() {
         assert!(told < MANY / 10, "{told} documents, and still {:?}", nicks(&conference));
     }
     let peak = world.gateway.peak_kib();
-    assert!(peak < MOST_KIB && peak < idle + 32 * 1024, "{peak} KiB, {idle} when idle");
+    assert!(peak < MOST_KIB && peak < idle + GROWTH_KIB, "{peak} KiB, {idle} when idle");
     baseline(&mut world, "after-names").await;
 }
 
