@@ -13,7 +13,6 @@ use xml::Element;
 const MOST_KIB: u64 = 96 * 1024;
 
 /// What a flood may add to it: what may wait for whoever is slow, and what is on its way between the threads, several times as large once it is read.
-/// Without bounds each of these floods would add more.
 const GROWTH_KIB: u64 = 48 * 1024;
 
 pub(super) const MUC: &str = "http://jabber.org/protocol/muc";
