@@ -89,9 +89,8 @@ pub fn all_heard(twins: &Twins) {
 pub fn all_words_heard(twins: &Twins) {
     // Whoever whispers to somebody who has just left is told so by the room: that is nobody else's.
     let said_by_someone = |(speaker, _): &&(String, String)| !speaker.is_empty();
-    let words = |guest: &Guest| {
-        guest.heard.iter().filter(said_by_someone).map(|(_, words)| words.clone()).collect::<Vec<_>>()
-    };
+    let words =
+        |guest: &Guest| guest.heard.iter().filter(said_by_someone).map(|(_, words)| words.clone()).collect::<Vec<_>>();
     let said = words(&twins.guests[OWNER]);
     for guest in twins.guests.iter().filter(|guest| guest.inside) {
         assert!(said.ends_with(&words(guest)), "{} has heard {:?} of {said:?}", guest.user, guest.heard);
