@@ -29,6 +29,8 @@ pub struct Config {
     pub room: crate::room::Options,
     /// How sessions are carried; `None`: there are none, whatever [`Link::chat`] says.
     pub msrp: Option<crate::leg::Options>,
+    /// How calls are translated; `None`: there are none.
+    pub media: Option<crate::media::Options>,
     /// How presence is translated.
     pub presence: crate::presence::Options,
     /// The bounds of the SIP subscriptions, of one shard.
@@ -59,10 +61,11 @@ impl Config {
         Some(Identity { domain, version: &self.version, conference: self.room.is_conference(domain) })
     }
 
-    /// Whether there are sessions at all: chats, or rooms.
+    /// Whether there are sessions at all: chats, rooms or calls.
     pub fn has_sessions(&self) -> bool {
         let rooms = !self.room.muc_domains.is_empty() || !self.room.sip_domains.is_empty();
-        self.msrp.is_some() && (rooms || self.links.iter().any(|link| link.chat != Mode::Message))
+        let words = self.msrp.is_some() && (rooms || self.links.iter().any(|link| link.chat != Mode::Message));
+        words || self.media.is_some()
     }
 
     /// Whether requests may be sent to an address that a peer has named (THREATS 46).

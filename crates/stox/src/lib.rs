@@ -12,6 +12,7 @@ mod held;
 pub mod leg;
 pub mod links;
 pub mod mapping;
+pub mod media;
 pub mod message;
 pub mod names;
 pub mod network;

@@ -209,6 +209,7 @@ mod tests {
             chat: crate::chat::Options::default(),
             room: crate::room::Options::default(),
             msrp: None,
+            media: None,
             presence: crate::presence::Options::default(),
             subscriptions: sip::subscription::Config::default(),
             allow_networks: Vec::new(),

@@ -67,6 +67,8 @@ pub enum Purpose {
     Unclear,
     /// Into the room that it comes from: whoever sent it is a focus (RFC 4579 §5.4).
     Conference,
+    /// To a call: to talk and to be seen (draft-ietf-stox-media).
+    Call,
 }
 
 /// One RFC's way of translating. The gateway asks the mappings in turn, and who claims a thing first has it: rooms, which know who sits in them,
@@ -104,6 +106,11 @@ pub trait Mapping {
     /// A final response to a request of this mapping, or why there was none.
     fn outcome(&mut self, _: &mut Stage<'_>, _: ClientId, outcome: Outcome) -> Option<Outcome> {
         Some(outcome)
+    }
+
+    /// Something happened to a session that is no leg's. What is another mapping's comes back.
+    fn session(&mut self, _: &mut Stage<'_>, event: invite::Event) -> Option<invite::Event> {
+        Some(event)
     }
 
     /// Something happened to a leg. What is another mapping's comes back.

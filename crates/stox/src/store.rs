@@ -4,7 +4,7 @@
 //! that it is ([`crate::gateway::Input::Saved`]). At the start it gets every record back ([`crate::gateway::Input::Restore`]). What keeps
 //! them, and where, is the shell's business.
 
-use crate::{chat, presence, room};
+use crate::{chat, media, presence, room};
 use base::Str;
 use std::fmt;
 use xmpp::jid::Jid;
@@ -37,6 +37,8 @@ pub enum About {
     Participant(Str),
     /// An XMPP user's place in a SIP conference, named likewise.
     Occupant(Str),
+    /// A call, named likewise.
+    Call(Str),
 }
 
 /// The name of a record: what it is about, and a pair of bare addresses.
@@ -62,6 +64,9 @@ const PARTICIPANT: u8 = b'r';
 /// What begins the key of an XMPP user's place in a room.
 const OCCUPANT: u8 = b'o';
 
+/// What begins the key of a call.
+const CALL: u8 = b'v';
+
 impl Key {
     /// The key as the store has it: kind, direction or id and NUL, the SIP user, NUL, the XMPP user. No address holds a NUL.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -72,6 +77,7 @@ impl Key {
             About::Chat(id) => [&[CHAT], id.as_bytes(), &[0]].concat(),
             About::Participant(id) => [&[PARTICIPANT], id.as_bytes(), &[0]].concat(),
             About::Occupant(id) => [&[OCCUPANT], id.as_bytes(), &[0]].concat(),
+            About::Call(id) => [&[CALL], id.as_bytes(), &[0]].concat(),
         };
         [&kind, sip.as_bytes(), &[0], xmpp.as_bytes()].concat()
     }
@@ -84,7 +90,7 @@ impl Key {
         let (about, rest) = match bytes {
             [PRESENCE, b's', rest @ ..] => (About::Presence(Direction::SipWatchesXmpp), rest),
             [PRESENCE, b'x', rest @ ..] => (About::Presence(Direction::XmppWatchesSip), rest),
-            [kind @ (CHAT | PARTICIPANT | OCCUPANT), rest @ ..] => {
+            [kind @ (CHAT | PARTICIPANT | OCCUPANT | CALL), rest @ ..] => {
                 let end = rest.iter().position(|b| *b == 0).filter(|end| (1..=64).contains(end)).ok_or(Broken::Key)?;
                 let id = &rest[..end];
                 let is_id = |b: &u8| b.is_ascii_alphanumeric() || b"-_".contains(b);
@@ -92,7 +98,8 @@ impl Key {
                 let about = match *kind {
                     CHAT => About::Chat,
                     PARTICIPANT => About::Participant,
-                    _ => About::Occupant,
+                    OCCUPANT => About::Occupant,
+                    _ => About::Call,
                 };
                 (about(Str::from(id)), &rest[end + 1..])
             }
@@ -136,6 +143,7 @@ pub fn check(key: &[u8], value: &[u8]) -> Result<Key, Broken> {
         About::Presence(Direction::XmppWatchesSip) => presence::record::Subscription::parse(value).map(drop)?,
         About::Chat(_) => chat::record::Chat::parse(value).map(drop)?,
         About::Participant(_) | About::Occupant(_) => room::record::Seat::parse(value).map(drop)?,
+        About::Call(_) => media::record::Call::parse(value).map(drop)?,
     }
     Ok(key)
 }
@@ -152,6 +160,7 @@ mod tests {
             About::Chat("aB-_9".into()),
             About::Participant("aB-_9".into()),
             About::Occupant("aB-_9".into()),
+            About::Call("aB-_9".into()),
         ]) {
             let key = Key { about, sip: jid("romeo@example.net"), xmpp: jid("o\\27malley@example.com") };
             assert_eq!(Key::parse(&key.to_bytes()), Ok(key.clone()));

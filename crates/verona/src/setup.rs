@@ -82,6 +82,7 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             sessions: share(limits.sessions),
         },
         msrp: None,
+        media: None,
         presence: presence_options(config, shards),
         subscriptions: sip::subscription::Config {
             min_expires: whole_seconds(config.presence.min_expires),

@@ -12,7 +12,7 @@ use stox::config::{Config, Limits, Link, Mode, Peer, Proxy};
 use stox::gateway::Gateway;
 use stox::network::Network;
 use stox::room::Password;
-use stox::{chat, leg, message, presence, room};
+use stox::{chat, leg, media, message, presence, room};
 use xmpp::jid::Jid;
 
 /// The gateway's own address.
@@ -60,6 +60,7 @@ impl Default for Settings {
                 max_size: 65_536,
                 relay: None,
             }),
+            media: None,
             presence: presence::Options::default(),
             subscriptions: subscription::Config::default(),
             allow_networks: vec![Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 }],
@@ -101,6 +102,7 @@ impl Settings {
             "rate" => config.limits.rate = small()?,
             "burst" => config.limits.burst = small()?,
             "retry_after" => config.limits.retry_after = small()?,
+            "calls" => config.media = flag()?.then(media::Options::default),
             // For all SIP domains, or for the one that follows.
             "chat" => {
                 let (mode, domain) = value.split_once(' ').unwrap_or((value, ""));

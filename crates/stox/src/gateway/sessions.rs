@@ -7,6 +7,7 @@ use crate::config::{Config, LinkId, Mode};
 use crate::error::Refusal;
 use crate::leg;
 use crate::mapping::{Invitation, Mapping, Purpose, Side, Stage};
+use crate::media;
 use bodies::sdp::MEDIA_TYPE;
 use sip::agent::{Flow, ServerId};
 use sip::invite;
@@ -106,8 +107,12 @@ impl Gateway {
 
     pub(super) fn session_says(&mut self, event: invite::Event) {
         let event = self.stage().0.legs(|legs, footing| legs.session_event(footing, event));
-        if let Some(invite::Event::Invited { id, request, flow }) = event {
-            self.invited(id, request, flow);
+        match event {
+            Some(invite::Event::Invited { id, request, flow }) => self.invited(id, request, flow),
+            mut event @ Some(_) => {
+                self.each(|mapping, stage| event = event.take().and_then(|event| mapping.session(stage, event)));
+            }
+            None => {}
         }
     }
 
@@ -120,6 +125,8 @@ impl Gateway {
             Purpose::Room
         } else if rooms.muc_domains.is_empty() && leg::negotiate::is_chatroom(&request.body) {
             Purpose::Unclear
+        } else if self.config.media.is_some() && media::is_call(request) {
+            Purpose::Call
         } else {
             Purpose::Chat
         }
@@ -164,11 +171,12 @@ fn is_described(request: &Request) -> bool {
 }
 
 pub(super) fn session_config(config: &Config) -> invite::Config {
+    let max_sessions = config.chat.sessions + config.media.as_ref().map_or(0, |media| media.calls);
     invite::Config {
         retry_after: config.limits.retry_after,
-        max_sessions: config.chat.sessions,
+        max_sessions,
         // All of them may come by one proxy.
-        max_per_source: config.chat.sessions,
+        max_per_source: max_sessions,
         ..invite::Config::default()
     }
 }

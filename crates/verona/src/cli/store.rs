@@ -59,13 +59,15 @@ pub(super) fn check(config: &Path) -> Exit {
         Ok(false) => say(&format!("{name}: schema {}, was damaged and has been mended", SCHEMA.last())),
         Err(e) => return failed(&path, &e),
     }
-    let (mut from_sip, mut from_xmpp, mut chats, mut seats, mut broken) = (0_usize, 0_usize, 0_usize, 0_usize, 0_usize);
+    let (mut from_sip, mut from_xmpp, mut chats, mut seats) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let (mut calls, mut broken) = (0_usize, 0_usize);
     let loaded = store.load(&mut |key, value| {
         match stox::store::check(key, value) {
             Ok(Key { about: About::Presence(Direction::SipWatchesXmpp), .. }) => from_sip += 1,
             Ok(Key { about: About::Presence(Direction::XmppWatchesSip), .. }) => from_xmpp += 1,
             Ok(Key { about: About::Chat(_), .. }) => chats += 1,
             Ok(Key { about: About::Participant(_) | About::Occupant(_), .. }) => seats += 1,
+            Ok(Key { about: About::Call(_), .. }) => calls += 1,
             Err(why) => {
                 broken += 1;
                 if broken <= NAMED {
@@ -85,6 +87,9 @@ pub(super) fn check(config: &Path) -> Exit {
     }
     if seats > 0 {
         say(&format!("places in rooms to be given up, as their connections are gone: {seats}"));
+    }
+    if calls > 0 {
+        say(&format!("calls to be ended, as the gateway that held them was stopped: {calls}"));
     }
     match broken {
         0 => Exit::Good,
@@ -144,6 +149,7 @@ fn line(key: &[u8], value: &[u8]) -> Value {
                 About::Chat(id) => ("chat", "id", id.as_str()),
                 About::Participant(id) => ("participant", "id", id.as_str()),
                 About::Occupant(id) => ("occupant", "id", id.as_str()),
+                About::Call(id) => ("call", "id", id.as_str()),
             };
             json!({
                 "kind": kind,

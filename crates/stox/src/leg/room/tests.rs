@@ -45,6 +45,7 @@ impl Desk {
             chat: Default::default(),
             room: Default::default(),
             msrp: Some(options),
+            media: None,
             presence: Default::default(),
             subscriptions: sip::subscription::Config::default(),
             allow_networks: Vec::new(),
