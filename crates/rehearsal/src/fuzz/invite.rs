@@ -4,7 +4,7 @@
 use ::base::{Str, Time, Tokens};
 use bytes::Bytes;
 use sip::agent::{self, Agent, ClientId, Flow, Output, ServerId, Target, Transport};
-use sip::invite::{Body, Config, Ended, Event, Invite, SessionId, Sessions};
+use sip::invite::{Body, Config, Ended, Event, Info, InfoId, Infos, Invite, SessionId, Sessions};
 use sip::subscription::{self, By, REFER, Reason, Subscribe, Subscriptions, UsageId};
 use sip::{
     Dialog, Ground, Host, Limits, Message, Method, Name, NameAddr, NextHop, Request, Response, Uri, parse_datagram,
@@ -25,6 +25,9 @@ impl NextHop for Hop {
 
 /// The bytes of one event: what it is, and how; a header's own text stands behind them.
 const STEP: usize = 8;
+
+/// What our sessions take by INFO.
+const TAKES: Infos = Infos { packages: &["trickle-ice"], types: &["application/dtmf-relay"] };
 
 /// Call-ID and both tags.
 type Leg = (String, String, String);
@@ -52,6 +55,8 @@ struct World<'a> {
     /// SUBSCRIBEs and REFERs that wait, and the usages that live.
     watches: Vec<(UsageId, ServerId)>,
     usages: BTreeSet<UsageId>,
+    /// INFOs that wait.
+    infos: Vec<(SessionId, InfoId)>,
 }
 
 fn address() -> SocketAddr {
@@ -121,6 +126,7 @@ pub fn invite(data: &[u8]) {
         stored: Vec::new(),
         watches: Vec::new(),
         usages: BTreeSet::new(),
+        infos: Vec::new(),
     };
     while !world.data.is_empty() {
         let length = STEP.min(world.data.len());
@@ -209,6 +215,12 @@ impl World<'_> {
             }
             15 => self.crash(),
             16 => self.we_subscribe(),
+            18 if self.step.first().is_some_and(|byte| *byte > 127) => self.we_inform(),
+            19 if !self.infos.is_empty() => {
+                let (id, info) = self.infos.remove(0);
+                let code = self.one(&[200, 415, 183]).unwrap_or(200);
+                self.act(|engine, ground| engine.answer_info(ground, id, info, Response::new(code, "")));
+            }
             17 | 18 if !self.watches.is_empty() => {
                 let (id, server) = self.watches.remove(0);
                 let expires = self.one(&[0, 0, 60, 3600]).unwrap_or(0);
@@ -239,6 +251,16 @@ impl World<'_> {
         };
         if let Ok(id) = self.say(|events, ground| events.subscribe_in(ground, dialog, wish)) {
             self.usages.insert(id);
+        }
+    }
+
+    /// An INFO, with a package or without.
+    fn we_inform(&mut self) {
+        let package = self.one(&[Some("trickle-ice"), None]).flatten();
+        let body = Body { content_type: "application/dtmf-relay".into(), content: Bytes::from_static(b"z") };
+        if let Some(id) = self.session() {
+            // One that cannot be sent is of no interest.
+            let _ = self.act(|engine, ground| engine.info(ground, id, Info { package, body }));
         }
     }
 
@@ -274,6 +296,7 @@ impl World<'_> {
             call_id: None,
             headers,
             offer: self.body(),
+            infos: if redirected & 16 == 0 { TAKES } else { Infos::default() },
         };
         if let Ok(id) = self.act(|engine, ground| engine.invite(ground, invite)) {
             self.alive.insert(id);
@@ -308,6 +331,9 @@ impl World<'_> {
             10 => lines.push(format!("Expires: {}", self.text())),
             11 => lines[1] = "Retry-After: 2".to_owned(),
             12 => lines.push("Min-SE: 2000".to_owned()),
+            13 => lines.push(format!("Recv-Info: trickle-ice, {}", self.text())),
+            14 => lines.push("Recv-Info: trickle-ice\r\nInfo-Package: trickle-ice;x=y".to_owned()),
+            15 => lines.push(format!("Info-Package: {}", self.text())),
             _ => {}
         }
         let body = if kind & 16 == 0 { "" } else { "z" };
@@ -410,6 +436,7 @@ impl World<'_> {
         self.open.clear();
         self.watches.clear();
         self.usages.clear();
+        self.infos.clear();
         for dialog in std::mem::take(&mut self.stored) {
             self.act(|engine, ground| engine.end_restored(ground, dialog));
         }
@@ -534,11 +561,14 @@ impl World<'_> {
         let id = event.id();
         if let Event::Invited { .. } = event {
             assert!(self.alive.insert(id), "it begins once");
-            return;
+            return self.engine.take_infos(id, TAKES);
         }
         assert!(self.alive.contains(&id), "{event:?} behind the last one");
         if event.is_last() {
             self.alive.remove(&id);
+        }
+        if let Event::Info { info, .. } = event {
+            self.infos.push((id, *info));
         }
         if let Event::Ended { why: Ended::Bye(bye), .. } = event {
             assert_eq!(bye.method, Method::Bye);

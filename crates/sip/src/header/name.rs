@@ -39,6 +39,7 @@ names! {
     HistoryInfo "History-Info",
     Identity "Identity",
     IdentityInfo "Identity-Info",
+    InfoPackage "Info-Package",
     InReplyTo "In-Reply-To",
     Join "Join",
     MaxBreadth "Max-Breadth",
@@ -58,11 +59,13 @@ names! {
     RAck "RAck",
     Reason "Reason",
     RecordRoute "Record-Route",
+    RecvInfo "Recv-Info",
     ReferSub "Refer-Sub",
     ReferTo "Refer-To",
     ReferredBy "Referred-By",
     RejectContact "Reject-Contact",
     Replaces "Replaces",
+    RemotePartyId "Remote-Party-ID",
     ReplyTo "Reply-To",
     RequestDisposition "Request-Disposition",
     Require "Require",
@@ -184,6 +187,7 @@ impl Name {
                 | Name::Event
                 | Name::Expires
                 | Name::From
+                | Name::InfoPackage
                 | Name::MaxBreadth
                 | Name::MaxForwards
                 | Name::MimeVersion

@@ -144,6 +144,13 @@ impl Headers {
         self.get(Name::SubscriptionState).map(read).transpose()
     }
 
+    /// Info-Package without its parameters: RFC 6086 §7.2.
+    pub fn info_package(&self) -> Result<Option<&str>> {
+        let Some(value) = self.get(Name::InfoPackage) else { return Ok(None) };
+        package::read(value).map_err(malformed(Name::InfoPackage))?;
+        Ok(value.split(';').next().map(str::trim))
+    }
+
     /// Every Contact: RFC 3261 §20.10. `*` must stand alone.
     pub fn contacts(&self) -> Result<Contacts> {
         let mut all = Vec::new();

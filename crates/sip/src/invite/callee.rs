@@ -70,6 +70,11 @@ impl Theirs {
         self.required
     }
 
+    /// Whether the other side knows the dialog: it has acknowledged a response that made it.
+    pub(super) fn is_early(&self) -> bool {
+        self.first && self.reliable.as_ref().is_some_and(|reliable| reliable.is_heard())
+    }
+
     /// Whether an offer of theirs in it waits for our answer.
     pub(super) fn wants_answer(&self) -> bool {
         let answered = self.reliable.as_ref().is_some_and(|reliable| reliable.described);
@@ -124,6 +129,7 @@ impl Sessions {
         let mut entry = Entry::new(State::Proceeding, dialog, contact.to_compact_string());
         entry.source = Some(source);
         entry.peer_updates = allows_update(&request.headers);
+        entry.heard_infos(&request.headers);
         entry.theirs = Some(Box::new(Theirs {
             server,
             number: entry.dialog.remote_cseq().unwrap_or(0),
@@ -176,6 +182,7 @@ impl Sessions {
         if request.headers.contains(Name::Allow) {
             entry.peer_updates = allows_update(&request.headers);
         }
+        entry.hear_infos(&request.headers);
         entry.theirs = Some(Box::new(Theirs {
             server,
             number: request.headers.cseq().map_or(0, |cseq| cseq.number),
@@ -255,6 +262,11 @@ impl Sessions {
             entry.dialog.refresh_target(target);
         }
         entry.introduce(ground, &mut response.headers);
+        if first {
+            entry.answer_infos(&mut response.headers);
+        } else {
+            entry.take_infos(&mut response.headers);
+        }
         extra.iter().for_each(|(name, value)| response.headers.push(*name, value));
         self.grant(ground, id, ask, &mut response.headers);
         let Some(entry) = self.entries.get_mut(&id) else { return };
@@ -293,6 +305,7 @@ impl Sessions {
     pub(super) fn refuse_theirs(&mut self, ground: &mut Ground<'_>, id: SessionId, response: Response) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         if let Some(theirs) = entry.theirs.take_if(|theirs| theirs.accepted.is_none()) {
+            entry.drop_infos();
             self.servers.remove(&theirs.server);
             ground.agent.respond(ground.now, theirs.server, response);
         }
@@ -334,6 +347,7 @@ impl Sessions {
         reason: Option<Str>,
     ) {
         self.servers.remove(&server);
+        self.info_cancelled(id, server);
         let Some(entry) = self.entries.get_mut(&id) else { return };
         if entry.asked.as_ref().is_some_and(|asked| asked.server() == Some(server)) {
             entry.asked = None;
@@ -408,6 +422,7 @@ impl Entry {
             response.headers.push(Name::RecordRoute, route);
         }
         self.introduce(ground, &mut response.headers);
+        self.answer_infos(&mut response.headers);
         extra.iter().for_each(|(name, value)| response.headers.push(*name, value));
         if let Some(body) = body {
             response.headers.push(Name::ContentType, &body.content_type);

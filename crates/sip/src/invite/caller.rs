@@ -6,7 +6,7 @@ use super::exchange::Asked;
 use super::farewell::Farewell;
 use super::refresh::{SessionTimer, ask, min_se};
 use super::reliable::Fork;
-use super::value::{Body, Config, Event, Invite, Refused, SessionId};
+use super::value::{Body, Config, Event, Infos, Invite, Refused, SessionId};
 use super::{Due, Sessions};
 use crate::agent::{ClientId, Refused as NotSent, Target};
 use crate::dialog::{Dialog, Opening, name, plain};
@@ -94,6 +94,9 @@ impl Sessions {
         });
         let mut entry = Entry::new(State::Calling, dialog, invite.contact.to_compact_string());
         entry.caller = true;
+        if invite.infos != Infos::default() {
+            entry.infos.get_or_insert_default().takes = invite.infos;
+        }
         let target = invite.target;
         let (client, asked) = match ring_up(&self.config, ground, &mut entry, &invite, target, 0) {
             Ok(sent) => sent,
@@ -180,6 +183,7 @@ impl Sessions {
         entry.dialog = dialog;
         entry.state = State::Confirmed;
         entry.peer_updates = allows_update(&response.headers);
+        entry.heard_infos(&response.headers);
         self.dialogs.insert(name(&self.key, &entry.dialog), id);
         let contact = entry.contact.clone();
         let mut tail = Tail { base: Some((base, contact)), number: call.number, acks: Vec::new() };
@@ -422,6 +426,7 @@ fn ring_up(
 ) -> Result<(ClientId, u32), NotSent> {
     let Some(mut request) = entry.dialog.request(Method::Invite) else { return Err(NotSent::NoTransport) };
     entry.introduce(ground, &mut request.headers);
+    entry.say_infos(&mut request.headers);
     let asked = ask(config, SessionTimer::default(), least, &mut request.headers);
     invite.headers.iter().for_each(|(name, value)| request.headers.push(*name, value));
     attach(&mut request, invite.offer.clone());

@@ -4,6 +4,7 @@ use super::callee::Theirs;
 use super::caller::{Call, Unacknowledged};
 use super::exchange::{Asked, Change};
 use super::farewell::Farewell;
+use super::infos::Exchanges;
 use super::refresh::SessionTimer;
 use super::value::Body;
 use crate::agent::{ClientId, Refused as NotSent, Target};
@@ -39,6 +40,8 @@ pub(super) enum Purpose {
     Change,
     /// A PRACK.
     Prack,
+    /// An INFO.
+    Info,
     /// A BYE.
     Bye,
 }
@@ -68,6 +71,8 @@ pub(super) struct Entry {
     pub(super) change: Option<Box<Change>>,
     /// An offer that waits for the layer above, other than one in an INVITE.
     pub(super) asked: Option<Asked>,
+    /// INFOs, where either side has to do with them.
+    pub(super) infos: Option<Box<Exchanges>>,
     /// Our last offer or answer, where a refresh will have to repeat it.
     pub(super) own: Option<Box<Body>>,
     pub(super) timer: SessionTimer,
@@ -93,6 +98,7 @@ impl Entry {
             theirs: None,
             change: None,
             asked: None,
+            infos: None,
             own: None,
             timer: SessionTimer::default(),
             farewell: None,
@@ -119,6 +125,7 @@ impl Entry {
             self.theirs.as_ref().map(|theirs| theirs.deadline()),
             self.change.as_ref().and_then(|change| change.deadline()),
             self.timer.deadline().filter(|_| !self.over),
+            self.infos.as_ref().and_then(|infos| infos.deadline()),
             self.farewell.as_ref().and_then(|farewell| farewell.again),
         ];
         all.into_iter().flatten().min()

@@ -18,7 +18,7 @@ use std::time::Duration;
 /// How often an offer that meets one of theirs is made again.
 const MAX_GLARE: u8 = 10;
 /// An offer that the agent has no room for is made again after this and as much again by chance.
-const PAUSE: Duration = Duration::from_millis(500);
+pub(super) const PAUSE: Duration = Duration::from_millis(500);
 
 /// An offer that waits for the layer above, and where its answer goes.
 #[derive(Debug, Clone)]
@@ -137,6 +137,7 @@ impl Sessions {
                 let mut response = Response::new(200, "");
                 if let Asked::Update(_, ask) = asked {
                     entry.introduce(ground, &mut response.headers);
+                    entry.take_infos(&mut response.headers);
                     self.grant(ground, id, ask, &mut response.headers);
                 }
                 response.headers.push(Name::ContentType, &body.content_type);
@@ -166,6 +167,7 @@ impl Sessions {
             Some(Asked::Reliable(..)) => self.answer_prack(ground, id, None),
             Some(Asked::Update(server, _) | Asked::Prack(server)) => {
                 entry.asked = None;
+                entry.drop_infos();
                 self.servers.remove(&server);
                 respond(ground, server, response, &[]);
             }
@@ -214,6 +216,7 @@ impl Sessions {
             let fork = entry.call.as_mut().and_then(|call| call.fork_mut(from));
             fork.map_or(&mut entry.dialog, |fork| &mut fork.dialog).refresh_target(target);
         }
+        entry.hear_infos(&request.headers);
         if body.is_some() {
             entry.asked = Some(Asked::Update(server, ask));
             self.servers.insert(server, id);
@@ -222,6 +225,7 @@ impl Sessions {
         }
         let mut response = Response::new(200, "");
         entry.introduce(ground, &mut response.headers);
+        entry.take_infos(&mut response.headers);
         self.grant(ground, id, ask, &mut response.headers);
         respond(ground, server, response, &[]);
     }
@@ -237,8 +241,9 @@ impl Sessions {
         self.try_change(ground, id);
     }
 
-    /// Sends the change that waits, if nothing is in its way.
+    /// Sends the change that waits, if nothing is in its way, and what else does.
     pub(super) fn try_change(&mut self, ground: &mut Ground<'_>, id: SessionId) {
+        self.try_info(ground, id);
         let ring_for = self.config.ring_for;
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.over) else { return };
         let busy = entry.state != State::Confirmed || entry.is_inviting() || entry.asked.is_some();
@@ -420,10 +425,7 @@ impl Sessions {
     }
 
     /// The other side knows nothing of the dialog any more. It gets a BYE all the same: RFC 3261 §12.2.1.2.
-    fn gone(&mut self, ground: &mut Ground<'_>, id: SessionId) {
-        if let Some(entry) = self.entries.get_mut(&id) {
-            entry.change = None;
-        }
+    pub(super) fn gone(&mut self, ground: &mut Ground<'_>, id: SessionId) {
         self.counts.gone += 1;
         self.end(ground, id, Event::Ended { id, why: Ended::Gone });
         self.part(ground, id, Vec::new());
@@ -431,6 +433,6 @@ impl Sessions {
 }
 
 /// RFC 5057 §5.1, §5.2: the refusals of a request in a dialog that end it, or its session; the others are about the one request.
-fn destroys(code: u16) -> bool {
+pub(super) fn destroys(code: u16) -> bool {
     matches!(code, 404 | 408 | 410 | 416 | 481 | 482..=485 | 502 | 604)
 }

@@ -1,5 +1,5 @@
 //! Sessions: RFC 3261 §9 and §12 to §15 with RFC 6026, and what they negotiate with: RFC 3262 (reliable provisional responses), RFC 3264
-//! (one offer at a time), RFC 3311 (UPDATE), RFC 4028 (session timers).
+//! (one offer at a time), RFC 3311 (UPDATE), RFC 4028 (session timers), RFC 6086 (INFO).
 //!
 //! The engine owns all INVITE dialogs of its shard. It does by itself what follows from the RFCs alone: ACK, PRACK, what is sent again, glare,
 //! forks, redirections, races of CANCEL and BYE, refreshes, and the BYE of whatever nobody acknowledges or answers. The layer above
@@ -10,13 +10,15 @@ mod caller;
 mod entry;
 mod exchange;
 mod farewell;
+mod infos;
 mod refresh;
 mod reliable;
 #[cfg(test)]
 mod tests;
 mod value;
 
-pub use value::{Body, Config, Counts, Ended, Event, Invite, Refused, SessionId};
+pub use infos::Info;
+pub use value::{Body, Config, Counts, Ended, Event, InfoId, Infos, Invite, NotSent, Refused, SessionId};
 
 use crate::agent::{ClientId, Failure, Flow, ServerId};
 use crate::dialog::{Dialog, name, name_of};
@@ -148,7 +150,7 @@ impl Sessions {
             Method::Invite => self.invited_again(ground, id, server, &request),
             Method::Update => self.update_came(ground, id, server, &request),
             Method::Prack => self.prack_came(ground, id, server, &request),
-            _ => self.info_came(ground, server, &request),
+            _ => self.info_came(ground, id, server, request),
         }
         self.settle(id);
     }
@@ -160,19 +162,6 @@ impl Sessions {
         let theirs = request.headers.from_tag().unwrap_or_default();
         let fork = entry.call.as_mut().and_then(|call| call.fork_mut(theirs));
         fork.map_or(&mut entry.dialog, |fork| &mut fork.dialog).take_cseq(cseq.number)
-    }
-
-    /// No Info-Package is taken (RFC 6086 §4.2.2), and one without is harmless if it says nothing.
-    fn info_came(&mut self, ground: &mut Ground<'_>, server: ServerId, request: &Request) {
-        if request.headers.contains("Info-Package") {
-            let mut response = Response::new(469, "Bad Info Package");
-            response.headers.push("Recv-Info", "");
-            return respond(ground, server, response, &[]);
-        }
-        if request.body.is_empty() {
-            return respond(ground, server, Response::new(200, ""), &[]);
-        }
-        respond(ground, server, Response::new(415, ""), &[(Name::Accept, "")]);
     }
 
     /// The ACK for a 2xx of ours came.
@@ -213,6 +202,7 @@ impl Sessions {
         match purpose {
             Purpose::Invite => self.call_answered(ground, id, client, response),
             Purpose::Change => self.change_answered(ground, id, client, response),
+            Purpose::Info => self.info_answered(ground, id, client, response),
             Purpose::Bye if !response.is_provisional() => self.bye_answered(id, response),
             Purpose::Bye | Purpose::Prack => {}
         }
@@ -229,6 +219,7 @@ impl Sessions {
         match purpose {
             Purpose::Invite => self.call_failed(ground, id, why.into()),
             Purpose::Change => self.change_failed(ground, id, why),
+            Purpose::Info => self.info_failed(ground, id, client, why),
             Purpose::Bye => self.bye_failed(ground, id, why),
             Purpose::Prack => {}
         }
@@ -254,6 +245,7 @@ impl Sessions {
                     self.call_due(ground, id);
                     self.theirs_due(ground, id);
                     self.change_due(ground, id);
+                    self.info_due(ground, id);
                     self.timer_due(ground, id);
                     self.farewell_due(id);
                     self.settle(id);
@@ -355,7 +347,7 @@ impl Sessions {
         self.clients.remove(&client);
         match purpose {
             Purpose::Bye => self.byes -= 1,
-            Purpose::Invite | Purpose::Change | Purpose::Prack => {}
+            Purpose::Invite | Purpose::Change | Purpose::Prack | Purpose::Info => {}
         }
     }
 
@@ -368,6 +360,7 @@ impl Sessions {
         self.ending += 1;
         self.events.push_back(event);
         self.drop_asked(ground, id, 487);
+        self.drop_infos(ground, id);
     }
 
     /// An offer that waits for the layer above is refused.

@@ -26,6 +26,8 @@ pub(super) struct Reliable {
     open: Option<Again>,
     until: Time,
     queue: VecDeque<Response>,
+    /// Whether one has been acknowledged.
+    heard: bool,
     /// Whether one had a body: the answer to their offer, or our offer.
     pub(super) described: bool,
     /// What to accept with behind the PRACK.
@@ -50,6 +52,11 @@ impl Reliable {
         open || self.queue.iter().any(|response| !response.body.is_empty())
     }
 
+    /// Whether one has been acknowledged.
+    pub(super) fn is_heard(&self) -> bool {
+        self.heard
+    }
+
     /// When something is due.
     pub(super) fn deadline(&self) -> Option<Time> {
         self.open.as_ref().map(|open| open.at.min(self.until))
@@ -69,6 +76,7 @@ impl Sessions {
                 open: None,
                 until: ground.now,
                 queue: VecDeque::new(),
+                heard: false,
                 described: false,
                 accept: None,
             })
@@ -131,6 +139,7 @@ impl Sessions {
             reliable.open.is_some() && rack(&request.headers) == Some((reliable.number, *number))
         });
         let Some((_, reliable)) = acknowledged else { return self.refuse_stray(ground, server) };
+        reliable.heard = true;
         let had_body = reliable.open.take().is_some_and(|open| !open.response.body.is_empty());
         let accept = reliable.accept.take_if(|_| reliable.queue.iter().all(|waiting| waiting.body.is_empty()));
         let body = Body::of(&request.headers, &request.body);
@@ -154,6 +163,7 @@ impl Sessions {
             Some((headers, body)) => self.accept_now(ground, id, &headers, body),
             None => self.ring_next(ground, id),
         }
+        self.try_info(ground, id);
     }
 
     /// A reliable response to an INVITE of ours: RFC 3262 §4. Whether it is to be told; one that came before, or before its turn, is not.

@@ -1,6 +1,6 @@
 //! What the layer above says to the engine and hears from it.
 
-use crate::agent::{Flow, Target};
+use crate::agent::{Flow, ServerId, Target};
 use crate::ground::Cause;
 use crate::header::{Name, NameAddr};
 use crate::message::{Request, Response};
@@ -12,6 +12,30 @@ use std::time::Duration;
 /// Names a session. Never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SessionId(pub(super) u64);
+
+/// Names an INFO that waits for its answer. Never used twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InfoId(pub(super) ServerId);
+
+/// What a session takes by INFO: RFC 6086. By default nothing, and nothing is said of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Infos {
+    /// The Info Packages, which Recv-Info lists.
+    pub packages: &'static [&'static str],
+    /// The media types of INFOs without a package (§3: legacy usages): `application/dtmf-relay`.
+    pub types: &'static [&'static str],
+}
+
+/// Why an INFO was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotSent {
+    /// The session is over.
+    Over,
+    /// The other side does not take INFOs of this package (RFC 6086 §4.2.1).
+    NotTaken,
+    /// As many wait as may wait.
+    Full,
+}
 
 /// The engine's bounds and times.
 #[derive(Debug, Clone)]
@@ -103,6 +127,8 @@ pub struct Invite {
     pub headers: Vec<(Name, Str)>,
     /// The offer. Without one the other side makes it in its 2xx, and [`Sessions::ack`](super::Sessions::ack) answers.
     pub offer: Option<Body>,
+    /// What the session takes by INFO, which the INVITE says.
+    pub infos: Infos,
 }
 
 /// Why a session did not even begin.
@@ -186,6 +212,20 @@ pub enum Event {
         /// How.
         cause: Cause,
     },
+    /// An INFO of those that the session takes: [`answer_info`](super::Sessions::answer_info) it.
+    Info {
+        id: SessionId,
+        /// Its name.
+        info: InfoId,
+        /// The INFO.
+        request: Box<Request>,
+    },
+    /// The first INFO of ours that had no answer yet has one: they end in their order.
+    InfoEnded {
+        id: SessionId,
+        /// Why it came to nothing; `None` if it was taken.
+        cause: Option<Cause>,
+    },
     /// Our INVITE came to nothing. The last event.
     Failed {
         id: SessionId,
@@ -211,6 +251,8 @@ impl Event {
             | Event::Offered { id, .. }
             | Event::Answered { id, .. }
             | Event::OfferRefused { id, .. }
+            | Event::Info { id, .. }
+            | Event::InfoEnded { id, .. }
             | Event::Failed { id, .. }
             | Event::Ended { id, .. } => *id,
         }
@@ -226,7 +268,9 @@ impl Event {
             | Event::Confirmed { .. }
             | Event::Offered { .. }
             | Event::Answered { .. }
-            | Event::OfferRefused { .. } => false,
+            | Event::OfferRefused { .. }
+            | Event::Info { .. }
+            | Event::InfoEnded { .. } => false,
         }
     }
 }
@@ -244,6 +288,10 @@ pub struct Counts {
     pub changes_in: u64,
     /// Those of ours.
     pub changes_out: u64,
+    /// INFOs that came.
+    pub infos_in: u64,
+    /// Those of ours.
+    pub infos_out: u64,
     /// BYEs that came.
     pub byes_in: u64,
     /// BYEs of ours.

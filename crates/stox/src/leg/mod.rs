@@ -280,8 +280,8 @@ impl Legs {
             invite::Event::Confirmed { body: Some(body), .. } => self.answered(footing, id, &body.content, None),
             invite::Event::Offered { id: session, body } => self.offered(footing, id, session, body),
             invite::Event::Answered { body, .. } => self.changed(footing, id, body),
-            // The session goes on as it was.
-            invite::Event::OfferRefused { .. } => {}
+            // The session goes on as it was. Nothing is said by INFO in a leg.
+            invite::Event::OfferRefused { .. } | invite::Event::Info { .. } | invite::Event::InfoEnded { .. } => {}
             invite::Event::Failed { cause, .. } => self.failed(footing, id, Failed::Call(cause)),
             invite::Event::Ended { why, .. } => self.session_ended(footing, id, &why),
             // Nobody has a leg for an INVITE that only comes.
@@ -367,6 +367,7 @@ impl Legs {
             call_id: call.call_id,
             headers: call.headers,
             offer: Some(body(offer)),
+            infos: invite::Infos::default(),
         };
         match footing.sessions(|sessions, ground| sessions.invite(ground, invite)) {
             Ok(session) => {

@@ -4,6 +4,7 @@ mod callee;
 mod caller;
 mod cost;
 mod exchange;
+mod infos;
 mod model;
 mod sharing;
 
@@ -226,6 +227,9 @@ pub(super) fn event_name(event: &Event) -> String {
         Event::Offered { body, .. } => format!("offered{}", said(body)),
         Event::Answered { body, .. } => format!("answered{}", said(body)),
         Event::OfferRefused { cause: why, .. } => format!("offer refused {}", cause(why)),
+        Event::Info { request, .. } => format!("info {}", String::from_utf8_lossy(&request.body)),
+        Event::InfoEnded { cause: None, .. } => "info taken".to_owned(),
+        Event::InfoEnded { cause: Some(why), .. } => format!("info refused {}", cause(why)),
         Event::Failed { cause: why, .. } => format!("failed {}", cause(why)),
         Event::Ended { why, .. } => match why {
             Ended::Bye(_) => "ended bye".to_owned(),
@@ -315,6 +319,7 @@ pub(super) fn wish(offer: &str) -> Invite {
         call_id: None,
         headers: vec![(Name::Subject, "Hi".into())],
         offer: if offer.is_empty() { None } else { body(offer) },
+        infos: Infos::default(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Two gateways that call each other's users, over a network that loses, doubles and reorders, with layers above that decide at will and late,
 //! and processes that die. Whatever happens: numbers never go back, a session has one last event and nothing behind it, nobody says BYE before
-//! the ACK he waits for, an offer has one answer. When the network is sound again both ends agree on which sessions there are and on
+//! the ACK he waits for, an offer has one answer, INFOs come in their order and end in it. When the network is sound again both ends agree on which sessions there are and on
 //! the last answer in each, and when all have said BYE nothing is left.
 
 use super::*;
@@ -30,7 +30,11 @@ enum Later {
     Decide { side: usize, life: u32, id: SessionId },
     Answer { side: usize, life: u32, id: SessionId, offer: bool },
     Ack { side: usize, life: u32, id: SessionId },
+    AnswerInfo { side: usize, life: u32, id: SessionId, info: InfoId },
 }
+
+/// What either side takes by INFO.
+const TAKES: Infos = Infos { packages: &["count"], types: &[] };
 
 /// Call-ID and tag of who sends.
 type Half = (String, String);
@@ -45,6 +49,9 @@ struct Side {
     /// Offers of ours without an answer.
     offers: BTreeMap<SessionId, u32>,
     disk: BTreeMap<SessionId, Dialog>,
+    /// INFOs of ours that have not ended, and the last one of theirs, in each session.
+    infos: BTreeMap<SessionId, u32>,
+    heard: BTreeMap<SessionId, u64>,
     sent: BTreeSet<ClientId>,
 }
 
@@ -109,6 +116,8 @@ impl World {
                 agreed: BTreeMap::new(),
                 offers: BTreeMap::new(),
                 disk: BTreeMap::new(),
+                infos: BTreeMap::new(),
+                heard: BTreeMap::new(),
                 sent: BTreeSet::new(),
             }
         });
@@ -218,6 +227,7 @@ impl World {
         let held = self.dice.below(self.weather.held + 1);
         if let Event::Invited { .. } = event {
             assert!(self.sides[side].alive.insert(id), "it begins once");
+            self.sides[side].engine.take_infos(id, TAKES);
             return self.after(held, Later::Decide { side, life, id });
         }
         assert!(self.sides[side].alive.contains(&id), "{event:?} behind the last one");
@@ -227,6 +237,8 @@ impl World {
             side.agreed.remove(&id);
             side.offers.remove(&id);
             side.disk.remove(&id);
+            side.infos.remove(&id);
+            side.heard.remove(&id);
             return;
         }
         let content =
@@ -267,6 +279,16 @@ impl World {
             Event::OfferRefused { .. } => {
                 let open = self.sides[side].offers.get_mut(&id).expect("an offer");
                 *open = open.saturating_sub(1);
+            }
+            Event::Info { info, request, .. } => {
+                let number = String::from_utf8_lossy(&request.body).parse().expect("a number");
+                let before = self.sides[side].heard.insert(id, number);
+                assert!(before.is_none_or(|before| before < number), "{number} behind {before:?}");
+                self.after(held, Later::AnswerInfo { side, life, id, info });
+            }
+            Event::InfoEnded { .. } => {
+                let open = self.sides[side].infos.get_mut(&id).expect("an INFO");
+                *open = open.checked_sub(1).expect("an INFO ends once");
             }
             Event::Invited { .. } | Event::Failed { .. } | Event::Ended { .. } => {}
         }
@@ -343,7 +365,7 @@ impl World {
         let side = usize::from(self.chance(50));
         let alive: Vec<SessionId> = self.sides[side].alive.iter().copied().collect();
         let pick = alive.get(self.dice.below(alive.len() as u64) as usize).copied();
-        match (self.dice.below(12), pick) {
+        match (self.dice.below(15), pick) {
             (0..5, _) | (_, None) => {
                 let offer = self.chance(75).then(|| self.fresh("offer"));
                 let required = self.chance(30);
@@ -353,6 +375,7 @@ impl World {
                     target: Target { transport: Transport::Udp, remote: of(1 - side) },
                     headers: if required { vec![(Name::Require, "100rel".into())] } else { Vec::new() },
                     offer,
+                    infos: TAKES,
                     ..wish("")
                 };
                 if let Ok(id) = self.act(side, |engine, ground| engine.invite(ground, invite)) {
@@ -365,6 +388,14 @@ impl World {
                 self.act(side, |engine, ground| engine.offer(ground, id, body));
             }
             (9 | 10, Some(id)) => self.act(side, |engine, ground| engine.bye(ground, id, Vec::new())),
+            (12..15, Some(id)) => {
+                self.number += 1;
+                let body = body(&self.number.to_string()).expect("a body");
+                let info = Info { package: Some("count"), body };
+                if self.act(side, |engine, ground| engine.info(ground, id, info)).is_ok() {
+                    *self.sides[side].infos.entry(id).or_default() += 1;
+                }
+            }
             (_, Some(_)) if self.weather.crashes => self.crash(side),
             (_, Some(_)) => {}
         }
@@ -379,6 +410,8 @@ impl World {
         side.alive.clear();
         side.agreed.clear();
         side.offers.clear();
+        side.infos.clear();
+        side.heard.clear();
         side.sent.clear();
         // Who does not know what he has accepted does not wait for the ACK.
         self.unacknowledged.retain(|(side, ..), _| *side != at);
@@ -420,7 +453,10 @@ impl World {
                     self.act(side, |engine, ground| engine.ack(ground, id, body));
                 }
             }
-            Later::Decide { .. } | Later::Answer { .. } | Later::Ack { .. } => {}
+            Later::AnswerInfo { side, life, id, info } if life == self.sides[side].life => {
+                self.act(side, |engine, ground| engine.answer_info(ground, id, info, Response::new(200, "")));
+            }
+            Later::Decide { .. } | Later::Answer { .. } | Later::Ack { .. } | Later::AnswerInfo { .. } => {}
         }
     }
 
@@ -510,6 +546,7 @@ proptest! {
             world.run(world.now + Duration::from_millis(100));
         }
         prop_assert_eq!(world.view(0), world.view(1));
+        prop_assert!(world.sides.iter().all(|side| side.infos.values().all(|open| *open == 0)), "an INFO has no end");
         for side in [0, 1] {
             let counts = world.sides[side].engine.counts();
             prop_assert_eq!((counts.ending, counts.sessions), (0, world.sides[side].alive.len()));
