@@ -20,14 +20,14 @@ macro_rules! conditions {
             /// All of them.
             pub const ALL: &[$enum] = &[$($enum::$variant,)*];
 
-            /// The element's name.
+            /// Its name in the protocol.
             pub fn name(self) -> &'static str {
                 match self {
                     $($enum::$variant => $name,)*
                 }
             }
 
-            /// The condition of that name.
+            /// The one of that name.
             pub fn from_name(name: &str) -> Option<$enum> {
                 $enum::ALL.iter().copied().find(|c| c.name() == name)
             }
@@ -40,6 +40,7 @@ macro_rules! conditions {
         }
     };
 }
+pub(crate) use conditions;
 
 conditions! {
     /// Why a stanza was refused (RFC 6120 §8.3.3).

@@ -45,6 +45,30 @@ pub const VERSION: &str = "jabber:iq:version";
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
 /// Nicknames (XEP-0172).
 pub const NICK: &str = "http://jabber.org/protocol/nick";
+/// Sessions of media (XEP-0166).
+pub const JINGLE: &str = "urn:xmpp:jingle:1";
+/// What was wrong with a request of Jingle (XEP-0166 §10).
+pub const JINGLE_ERRORS: &str = "urn:xmpp:jingle:errors:1";
+/// Sound and pictures over RTP (XEP-0167).
+pub const RTP: &str = "urn:xmpp:jingle:apps:rtp:1";
+/// What is told of a call over RTP (XEP-0167 §8).
+pub const RTP_INFO: &str = "urn:xmpp:jingle:apps:rtp:info:1";
+/// What was wrong with a call over RTP (XEP-0167 §7.1).
+pub const RTP_ERRORS: &str = "urn:xmpp:jingle:apps:rtp:errors:1";
+/// A feature: calls with sound (XEP-0167 §11).
+pub const RTP_AUDIO: &str = "urn:xmpp:jingle:apps:rtp:audio";
+/// A feature: calls with pictures (XEP-0167 §11).
+pub const RTP_VIDEO: &str = "urn:xmpp:jingle:apps:rtp:video";
+/// Datagrams by ICE (XEP-0176).
+pub const ICE_UDP: &str = "urn:xmpp:jingle:transports:ice-udp:1";
+/// A feature: who has it would rather have all candidates in the offer and in the answer (XEP-0176 §9.2).
+pub const OFFER_ANSWER: &str = "urn:ietf:rfc:3264";
+/// Options of ICE as Conversations and its kin write them.
+pub const ICE_OPTIONS: &str = "http://gultsch.de/xmpp/drafts/jingle/transports/ice-udp/option";
+/// Datagrams without ICE (XEP-0177).
+pub const RAW_UDP: &str = "urn:xmpp:jingle:transports:raw-udp:1";
+/// Tones of telephone keys (XEP-0181).
+pub const DTMF: &str = "urn:xmpp:jingle:dtmf:0";
 /// Delivery receipts (XEP-0184).
 pub const RECEIPTS: &str = "urn:xmpp:receipts";
 /// Pings (XEP-0199).
@@ -53,20 +77,44 @@ pub const PING: &str = "urn:xmpp:ping";
 pub const DELAY: &str = "urn:xmpp:delay";
 /// Invitations to rooms from person to person (XEP-0249).
 pub const CONFERENCE: &str = "jabber:x:conference";
+/// Calls that are passed on (XEP-0251).
+pub const TRANSFER: &str = "urn:xmpp:jingle:transfer:0";
+/// Keys of calls agreed on in their media (XEP-0262).
+pub const ZRTP: &str = "urn:xmpp:jingle:apps:rtp:zrtp:1";
 /// Carbon copies (XEP-0280).
 pub const CARBONS: &str = "urn:xmpp:carbons:2";
+/// What receivers of RTP tell its senders (XEP-0293).
+pub const RTCP_FB: &str = "urn:xmpp:jingle:apps:rtp:rtcp-fb:0";
+/// Extensions of RTP's headers (XEP-0294).
+pub const RTP_HDREXT: &str = "urn:xmpp:jingle:apps:rtp:rtp-hdrext:0";
 /// Stanzas that are passed on (XEP-0297).
 pub const FORWARD: &str = "urn:xmpp:forward:0";
+/// Calls whose other end is a conference (XEP-0298).
+pub const COIN: &str = "urn:xmpp:coin:1";
 /// Corrections of the last message (XEP-0308).
 pub const MESSAGE_CORRECT: &str = "urn:xmpp:message-correct:0";
 /// Titles that occupants of rooms bear (XEP-0317).
 pub const HATS: &str = "urn:xmpp:hats:0";
+/// Keys of calls proven by fingerprints (XEP-0320).
+pub const DTLS: &str = "urn:xmpp:jingle:apps:dtls:0";
 /// Chat markers (XEP-0333).
 pub const MARKERS: &str = "urn:xmpp:chat-markers:0";
 /// Processing hints (XEP-0334).
 pub const HINTS: &str = "urn:xmpp:hints";
+/// Contents of a session that belong together (XEP-0338).
+pub const GROUPING: &str = "urn:xmpp:jingle:apps:grouping:0";
+/// A feature: contents are grouped (XEP-0338 §3).
+pub const GROUPING_FEATURE: &str = "urn:ietf:rfc:5888";
+/// Sources of RTP and what is said of them (XEP-0339).
+pub const SSMA: &str = "urn:xmpp:jingle:apps:rtp:ssma:0";
+/// A feature: sources have attributes (XEP-0339 §4).
+pub const SSMA_FEATURE: &str = "urn:ietf:rfc:5576";
+/// Calls that ring on all devices (XEP-0353).
+pub const JINGLE_MESSAGE: &str = "urn:xmpp:jingle-message:0";
 /// Names of stanzas that last (XEP-0359).
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
+/// Datagrams or streams by ICE (XEP-0371).
+pub const ICE: &str = "urn:xmpp:jingle:transports:ice:0";
 /// Names of rooms' occupants that last (XEP-0421).
 pub const OCCUPANT_ID: &str = "urn:xmpp:occupant-id:0";
 /// What is fastened to an earlier message (XEP-0422), as retractions once were.
