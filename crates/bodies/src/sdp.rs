@@ -2,13 +2,16 @@
 //!
 //! Lines are read strictly, their order within a section leniently: no type of line means another thing in another place, and phones
 //! differ. What is legal prints back byte for byte, attributes that nobody here knows included; only `k=` is thrown away, as §5.12 wants.
-//! [`message`] is the typed view of a description of MSRP.
+//! [`message`] is the typed view of a description of MSRP, [`rtp`] that of the attributes of RTP; a [`fragment`] is what of a description
+//! an INFO brings when candidates come one by one.
 
 mod address;
 mod attribute;
 mod fingerprint;
+pub mod fragment;
 pub mod message;
 mod read;
+pub mod rtp;
 mod types;
 mod write;
 
@@ -191,6 +194,21 @@ impl Origin {
             version: format_compact!("{version}"),
             address: Address::new(host),
         }
+    }
+
+    /// The same session, of the user with this name: white space and control characters in it become `-`, and so does no name at all; what
+    /// is longer than [`MAX_WORD`] bytes is cut.
+    #[must_use]
+    pub fn with_user(self, name: &str) -> Origin {
+        let end = name.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= MAX_WORD).last();
+        let name = &name[..end.unwrap_or_default()];
+        let name = name.replace(|c: char| c.is_whitespace() || c.is_control(), "-");
+        Origin { user: Text::new(if name.is_empty() { "-" } else { &name }), ..self }
+    }
+
+    /// The name of the user; `-` for none.
+    pub fn user(&self) -> &Text {
+        &self.user
     }
 
     /// The number that names the session. It may be of any length, and only its digits count.

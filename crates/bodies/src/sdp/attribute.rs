@@ -63,6 +63,11 @@ impl Attribute {
         Attribute { name, value: value.map(Text::of_line) }
     }
 
+    /// The same with its name in lower case.
+    pub(super) fn in_lower_case(self) -> Attribute {
+        Attribute { name: self.name.chars().map(|c| c.to_ascii_lowercase()).collect(), ..self }
+    }
+
     /// The name; names compare exactly (§5: values are case-significant, and so are names).
     pub fn name(&self) -> &str {
         &self.name
@@ -117,6 +122,16 @@ impl Attributes {
         }
     }
 
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Without those of this name.
     pub fn remove(&mut self, name: &str) {
         self.0.retain(|attribute| attribute.name != name);
@@ -126,6 +141,12 @@ impl Attributes {
 impl Extend<Attribute> for Attributes {
     fn extend<T: IntoIterator<Item = Attribute>>(&mut self, attributes: T) {
         self.0.extend(attributes);
+    }
+}
+
+impl FromIterator<Attribute> for Attributes {
+    fn from_iter<T: IntoIterator<Item = Attribute>>(attributes: T) -> Attributes {
+        Attributes(attributes.into_iter().collect())
     }
 }
 

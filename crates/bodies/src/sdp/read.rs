@@ -2,6 +2,7 @@
 
 use super::address::{Address, Host, number};
 use super::attribute::{Attribute, Text};
+use super::fragment::Fragment;
 use super::{Bandwidth, MAX_BYTES, MAX_FORMATS, MAX_LINES, MAX_MEDIA, MAX_WORD, Media, Origin, Sdp, Time};
 use crate::Error;
 use base::Str;
@@ -32,6 +33,31 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Sdp, Error> {
         return Err(Error::Malformed("SDP without c="));
     }
     Ok(sdp)
+}
+
+/// A fragment (RFC 8840 §9.2): attributes, and media descriptions of `m=` and attributes. Lines of other types say nothing here.
+pub(super) fn fragment(bytes: &[u8]) -> Result<Fragment, Error> {
+    if bytes.len() > MAX_BYTES {
+        return Err(Error::TooBig { what: "bytes of SDP", limit: MAX_BYTES });
+    }
+    let mut fragment = Fragment::default();
+    for (kind, value) in lines(bytes)? {
+        match kind {
+            b'm' if fragment.media.len() == MAX_MEDIA => {
+                return Err(Error::TooBig { what: "media descriptions", limit: MAX_MEDIA });
+            }
+            b'm' => fragment.media.push(media_line(value)?),
+            b'a' => {
+                let place = fragment.media.last_mut().map_or(&mut fragment.attributes, |media| &mut media.attributes);
+                // RFC 8840 §9.2: those of older grammars are without case, and none of them is another one's name in another case.
+                let attribute = attribute(value)?;
+                place.push(attribute.in_lower_case());
+            }
+            kind if kind.is_ascii_lowercase() => {}
+            _ => return Err(UNKNOWN),
+        }
+    }
+    Ok(fragment)
 }
 
 const UNKNOWN: Error = Error::Malformed("SDP line of an unknown type");

@@ -1,6 +1,7 @@
 //! The writer: the lines of §9 in their order.
 
 use super::attribute::Attributes;
+use super::fragment::Fragment;
 use super::{Address, Bandwidth, Media, Sdp, Text};
 
 pub(super) fn bytes(sdp: &Sdp) -> Vec<u8> {
@@ -30,6 +31,17 @@ pub(super) fn bytes(sdp: &Sdp) -> Vec<u8> {
     }
     out.attributes(&sdp.attributes);
     sdp.media.iter().for_each(|media| out.media(media));
+    out.0
+}
+
+/// A fragment: no more than attributes, and `m=` lines with attributes.
+pub(super) fn fragment(fragment: &Fragment) -> Vec<u8> {
+    let mut out = Lines(Vec::with_capacity(512));
+    out.attributes(&fragment.attributes);
+    for media in &fragment.media {
+        out.media_line(media);
+        out.attributes(&media.attributes);
+    }
     out.0
 }
 
@@ -98,6 +110,14 @@ impl Lines {
     }
 
     fn media(&mut self, media: &Media) {
+        self.media_line(media);
+        media.title.iter().for_each(|title| self.line_of(b'i', title));
+        media.connections.iter().for_each(|address| self.line(b'c', |out| out.address(address)));
+        self.bandwidths(&media.bandwidths);
+        self.attributes(&media.attributes);
+    }
+
+    fn media_line(&mut self, media: &Media) {
         self.line(b'm', |out| {
             out.word_of(media.kind.as_bytes());
             out.words(&[&base::format_compact!("{}", media.port)]);
@@ -107,9 +127,5 @@ impl Lines {
             out.words(&[&media.protocol]);
             out.words(&media.formats.iter().map(base::Str::as_str).collect::<Vec<_>>());
         });
-        media.title.iter().for_each(|title| self.line_of(b'i', title));
-        media.connections.iter().for_each(|address| self.line(b'c', |out| out.address(address)));
-        self.bandwidths(&media.bandwidths);
-        self.attributes(&media.attributes);
     }
 }
