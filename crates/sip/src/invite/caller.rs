@@ -32,6 +32,8 @@ pub(super) struct Call {
     least: u32,
     briefs: u8,
     pub(super) forks: Vec<Fork>,
+    /// What provisional responses have answered to its offer, by the other side's tag: the first one with a body, or a reliable one.
+    early: Vec<(Str, Body)>,
     /// Where redirections lead, the best at the end, and where it went already.
     ways: Vec<Uri>,
     tried: Vec<Uri>,
@@ -44,6 +46,20 @@ impl Call {
     /// Whether it had an offer.
     pub(super) fn offered(&self) -> bool {
         self.invite.offer.is_some()
+    }
+
+    /// Takes note of the answer in a provisional response. RFC 3261 §13.2.1 has the first one count, and RFC 3264 with RFC 3262 the reliable one.
+    fn hear(&mut self, response: &Response, reliable: bool, most: usize) {
+        let Some(body) = Body::of(&response.headers, &response.body).filter(|_| self.offered()) else { return };
+        let tag = response.headers.to_tag().unwrap_or_default();
+        let known = self.early.iter_mut().find(|(known, _)| known == tag);
+        if let Some((_, early)) = known {
+            if reliable {
+                *early = body;
+            }
+        } else if self.early.len() < most {
+            self.early.push((Str::new(tag), body));
+        }
     }
 }
 
@@ -111,6 +127,7 @@ impl Sessions {
             least: 0,
             briefs: 0,
             forks: Vec::new(),
+            early: Vec::new(),
             ways: Vec::new(),
             tried: vec![plain(invite.remote.clone())],
             settled: false,
@@ -155,6 +172,10 @@ impl Sessions {
                 return;
             }
         }
+        let most = self.config.max_forks;
+        if let Some(call) = self.entries.get_mut(&id).and_then(|entry| entry.call.as_mut()) {
+            call.hear(response, reliable, most);
+        }
         self.events.push_back(Event::Progress { id, response: Box::new(response.clone()) });
     }
 
@@ -197,7 +218,9 @@ impl Sessions {
         entry.timer.granted(ground, &response.headers, call.asked);
         entry.keep(call.invite.offer.as_ref());
         self.counts.established += 1;
-        self.events.push_back(Event::Established { id, response: Box::new(response.clone()) });
+        let early = call.early.into_iter().find(|(known, _)| *known == tag).map(|(_, body)| body);
+        let early = early.filter(|_| response.body.is_empty()).map(Box::new);
+        self.events.push_back(Event::Established { id, response: Box::new(response.clone()), early });
         if waits {
             entry.state = State::Answered;
             let until = ground.now + ground.agent.patience();
@@ -339,6 +362,7 @@ impl Sessions {
     fn call_again(&mut self, ground: &mut Ground<'_>, id: SessionId, target: Target) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else { return false };
         let Some(mut call) = entry.call.take() else { return false };
+        call.early.clear();
         let forks = std::mem::take(&mut call.forks);
         // Numbers that PRACKs of an early dialog have used are not used again.
         let used = forks.iter().map(|fork| fork.dialog.local_cseq()).max().unwrap_or(0);

@@ -183,8 +183,11 @@ pub enum Event {
     /// [`ack`](super::Sessions::ack) does.
     Established {
         id: SessionId,
-        /// The response. Its body is the answer to our offer unless a reliable provisional response had it, or the offer if we made none.
+        /// The response. Its body is the answer to our offer, or the offer if we made none.
         response: Box<Response>,
+        /// The answer to our offer, where the 2xx says nothing as a provisional response of the same fork has said it: a reliable one, or as
+        /// many do any other.
+        early: Option<Box<Body>>,
     },
     /// The ACK for our 2xx: the session stands.
     Confirmed {

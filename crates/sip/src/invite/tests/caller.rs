@@ -83,6 +83,22 @@ fn forks() {
     assert_eq!((desk.engine.counts().forks_ended, desk.engine.counts().sessions), (2, 1));
 }
 
+/// RFC 3261 §13.2.1, RFC 3264 §4: what a provisional response of the fork that accepts has answered is the answer, where its 2xx says nothing.
+#[test]
+fn answers_before_the_2xx() {
+    let reliable = format!("{ABLE}Require: 100rel\nRSeq: 1\n");
+    for (headers, early) in [("", "first"), (reliable.as_str(), "second")] {
+        for (said, name) in [("", format!("established early {early}")), ("last", "established last".to_owned())] {
+            let mut desk = Desk::new();
+            let (_, invite) = desk.calling("offer");
+            desk.receive(&answer(&invite, 183, "r", "", "first"));
+            desk.receive(&answer(&invite, 183, "s", "", "of another fork"));
+            desk.receive(&answer(&invite, 183, "r", headers, "second"));
+            assert_eq!(desk.receive(&answer(&invite, 200, "r", ABLE, said)).summary(), ["ACK".to_owned(), name]);
+        }
+    }
+}
+
 /// A 2xx that says nothing of where to go is no session.
 #[test]
 fn a_2xx_without_a_contact() {
@@ -289,7 +305,7 @@ fn numbers_of_an_early_dialog() {
     assert_eq!(desk.receive(&back(&invite, "UPDATE", "r", 9, "", "theirs")).summary(), ["offered theirs"]);
     // It waits for the answer when the 2xx comes, and is to be made again.
     let told = desk.receive(&answer(&invite, 200, "r", ABLE, ""));
-    assert_eq!(told.summary(), ["500 UPDATE", "ACK", "established "]);
+    assert_eq!(told.summary(), ["500 UPDATE", "ACK", "established early answer"]);
     assert!(desk.engine.servers.is_empty());
     assert_eq!(desk.receive(&back(&invite, "UPDATE", "r", 8, "", "")).summary(), ["500 UPDATE"]);
     assert_eq!(desk.receive(&back(&invite, "UPDATE", "r", 10, "", "theirs")).summary(), ["offered theirs"]);

@@ -222,7 +222,12 @@ pub(super) fn event_name(event: &Event) -> String {
     match event {
         Event::Invited { request, .. } => format!("invited {}", String::from_utf8_lossy(&request.body)),
         Event::Progress { response, .. } => format!("progress {}", response.code),
-        Event::Established { response, .. } => format!("established {}", String::from_utf8_lossy(&response.body)),
+        Event::Established { response, early: None, .. } => {
+            format!("established {}", String::from_utf8_lossy(&response.body))
+        }
+        Event::Established { early: Some(early), .. } => {
+            format!("established early {}", String::from_utf8_lossy(&early.content))
+        }
         Event::Confirmed { body, .. } => format!("confirmed{}", said(body)),
         Event::Offered { body, .. } => format!("offered{}", said(body)),
         Event::Answered { body, .. } => format!("answered{}", said(body)),

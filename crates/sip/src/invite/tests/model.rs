@@ -244,15 +244,11 @@ impl World {
         let content =
             |body: &Option<Body>| body.as_ref().map(|body| String::from_utf8_lossy(&body.content).into_owned());
         match event {
-            Event::Progress { response, .. } => {
-                // A reliable one has the answer.
-                if !response.body.is_empty() && response.headers.contains(Name::RSeq) {
-                    self.sides[side].agreed.insert(id, String::from_utf8_lossy(&response.body).into_owned());
-                }
-            }
-            Event::Established { response, .. } => {
+            Event::Progress { .. } => {}
+            Event::Established { response, early, .. } => {
                 self.store(side, id);
-                let body = String::from_utf8_lossy(&response.body).into_owned();
+                let body = early.map_or(response.body.clone(), |early| early.content);
+                let body = String::from_utf8_lossy(&body).into_owned();
                 if body.starts_with("offer") {
                     return self.after(held.min(20_000), Later::Ack { side, life, id });
                 }
