@@ -6,7 +6,7 @@ use super::files::Tree;
 use super::metadata::Metadata;
 
 /// The pure crates, by folder.
-const PURE: &[&str] = &["base", "xml", "bodies", "sip", "msrp", "xmpp", "stox"];
+const PURE: &[&str] = &["base", "xml", "bodies", "sip", "msrp", "ng", "xmpp", "stox"];
 
 /// Libraries that do what a pure crate must not.
 const SHELLS: &[&str] = &[
