@@ -58,7 +58,13 @@ impl Config {
     /// What the gateway is on this link, for whoever asks; None: there is no such link.
     pub fn identity(&self, link: LinkId) -> Option<Identity<'_>> {
         let domain = &self.links.get(link)?.domain;
-        Some(Identity { domain, version: &self.version, conference: self.room.is_conference(domain) })
+        Some(Identity {
+            domain,
+            version: &self.version,
+            conference: self.room.is_conference(domain),
+            calls: self.media.is_some(),
+            numbers: self.phone_domain.as_ref() == Some(domain),
+        })
     }
 
     /// Whether there are sessions at all: chats, rooms or calls.

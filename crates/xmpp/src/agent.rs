@@ -29,6 +29,10 @@ pub struct Identity<'a> {
     pub version: &'a str,
     /// Whether the addresses in the domain are those of rooms.
     pub conference: bool,
+    /// Whether SIP users can be called, and can call.
+    pub calls: bool,
+    /// Whether telephone numbers are addresses in the domain that can be called.
+    pub numbers: bool,
 }
 
 /// Whom a request is for: the caller knows who is a user and what is a room.
@@ -82,6 +86,29 @@ const OF_A_USER: [&str; 9] = [
     ns::XHTML_IM,
 ];
 
+/// What can be said of any SIP user where calls are translated. Nobody is asked to trickle candidates: most phones want all of them in the
+/// offer ([`ns::OFFER_ANSWER`]), and the gateway collects what trickles in.
+const OF_CALLS: [&str; 18] = [
+    ns::JINGLE,
+    ns::JINGLE_MESSAGE,
+    ns::RTP,
+    ns::RTP_AUDIO,
+    ns::RTP_VIDEO,
+    ns::RTP_INFO,
+    ns::ICE_UDP,
+    ns::OFFER_ANSWER,
+    ns::RAW_UDP,
+    ns::DTLS,
+    ns::GROUPING,
+    ns::GROUPING_FEATURE,
+    ns::RTCP_FB,
+    ns::RTP_HDREXT,
+    ns::SSMA,
+    ns::SSMA_FEATURE,
+    ns::ZRTP,
+    ns::DTMF,
+];
+
 /// The answer to an iq. None to what is no request: results and errors (RFC 6120 §8.2.3), other kinds of stanza.
 pub fn answer(identity: &Identity<'_>, iq: &Stanza, asked: Asked<'_>) -> Option<Stanza> {
     if iq.kind != Kind::Iq {
@@ -112,21 +139,24 @@ pub fn answer(identity: &Identity<'_>, iq: &Stanza, asked: Asked<'_>) -> Option<
 
 /// What the gateway says that it can do, in short, for its own presence.
 pub fn caps(identity: &Identity<'_>) -> Caps {
-    static CAPS: LazyLock<[Caps; 2]> = LazyLock::new(|| [false, true].map(|c| Caps::of(&gateway_info(c), "")));
-    Caps { node: caps_node(identity), ..CAPS[usize::from(identity.conference)].clone() }
+    static CAPS: LazyLock<[[Caps; 2]; 2]> = LazyLock::new(|| {
+        [false, true].map(|conference| [false, true].map(|numbers| Caps::of(&gateway_info(conference, numbers), "")))
+    });
+    let [rooms, numbers] = [identity.conference, rings(identity)].map(usize::from);
+    Caps { node: caps_node(identity), ..CAPS[rooms][numbers].clone() }
 }
 
 /// What can be done with any SIP user, in short, for its presence.
 pub fn user_caps(identity: &Identity<'_>) -> Caps {
     // Each presence carries them, and they never change.
-    static CAPS: LazyLock<Caps> = LazyLock::new(|| Caps::of(&user_info(), ""));
-    Caps { node: caps_node(identity), ..CAPS.clone() }
+    static CAPS: LazyLock<[Caps; 2]> = LazyLock::new(|| [false, true].map(|calls| Caps::of(&user_info(calls), "")));
+    Caps { node: caps_node(identity), ..CAPS[usize::from(identity.calls)].clone() }
 }
 
 fn get(identity: &Identity<'_>, asked: Asked<'_>, payload: &Element) -> Result<Option<Element>, Condition> {
     let info = match asked {
-        Asked::Gateway => gateway_info(identity.conference),
-        Asked::User { .. } => user_info(),
+        Asked::Gateway => gateway_info(identity.conference, rings(identity)),
+        Asked::User { .. } => user_info(identity.calls),
         Asked::Room(_) | Asked::Nobody => return Err(Condition::ServiceUnavailable),
     };
     if let Some(query) = Info::parse(payload) {
@@ -174,14 +204,23 @@ fn card(name: Option<&str>, local: &str) -> VCard {
     }
 }
 
-/// `conference`: whether the domain is one of rooms.
-fn gateway_info(conference: bool) -> Info {
+/// Whether telephone numbers can be called here.
+fn rings(identity: &Identity<'_>) -> bool {
+    identity.calls && identity.numbers
+}
+
+/// `conference`: whether the domain is one of rooms; `numbers`: whether one of telephone numbers that can be called.
+fn gateway_info(conference: bool, numbers: bool) -> Info {
     // The registrar's name for a gateway to SIP messaging and presence is "simple".
     let mut info = Info {
         node: None,
         identities: vec![disco::Identity::new("gateway", "simple").with_name(NAME)],
         features: OF_THE_GATEWAY.map(Str::const_new).to_vec(),
     };
+    if numbers {
+        // What clients look for that have a keypad.
+        info.identities.push(disco::Identity::new("gateway", "pstn").with_name(NAME));
+    }
     if conference {
         // XEP-0045 §6.2. First, for whoever looks at the first identity only.
         info.identities.insert(0, disco::Identity::new("conference", "text").with_name(ROOMS_NAME));
@@ -190,11 +229,14 @@ fn gateway_info(conference: bool) -> Info {
     info
 }
 
-fn user_info() -> Info {
+/// `calls`: whether he can be called.
+fn user_info(calls: bool) -> Info {
     // Not an account of type registered, which XEP-0030 §3.1 has for bare addresses: whether there is such a user only the
     // SIP side knows.
     let identity = disco::Identity::new("client", "phone");
-    Info { node: None, identities: vec![identity], features: OF_A_USER.map(Str::const_new).to_vec() }
+    let of_calls = OF_CALLS.into_iter().filter(|_| calls);
+    let features = OF_A_USER.into_iter().chain(of_calls).map(Str::const_new).collect();
+    Info { node: None, identities: vec![identity], features }
 }
 
 /// XEP-0115 §4 wants a URI that stands for the software.

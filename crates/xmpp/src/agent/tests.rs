@@ -1,7 +1,8 @@
 use super::*;
 use xml::Limits;
 
-const IDENTITY: Identity<'_> = Identity { domain: "sip.example.net", version: "Verona/0.1.0", conference: false };
+const IDENTITY: Identity<'_> =
+    Identity { domain: "sip.example.net", version: "Verona/0.1.0", conference: false, calls: false, numbers: false };
 const GATEWAY: &str = "sip.example.net";
 const USER: &str = "romeo@sip.example.net";
 
@@ -218,4 +219,36 @@ fn what_a_domain_of_rooms_is() {
     assert!(info.has(ns::MUC));
     assert_eq!(Caps::of(&info, "").ver, caps.ver, "what stands behind the node is what the node says");
     assert!(ask(&super::caps(&IDENTITY).disco_node()).is_error());
+}
+
+#[test]
+fn who_can_be_called() {
+    let info = |identity: &Identity<'_>, to: &str| {
+        let text = format!("<iq xmlns='jabber:client' type='get' id='1' to='{to}'>{INFO}</iq>");
+        let element = Element::parse(text.as_bytes(), &Limits::default()).expect("well-formed");
+        let iq = Stanza::from_element(element, ns::CLIENT).expect("a stanza");
+        let answer = answer(identity, &iq, Asked::of(iq.to.as_ref(), None)).expect("an answer");
+        Info::parse(answer.elements().next().expect("a payload")).expect("info")
+    };
+    let calls = Identity { calls: true, ..IDENTITY };
+    // What Conversations, Dino and Gajim look for before they show that somebody can be called.
+    let wanted = [ns::JINGLE, ns::JINGLE_MESSAGE, ns::ICE_UDP, ns::RTP, ns::RTP_AUDIO, ns::RTP_VIDEO, ns::DTLS];
+    for user in [USER, "romeo@sip.example.net/gr1"] {
+        assert!(wanted.iter().all(|feature| info(&calls, user).has(feature)));
+        assert!(!wanted.iter().any(|feature| info(&IDENTITY, user).has(feature)));
+    }
+    for identity in [IDENTITY, calls] {
+        assert_eq!(Caps::of(&info(&identity, USER), "").ver, user_caps(&identity).ver);
+        assert!(!info(&identity, GATEWAY).has(ns::JINGLE), "the gateway itself takes no calls");
+    }
+    assert_ne!(user_caps(&calls).ver, user_caps(&IDENTITY).ver);
+
+    let types = |identity: &Identity<'_>| {
+        let info = info(identity, GATEWAY);
+        assert_eq!(Caps::of(&info, "").ver, caps(identity).ver);
+        info.identities.iter().map(|i| i.type_.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(types(&calls), ["simple"]);
+    assert_eq!(types(&Identity { numbers: true, ..IDENTITY }), ["simple"], "numbers alone do not ring");
+    assert_eq!(types(&Identity { numbers: true, ..calls }), ["simple", "pstn"]);
 }
