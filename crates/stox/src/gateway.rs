@@ -26,6 +26,7 @@ use crate::room::invitations::Invitations;
 use crate::room::occupants::Occupants;
 use crate::room::participants::Participants;
 use crate::store::{Broken, Key, SaveToken};
+use crate::whereabouts::Whereabouts;
 use base::{HashKey, Time, Tokens};
 use sip::agent::{self, Agent, ClientId, Failure, Flow, ServerId};
 use sip::invite::{self, Sessions};
@@ -56,6 +57,7 @@ pub struct Gateway {
     occupants: Occupants,
     invitations: Invitations,
     names: Names,
+    whereabouts: Whereabouts,
     next_save: SaveToken,
     rates: Rates,
     addresses: address::Options,
@@ -124,6 +126,7 @@ impl Gateway {
             occupants,
             invitations,
             names,
+            whereabouts: Whereabouts::new(key),
             next_save: first_token,
             rates: Rates::new(key),
             addresses,
@@ -360,6 +363,7 @@ impl Gateway {
             out: &mut self.out,
             next_save: &mut self.next_save,
             rates: &mut self.rates,
+            whereabouts: &mut self.whereabouts,
             given: self.given,
         };
         let rooms: [&mut dyn Mapping; 3] = [&mut self.participants, &mut self.occupants, &mut self.invitations];

@@ -8,6 +8,7 @@ use crate::leg::{self, Footing, Legs};
 use crate::links::{Links, StanzaToken};
 use crate::rate::Rates;
 use crate::store::{Broken, Key, SaveToken};
+use crate::whereabouts::Whereabouts;
 use base::{Fingerprint, Str, Time, Tokens};
 use sip::agent::{Agent, ClientId, Flow, ServerId, Target, Transport};
 use sip::invite::{self, Sessions};
@@ -198,6 +199,9 @@ pub struct Stage<'a> {
     pub(crate) out: &'a mut VecDeque<Output>,
     pub(crate) next_save: &'a mut SaveToken,
     pub(crate) rates: &'a mut Rates,
+    /// On which devices XMPP users are to be found.
+    #[expect(dead_code, reason = "calls, which are next, ask for it")]
+    pub(crate) whereabouts: &'a mut Whereabouts,
     /// What is handled was given on by another mapping: it was counted, and is not given back.
     pub(crate) given: bool,
 }

@@ -27,6 +27,9 @@ impl Gateway {
         if let Err(refusal) = self.check_stanza(link, &stanza) {
             return self.refuse_stanza(link, &stanza, &refusal);
         }
+        if self.config.media.is_some() {
+            self.whereabouts.heard(self.now, &stanza);
+        }
         if stanza.kind == Kind::Iq {
             // Of what is asked, and of answers, rooms take what is theirs.
             let Some(stanza) = self.give(Way::Message, link, stanza) else { return };
