@@ -31,6 +31,8 @@ pub struct Config {
     pub msrp: Option<crate::leg::Options>,
     /// How calls are translated; `None`: there are none.
     pub media: Option<crate::media::Options>,
+    /// The media relays, and how they are asked. None in it: there is no relay.
+    pub relay: ng::Config,
     /// How presence is translated.
     pub presence: crate::presence::Options,
     /// The bounds of the SIP subscriptions, of one shard.

@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::error::Refusal;
 use crate::leg::Legs;
 use crate::links::{Links, StanzaToken};
-use crate::mapping::{Handed, Incoming, Mapping, Outcome, Side, Stage};
+use crate::mapping::{Handed, Incoming, Mapping, Outcome, Relayed, Side, Stage};
 use crate::message::Messages;
 use crate::names::Names;
 use crate::presence::Presences;
@@ -43,6 +43,7 @@ pub struct Gateway {
     subscriptions: Subscriptions,
     sessions: Sessions,
     msrp: msrp::Agent,
+    relay: ng::Client,
     legs: Legs,
     choice: Choice,
     handed: VecDeque<Handed>,
@@ -105,6 +106,7 @@ impl Gateway {
         let subscriptions = Subscriptions::new(bounds, &mut tokens);
         let sessions = Sessions::new(sessions::session_config(&config), &mut tokens);
         let msrp = msrp::Agent::new(sessions::msrp_config(&config, sip.shard), tokens.fork());
+        let relay = ng::Client::new(config.relay.clone(), tokens.fork());
         let sip = Agent::new(sip, tokens.fork());
         let addresses = address_options(&config);
         Gateway {
@@ -113,6 +115,7 @@ impl Gateway {
             subscriptions,
             sessions,
             msrp,
+            relay,
             legs: Legs::new(key),
             choice: Choice::new(key, CHOICES),
             handed: VecDeque::new(),
@@ -150,6 +153,7 @@ impl Gateway {
         self.subscriptions.reconfigure(&config.subscriptions);
         self.sessions.reconfigure(&sessions::session_config(&config));
         self.msrp.reconfigure(sessions::msrp_config(&config, 0));
+        self.relay.reconfigure(config.relay.clone());
         self.addresses = address_options(&config);
         self.config = config;
     }
@@ -199,6 +203,7 @@ impl Gateway {
             Input::MsrpOpened(ticket, connection) => self.msrp.opened(now, ticket, connection),
             Input::MsrpSecured(connection, certificate) => self.msrp.secured(connection, certificate),
             Input::MsrpLost(connection) => self.msrp.lost(now, connection),
+            Input::Relay { from, bytes } => self.relay.received(now, from, &bytes),
             Input::Restore { key, value } => self.restore(&key, &value),
             Input::Saved(token) => self.saved(token, true),
             Input::NotSaved(token) => self.saved(token, false),
@@ -212,6 +217,7 @@ impl Gateway {
         self.sip.timeout(now);
         self.links.timeout(now, &mut self.out);
         self.msrp.timeout(now);
+        self.relay.timeout(now);
         let (mut stage, _) = self.stage();
         stage.events(Subscriptions::timeout);
         stage.sessions(Sessions::timeout);
@@ -233,6 +239,7 @@ impl Gateway {
             self.subscriptions.deadline(),
             self.sessions.deadline(),
             self.msrp.deadline(),
+            self.relay.deadline(),
             self.legs.deadline(),
             self.messages.deadline(),
             self.chats.deadline(),
@@ -251,6 +258,8 @@ impl Gateway {
                 self.sip_says(output);
             } else if let Some(output) = self.msrp.poll() {
                 self.msrp_says(output);
+            } else if let Some(output) = self.relay.poll() {
+                self.relay_says(output);
             } else if let Some(event) = self.sessions.poll() {
                 self.session_says(event);
             } else if let Some(event) = self.legs.poll() {
@@ -319,6 +328,16 @@ impl Gateway {
         }
     }
 
+    fn relay_says(&mut self, output: ng::Output) {
+        match output {
+            ng::Output::Send { to, bytes } => self.out.push_back(Output::Relay { to, bytes }),
+            ng::Output::Done { id, server, result } => {
+                let relayed = Relayed { id, server, result };
+                self.any(|mapping, stage| mapping.relayed(stage, &relayed));
+            }
+        }
+    }
+
     fn outcome(&mut self, id: ClientId, outcome: Outcome) {
         let mut outcome = Some(outcome);
         self.each(|mapping, stage| outcome = outcome.take().and_then(|outcome| mapping.outcome(stage, id, outcome)));
@@ -355,6 +374,7 @@ impl Gateway {
             subscriptions: &mut self.subscriptions,
             sessions: &mut self.sessions,
             msrp: &mut self.msrp,
+            relay: &mut self.relay,
             legs: &mut self.legs,
             choice: &mut self.choice,
             handed: &mut self.handed,

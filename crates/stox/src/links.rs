@@ -210,6 +210,7 @@ mod tests {
             room: crate::room::Options::default(),
             msrp: None,
             media: None,
+            relay: ng::Config::default(),
             presence: crate::presence::Options::default(),
             subscriptions: sip::subscription::Config::default(),
             allow_networks: Vec::new(),

@@ -122,6 +122,11 @@ pub trait Mapping {
     /// The XMPP server took a stanza, or (`taken` false) the stream ended before.
     fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool;
 
+    /// The media relay has answered, or nobody has.
+    fn relayed(&mut self, _: &mut Stage<'_>, _: &Relayed) -> bool {
+        false
+    }
+
     /// Something happened to a subscription. What is of another package comes back.
     fn event(&mut self, _: &mut Stage<'_>, event: subscription::Event) -> Option<subscription::Event> {
         Some(event)
@@ -162,6 +167,17 @@ pub enum Outcome {
     Failed(Refusal),
 }
 
+/// How something that a media relay was asked has ended.
+#[derive(Debug)]
+pub struct Relayed {
+    /// What was asked.
+    pub id: ng::AskId,
+    /// Who has answered, or was the last that did not.
+    pub server: SocketAddr,
+    /// The description that came back, nothing where none was sent, or why there is none.
+    pub result: Result<Vec<u8>, ng::Failure>,
+}
+
 /// What a mapping gives to another one.
 #[derive(Debug)]
 pub(crate) enum Handed {
@@ -186,6 +202,8 @@ pub struct Stage<'a> {
     pub sessions: &'a mut Sessions,
     /// What carries their messages.
     pub msrp: &'a mut msrp::Agent,
+    /// The media relays.
+    pub relay: &'a mut ng::Client,
     /// Both together: [`Stage::legs`] acts on them.
     pub legs: &'a mut Legs,
     /// As what messages go to SIP.

@@ -6,6 +6,7 @@ use crate::io::bounds::{self, Bounds};
 use crate::io::clock::Clock;
 use crate::io::link::{self, Link};
 use crate::io::msrp::{self, Live, Pool};
+use crate::io::relay::RelaySockets;
 use crate::io::resolve::System;
 use crate::io::tcp::Connections;
 use crate::io::udp::{self, Sockets};
@@ -206,10 +207,15 @@ impl Daemon {
         let (saver, mut writer) = Writer::new(engine, router, Box::new(answers), Arc::clone(&state), meters.store());
         for (number, (inbox, receiver)) in inboxes.into_iter().zip(receivers).enumerate() {
             let agent = setup::agent_config(config, &bound.listens, number, shards);
+            let relays = doing("a socket for the media relays", RelaySockets::bind(&gateway.relay.servers))?;
+            for reader in relays.readers(number, &dispatch) {
+                tasks.spawn(reader);
+            }
             let ways = Ways {
                 sockets: sockets.clone(),
                 connections: connections.clone(),
                 msrp: carrier.as_ref().map(|c| c.pool.clone()),
+                relays,
                 links: queues.clone(),
                 saver: saver.clone(),
             };

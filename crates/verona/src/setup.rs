@@ -83,6 +83,7 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
         },
         msrp: None,
         media: None,
+        relay: ng::Config::default(),
         presence: presence_options(config, shards),
         subscriptions: sip::subscription::Config {
             min_expires: whole_seconds(config.presence.min_expires),

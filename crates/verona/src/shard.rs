@@ -4,6 +4,7 @@ use crate::dispatch::Batch;
 use crate::io::clock::{Clock, Grace};
 use crate::io::link::{Outbox, Outgoing};
 use crate::io::msrp::Pool;
+use crate::io::relay::RelaySockets;
 use crate::io::tcp::Connections;
 use crate::io::udp::Sockets;
 use crate::metrics::{Direction, Meters, ShardMeters};
@@ -44,6 +45,7 @@ pub(crate) struct Ways {
     pub(crate) connections: Connections,
     /// None: there are no sessions.
     pub(crate) msrp: Option<Pool>,
+    pub(crate) relays: RelaySockets,
     pub(crate) links: Vec<Outbox>,
     pub(crate) saver: Saver,
 }
@@ -262,6 +264,7 @@ impl Shard {
                     }
                 }
                 Output::Msrp(wire) => self.wire(wire),
+                Output::Relay { to, bytes } => self.ways.relays.send(to, &bytes),
                 Output::Note(note) => note_to(&self.maker.meters, note),
             }
         }
@@ -402,7 +405,8 @@ mod tests {
                 meters.store(),
             );
             let sockets = Sockets::new(vec![(local, socket)]);
-            let ways = Ways { sockets, connections, msrp: None, links: vec![queue], saver };
+            let ways =
+                Ways { sockets, connections, msrp: None, relays: RelaySockets::default(), links: vec![queue], saver };
             let maker = Maker::new(gateway, agent, Tokens::seeded(7), Arc::clone(&meters));
             let mut shard = Shard::new(maker, 0, Clock::start(), ways);
             shard.order(Order::Store(Answer::Restored));

@@ -36,6 +36,7 @@ pub(crate) fn input(input: &Input) {
         }
         Input::MsrpOpened(_, connection) => tracing::debug!(connection = connection.map(|c| c.0), "MSRP connected"),
         Input::MsrpLost(connection) => tracing::debug!(connection = connection.0, "MSRP connection lost"),
+        Input::Relay { from, bytes } => tracing::debug!(%from, bytes = bytes.len(), "a media relay answers"),
         Input::Stanza(link, stanza) => tracing::debug!(
             link,
             kind = stanza.kind.name(),
@@ -100,6 +101,7 @@ pub(crate) fn output(output: &Output) {
         }
         Output::Msrp(Wire::Open { hop, .. }) => tracing::debug!(host = %hop.host, port = hop.port, "MSRP connects"),
         Output::Msrp(Wire::Bind(_) | Wire::Release(_)) => {}
+        Output::Relay { to, bytes } => tracing::debug!(%to, bytes = bytes.len(), "a media relay is asked"),
         Output::Save { value, .. } => tracing::debug!(bytes = value.as_ref().map_or(0, Vec::len), "record goes"),
         Output::Note(note) => tracing::debug!(?note, "gateway"),
     }

@@ -47,7 +47,7 @@ mod stanza;
 
 pub use pattern::{Captures, fits};
 pub use player::{Check, Failure, Player, Seen};
-pub use settings::{GATEWAY, PROXY, Settings};
+pub use settings::{GATEWAY, PROXY, Settings, relay};
 
 /// Plays the scene `text`, which is called `name` in failures.
 pub fn play(name: &str, text: &str) -> Result<(), Failure> {

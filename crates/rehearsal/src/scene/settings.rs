@@ -20,6 +20,11 @@ pub const GATEWAY: ([u8; 4], u16) = ([192, 0, 2, 1], 5060);
 /// The proxy of the SIP domains, from which their users speak and by which they are reached.
 pub const PROXY: ([u8; 4], u16) = ([192, 0, 2, 10], 5060);
 
+/// The media relay of this number, from 0.
+pub fn relay(n: u8) -> SocketAddr {
+    SocketAddr::from(([203, 0, 113, 9 + n], 2223))
+}
+
 /// How the gateway and its surroundings are set up.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -61,6 +66,7 @@ impl Default for Settings {
                 relay: None,
             }),
             media: None,
+            relay: ng::Config::default(),
             presence: presence::Options::default(),
             subscriptions: subscription::Config::default(),
             allow_networks: vec![Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 }],
@@ -159,6 +165,8 @@ impl Settings {
                 let max_size = number()?;
                 config.msrp.iter_mut().for_each(|msrp| msrp.max_size = max_size);
             }
+            // So many media relays, the first one the best.
+            "relays" => config.relay.servers = (0..number()?).filter_map(|n| u8::try_from(n).ok()).map(relay).collect(),
             "store" => self.store = flag()?,
             "presence" => config.presence.enabled = flag()?,
             "publish" => config.presence.publish = flag()?,

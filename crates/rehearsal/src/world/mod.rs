@@ -9,6 +9,7 @@ mod letters;
 mod lines;
 mod members;
 mod process;
+mod relays;
 mod rooms;
 mod roster;
 mod sessions;
@@ -22,6 +23,7 @@ pub use roster::Roster;
 pub use weather::Weather;
 
 use crate::scene::Settings;
+use crate::stub::Relay;
 use base::{HashKey, Time, Tokens};
 use bytes::Bytes;
 use callers::Callers;
@@ -30,6 +32,7 @@ use members::Members;
 use msrp::{Hop, Ticket};
 use sip_side::SipSide;
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::time::Duration;
 use stox::gateway::{Gateway, Input, Output};
 use stox::route::Router;
@@ -84,6 +87,18 @@ enum Event {
     },
     /// A phone connects, for the session of this Call-ID.
     PhoneConnects(String),
+    /// A datagram comes to a media relay, from a shard.
+    ToRelay {
+        shard: usize,
+        to: SocketAddr,
+        bytes: Bytes,
+    },
+    /// One comes back.
+    FromRelay {
+        shard: usize,
+        from: SocketAddr,
+        bytes: Bytes,
+    },
     LineEnds(LineId),
     LineLost(LineId),
 }
@@ -128,6 +143,7 @@ pub struct World {
     callers: Callers,
     members: Members,
     lines: Vec<Line>,
+    relays: BTreeMap<SocketAddr, Relay>,
     server: XmppSide,
     letters: Letters,
     /// How many of a thousand connections that the gateway asks for are refused.
@@ -171,6 +187,7 @@ impl World {
             lines: Vec::new(),
             line_refusals: 0,
             settings,
+            relays: BTreeMap::new(),
             server: XmppSide::default(),
             letters: Letters::default(),
             peaks: Peaks::default(),
@@ -393,6 +410,12 @@ impl World {
             }
             Event::LineEnds(id) => self.line_ends(id),
             Event::LineLost(id) => self.line_lost(id),
+            Event::ToRelay { shard, to, bytes } => self.relay_asked(shard, to, &bytes),
+            Event::FromRelay { shard, from, bytes } => {
+                if let Some(shard) = self.shards.get_mut(shard) {
+                    shard.handle(self.now, Input::Relay { from, bytes });
+                }
+            }
             Event::XmppWrites { letter, from, to, chat } => {
                 if let Some((generation, bytes)) = self.server.write(letter, &from, &to, chat, &mut self.letters) {
                     self.server_sends(generation, &bytes);
@@ -456,6 +479,10 @@ impl World {
                         self.shards[shard].handle(self.now, Input::Saved(token));
                     }
                     Output::Msrp(wire) => self.wire(shard, wire),
+                    Output::Relay { to, bytes } => {
+                        let event = |bytes: &Bytes| Event::ToRelay { shard, to, bytes: bytes.clone() };
+                        self.through_the_weather(event, &bytes);
+                    }
                     Output::Note(_) => {}
                 }
             }

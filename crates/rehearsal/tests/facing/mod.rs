@@ -194,7 +194,7 @@ impl Mirror {
             }
             Output::Save { token, .. } => self.gateways[at].handle(self.now, Input::Saved(token)),
             Output::Msrp(wire) => self.wire(at, wire),
-            Output::Note(_) => {}
+            Output::Relay { .. } | Output::Note(_) => {}
         }
     }
 

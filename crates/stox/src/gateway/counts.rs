@@ -26,6 +26,16 @@ impl Gateway {
         self.msrp.counts()
     }
 
+    /// What the media relays were asked, for metrics.
+    pub fn relay_counts(&self) -> ng::Counts {
+        self.relay.counts()
+    }
+
+    /// How the media relays are, as this shard sees them.
+    pub fn relays(&self) -> Vec<ng::Health> {
+        self.relay.health()
+    }
+
     /// The chat sessions that are open or to be opened.
     pub fn chats(&self) -> Vec<chat::Session> {
         self.chats.sessions(self.now)

@@ -7,6 +7,7 @@ use crate::store::SaveToken;
 use msrp::{Arrival, ConnectionId, Fingerprint, Ticket};
 use sip::agent::{ClientId, Flow, SendTo, Target};
 use sip::{Message, Rejected};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use xmpp::stanza::Stanza;
 
@@ -42,6 +43,13 @@ pub enum Input {
     MsrpOpened(Ticket, Option<ConnectionId>),
     /// An MSRP connection is no more.
     MsrpLost(ConnectionId),
+    /// A datagram came to the socket that this shard's media relays are asked by.
+    Relay {
+        /// Where from.
+        from: SocketAddr,
+        /// What came.
+        bytes: bytes::Bytes,
+    },
     /// A record from the store. All of them come before anything else.
     Restore {
         /// Its key.
@@ -78,6 +86,13 @@ pub enum Output {
     },
     /// Do something with an MSRP connection.
     Msrp(Wire),
+    /// Send a datagram to a media relay, from a socket that is this shard's own. If it is lost, it is sent again.
+    Relay {
+        /// Where to.
+        to: SocketAddr,
+        /// The datagram.
+        bytes: bytes::Bytes,
+    },
     /// Save a record, or forget it where there is no value, and say what became of it: [`Input::Saved`] or [`Input::NotSaved`]. Records of one
     /// key are saved in the order in which they come.
     Save {

@@ -11,13 +11,15 @@ pub use self::pending::Seen;
 use self::pending::{Kind, Pending};
 use super::pattern::Captures;
 use super::script::{self, Action};
-use super::settings::Settings;
+use super::settings::{self, Settings};
 use super::stanza;
+use crate::stub::{Mood, Relay};
 use crate::wire::SipText;
 use base::Time;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use stox::config::LinkId;
@@ -72,6 +74,7 @@ pub struct Player {
     repeats: BTreeMap<Vec<u8>, usize>,
     dialogs: Dialogs,
     connections: Connections,
+    relays: BTreeMap<SocketAddr, Relay>,
     /// What the gateway has saved.
     store: BTreeMap<Vec<u8>, Vec<u8>>,
     /// How often it was started.
@@ -101,6 +104,7 @@ impl Player {
             repeats: BTreeMap::new(),
             dialogs: Dialogs::default(),
             connections: Connections::default(),
+            relays: BTreeMap::new(),
             store: BTreeMap::new(),
             starts: 0,
             minted: 0,
@@ -255,6 +259,7 @@ impl Player {
                 self.restart();
                 Ok(())
             }
+            Action::Set { key, value } if key == "relay" => self.relay_is(value),
             Action::Set { key, value } => {
                 self.settings.set(key, value)?;
                 if let Some(gateway) = &mut self.gateway {
@@ -309,9 +314,32 @@ impl Player {
                     self.gateway().handle(now, saved);
                 }
                 Output::Msrp(wire) => self.wire(wire),
+                Output::Relay { to, bytes } => {
+                    if let Some(answer) = self.relay(to).received(&bytes) {
+                        let (now, bytes) = (self.now, answer.into());
+                        self.gateway().handle(now, Input::Relay { from: to, bytes });
+                    }
+                }
                 Output::Note(note) => self.notes.push(note),
             }
         }
+    }
+
+    /// A media relay.
+    pub fn relay(&mut self, address: SocketAddr) -> &mut Relay {
+        self.relays.entry(address).or_insert_with(|| Relay::new(address.ip()))
+    }
+
+    /// `set relay MOOD [NUMBER]`: how a media relay is from now on. `set relay anew`: it was killed, and is there again.
+    fn relay_is(&mut self, value: &str) -> Check {
+        let (mood, number) = value.split_once(' ').unwrap_or((value, "0"));
+        let relay = self.relay(settings::relay(number.parse().map_err(|_| "relays have numbers")?));
+        match (mood, Mood::from_name(mood)) {
+            ("anew", _) => relay.forget(),
+            (_, Some(mood)) => relay.become_(mood),
+            (_, None) => return Err(format!("a relay is never {mood}")),
+        }
+        Ok(())
     }
 
     /// The gateway is killed, and starts anew with what it has saved.

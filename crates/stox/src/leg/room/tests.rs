@@ -46,6 +46,7 @@ impl Desk {
             room: Default::default(),
             msrp: Some(options),
             media: None,
+            relay: ng::Config::default(),
             presence: Default::default(),
             subscriptions: sip::subscription::Config::default(),
             allow_networks: Vec::new(),
