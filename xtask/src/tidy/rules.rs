@@ -1,4 +1,5 @@
-//! The tables `rfc/NNNN.toml`: every MUST and SHOULD of an RFC, and which test shows it, or why there is none.
+//! The tables `rfc/NNNN.toml`: every MUST and SHOULD of an RFC, and which test shows it, or why there is none. Those of a XEP are called
+//! `xep-NNNN.toml` and begin with `[xep]`, those of a draft `NAME.toml` with `[draft]` and its `name`.
 //!
 //! ```toml
 //! [rfc]
@@ -54,10 +55,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
         };
         let rfc = name != "errata.toml";
         if rfc {
-            let named = name.strip_suffix(".toml");
-            let number = table.get("rfc").and_then(|r| r.get("number")).and_then(Value::as_integer);
-            if number.map(|n| n.to_string()).as_deref() != named {
-                findings.push(Finding::new(path, "its [rfc] has not the number of its name"));
+            if title(&table).as_deref() != name.strip_suffix(".toml") {
+                findings.push(Finding::new(path, "its [rfc], [xep] or [draft] has not the number or name of the file"));
             }
         }
         let entries = if rfc { "rule" } else { "erratum" };
@@ -78,6 +77,14 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
         }
     }
     findings
+}
+
+/// What the file of a table is called.
+fn title(table: &Table) -> Option<String> {
+    let number = |of| table.get(of).and_then(|of| of.get("number")).and_then(Value::as_integer);
+    let rfc = number("rfc").map(|n| n.to_string());
+    let draft = || table.get("draft").and_then(|draft| draft.get("name")).and_then(Value::as_str).map(str::to_owned);
+    rfc.or_else(|| number("xep").map(|n| format!("xep-{n:04}"))).or_else(draft)
 }
 
 fn rule(tree: &Tree, rule: &Table) -> Vec<String> {
@@ -231,7 +238,7 @@ proptest! {
         assert_eq!(
             said(bad),
             [
-                "rfc/7572.toml: its [rfc] has not the number of its name".to_owned(),
+                "rfc/7572.toml: its [rfc], [xep] or [draft] has not the number or name of the file".to_owned(),
                 format!("{}: gist is missing", rule(1)),
                 format!("{}: level is none of {}", rule(1), LEVELS.join(", ")),
                 format!("{}: crates/b does not exist", rule(1)),
@@ -246,6 +253,17 @@ proptest! {
         );
         assert_eq!(said("[rfc]\nnumber = 7572"), ["rfc/7572.toml: has no [[rule]]"]);
         assert!(said("rfc = ")[0].starts_with("rfc/7572.toml: not TOML"));
+    }
+
+    #[test]
+    fn xeps_and_drafts_have_tables_too() {
+        let rule = "[[rule]]\nid = \"3\"\nsection = \"3\"\nlevel = \"MUST\"\ngist = \"g\"\nreason = \"r\"";
+        let (xep, draft) = (format!("[xep]\nnumber = 353\n{rule}"), format!("[draft]\nname = \"stox-media\"\n{rule}"));
+        let index = ("rfc/index.md", "xep-0353.toml, stox-media.toml");
+        let tree = Tree::of(&[index, ("rfc/xep-0353.toml", &*xep), ("rfc/stox-media.toml", &*draft)]);
+        assert_eq!(check(&tree), []);
+        let tree = Tree::of(&[index, ("rfc/xep-0353.toml", &*draft), ("rfc/stox-media.toml", &*xep)]);
+        assert_eq!(check(&tree).len(), 2);
     }
 
     #[test]
