@@ -4,6 +4,7 @@
 //! One call is one Jingle session and one dialog. What they say of the media goes through a description, and where the two cannot talk to each
 //! other directly through a media relay; the gateway itself touches no media.
 
+pub mod description;
 pub mod dtmf;
 pub mod reason;
 pub(crate) mod record;
