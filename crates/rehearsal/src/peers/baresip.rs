@@ -1,10 +1,10 @@
 //! baresip: a phone that people use, without its screen.
 
-use super::{Place, Process, template, until};
-use serde_json::json;
+use super::{Place, Process, Recording, template, until};
+use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -21,6 +21,45 @@ pub struct Baresip {
     console: TcpStream,
     shown: Vec<u8>,
     said: Vec<u8>,
+    /// What happened to its calls and nobody has asked for yet.
+    events: Vec<Value>,
+    /// Where its recordings are.
+    home: PathBuf,
+}
+
+/// A phone for calls: what it says, hears and refuses.
+#[derive(Debug, Clone)]
+pub struct Sound {
+    /// Hertz of the tone that it says; None: it says what it hears, which shows that it hears.
+    pub tone: Option<u32>,
+    /// How RTP goes.
+    pub media: Media,
+    /// Codecs, in its order: names of baresip's modules (`opus`, `g711`, `vp8`).
+    pub codecs: Vec<&'static str>,
+    /// More parameters of its account (`;answermode=auto`).
+    pub account: String,
+    /// Calls that it takes at once.
+    pub calls: u32,
+    /// Seconds that it rings.
+    pub ring: u32,
+}
+
+/// How a phone's RTP goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Media {
+    /// As ever: neither ICE nor encryption.
+    Plain,
+    /// Keys in the session description (RFC 4568), no ICE.
+    Sdes,
+    /// ICE and DTLS-SRTP, with RTCP on the port of RTP.
+    Secure,
+}
+
+impl Default for Sound {
+    fn default() -> Sound {
+        let codecs = vec!["opus", "g711"];
+        Sound { tone: Some(440), media: Media::Plain, codecs, account: String::new(), calls: 4, ring: 120 }
+    }
 }
 
 impl Baresip {
@@ -28,35 +67,76 @@ impl Baresip {
     /// outbound="sip:..."`), `contact` the SIP URI that its messages go to.
     #[track_caller]
     pub fn start(place: &Place, address: SocketAddr, account: &str, contact: &str) -> Baresip {
-        Baresip::run(place, address, account, &format!("\"Contact\" <{contact}>"))
+        Baresip::plain(place, address, account, &format!("\"Contact\" <{contact}>"))
     }
 
     /// As [`start`](Baresip::start), and it watches the contact's presence.
     #[track_caller]
     pub fn watching(place: &Place, address: SocketAddr, account: &str, contact: &str) -> Baresip {
-        Baresip::run(place, address, account, &format!("\"Contact\" <{contact}>;presence=p2p"))
+        Baresip::plain(place, address, account, &format!("\"Contact\" <{contact}>;presence=p2p"))
     }
 
     #[track_caller]
-    fn run(place: &Place, address: SocketAddr, account: &str, contact: &str) -> Baresip {
+    fn plain(place: &Place, address: SocketAddr, account: &str, contact: &str) -> Baresip {
+        Baresip::run(place, "baresip", address, (account, contact), "baresip/config", &[])
+    }
+
+    /// Starts `sip:USER@example.net` at `address` with sound; all its calls go through `proxy`.
+    #[track_caller]
+    pub fn calling(place: &Place, user: &str, address: SocketAddr, proxy: SocketAddr, sound: &Sound) -> Baresip {
+        let home = format!("baresip-{user}");
+        let modules: Vec<String> = sound.codecs.iter().map(|codec| format!("module\t\t\t{codec}.so")).collect();
+        let media = match sound.media {
+            Media::Plain => "",
+            Media::Sdes => ";mediaenc=srtp-mand",
+            Media::Secure => ";medianat=ice;mediaenc=dtls_srtp",
+        };
+        let account = format!(
+            "<sip:{user}@example.net;transport=udp>;regint=0;outbound=\"sip:{proxy};transport=udp\"{media}{}",
+            sound.account
+        );
+        let values = [
+            ("CALLS", sound.calls.to_string()),
+            ("RING", sound.ring.to_string()),
+            ("SOURCE", sound.tone.map_or("aubridge,echo".to_owned(), |hertz| format!("ausine,{hertz}"))),
+            // ausine has no other rate.
+            ("RATE", sound.tone.map_or(String::new(), |_| "ausrc_srate\t\t48000\nausrc_channels\t\t2".to_owned())),
+            ("RTCP_MUX", if sound.media == Media::Secure { "yes" } else { "no" }.to_owned()),
+            ("CODECS", modules.join("\n")),
+            ("FOLDER", place.dir().join(&home).display().to_string()),
+        ];
+        Baresip::run(place, &home, address, (&account, ""), "baresip/calls", &values)
+    }
+
+    #[track_caller]
+    fn run(
+        place: &Place,
+        name: &str,
+        address: SocketAddr,
+        (account, contact): (&str, &str),
+        template: &str,
+        more: &[(&str, String)],
+    ) -> Baresip {
         let (control, console) = (place.free(), place.free());
-        let home = place.dir().join("baresip");
+        let home = place.dir().join(name);
         std::fs::create_dir_all(&home).unwrap_or_else(|e| panic!("cannot make {}: {e}", home.display()));
         assert!(Path::new(MODULES).is_dir(), "baresip is not installed; scripts/setup installs it");
-        let config = template::fill(
-            "baresip/config",
-            &[
-                ("IP", &address.ip().to_string()),
-                ("PORT", &address.port().to_string()),
-                ("MODULES", MODULES),
-                ("CONTROL_PORT", &control.port().to_string()),
-                ("CONSOLE_PORT", &console.port().to_string()),
-            ],
-        );
-        place.write("baresip/config", &config);
-        place.write("baresip/accounts", &format!("{account}\n"));
-        place.write("baresip/contacts", &format!("{contact}\n"));
-        let mut process = Process::start(place, "baresip-phone", "baresip", &["-f", "baresip", "-v", "-s"]);
+        let (ip, port) = (address.ip().to_string(), address.port().to_string());
+        let (control_port, console_port) = (control.port().to_string(), console.port().to_string());
+        let mut values = vec![("IP", &*ip), ("PORT", &port), ("MODULES", MODULES), ("CONTROL_PORT", &control_port)];
+        values.push(("CONSOLE_PORT", &console_port));
+        values.extend(more.iter().map(|(key, value)| (*key, value.as_str())));
+        place.write(&format!("{name}/config"), &template::fill(template, &values));
+        place.write(&format!("{name}/accounts"), &format!("{account}\n"));
+        place.write(&format!("{name}/contacts"), &format!("{contact}\n"));
+        let log = format!("{name}-phone");
+        let mut process = match more {
+            [] => Process::start(place, &log, "baresip", &["-f", name, "-v", "-s"]),
+            _ => {
+                let preload = format!("LD_PRELOAD={}", loopback(place).display());
+                Process::start(place, &log, "env", &[&preload, "baresip", "-f", name, "-v", "-s"])
+            }
+        };
         let mut open = |at| {
             let mut found = None;
             until("baresip listens", SOON, || {
@@ -69,7 +149,56 @@ impl Baresip {
             stream
         };
         let (control, console) = (open(control), open(console));
-        Baresip { process, control, console, shown: Vec::new(), said: Vec::new() }
+        Baresip { process, control, console, shown: Vec::new(), said: Vec::new(), events: Vec::new(), home }
+    }
+
+    /// Waits until something of this type (`CALL_ESTABLISHED`, `CALL_INCOMING`, `CALL_CLOSED`, ...) has happened to a call. Gives the event.
+    #[track_caller]
+    pub fn call_event(&mut self, kind: &str, patience: Duration) -> Value {
+        let mut found = None;
+        until(&format!("baresip says {kind}"), patience, || {
+            self.process.assert_running();
+            self.listen();
+            found = self.events.iter().position(|event| event["type"] == kind);
+            found.is_some()
+        });
+        self.events.remove(found.expect("until() saw it"))
+    }
+
+    /// Forgets what has happened to its calls so far.
+    pub fn forget(&mut self) {
+        self.listen();
+        self.events.clear();
+    }
+
+    /// How many calls it has.
+    #[track_caller]
+    pub fn calls(&mut self) -> usize {
+        self.command("listcalls", "").matches("[line ").count()
+    }
+
+    /// What it hears in the call that began last: waits until there is something. It ends at the first hold: from then on
+    /// this baresip plays what it hears and records it no more.
+    #[track_caller]
+    pub fn heard(&mut self, patience: Duration) -> Recording {
+        let mut newest = None;
+        until("baresip records", patience, || {
+            self.process.assert_running();
+            let files = std::fs::read_dir(&self.home).into_iter().flatten().flatten().map(|entry| entry.path());
+            newest = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).max();
+            newest.is_some()
+        });
+        Recording::at(newest.expect("until() saw it"))
+    }
+
+    /// What it has logged: every SIP message that came and went, too.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// The process, for signals.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
     }
 
     /// Sends `text` (one line) to the contact.
@@ -105,14 +234,28 @@ impl Baresip {
         let command = json!({"command": command, "params": params, "token": "test"}).to_string();
         let netstring = format!("{}:{command},", command.len());
         self.control.write_all(netstring.as_bytes()).unwrap_or_else(|e| panic!("baresip takes no command: {e}"));
-        let wanted = b"\"response\":true";
+        let mut answer = None;
         until("baresip obeys", SOON, || {
-            drain(&mut self.control, &mut self.said);
-            find(&self.said, wanted).is_some()
+            self.listen();
+            answer = self.events.iter().position(|said| said["response"] == true);
+            answer.is_some()
         });
-        let answer = String::from_utf8_lossy(&std::mem::take(&mut self.said)).into_owned();
-        assert!(answer.contains("\"ok\":true"), "baresip: {answer}");
-        answer
+        let answer = self.events.remove(answer.expect("until() saw it"));
+        assert_eq!(answer["ok"], true, "baresip: {answer}");
+        answer["data"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Reads what it has said: netstrings.
+    fn listen(&mut self) {
+        drain(&mut self.control, &mut self.said);
+        while let Some(colon) = self.said.iter().position(|b| *b == b':') {
+            let length: usize =
+                std::str::from_utf8(&self.said[..colon]).ok().and_then(|n| n.parse().ok()).unwrap_or(usize::MAX);
+            let end = colon.saturating_add(1).saturating_add(length);
+            let Some(said) = self.said.get(colon + 1..end) else { return };
+            self.events.push(serde_json::from_slice(said).unwrap_or_default());
+            self.said.drain(..self.said.len().min(end + 1));
+        }
     }
 
     /// Waits until a person would see `text` on its console: a received message is shown as `PEER: "TEXT"`.
@@ -143,6 +286,20 @@ impl Baresip {
             self.process.log().contains(" binding]")
         });
     }
+}
+
+/// What makes baresip's ICE see loopback: built where it is needed, in no time.
+#[track_caller]
+fn loopback(place: &Place) -> PathBuf {
+    let library = place.dir().join("loopback.so");
+    if !library.exists() {
+        let source = template::path("baresip/loopback.c");
+        let (source, library) = (source.to_str().expect("UTF-8"), library.to_str().expect("UTF-8"));
+        let arguments = ["-shared", "-fPIC", "-O1", "-o", library, source];
+        let status = Process::start(place, "cc", "cc", &arguments).wait(SOON);
+        assert!(status.success(), "cc: {status}");
+    }
+    library
 }
 
 /// Whatever can be read without waiting.
