@@ -137,6 +137,9 @@ impl Request {
     }
 }
 
+/// Suites that encrypt nothing; a server offers them, too, if it is let.
+const UNWANTED: [&str; 2] = ["no-NULL_HMAC_SHA1_80", "no-NULL_HMAC_SHA1_32"];
+
 impl Exchange {
     fn put<'a>(&'a self, offer: bool, put: &mut impl FnMut(&'static str, Value<'a>)) {
         put("call-id", Value::text(&self.call));
@@ -148,15 +151,13 @@ impl Exchange {
         let rewriting = &self.rewriting;
         put("ICE", Value::text(if rewriting.ice == Ice::Force { "force" } else { "remove" }));
         put("DTLS", Value::text(if rewriting.dtls == Dtls::Passive { "passive" } else { "off" }));
-        if rewriting.sdes == Sdes::Off {
-            put("SDES", Value::texts(&["off"]));
-        }
+        put("SDES", Value::texts(if rewriting.sdes == Sdes::Off { &["off"] } else { &UNWANTED }));
         match rewriting.mux {
             Some(Mux::Offer) => put("rtcp-mux", Value::texts(&["offer"])),
             Some(Mux::Demux) => put("rtcp-mux", Value::texts(&["demux"])),
             None => {}
         }
-        if let Some(protocol) = rewriting.protocol {
+        if let (true, Some(protocol)) = (offer, rewriting.protocol) {
             put("transport-protocol", Value::text(protocol));
         }
         if let (true, Some((from, to))) = (offer, &rewriting.interfaces) {

@@ -19,6 +19,7 @@ pub fn to_msrp(refusal: &Refusal) -> (u16, &'static str) {
         Refusal::Overload { .. }
         | Refusal::LinkDown { .. }
         | Refusal::Storage { .. }
+        | Refusal::Relay { .. }
         | Refusal::SipTimeout
         | Refusal::SipTransport
         | Refusal::NoAnswer

@@ -89,6 +89,13 @@ pub enum Refusal {
         /// Seconds until it is worth trying again.
         retry_after: u32,
     },
+    /// The media would have to go through a relay, which does not do what it is asked.
+    Relay {
+        /// What is wrong with it, in words fit for a Reason-Phrase.
+        why: &'static str,
+        /// Seconds until it is worth trying again.
+        retry_after: u32,
+    },
     /// The SIP side did not answer (timer B or F).
     SipTimeout,
     /// The SIP side cannot be reached.
@@ -132,6 +139,7 @@ impl Refusal {
             Refusal::Overload { .. } => "overload",
             Refusal::LinkDown { .. } => "link-down",
             Refusal::Storage { .. } => "storage",
+            Refusal::Relay { .. } => "relay",
             Refusal::SipTimeout => "sip-timeout",
             Refusal::SipTransport => "sip-transport",
             Refusal::NoRoute => "no-route",
@@ -166,7 +174,9 @@ impl Refusal {
             Refusal::Loop => 482,
             Refusal::TooManyHops => 483,
             Refusal::RateExceeded { .. } => 480,
-            Refusal::Overload { .. } | Refusal::LinkDown { .. } | Refusal::Storage { .. } => 503,
+            Refusal::Overload { .. } | Refusal::LinkDown { .. } | Refusal::Storage { .. } | Refusal::Relay { .. } => {
+                503
+            }
             Refusal::SipTimeout | Refusal::SipTransport => 504,
             Refusal::NoRoute => 502,
             Refusal::NoAnswer => 480,
@@ -178,7 +188,7 @@ impl Refusal {
     /// The answer to a SIP request. What every answer has (Via, From, To, Call-ID, CSeq) is not in it.
     pub fn response(&self) -> Response {
         let reason = match self {
-            Refusal::BadRequest(why) | Refusal::BadBody(why) => reason_of_text(why),
+            Refusal::BadRequest(why) | Refusal::BadBody(why) | Refusal::Relay { why, .. } => reason_of_text(why),
             // Without the details: each variant is one phrase, whatever a peer makes up.
             Refusal::Address(error) | Refusal::Sender(error) => Str::const_new(error.phrase()),
             Refusal::NotServed => Str::const_new("Domain Not Served Here"),
@@ -224,7 +234,8 @@ impl Refusal {
             Refusal::RateExceeded { retry_after }
             | Refusal::Overload { retry_after }
             | Refusal::LinkDown { retry_after }
-            | Refusal::Storage { retry_after } => response.headers.push(Name::RetryAfter, retry_after),
+            | Refusal::Storage { retry_after }
+            | Refusal::Relay { retry_after, .. } => response.headers.push(Name::RetryAfter, retry_after),
             Refusal::BadRequest(_)
             | Refusal::BadBody(_)
             | Refusal::Address(_)
@@ -317,6 +328,7 @@ impl Refusal {
                 Wait,
                 format_compact!("The gateway cannot save that now; try again after {retry_after} s"),
             ),
+            Refusal::Relay { why, .. } => (Condition::ResourceConstraint, Wait, Str::const_new(why)),
             Refusal::SipTimeout => {
                 (Condition::RemoteServerTimeout, Wait, Str::const_new("No answer from the SIP side"))
             }

@@ -8,6 +8,8 @@ pub mod description;
 pub mod dtmf;
 pub mod reason;
 pub(crate) mod record;
+#[expect(dead_code, reason = "the calls are not there yet")]
+pub mod relay;
 
 use bodies::sdp::Sdp;
 use sip::{Name, NameAddr, Request};
@@ -35,6 +37,8 @@ pub struct Options {
     pub accept_within: Duration,
     /// How often a client is asked whether it still knows of the call (XEP-0166 §6.8): one that is gone cannot say so. Zero: never.
     pub check: Duration,
+    /// When media go through a relay, and how.
+    pub relay: relay::Options,
 }
 
 impl Default for Options {
@@ -49,6 +53,7 @@ impl Default for Options {
             respond_within: Duration::from_secs(15),
             accept_within: Duration::from_secs(30),
             check: Duration::from_secs(60),
+            relay: relay::Options::default(),
         }
     }
 }

@@ -60,6 +60,7 @@ pub fn of_refusal(refusal: &Refusal) -> Reason {
         | Refusal::UnsupportedContent { .. }
         | Refusal::UnsupportedEncoding
         | Refusal::NotAcceptable { .. } => Condition::UnsupportedApplications,
+        Refusal::Relay { .. } => Condition::FailedTransport,
         Refusal::NotAcceptableHere { warning, .. } => of_warning(*warning),
         Refusal::TooBig | Refusal::TooLong { .. } => Condition::FailedApplication,
         Refusal::SipTimeout | Refusal::NoAnswer => Condition::Timeout,
