@@ -1,6 +1,7 @@
 //! A phone and an XMPP server's end on real sockets, for the demo and for tests of the daemon; a media relay without any.
 
 mod guest;
+pub mod jingle;
 pub mod muc;
 mod phone;
 mod relay;
