@@ -1,6 +1,8 @@
 //! The draft's tables and examples, samples of the field, properties there and back, and what is refused.
 
+mod change;
 mod draft;
+mod first;
 
 use super::scope::Scope;
 use super::{s2x, x2s};
