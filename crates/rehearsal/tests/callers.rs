@@ -2,7 +2,7 @@
 //! is known before it is used to judge something else.
 #![cfg(feature = "peers")]
 
-use rehearsal::peers::{Baresip, JingleDevice, Media, Place, Prosody, Sound, json};
+use rehearsal::peers::{Baresip, JingleDevice, Media, Place, Prosody, Rtpengine, Sound, json};
 use std::time::Duration;
 
 const SOON: Duration = Duration::from_secs(10);
@@ -131,4 +131,14 @@ fn a_phone_says_what_it_hears_and_is_busy() {
     romeo.wait_closed(486);
     paris.command("hangup", "");
     romeo.call_event("CALL_CLOSED", SOON);
+}
+
+#[test]
+fn rtpengine_starts_dies_and_comes_back() {
+    let place = Place::new("rtpengine");
+    let mut relay = Rtpengine::start(&place);
+    assert_eq!(relay.calls(), 0);
+    relay.kill();
+    relay.restart(&place);
+    assert_eq!(relay.calls(), 0);
 }

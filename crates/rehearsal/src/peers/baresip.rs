@@ -165,6 +165,12 @@ impl Baresip {
         self.events.remove(found.expect("until() saw it"))
     }
 
+    /// Whether something of this type has happened that nobody has asked for yet.
+    pub fn has(&mut self, kind: &str) -> bool {
+        self.listen();
+        self.events.iter().any(|event| event["type"] == kind)
+    }
+
     /// Forgets what has happened to its calls so far.
     pub fn forget(&mut self) {
         self.listen();

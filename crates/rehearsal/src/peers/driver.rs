@@ -55,6 +55,11 @@ impl Driver {
         }
     }
 
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
     /// The first event of this `kind` that fits, however many others came before it (they keep waiting). Fails the test
     /// after `patience`, and at once if the script reports a problem, or a fault of the other side, or ends.
     #[track_caller]

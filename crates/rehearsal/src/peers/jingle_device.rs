@@ -147,6 +147,11 @@ impl JingleDevice {
         self.wait("look", SOON, |_| true)
     }
 
+    /// SIGKILL: nothing is said to anybody.
+    pub fn kill(&mut self) {
+        self.driver.kill();
+    }
+
     /// Waits until it has noticed that its stream is gone.
     #[track_caller]
     pub fn wait_offline(&mut self) {
