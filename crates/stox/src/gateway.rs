@@ -17,6 +17,7 @@ use crate::error::Refusal;
 use crate::leg::Legs;
 use crate::links::{Links, StanzaToken};
 use crate::mapping::{Handed, Incoming, Mapping, Outcome, Relayed, Side, Stage};
+use crate::media::Calls;
 use crate::message::Messages;
 use crate::names::Names;
 use crate::presence::Presences;
@@ -57,6 +58,7 @@ pub struct Gateway {
     participants: Participants,
     occupants: Occupants,
     invitations: Invitations,
+    calls: Calls,
     names: Names,
     whereabouts: Whereabouts,
     next_save: SaveToken,
@@ -83,6 +85,7 @@ impl Gateway {
         let participants = Participants::new(&config, key);
         let occupants = Occupants::new(&config, key);
         let invitations = Invitations::new(&config, key);
+        let calls = Calls::new(&config, key);
         let names = Names::new(key);
         let mut bounds = config.subscriptions.clone();
         // What belongs to no dialog of ours is refused here, as only the gateway knows them all.
@@ -128,6 +131,7 @@ impl Gateway {
             participants,
             occupants,
             invitations,
+            calls,
             names,
             whereabouts: Whereabouts::new(key),
             next_save: first_token,
@@ -247,6 +251,7 @@ impl Gateway {
             self.participants.deadline(),
             self.occupants.deadline(),
             self.invitations.deadline(),
+            self.calls.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -366,7 +371,7 @@ impl Gateway {
     }
 
     /// What a mapping acts with, and the list of the mappings.
-    fn stage(&mut self) -> (Stage<'_>, [&mut dyn Mapping; 6]) {
+    fn stage(&mut self) -> (Stage<'_>, [&mut dyn Mapping; 7]) {
         let stage = Stage {
             now: self.now,
             config: &self.config,
@@ -388,7 +393,8 @@ impl Gateway {
         };
         let rooms: [&mut dyn Mapping; 3] = [&mut self.participants, &mut self.occupants, &mut self.invitations];
         let [participants, occupants, invitations] = rooms;
-        (stage, [participants, occupants, invitations, &mut self.messages, &mut self.chats, &mut self.presences])
+        let (messages, chats) = (&mut self.messages, &mut self.chats);
+        (stage, [participants, occupants, invitations, &mut self.calls, messages, chats, &mut self.presences])
     }
 
     /// Lets each mapping act.

@@ -23,5 +23,4 @@ mod records;
 pub mod room;
 pub mod route;
 pub mod store;
-#[cfg_attr(not(test), expect(dead_code, reason = "calls, which are next, ask for it"))]
 mod whereabouts;

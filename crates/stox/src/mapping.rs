@@ -218,7 +218,6 @@ pub struct Stage<'a> {
     pub(crate) next_save: &'a mut SaveToken,
     pub(crate) rates: &'a mut Rates,
     /// On which devices XMPP users are to be found.
-    #[expect(dead_code, reason = "calls, which are next, ask for it")]
     pub(crate) whereabouts: &'a mut Whereabouts,
     /// What is handled was given on by another mapping: it was counted, and is not given back.
     pub(crate) given: bool,

@@ -108,7 +108,12 @@ impl Settings {
             "rate" => config.limits.rate = small()?,
             "burst" => config.limits.burst = small()?,
             "retry_after" => config.limits.retry_after = small()?,
-            "calls" => config.media = flag()?.then(media::Options::default),
+            // Nobody is asked whether he still knows of a call, unless a scene is about that.
+            "calls" => config.media = flag()?.then(|| media::Options { check: Duration::ZERO, ..Default::default() }),
+            "check" => {
+                let check = Duration::from_secs(number()? as u64);
+                config.media.iter_mut().for_each(|media| media.check = check);
+            }
             // For all SIP domains, or for the one that follows.
             "chat" => {
                 let (mode, domain) = value.split_once(' ').unwrap_or((value, ""));

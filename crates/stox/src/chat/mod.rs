@@ -506,7 +506,7 @@ impl Chats {
 }
 
 /// The device of a SIP user, where its Contact names one by a GRUU (RFC 5627): RFC 7247 §6.5 step 8.
-fn with_device(stage: &Stage<'_>, user: &Jid, headers: &sip::Headers) -> Jid {
+pub(crate) fn with_device(stage: &Stage<'_>, user: &Jid, headers: &sip::Headers) -> Jid {
     let contact = headers.elements(Name::Contact).next().and_then(Result::ok);
     let uri = contact.and_then(|contact| sip::NameAddr::parse(contact).ok()).map(|contact| contact.uri);
     let options = address::Options { phone_domain: stage.config.phone_domain.clone() };

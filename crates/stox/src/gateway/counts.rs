@@ -1,8 +1,8 @@
 //! What the gateway says of itself, for metrics, for the operator and for an orderly end.
 
 use super::Gateway;
-use crate::chat;
 use crate::room::Seat;
+use crate::{chat, media};
 use sip::{agent, invite, subscription};
 
 impl Gateway {
@@ -61,6 +61,16 @@ impl Gateway {
         (self.participants.len(), self.occupants.len())
     }
 
+    /// The calls that are there, or begin.
+    pub fn calls(&self) -> Vec<media::calls::Seen> {
+        self.calls.seen(self.now)
+    }
+
+    /// How many those are.
+    pub fn call_count(&self) -> usize {
+        self.calls.len()
+    }
+
     /// The publications' counts, for metrics.
     pub fn publication_counts(&self) -> sip::publication::Counts {
         self.presences.publication_counts()
@@ -74,7 +84,8 @@ impl Gateway {
     /// The messages under way in both directions, for metrics and an orderly end; and then the sessions that have yet to be ended.
     pub fn under_way(&self) -> usize {
         let seats = self.participants.len() + self.occupants.len();
-        let ending = if self.draining { self.chats.len() + seats + self.sessions.counts().ending } else { 0 };
+        let ending =
+            if self.draining { self.chats.len() + self.calls.len() + seats + self.sessions.counts().ending } else { 0 };
         self.messages.under_way() + self.chats.under_way() + self.rooms_under_way() + ending
     }
 

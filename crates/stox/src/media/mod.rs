@@ -4,12 +4,15 @@
 //! One call is one Jingle session and one dialog. What they say of the media goes through a description, and where the two cannot talk to each
 //! other directly through a media relay; the gateway itself touches no media.
 
+pub mod calls;
 pub mod description;
 pub mod dtmf;
 pub mod reason;
 pub(crate) mod record;
 #[expect(dead_code, reason = "the calls are not there yet")]
 pub mod relay;
+
+pub use calls::Calls;
 
 use bodies::sdp::Sdp;
 use sip::{Name, NameAddr, Request};

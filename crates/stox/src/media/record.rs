@@ -30,4 +30,10 @@ impl Call {
     pub(crate) fn parse(value: &[u8]) -> Result<Call, Broken> {
         serde_json::from_slice(value).map_err(|e| Broken::Value(e.to_string()))
     }
+
+    /// Writes it.
+    pub(super) fn to_bytes(&self) -> Vec<u8> {
+        // Strings, numbers and flags always have a JSON form.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
 }

@@ -131,7 +131,7 @@ impl Calls {
             let (link, told) = (call.link, stanzas::migrated(&call.ours, &call.theirs, &call.sid, id));
             // This says that it is over, and more.
             call.proposed = false;
-            self.over(stage, old, None, Reason::new(Condition::Expired));
+            self.over(stage, old, None, &Reason::new(Condition::Expired));
             stage.answer(link, &told);
         }
     }

@@ -1,0 +1,197 @@
+//! What changes in a call that stands: XEP-0166 §6.3 to §6.6 and re-INVITE, UPDATE, INFO.
+
+use super::Calls;
+use super::call::{CallId, State};
+use super::depart::body;
+use super::pass::{Passing, Said};
+use crate::error::Refusal;
+use crate::mapping::{Side, Stage};
+use crate::media::description::{Change, Due};
+use bodies::sdp::Sdp;
+use sip::Response;
+use sip::invite::Body;
+use std::time::Duration;
+use xmpp::error::StanzaError;
+use xmpp::ext::jingle::{self, Action, Info, Jingle, Reason};
+use xmpp::stanza::Stanza;
+
+/// How long an XMPP user may take to say whether it wants what the SIP user offers in a call that stands. RFC 3261 §14.1 gives no time; a non-INVITE transaction
+/// ends after 32 s.
+const DECIDE: Duration = Duration::from_secs(10);
+
+impl Calls {
+    /// A request in a Jingle session that changes it, or says something of it.
+    pub(super) fn change(&mut self, stage: &mut Stage<'_>, id: CallId, stanza: &Stanza, jingle: &Jingle) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let link = call.link;
+        // A question whether the session is there, or that it rings where it was answered.
+        let idle = jingle.action == Action::SessionInfo && jingle.infos.iter().all(|info| *info == Info::Ringing);
+        let Some(description) = call.description.as_mut().filter(|_| !idle) else {
+            return self.reply(stage, link, stanza, Ok(()));
+        };
+        match description.heard(jingle) {
+            Ok(change) => {
+                self.reply(stage, link, stanza, Ok(()));
+                self.gathers(stage, id);
+                self.act(stage, id, change);
+            }
+            Err(unfit) => self.reply(stage, link, stanza, Err(unfit.stanza_error())),
+        }
+    }
+
+    /// What an answer to a request of ours changes.
+    pub(super) fn replied(&mut self, stage: &mut Stage<'_>, id: CallId, action: Action, error: Option<&StanzaError>) {
+        let description = self.calls.get_mut(&id).and_then(|call| call.description.as_mut());
+        if let Some(change) = description.map(|description| description.replied(action, error)) {
+            self.act(stage, id, change);
+        }
+    }
+
+    fn act(&mut self, stage: &mut Stage<'_>, id: CallId, change: Change) {
+        for jingle in change.say {
+            self.say(stage, id, jingle);
+        }
+        match change.sip {
+            Due::Nothing | Due::Offer => self.change_due(stage, id),
+            Due::Answer => self.answer_due(stage, id),
+            Due::Trickle(_) => {}
+            Due::Refuse => self.reject(stage, id, &Response::new(488, "")),
+            Due::Glare => self.reject(stage, id, &Response::new(491, "")),
+            Due::Over => self.over(stage, id, None, &Reason::new(jingle::Condition::Success)),
+        }
+    }
+
+    /// Makes the offer that is due, once nothing else is under way.
+    pub(super) fn change_due(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let free = matches!(call.state, State::Active) && !call.changing && call.owes_answer.is_none();
+        let Some(description) = call.description.as_mut().filter(|description| free && description.due()) else {
+            return;
+        };
+        let offer = description.offer();
+        call.changing = true;
+        self.pass(stage, id, Passing { from: Side::Xmpp, what: Said::NextOffer }, &offer);
+    }
+
+    /// Sends an offer of ours.
+    pub(super) fn offer(&mut self, stage: &mut Stage<'_>, id: CallId, offer: &Sdp) {
+        if let Some(session) = self.calls.get(&id).and_then(|call| call.session) {
+            stage.sessions(|sessions, ground| sessions.offer(ground, session, body(offer)));
+        }
+    }
+
+    /// The SIP user has answered it.
+    pub(super) fn answered(&mut self, stage: &mut Stage<'_>, id: CallId, answer: Option<&Body>) {
+        let Some(call) = self.calls.get_mut(&id).filter(|call| call.changing) else { return };
+        call.changing = false;
+        match answer.map(|answer| Sdp::parse(&answer.content)) {
+            Some(Ok(answer)) => self.pass(stage, id, Passing { from: Side::Sip, what: Said::NextAnswer }, &answer),
+            // RFC 3261 §14.1: whoever accepts an offer has to say how.
+            None | Some(Err(_)) => self.over_mute(stage, id),
+        }
+    }
+
+    /// What it has answered.
+    pub(super) fn settle(&mut self, stage: &mut Stage<'_>, id: CallId, answer: &Sdp) {
+        let Some(description) = self.calls.get_mut(&id).and_then(|call| call.description.as_mut()) else { return };
+        match description.settled(answer) {
+            Ok(said) => self.say_all(stage, id, said),
+            Err(unfit) => self.over_unfit(stage, id, &unfit),
+        }
+        self.change_due(stage, id);
+    }
+
+    /// It does not want what we offered.
+    pub(super) fn offer_refused(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.changing = false;
+        let Some(description) = &mut call.description else { return };
+        let said = description.refused();
+        self.say_all(stage, id, said);
+        self.change_due(stage, id);
+    }
+
+    /// The SIP user offers something else.
+    pub(super) fn offered(&mut self, stage: &mut Stage<'_>, id: CallId, offer: Option<&Body>) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        if !matches!(call.state, State::Active) {
+            // One offer at a time (RFC 3264 §4), and the first is still on its way to the XMPP user.
+            return self.reject(stage, id, &Response::new(491, ""));
+        }
+        let Some(description) = &mut call.description else { return };
+        match offer.map(|offer| Sdp::parse(&offer.content)) {
+            None => {
+                let offer = description.asked();
+                self.pass(stage, id, Passing { from: Side::Xmpp, what: Said::NextAnswer }, &offer);
+            }
+            Some(Ok(offer)) => self.pass(stage, id, Passing { from: Side::Sip, what: Said::NextOffer }, &offer),
+            Some(Err(_)) => self.reject(stage, id, &Refusal::BadBody("Bad session description").response()),
+        }
+    }
+
+    /// What it offers.
+    pub(super) fn offered_with(&mut self, stage: &mut Stage<'_>, id: CallId, offer: &Sdp) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(description) = &mut call.description else { return };
+        match description.offered(offer) {
+            Err(unfit) => self.reject(stage, id, &unfit.refusal.response()),
+            Ok(asked) => {
+                call.owes_answer = asked.waits.then(|| stage.now + DECIDE);
+                self.say_all(stage, id, asked.say);
+                if !asked.waits {
+                    self.answer_due(stage, id);
+                }
+            }
+        }
+    }
+
+    /// The answer to what it offers is there.
+    fn answer_due(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.owes_answer = None;
+        let Some(description) = &mut call.description else { return };
+        let answer = description.answer();
+        self.pass(stage, id, Passing { from: Side::Xmpp, what: Said::NextAnswer }, &answer);
+    }
+
+    /// Sends it.
+    pub(super) fn answer_offer(&mut self, stage: &mut Stage<'_>, id: CallId, answer: &Sdp) {
+        if let Some(session) = self.calls.get(&id).and_then(|call| call.session) {
+            stage.sessions(|sessions, ground| sessions.answer(ground, session, body(answer)));
+        }
+        self.change_due(stage, id);
+    }
+
+    /// The XMPP user has not said in time whether it wants what the SIP user offers.
+    pub(super) fn answer_overdue(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.owes_answer = None;
+        let Some(description) = &mut call.description else { return };
+        match description.give_up() {
+            Ok(said) => {
+                self.say_all(stage, id, said);
+                self.answer_due(stage, id);
+            }
+            Err(said) => {
+                self.say_all(stage, id, said);
+                self.reject(stage, id, &Response::new(488, ""));
+            }
+        }
+    }
+
+    fn say_all(&mut self, stage: &mut Stage<'_>, id: CallId, said: Vec<Jingle>) {
+        for jingle in said {
+            self.say(stage, id, jingle);
+        }
+    }
+
+    /// Refuses what the SIP user offers. The call goes on as it was.
+    fn reject(&mut self, stage: &mut Stage<'_>, id: CallId, response: &Response) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.owes_answer = None;
+        if let Some(session) = call.session {
+            stage.sessions(|sessions, ground| sessions.reject(ground, session, response.clone()));
+        }
+        self.change_due(stage, id);
+    }
+}

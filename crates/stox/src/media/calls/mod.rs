@@ -1,0 +1,448 @@
+//! The calls: one Jingle session (XEP-0166 §6) and one INVITE dialog each, and what becomes of them.
+
+mod arrive;
+mod call;
+mod change;
+mod depart;
+mod end;
+mod message;
+mod pass;
+mod proposals;
+mod ringing;
+mod stanzas;
+
+pub use call::CallId;
+
+use super::{Options, record};
+use crate::choice::Way;
+use crate::config::{Config, LinkId};
+use crate::error::Refusal;
+use crate::links::StanzaToken;
+use crate::mapping::{Invitation, Mapping, Purpose, Side, Stage};
+use crate::prints;
+use crate::records::{Forgetting, Orphans};
+use crate::store::{About, Broken, Key, SaveToken};
+use base::{Fingerprint, HashKey, Str, Table, Time, Timers};
+use call::{Call, State};
+use proposals::Proposals;
+use ringing::Why;
+use sip::Request;
+use sip::invite;
+use std::collections::VecDeque;
+use std::time::Duration;
+use xmpp::error::{Condition, StanzaError};
+use xmpp::ext::jingle::{self, Action, Jingle};
+use xmpp::ext::jmi::Jmi;
+use xmpp::jid::Jid;
+use xmpp::stanza::{Kind, Stanza};
+
+/// The mapping of draft-ietf-stox-media.
+#[derive(Debug)]
+pub struct Calls {
+    key: HashKey,
+    options: Options,
+    calls: Table<CallId, Box<Call>>,
+    by_session: Table<invite::SessionId, CallId>,
+    /// By the two users and the sid: no two calls of one pair have the same.
+    by_name: Table<Fingerprint, CallId>,
+    /// The Call-IDs of our INVITEs: what comes back with one of them has gone round in a circle (draft §9).
+    call_ids: Table<Fingerprint, ()>,
+    pairs: Table<Fingerprint, Vec<CallId>>,
+    due: Timers<CallId>,
+    last: u64,
+    forgetting: Forgetting,
+    orphans: Orphans<record::Call>,
+    proposals: Proposals,
+    /// Proposals of ours that the XMPP server has not taken yet.
+    proposing: Table<StanzaToken, CallId>,
+    /// Calls that are to be ended as the gateway ends.
+    leaving: VecDeque<CallId>,
+    some_at: Option<Time>,
+    draining: bool,
+}
+
+/// What is to be seen of a call.
+#[derive(Debug, Clone)]
+pub struct Seen {
+    /// The SIP user.
+    pub sip: Jid,
+    /// The XMPP user.
+    pub xmpp: Jid,
+    /// The Jingle session.
+    pub sid: Str,
+    /// Who began.
+    pub began: Side,
+    /// What it is at: `gathering`, `inviting`, `ringing`, `accepting`, `active`.
+    pub state: &'static str,
+    /// How long it is there.
+    pub age: Duration,
+    /// How long they talk, if they do.
+    pub talking: Option<Duration>,
+}
+
+impl Calls {
+    /// The mapping; `key` is secret.
+    pub fn new(config: &Config, key: HashKey) -> Calls {
+        Calls {
+            key,
+            options: config.media.clone().unwrap_or_default(),
+            calls: Table::new(key),
+            by_session: Table::new(key),
+            by_name: Table::new(key),
+            call_ids: Table::new(key),
+            pairs: Table::new(key),
+            due: Timers::new(),
+            last: 0,
+            forgetting: Forgetting::new(key),
+            orphans: Orphans::new(),
+            proposals: Proposals::new(key),
+            proposing: Table::new(key),
+            leaving: VecDeque::new(),
+            some_at: None,
+            draining: false,
+        }
+    }
+
+    /// The calls that are there.
+    pub fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All of them, the oldest first.
+    pub fn seen(&self, now: Time) -> Vec<Seen> {
+        let seen = |call: &Call| Seen {
+            sip: call.ours.clone(),
+            xmpp: call.theirs.clone(),
+            sid: call.sid.clone(),
+            began: call.began,
+            state: call.state.name(),
+            age: now.since(call.since),
+            talking: call.answered.map(|at| now.since(at)),
+        };
+        self.calls.keys_sorted().iter().filter_map(|id| self.calls.get(id)).map(|call| seen(call)).collect()
+    }
+
+    fn name(&self, sip: &Jid, xmpp: &Jid, sid: &str) -> Fingerprint {
+        let (sip, xmpp) = (sip.bare().to_string(), xmpp.bare().to_string());
+        self.key.fingerprint(&[b"call", sip.as_bytes(), xmpp.as_bytes(), sid.as_bytes()])
+    }
+
+    fn call_id(&self, call_id: &str) -> Fingerprint {
+        self.key.fingerprint(&[b"call-id", call_id.as_bytes()])
+    }
+
+    fn named(&self, sip: &Jid, xmpp: &Jid, sid: &str) -> Option<CallId> {
+        self.by_name.get(&self.name(sip, xmpp, sid)).copied()
+    }
+
+    /// Whether there is room for one more call of these two.
+    fn room(&self, stage: &mut Stage<'_>, link: LinkId, sip: &Jid, xmpp: &Jid) -> Result<(), Refusal> {
+        let retry_after = stage.config.limits.retry_after;
+        if self.draining || self.calls.len() >= self.options.calls {
+            return Err(Refusal::Overload { retry_after });
+        }
+        if !stage.links.is_up(link) {
+            return Err(Refusal::LinkDown { retry_after });
+        }
+        let same = self.pairs.get(&prints::pair(&self.key, sip, xmpp)).map_or(0, Vec::len);
+        if same >= self.options.calls_per_pair { Err(Refusal::Busy) } else { Ok(()) }
+    }
+
+    fn enter(&mut self, call: Call) -> CallId {
+        self.last += 1;
+        let id = CallId(self.last);
+        self.by_name.insert(self.name(&call.ours, &call.theirs, &call.sid), id);
+        self.pairs.or_insert_with(prints::pair(&self.key, &call.ours, &call.theirs), Vec::new).push(id);
+        self.calls.insert(id, Box::new(call));
+        id
+    }
+
+    /// Takes a call out of all lists. Nobody is told of it by this.
+    fn leave(&mut self, stage: &mut Stage<'_>, id: CallId) -> Option<Box<Call>> {
+        let call = self.calls.remove(&id)?;
+        self.by_name.remove(&self.name(&call.ours, &call.theirs, &call.sid));
+        let pair = prints::pair(&self.key, &call.ours, &call.theirs);
+        if let Some(calls) = self.pairs.get_mut(&pair) {
+            calls.retain(|known| *known != id);
+            if calls.is_empty() {
+                self.pairs.remove(&pair);
+            }
+        }
+        if let Some(session) = call.session {
+            self.by_session.remove(&session);
+        }
+        if let Some(call_id) = call.call_id {
+            self.call_ids.remove(&call_id);
+        }
+        if call.saved {
+            self.forgetting.forget(stage, call.key().to_bytes());
+        }
+        Some(call)
+    }
+
+    /// Keeps what would be needed of a call after a crash.
+    fn save(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let dialog = call
+            .session
+            .and_then(|session| stage.sessions.dialog(session))
+            .filter(|dialog| !dialog.remote_tag.is_empty())
+            .cloned();
+        let (key, value) = (call.key().to_bytes(), call.to_record(dialog).to_bytes());
+        call.saved = true;
+        stage.save(key, Some(value));
+    }
+
+    fn arm(&mut self, id: CallId) {
+        if let Some(at) = self.calls.get(&id).and_then(|call| call.deadline()) {
+            self.due.set(at, id);
+        }
+    }
+
+    /// A Jingle request: XEP-0166 §6.
+    fn jingle(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: &Stanza, jingle: Jingle) {
+        let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return };
+        if jingle.action == Action::SessionInitiate {
+            return self.initiated(stage, link, stanza, &jingle);
+        }
+        let known = self.named(to, from, &jingle.sid).filter(|id| self.is_party(*id, from));
+        let Some(id) = known else {
+            let error = jingle::Error::UnknownSession.to_stanza_error();
+            return self.reply(stage, link, stanza, Err(error));
+        };
+        self.said(stage, id, stanza, jingle);
+        self.arm(id);
+    }
+
+    /// Whether somebody is the other side of a call, or one of the devices that may become it.
+    fn is_party(&self, id: CallId, from: &Jid) -> bool {
+        self.calls.get(&id).is_some_and(|call| match &call.state {
+            State::Ringing { .. } => from.resource().is_some(),
+            State::Arriving | State::Gathering { .. } | State::Inviting { .. } | State::Accepting | State::Active => {
+                call.theirs == *from
+            }
+        })
+    }
+
+    /// A request within a Jingle session that is there.
+    fn said(&mut self, stage: &mut Stage<'_>, id: CallId, stanza: &Stanza, jingle: Jingle) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let link = call.link;
+        match (&call.state, jingle.action) {
+            (State::Ringing { .. }, _) => self.said_ringing(stage, id, stanza, jingle),
+            (_, Action::SessionTerminate) => {
+                self.reply(stage, link, stanza, Ok(()));
+                self.terminated(stage, id, jingle.reason);
+            }
+            (_, Action::SessionInitiate | Action::SessionAccept) => {
+                let error = jingle::Error::OutOfOrder.to_stanza_error();
+                self.reply(stage, link, stanza, Err(error));
+            }
+            _ => self.change(stage, id, stanza, &jingle),
+        }
+    }
+
+    /// Answers an iq.
+    fn reply(&self, stage: &mut Stage<'_>, link: LinkId, stanza: &Stanza, answer: Result<(), StanzaError>) {
+        let answer = match answer {
+            Ok(()) => Some(stanza.result(None)),
+            Err(error) => stanza.error(&error),
+        };
+        if let Some(answer) = answer {
+            stage.answer(link, &answer);
+        }
+    }
+
+    fn timed_out(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        let now = stage.now;
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        match &mut call.state {
+            State::Gathering { quiet, most } if now >= (*quiet).min(*most) => return self.gathered(stage, id),
+            State::Inviting { until, .. } if now >= *until => return self.unanswered(stage, id),
+            State::Ringing { until, .. } if now >= *until => return self.given_up(stage, id, Why::Expired),
+            State::Ringing { ringing, .. } if ringing.deadline().is_some_and(|at| now >= at) => {
+                ringing.timeout(now);
+                return self.drain_ringing(stage, id);
+            }
+            State::Arriving
+            | State::Gathering { .. }
+            | State::Inviting { .. }
+            | State::Ringing { .. }
+            | State::Accepting
+            | State::Active => {}
+        }
+        if let Some(place) = call.asked.iter().position(|asked| asked.until <= now) {
+            let asked = call.asked.remove(place);
+            let error = StanzaError::new(Condition::RemoteServerTimeout);
+            return self.refused(stage, id, asked.what, &asked.to, &error);
+        }
+        if call.owes_answer.is_some_and(|at| at <= now) {
+            return self.answer_overdue(stage, id);
+        }
+        if call.check_at.is_some_and(|at| at <= now) {
+            self.look_after(stage, id);
+        }
+    }
+}
+
+impl Mapping for Calls {
+    fn claims_request(&self, _: &Request) -> bool {
+        false
+    }
+
+    fn claims_invitation(&self, invitation: &Invitation) -> bool {
+        invitation.purpose == Purpose::Call
+    }
+
+    fn claims_stanza(&self, stanza: &Stanza, _: Way) -> bool {
+        match stanza.kind {
+            Kind::Iq if stanza.type_.as_deref() == Some("result") => {
+                stanza.id.as_deref().and_then(stanzas::read_id).is_some_and(|(id, ..)| self.calls.contains(&id))
+            }
+            Kind::Iq => Jingle::of(stanza).is_some(),
+            Kind::Message => Jmi::of(stanza).is_some(),
+            Kind::Presence => false,
+        }
+    }
+
+    fn reconfigure(&mut self, config: &Config) {
+        if let Some(options) = &config.media {
+            self.options = options.clone();
+        }
+    }
+
+    fn invited(&mut self, stage: &mut Stage<'_>, invitation: Invitation) {
+        let id = invitation.id;
+        if let Err(refusal) = self.invited_by_sip(stage, &invitation) {
+            stage.refuse_invitation(id, &refusal);
+        }
+    }
+
+    fn stanza(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: Stanza) {
+        if stanza.kind == Kind::Message {
+            if let Some(jmi) = Jmi::of(&stanza) {
+                self.message(stage, link, &stanza, &jmi);
+            }
+            return;
+        }
+        if stanza.type_.as_deref() == Some("result") {
+            if let Some((id, what, from)) = self.asked(&stanza) {
+                self.granted(stage, id, what, &from, &stanza);
+                self.arm(id);
+            }
+            return;
+        }
+        if stage.config.media.is_none() {
+            let error = StanzaError::new(Condition::ServiceUnavailable);
+            return self.reply(stage, link, &stanza, Err(error));
+        }
+        match Jingle::of(&stanza).map(Jingle::parse) {
+            Some(Ok(jingle)) => self.jingle(stage, link, &stanza, jingle),
+            Some(Err(syntax)) => {
+                let error = StanzaError::new(Condition::BadRequest).with_text(syntax.to_string());
+                self.reply(stage, link, &stanza, Err(error));
+            }
+            None => {}
+        }
+    }
+
+    fn session(&mut self, stage: &mut Stage<'_>, event: invite::Event) -> Option<invite::Event> {
+        let Some(&id) = self.by_session.get(&event.id()) else { return Some(event) };
+        match event {
+            invite::Event::Progress { .. } => self.progress(stage, id),
+            invite::Event::Established { response, early, .. } => {
+                self.established(stage, id, &response, early.as_deref());
+            }
+            invite::Event::Confirmed { body, .. } => self.confirmed(stage, id, body),
+            invite::Event::Offered { body, .. } => self.offered(stage, id, body.as_ref()),
+            invite::Event::Answered { body, .. } => self.answered(stage, id, body.as_ref()),
+            invite::Event::OfferRefused { .. } => self.offer_refused(stage, id),
+            invite::Event::Failed { id: session, cause } => self.failed(stage, id, session, &cause),
+            invite::Event::Ended { why, .. } => self.hung_up(stage, id, &why),
+            invite::Event::Info { .. } | invite::Event::InfoEnded { .. } => {}
+            event @ invite::Event::Invited { .. } => return Some(event),
+        }
+        self.arm(id);
+        None
+    }
+
+    fn error(&mut self, stage: &mut Stage<'_>, stanza: &Stanza, error: &StanzaError) -> bool {
+        if stanza.kind == Kind::Message {
+            return self.bounced(stage, stanza, error);
+        }
+        let Some((id, what, from)) = self.asked(stanza) else { return false };
+        self.refused(stage, id, what, &from, error);
+        self.arm(id);
+        true
+    }
+
+    fn stanza_outcome(&mut self, stage: &mut Stage<'_>, token: StanzaToken, taken: bool) -> bool {
+        let Some(id) = self.proposing.remove(&token) else { return false };
+        if !taken {
+            self.tell_ringing(stage, id, ringing::Event::Lost);
+            self.arm(id);
+        }
+        true
+    }
+
+    fn saved(&mut self, stage: &mut Stage<'_>, token: SaveToken, saved: bool) -> bool {
+        self.forgetting.saved(stage.now, token, saved)
+    }
+
+    fn restore(&mut self, _: &mut Stage<'_>, key: &Key, value: &[u8]) -> Option<Result<(), Broken>> {
+        if !matches!(key.about, About::Call(_)) {
+            return None;
+        }
+        Some(record::Call::parse(value).map(|record| self.orphans.push(key.clone(), record)))
+    }
+
+    fn link_up(&mut self, stage: &mut Stage<'_>, link: LinkId) {
+        self.orphans.link_up(stage.now);
+        // Whoever was behind a server that was away may be gone (XEP-0166 §6.8).
+        for id in self.calls.keys_sorted() {
+            let Some(call) = self.calls.get_mut(&id).filter(|call| call.link == link) else { continue };
+            if matches!(call.state, State::Active) {
+                call.check_at = Some(stage.now + Duration::from_millis(stage.tokens.below(5000)));
+                self.arm(id);
+            }
+        }
+    }
+
+    fn drain(&mut self, stage: &mut Stage<'_>) {
+        // Nobody would be there to end them.
+        self.draining = true;
+        self.give_up_proposals(stage);
+        self.leaving = self.calls.keys_sorted().into();
+        self.some_at = Some(stage.now);
+        self.end_some(stage);
+    }
+
+    fn abandon(&mut self, stage: &mut Stage<'_>) {
+        for id in self.calls.keys_sorted() {
+            self.end_of_gateway(stage, id);
+        }
+    }
+
+    fn timeout(&mut self, stage: &mut Stage<'_>) {
+        while let Some((_, id)) = self.due.pop(stage.now) {
+            self.timed_out(stage, id);
+            self.arm(id);
+        }
+        self.overdue_proposals(stage);
+        self.forgetting.timeout(stage);
+        self.end_some(stage);
+        self.bury_some(stage);
+    }
+
+    fn deadline(&self) -> Option<Time> {
+        [self.due.next(), self.forgetting.deadline(), self.orphans.deadline(), self.proposals.deadline(), self.some_at]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+}
