@@ -165,6 +165,7 @@ impl Calls {
     pub(super) fn answer(&mut self, stage: &mut Stage<'_>, id: CallId, answer: &Sdp) {
         let Some(session) = self.calls.get(&id).and_then(|call| call.session) else { return };
         stage.sessions(|sessions, ground| sessions.accept(ground, session, Vec::new(), Some(body(answer))));
+        self.save(stage, id);
     }
 
     /// The ACK is here: they talk.
@@ -173,7 +174,6 @@ impl Calls {
         let Some(call) = self.calls.get_mut(&id) else { return };
         if !matches!(call.state, State::Active) {
             call.talks(now, self.options.check);
-            self.save(stage, id);
         }
         match answer.map(|body| Sdp::parse(&body.content)) {
             None => self.change_due(stage, id),

@@ -188,11 +188,10 @@ impl Calls {
     /// Keeps what would be needed of a call after a crash.
     fn save(&mut self, stage: &mut Stage<'_>, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let dialog = call
-            .session
-            .and_then(|session| stage.sessions.dialog(session))
-            .filter(|dialog| !dialog.remote_tag.is_empty())
-            .cloned();
+        // Before our 2xx there is but an early dialog, in which we may not say BYE (RFC 3261 §15).
+        let stands = matches!(call.state, State::Accepting | State::Active);
+        let dialog = call.session.filter(|_| stands).and_then(|session| stage.sessions.dialog(session));
+        let dialog = dialog.filter(|dialog| !dialog.remote_tag.is_empty()).cloned();
         let (key, value) = (call.key().to_bytes(), call.to_record(dialog).to_bytes());
         call.saved = true;
         stage.save(key, Some(value));
@@ -403,6 +402,10 @@ impl Mapping for Calls {
 
     fn link_up(&mut self, stage: &mut Stage<'_>, link: LinkId) {
         self.orphans.link_up(stage.now);
+        self.bury_some(stage);
+        if self.options.check.is_zero() {
+            return;
+        }
         // Whoever was behind a server that was away may be gone (XEP-0166 §6.8).
         for id in self.calls.keys_sorted() {
             let Some(call) = self.calls.get_mut(&id).filter(|call| call.link == link) else { continue };
