@@ -246,7 +246,8 @@ fn response_to(stage: &Stage<'_>, failure: &Failure) -> Response {
     let retry_after = stage.config.limits.retry_after;
     match failure {
         Failure::Said(reason) => reason::to_response(reason.as_ref()),
-        Failure::Error(error) => reason::refused_with(error, false),
+        Failure::Bounced(error) => reason::refused_with(error, false),
+        Failure::Refused(error) => reason::refused_with(error, true),
         Failure::Lost => Refusal::LinkDown { retry_after }.response(),
         Failure::Silent => Response::new(480, ""),
         Failure::Glare => Response::new(486, "They call each other"),

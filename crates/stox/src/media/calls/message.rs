@@ -30,6 +30,9 @@ impl Calls {
             return;
         }
         match said {
+            Jmi::Propose { .. } if stage.config.media.is_none() => {
+                stage.refuse_stanza(link, stanza, &Refusal::NotSupported);
+            }
             Jmi::Propose { id, descriptions } => self.proposed_by_xmpp(stage, link, from, to, id, descriptions),
             Jmi::Retract { id, reason, .. } => self.taken_back(stage, from, to, id, reason.clone()),
             Jmi::Finish { id, reason, .. } => {

@@ -202,7 +202,7 @@ impl Ringing {
                     }
                 }
             }
-            Event::Refused { device, error } => self.dropped(now, device, Failure::Error(error)),
+            Event::Refused { device, error } => self.dropped(now, device, Failure::Refused(error)),
             Event::Jingle { device, jingle } => self.said(now, device, jingle),
             Event::GivenUp(why) => self.end(why),
         }
@@ -422,7 +422,7 @@ impl Ringing {
         if matches!(&self.state, State::Proceeding { device, .. } if device == from) {
             return self.fail(failure, Why::Ended);
         }
-        let gone = matches!(failure, Failure::Error(_) | Failure::Silent);
+        let gone = matches!(failure, Failure::Refused(_) | Failure::Silent);
         self.failure = Some(failure);
         self.choose(now);
         // A device that is not there says nothing of its user, who may come by another one.
@@ -460,7 +460,7 @@ impl Ringing {
         let error = error.clone();
         self.choose(now);
         if !self.rings() {
-            let failure = self.failure.take().unwrap_or(Failure::Error(error));
+            let failure = self.failure.take().unwrap_or(Failure::Bounced(error));
             self.fail(failure, Why::Unanswered);
         }
     }

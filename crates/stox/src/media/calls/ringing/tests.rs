@@ -49,7 +49,7 @@ fn short(action: &Action) -> String {
         Action::Failed(failure) => match failure {
             Failure::Said(Some(reason)) => format!("failed: {}", reason.condition),
             Failure::Said(None) => "failed: declined".into(),
-            Failure::Error(error) => format!("failed: error {}", error.condition),
+            Failure::Bounced(error) | Failure::Refused(error) => format!("failed: error {}", error.condition),
             Failure::Lost => "failed: lost".into(),
             Failure::Silent => "failed: silent".into(),
             Failure::Glare => "failed: glare".into(),

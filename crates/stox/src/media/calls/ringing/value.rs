@@ -138,8 +138,10 @@ impl Why {
 pub(crate) enum Failure {
     /// The user, or a device of his, does not want or cannot take it; without a reason it was declined.
     Said(Option<Reason>),
-    /// An error says why.
-    Error(StanzaError),
+    /// There is nobody to whom it could be proposed.
+    Bounced(StanzaError),
+    /// The device of whoever has answered has not taken the session.
+    Refused(StanzaError),
     /// The stream to the XMPP server is down.
     Lost,
     /// Who has answered has said nothing more.
