@@ -149,7 +149,7 @@ impl Daemon {
     /// read the sockets and to open the streams. The streams may take longer to come up; `state` says when they have.
     ///
     /// # Errors
-    /// A socket that cannot be bound, a store that cannot be opened, a proxy's name without an address, no random numbers.
+    /// A socket that cannot be bound, a store that cannot be opened, a proxy's or a media relay's name without an address, no random numbers.
     pub async fn start(config: &Config, state: Arc<State>, meters: Arc<Meters>) -> Result<Daemon, StartError> {
         let clock = Clock::start();
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
@@ -157,7 +157,7 @@ impl Daemon {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         // A branch names its shard in one byte, and more than these help nobody.
         let shards = if config.limits.shards == 0 { cores.min(64) } else { config.limits.shards };
-        let mut gateway = doing("sip.outbound_proxy", setup::gateway_config(config, shards, epoch).await)?;
+        let mut gateway = doing("looking up names", setup::gateway_config(config, shards, epoch).await)?;
         let bound = bind(&config.sip.listen)?;
         let (msrp_listeners, msrp_listens) = bind_msrp(&config.msrp.listen)?;
         let tls = match msrp_listens.is_empty() {
@@ -309,10 +309,10 @@ impl Daemon {
     /// Takes a configuration of which [`crate::config::ReloadPlan::applicable`] is true. What is under way goes on.
     ///
     /// # Errors
-    /// The new proxy's name has no address: nothing was changed.
+    /// The new proxy's name has no address, or a media relay's has none any more: nothing was changed.
     pub async fn reconfigure(&mut self, config: &Config) -> Result<(), StartError> {
         let gateway = setup::gateway_config(config, self.shards.len(), self.epoch).await;
-        let mut gateway = doing("sip.outbound_proxy", gateway)?;
+        let mut gateway = doing("looking up names", gateway)?;
         if let Some(Carrier { listens, fingerprint, .. }) = &self.carrier {
             gateway.msrp = setup::carriage(config, listens, Some(fingerprint));
         }

@@ -30,12 +30,13 @@ pub(crate) fn tokens() -> io::Result<Tokens> {
 /// clock's start, in seconds since 1970.
 ///
 /// # Errors
-/// The outbound proxy's name has no address now.
+/// The outbound proxy's name, or a media relay's, has no address now.
 pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -> io::Result<gateway::Config> {
     let proxy = match &config.sip.outbound_proxy {
         Some(proxy) => Some(resolve(proxy).await?),
         None => None,
     };
+    let relays = relays(config).await?;
     let domains: Vec<Str> = config.xmpp.components.iter().map(|c| Str::from(&c.domain)).collect();
     let mut peers: Vec<gateway::Peer> = config
         .sip
@@ -82,8 +83,8 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             sessions: share(limits.sessions),
         },
         msrp: None,
-        media: None,
-        relay: ng::Config::default(),
+        media: media_options(config, shards),
+        relay: ng::Config { servers: relays, silence: config.media.settings.relay_silence, ..ng::Config::default() },
         presence: presence_options(config, shards),
         subscriptions: sip::subscription::Config {
             min_expires: whole_seconds(config.presence.min_expires),
@@ -174,21 +175,60 @@ fn retry_after(d: Duration) -> u32 {
 
 /// The proxy's address: its own if it is literal, else the first that its name has now.
 async fn resolve(proxy: &ProxyUri) -> io::Result<gateway::Proxy> {
-    let remote = match &proxy.host {
-        Host::Address(ip) => SocketAddr::new(*ip, proxy.port),
-        Host::Name(name) => {
-            let found = timeout(LOOKUP, tokio::net::lookup_host((name.as_str(), proxy.port))).await;
-            let slow = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no address of {name} came in time"));
-            let none = || io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address"));
-            found.map_err(slow)??.next().ok_or_else(none)?
-        }
-    };
+    let remote = address(&proxy.host, proxy.port).await?;
     let transport = match proxy.transport {
         Transport::Udp => sip::agent::Transport::Udp,
         Transport::Tcp => sip::agent::Transport::Tcp,
     };
     let route = proxy.lr.then(|| base::format_compact!("<{proxy}>"));
     Ok(gateway::Proxy { target: sip::agent::Target { transport, remote }, route })
+}
+
+/// An address: its own if it is literal, else the first that its name has now.
+async fn address(host: &Host, port: u16) -> io::Result<SocketAddr> {
+    match host {
+        Host::Address(ip) => Ok(SocketAddr::new(*ip, port)),
+        Host::Name(name) => {
+            let found = timeout(LOOKUP, tokio::net::lookup_host((name.as_str(), port))).await;
+            let slow = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no address of {name} came in time"));
+            let none = || io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address"));
+            found.map_err(slow)??.next().ok_or_else(none)
+        }
+    }
+}
+
+/// Where the media relays are; none where there are no calls.
+async fn relays(config: &Config) -> io::Result<Vec<SocketAddr>> {
+    let mut relays = Vec::new();
+    if config.media.settings.enabled {
+        for HostPort { host, port } in &config.media.relay {
+            relays.push(address(host, *port).await?);
+        }
+    }
+    Ok(relays)
+}
+
+/// How calls are translated; None: there are none.
+fn media_options(config: &Config, shards: usize) -> Option<stox::media::Options> {
+    let config::Media { mode, plain, sdes, interfaces, settings, relay: _ } = &config.media;
+    settings.enabled.then(|| stox::media::Options {
+        calls: config.limits.calls.div_ceil(shards).max(1),
+        calls_per_pair: settings.calls_per_pair,
+        ring: settings.ring,
+        gather_quiet: settings.gather_quiet,
+        gather_most: settings.gather,
+        check: settings.check,
+        relay: stox::media::relay::Options {
+            mode: *mode,
+            plain: plain.iter().map(Str::from).collect(),
+            sdes: sdes.iter().map(Str::from).collect(),
+            interfaces: interfaces.as_ref().map(|(sip, xmpp)| (Str::from(sip), Str::from(xmpp))),
+            remember: settings.remember,
+            check: settings.relay_check,
+            ..stox::media::relay::Options::default()
+        },
+        ..stox::media::Options::default()
+    })
 }
 
 /// What the SIP agent of shard `shard` is told. `listens` are the sockets as they are bound.

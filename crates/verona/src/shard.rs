@@ -291,6 +291,7 @@ impl Shard {
         let publications = self.gateway.publication_counts();
         self.meters.publications.set(publications.open as f64);
         self.meters.publish_failures.absolute(publications.failures);
+        self.meters.relay.show(&self.gateway.relay_counts(), &self.gateway.relays());
         let msrp = self.gateway.msrp_counts();
         self.meters.sessions.set(self.gateway.chat_count() as f64);
         self.meters.msrp_sessions.set(msrp.bound as f64);

@@ -6,7 +6,7 @@ use crate::io::clock::Clock;
 use crate::{setup, store};
 use base::Time;
 use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, ToSocketAddrs as _, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 use xmpp::stream::component::{self, Output};
@@ -81,11 +81,35 @@ fn try_out(config: &Config) -> Exit {
         let reached = connect(&relay.server, patience).map(|_| "can be reached".to_owned()).map_err(|e| e.to_string());
         tell(format!("msrp relay {relay}"), reached);
     }
+    for relay in &config.media.relay {
+        tell(format!("media relay ng:{relay}"), ping(relay, config.media.settings.relay_silence));
+    }
     for component in &config.xmpp.components {
         let done = handshake(config, component).map(|()| "the component is accepted".to_owned());
         tell(format!("xmpp {} at {}", component.domain, component.server), done);
     }
     exit
+}
+
+/// Asks a media relay whether it is there, as the gateway would.
+fn ping(relay: &HostPort, patience: Duration) -> Result<String, String> {
+    let said = |e: io::Error| match e.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => "no answer".to_owned(),
+        _ => e.to_string(),
+    };
+    let address = addresses(relay).map_err(said)?.next().ok_or("the name has no address")?;
+    let own: IpAddr = if address.is_ipv4() { Ipv4Addr::UNSPECIFIED.into() } else { Ipv6Addr::UNSPECIFIED.into() };
+    let socket = UdpSocket::bind((own, 0)).and_then(|s| s.connect(address).map(|()| s)).map_err(said)?;
+    let cookie = setup::tokens().map_err(|e| e.to_string())?.token(20);
+    let question = [cookie.as_bytes(), b" ", &ng::Request::Ping.to_value().to_bytes()].concat();
+    socket.set_read_timeout(Some(patience)).and_then(|()| socket.send(&question)).map_err(said)?;
+    let mut buffer = [0; 4096];
+    let len = socket.recv(&mut buffer).map_err(said)?;
+    let answer = buffer[..len].strip_prefix(cookie.as_bytes()).and_then(|rest| rest.strip_prefix(b" "));
+    match answer.map(ng::Reply::parse) {
+        Some(Ok(ng::Reply::Pong)) => Ok("answers".to_owned()),
+        Some(_) | None => Err("what answers there is no media relay".to_owned()),
+    }
 }
 
 fn bind(listen: &Listen) -> io::Result<()> {
@@ -148,16 +172,20 @@ fn until(now: Time, at: Time) -> Duration {
 
 /// A connection to the first address that takes one.
 fn connect(server: &HostPort, patience: Duration) -> io::Result<TcpStream> {
-    let host = match &server.host {
-        config::Host::Address(address) => address.to_string(),
-        config::Host::Name(name) => name.clone(),
-    };
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in (host.as_str(), server.port).to_socket_addrs()? {
+    for address in addresses(server)? {
         match TcpStream::connect_timeout(&address, patience) {
             Ok(stream) => return Ok(stream),
             Err(e) => last = e,
         }
     }
     Err(last)
+}
+
+fn addresses(server: &HostPort) -> io::Result<impl Iterator<Item = SocketAddr>> {
+    let host = match &server.host {
+        config::Host::Address(address) => address.to_string(),
+        config::Host::Name(name) => name.clone(),
+    };
+    (host.as_str(), server.port).to_socket_addrs()
 }

@@ -10,6 +10,7 @@
 //! file; the place after a list's last one adds an entry.
 
 mod check;
+mod media;
 mod mistake;
 mod msrp;
 mod read;
@@ -23,12 +24,15 @@ mod tests;
 mod tree;
 mod value;
 
+pub use media::{Media, RelayMode};
 pub use mistake::{Mistake, Place, Severity};
 pub use msrp::{Certificate, Chat, Mode, Msrp, MsrpListen, Relay, Tls, Trust};
 pub use reload::{ReloadPlan, reload};
 pub use rooms::{RoomPassword, Rooms};
 pub use secret::Secret;
-pub use settings::{ChatSettings, Limits, Message, MsrpSettings, PresenceConfig, RoomSettings, SipTimes, XmppTimes};
+pub use settings::{
+    ChatSettings, Limits, MediaSettings, Message, MsrpSettings, PresenceConfig, RoomSettings, SipTimes, XmppTimes,
+};
 pub use stox::network::Network;
 pub(crate) use value::show_duration;
 pub use value::{ContactHost, Domains, Host, HostPort, Listen, ProxyUri, Store, Transport};
@@ -58,6 +62,8 @@ pub struct Config {
     pub tls: Tls,
     /// How rooms are translated.
     pub rooms: Rooms,
+    /// How calls are translated, and what carries their media.
+    pub media: Media,
     /// How presence is translated.
     pub presence: PresenceConfig,
     /// Where addresses that a peer names may lead to.

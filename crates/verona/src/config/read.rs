@@ -173,6 +173,21 @@ impl<'t> Reader<'t> {
         Some(read)
     }
 
+    /// The same, or one text alone.
+    pub(crate) fn text_or_texts<T>(
+        &mut self,
+        key: &str,
+        parse: impl Fn(&str) -> Result<T, Wrong>,
+    ) -> Option<Vec<Item<T>>> {
+        match self.tree.get(key).map(|node| &node.value) {
+            Some(Value::Text(_)) => {
+                let value = self.text(key, parse)?;
+                Some(vec![Item { key: key.to_owned(), value }])
+            }
+            _ => self.texts(key, parse),
+        }
+    }
+
     /// A whole number within bounds.
     pub(crate) fn number(&mut self, key: &str, range: &RangeInclusive<u64>) -> Option<u64> {
         let allowed = format!("a whole number from {} to {}", range.start(), range.end());

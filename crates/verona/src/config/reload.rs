@@ -60,16 +60,27 @@ fn is_live(key: &str) -> bool {
     let presence = key.starts_with("presence.") && key != "presence.enabled";
     let chat = key.starts_with("chat.") && key != "chat.mode";
     let whole = key.starts_with("message.") || key.starts_with("rooms.");
-    LIVE.contains(&key) || whole || chat || presence || key.ends_with(".allow_from")
+    // Who asks the relays has sockets for the addresses that they have.
+    let media = key.starts_with("media.") && key != "media.enabled" && key != "media.relay";
+    LIVE.contains(&key) || whole || chat || media || presence || key.ends_with(".allow_from")
 }
 
 /// Every key with a text that is the same exactly where the value is. The secrets are among them: it stays in here.
 fn leaves(config: &Config) -> BTreeMap<String, String> {
     // Taken apart without `..`, so that a new key cannot be forgotten.
-    let Config { xmpp, sip, message, chat, msrp, tls, rooms, presence, security, store, admin, log, limits } = config;
+    let Config { xmpp, sip, message, chat, msrp, tls, rooms, media, presence, security, store, admin, log, limits } =
+        config;
     let super::Chat { mode, settings: chat_settings } = chat;
     let super::Msrp { listen: msrp_listen, settings: msrp_settings, relay } = msrp;
     let super::Rooms { muc_domains, sip_domains, passwords, settings: room_settings } = rooms;
+    let super::Media {
+        relay: relays,
+        mode: relay_mode,
+        plain: plain_domains,
+        sdes,
+        interfaces,
+        settings: media_settings,
+    } = media;
     let super::Tls { certificates, trust } = tls;
     let super::Xmpp { components, times } = xmpp;
     let super::Sip { domains, listen, outbound_proxy, peers, phone_domain, contact, publish, times: sip_times } = sip;
@@ -106,6 +117,11 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     for super::RoomPassword { room, password } in passwords {
         set(&format!("rooms.password({room})"), password.reveal().to_owned());
     }
+    set("media.relay", relays.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    set("media.mode", format!("{relay_mode:?}"));
+    set("media.plain", format!("{plain_domains:?}"));
+    set("media.sdes", format!("{sdes:?}"));
+    set("media.interfaces", format!("{interfaces:?}"));
     set("tls.certificates", format!("{certificates:?}"));
     set("tls.trust", format!("{trust:?}"));
     set("security.allow_networks", format!("{:?}", security.allow_networks));
@@ -114,7 +130,12 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     set("log.level", log.level.clone());
     set("log.format", format!("{:?}", log.format));
     let plain = [times.keys(), sip_times.keys(), message.keys(), presence.keys(), limits.keys()];
-    let settings = plain.into_iter().chain([chat_settings.keys(), msrp_settings.keys(), room_settings.keys()]);
+    let settings = plain.into_iter().chain([
+        chat_settings.keys(),
+        msrp_settings.keys(),
+        room_settings.keys(),
+        media_settings.keys(),
+    ]);
     for (key, value) in settings.flatten() {
         set(key, value);
     }

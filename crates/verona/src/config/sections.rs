@@ -10,7 +10,7 @@ use super::{
     Admin, Component, Config, Limits, Log, LogFormat, Message, Peer, Peers, PresenceConfig, Security, Sip, SipTimes,
     StoreConfig, Xmpp, XmppTimes, check,
 };
-use super::{Mode, msrp};
+use super::{Mode, media, msrp};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
@@ -71,6 +71,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
         sip_domains: components.iter().filter_map(|c| c.domain.as_deref()).collect(),
         has_msrp: !msrp.listen.is_empty(),
     };
+    let media = media::media(r, &around.sip_domains);
     let rooms = rooms::rooms(r, &around, folder, world_readable);
     let presence = PresenceConfig::read(r);
     if presence.min_expires > presence.max_expires {
@@ -112,6 +113,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
         msrp,
         tls,
         rooms,
+        media,
         presence,
         security: Security { allow_networks },
         store: StoreConfig { url },

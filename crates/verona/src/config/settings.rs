@@ -170,6 +170,30 @@ settings! {
 }
 
 settings! {
+    /// How calls are translated (draft-ietf-stox-media), but for the relays.
+    pub struct MediaSettings in "media" {
+        /// Whether they are at all. False: calls from either side are refused.
+        enabled: bool = false, ();
+        /// How long a telephone or a client may ring.
+        ring: Duration = s(120), s(5)..=s(600);
+        /// The longest that a Jingle client's candidates are waited for before a SIP user is called.
+        gather: Duration = s(3), ms(100)..=s(20);
+        /// How long the client must have named none for those to be all.
+        gather_quiet: Duration = ms(500), ms(50)..=s(10);
+        /// How often a client is asked whether it still knows of its call; 0: never.
+        check: Duration = s(60), s(0)..=h(1);
+        /// Calls of one SIP user with one XMPP user at one time; beyond: 486, or busy.
+        calls_per_pair: usize = 4, 1..=1_000;
+        /// How long a relay may be silent before another is asked. Datagrams that are lost are sent again meanwhile.
+        relay_silence: Duration = ms(2100), ms(200)..=s(10);
+        /// How often the relay of a call is asked whether it still knows of it. One that was started anew knows nothing.
+        relay_check: Duration = s(20), s(5)..=s(600);
+        /// How long it is remembered that a SIP user's telephone takes calls only through a relay.
+        remember: Duration = h(1), s(0)..=h(24 * 7);
+    }
+}
+
+settings! {
     /// The bounds of MSRP (RFC 4975).
     pub struct MsrpSettings in "msrp" {
         /// Bytes of one message from SIP; beyond: 413. What `a=max-size` says.
@@ -224,6 +248,8 @@ settings! {
         sessions: usize = 50_000, 1..=10_000_000;
         /// Places in rooms, for each direction; beyond: 503, or resource-constraint.
         seats: usize = 50_000, 1..=10_000_000;
+        /// Calls, those that ring among them; beyond: 503, or resource-constraint.
+        calls: usize = 50_000, 1..=1_000_000;
         /// Open SIP transactions, for each side; beyond: 503, or resource-constraint.
         transactions: usize = 8_192, 16..=1_000_000;
         /// SIP requests whose answer is remembered for retransmissions, about 20 bytes each; beyond: 503.

@@ -3,6 +3,7 @@
 use super::*;
 use std::time::Duration;
 
+mod media;
 mod rooms;
 mod sessions;
 
@@ -557,17 +558,10 @@ fn a_reload_says_what_changes_and_what_needs_a_restart() {
 fn the_example_file_shows_every_key_with_its_default() {
     let example = include_str!("../../../../packaging/verona.toml");
     let config = good(example);
-    let limits = Limits::default().keys();
-    let all = limits
-        .into_iter()
-        .chain(Message::default().keys())
-        .chain(PresenceConfig::default().keys())
-        .chain(ChatSettings::default().keys())
-        .chain(MsrpSettings::default().keys())
-        .chain(RoomSettings::default().keys())
-        .chain(XmppTimes::default().keys())
-        .chain(SipTimes::default().keys());
-    for (key, value) in all {
+    let words = [Message::default().keys(), ChatSettings::default().keys(), RoomSettings::default().keys()];
+    let rest = [PresenceConfig::default().keys(), MediaSettings::default().keys(), MsrpSettings::default().keys()];
+    let times = [Limits::default().keys(), XmppTimes::default().keys(), SipTimes::default().keys()];
+    for (key, value) in words.into_iter().chain(rest).chain(times).flatten() {
         let name = key.split_once('.').unwrap().1;
         let line = format!("# {name} = {value}");
         assert!(example.lines().any(|l| l.starts_with(&line)), "packaging/verona.toml lacks: {line}");
@@ -585,7 +579,9 @@ fn the_example_file_shows_every_key_with_its_default() {
             }
             _ => l,
         })
-        .filter(|l| !["secret_file", "certi", "relay_password_file", "muc_", "sip_"].iter().any(|k| l.starts_with(k)))
+        .filter(|l| {
+            !["secret_file", "certi", "relay_password_file", "muc_", "sip_", "sdes"].iter().any(|k| l.starts_with(k))
+        })
         .collect();
     let full = good(&commented.join("\n"));
     assert_eq!(full.limits, config.limits);
@@ -594,6 +590,8 @@ fn the_example_file_shows_every_key_with_its_default() {
         (config.presence, config.sip.contact, config.sip.publish)
     );
     assert_eq!((&full.chat, full.msrp.settings), (&config.chat, config.msrp.settings));
+    assert_eq!(full.media.settings, config.media.settings);
+    assert_eq!(full.media.mode, config.media.mode);
     assert_eq!(full.msrp.relay.unwrap().to_string(), "msrps://gateway@relay.example.net:2855");
     assert_eq!((full.message, full.xmpp.times, full.sip.times), (config.message, config.xmpp.times, config.sip.times));
 }

@@ -30,6 +30,10 @@
 //! | `verona_msrp_connections_refused_total` | | MSRP connections closed because there were too many |
 //! | `verona_msrp_opens_total` | `outcome` | connections that sessions asked for: made, reused |
 //! | `verona_msrp_failures_total` | `reason` | MSRP connections that could not be made, or ended for a reason |
+//! | `verona_relays_up` | `shard` | media relays that answer |
+//! | `verona_relay_requests_total` | `outcome`, `shard` | what media relays were asked: granted, refused, failed (no answer that makes sense) |
+//! | `verona_relay_repeats_total`, `verona_relay_moves_total` | `shard` | datagrams sent again; requests that went on to another relay |
+//! | `verona_relay_stray_total` | `shard` | datagrams that answer nothing that was asked |
 //! | `verona_sip_rejected_total` | | bytes that came as a SIP message and are none |
 //! | `verona_xmpp_link_up` | `domain` | 1 while the component stream is authenticated |
 //! | `verona_xmpp_connects_total`, `verona_xmpp_losses_total` | `domain` | streams opened, streams lost |
@@ -46,6 +50,9 @@
 
 mod msrp;
 mod process;
+mod relay;
+
+pub use relay::RelayMeters;
 
 use ::metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -122,6 +129,8 @@ pub struct ShardMeters {
     pub occupants: Gauge,
     /// MSRP sessions that have a connection.
     pub msrp_sessions: Gauge,
+    /// What the media relays were asked.
+    pub relay: RelayMeters,
     /// What MSRP has carried and refused, in the order of [`ShardMeters::msrp_counters`].
     msrp: [Counter; msrp::MSRP.len()],
 }
@@ -248,6 +257,7 @@ impl Meters {
         describe_counter("verona_sip_connections_refused_total", "SIP connections beyond the limits");
         describe_counter("verona_sip_rejected_total", "Bytes that came as a SIP message and are none");
         msrp::describe(&recorder);
+        relay::describe(&recorder);
         describe_gauge("verona_xmpp_link_up", "1 while the component stream is authenticated");
         describe_counter("verona_xmpp_connects_total", "Component streams opened");
         describe_counter("verona_xmpp_losses_total", "Component streams lost");
@@ -385,6 +395,7 @@ impl Meters {
             occupants: gauge("verona_room_seats", Some(("side", "xmpp"))),
             msrp_sessions: gauge("verona_msrp_sessions", None),
             msrp,
+            relay: self.relay(shard),
             client_transactions: gauge("verona_sip_transactions", Some(("side", "client"))),
             server_transactions: gauge("verona_sip_transactions", Some(("side", "server"))),
             waiting: gauge("verona_messages_waiting", None),
