@@ -1,5 +1,6 @@
 //! What a mapping is, and what it acts with.
 
+use crate::address;
 use crate::choice::{Choice, Way};
 use crate::config::{Config, LinkId};
 use crate::error::Refusal;
@@ -14,7 +15,7 @@ use sip::agent::{Agent, ClientId, Flow, ServerId, Target, Transport};
 use sip::invite::{self, Sessions};
 use sip::subscription::{self, Subscriptions, UsageId};
 use sip::uri::Host;
-use sip::{Ground, NextHop, Request, Response, Uri};
+use sip::{Ground, Headers, Name, NameAddr, NextHop, Request, Response, Uri};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use xmpp::error::StanzaError;
@@ -230,7 +231,7 @@ struct Hops<'a>(&'a Config);
 impl NextHop for Hops<'_> {
     fn next_hop(&self, route_set: &[Str], remote_target: &Uri) -> Option<Target> {
         let named = match route_set.first() {
-            Some(route) => sip::header::NameAddr::parse_bracketed(route).ok().and_then(|route| target(&route.uri)),
+            Some(route) => NameAddr::parse_bracketed(route).ok().and_then(|route| target(&route.uri)),
             None => target(remote_target),
         };
         // A name, or an address where the gateway may not be led to: the proxy knows the way.
@@ -363,6 +364,17 @@ impl Stage<'_> {
             contact.params.set("transport", Some(b"tcp"));
         }
         contact.into()
+    }
+
+    /// A SIP user as the device that a Contact names by a GRUU (RFC 5627), where it does: RFC 7247 §6.5 step 8.
+    pub(crate) fn with_device(&self, user: &Jid, headers: &Headers) -> Jid {
+        let contact = headers.elements(Name::Contact).next().and_then(Result::ok);
+        let uri = contact.and_then(|contact| NameAddr::parse(contact).ok()).map(|contact| contact.uri);
+        let options = address::Options { phone_domain: self.config.phone_domain.clone() };
+        let device = uri.and_then(|uri| address::to_jid(&uri, &options).ok());
+        let resource = device.as_ref().and_then(Jid::resource);
+        let device = resource.and_then(|resource| user.bare().with_resource(resource).ok());
+        device.unwrap_or_else(|| user.clone())
     }
 
     /// Sends a stanza whose outcome comes back as [`Mapping::stanza_outcome`]; `None` if the stream is down. Of a stanza that is worth nothing

@@ -1,7 +1,7 @@
 //! What SIP users say in sessions, on its way to XMPP: RFC 7573 §5.
 
 use super::talk::{Chat, Owed, Phase, States};
-use super::{Chats, Waiting, s2x, with_device};
+use super::{Chats, Waiting, s2x};
 use crate::config::Mode;
 use crate::content::arrived::{self, Arrived};
 use crate::content::{Disposition, identifiers};
@@ -38,7 +38,7 @@ impl Chats {
             return Err(Refusal::Busy);
         }
         stage.rate(from)?;
-        let sip = with_device(stage, from, &invitation.request.headers);
+        let sip = stage.with_device(from, &invitation.request.headers);
         let call_id = invitation.request.headers.call_id().map_err(|_| Refusal::BadRequest("Bad Call-ID"))?;
         let thread = identifiers::thread_of_call_id(call_id);
         let leg = stage.legs(|legs, footing| legs.accept(footing, invitation.id, &invitation.request, None))?;

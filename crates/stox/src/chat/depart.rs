@@ -1,8 +1,8 @@
 //! What XMPP users say, on its way into sessions: RFC 7573 §4.
 
+use super::Chats;
 use super::talk::{Chat, Letter, Phase, States, Told};
 use super::x2s::{self, Parties, Wish};
-use super::{Chats, with_device};
 use crate::address::{self, Scheme};
 use crate::choice::Way;
 use crate::config::{LinkId, Mode};
@@ -184,7 +184,7 @@ impl Chats {
             chat.phase = Phase::Open;
         }
         if let Some(response) = response {
-            chat.sip = with_device(stage, &chat.sip, &response.headers);
+            chat.sip = stage.with_device(&chat.sip, &response.headers);
             stage.choice.takes(&chat.sip);
         }
         for letter in std::mem::take(&mut chat.waiting) {

@@ -15,7 +15,6 @@ mod s2x;
 mod talk;
 mod x2s;
 
-use crate::address;
 use crate::choice::{self, Way};
 use crate::config::{Config, LinkId};
 use crate::content::departing::{self, Departing};
@@ -29,7 +28,7 @@ use crate::prints;
 use crate::records::{Forgetting, Orphans};
 use crate::store::{About, Broken, Key, SaveToken};
 use base::{Fingerprint, HashKey, Str, Table, Time};
-use sip::{Name, Request};
+use sip::Request;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 use talk::{Chat, Letter, Phase, States};
@@ -503,14 +502,4 @@ impl Chats {
         }
         self.due.insert((at, leg));
     }
-}
-
-/// The device of a SIP user, where its Contact names one by a GRUU (RFC 5627): RFC 7247 §6.5 step 8.
-pub(crate) fn with_device(stage: &Stage<'_>, user: &Jid, headers: &sip::Headers) -> Jid {
-    let contact = headers.elements(Name::Contact).next().and_then(Result::ok);
-    let uri = contact.and_then(|contact| sip::NameAddr::parse(contact).ok()).map(|contact| contact.uri);
-    let options = address::Options { phone_domain: stage.config.phone_domain.clone() };
-    let device = uri.and_then(|uri| address::to_jid(&uri, &options).ok());
-    let device = device.as_ref().and_then(Jid::resource).and_then(|resource| user.bare().with_resource(resource).ok());
-    device.unwrap_or_else(|| user.clone())
 }

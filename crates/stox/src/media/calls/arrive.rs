@@ -7,7 +7,6 @@ use super::pass::{Passing, Said};
 use super::ringing::stanzas;
 use super::ringing::{self, Failure, Ringing, Wants};
 use super::stanzas::terminate;
-use crate::chat::with_device;
 use crate::error::Refusal;
 use crate::mapping::{Invitation, Side, Stage};
 use crate::media::description::{Description, Unfit};
@@ -35,7 +34,7 @@ impl Calls {
         self.room(stage, invitation.link, from, to)?;
         let offer = offer_of(request)?;
         // One who has no GRUU gets a name for this call, as a device has in XMPP.
-        let ours = with_device(stage, from, &request.headers);
+        let ours = stage.with_device(from, &request.headers);
         let ours = match ours.resource() {
             Some(_) => ours,
             None => ours.with_resource(&stage.tokens.token(8)).map_err(|_| Refusal::BadRequest("Bad From"))?,
