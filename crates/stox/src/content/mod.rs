@@ -3,6 +3,7 @@
 
 pub mod arrived;
 pub mod departing;
+pub(crate) mod described;
 pub(crate) mod identifiers;
 pub(crate) mod payload;
 

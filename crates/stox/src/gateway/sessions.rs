@@ -4,11 +4,11 @@ use super::value::{Output, Wire};
 use super::{Gateway, access};
 use crate::choice::{self, Way};
 use crate::config::{Config, LinkId, Mode};
+use crate::content::described;
 use crate::error::Refusal;
 use crate::leg;
 use crate::mapping::{Invitation, Mapping, Purpose, Side, Stage};
 use crate::media;
-use bodies::sdp::MEDIA_TYPE;
 use sip::agent::{Flow, ServerId};
 use sip::invite;
 use sip::{Method, Request};
@@ -138,10 +138,11 @@ impl Gateway {
             Ok(checked) => checked,
             Err(refusal) => return self.stage().0.refuse_invitation(id, &refusal),
         };
-        if !is_described(&request) {
+        let request = match described::alone(request) {
+            Ok(request) => request,
             // RFC 3261 §8.2.3.
-            return self.stage().0.refuse_invitation(id, &Refusal::UnsupportedContent { accept: MEDIA_TYPE });
-        }
+            Err(refusal) => return self.stage().0.refuse_invitation(id, &refusal),
+        };
         self.names.heard(&from, &to, access::display(&request).as_deref());
         let purpose = self.purpose(&request, &to);
         let invitation = Invitation { id, request, flow, from, to, link, purpose };
@@ -162,12 +163,6 @@ impl Gateway {
 fn is_from_focus(request: &Request) -> bool {
     let contact = request.headers.elements(sip::Name::Contact).next().and_then(Result::ok);
     contact.and_then(|contact| sip::NameAddr::parse(contact).ok()).is_some_and(|contact| contact.params.has("isfocus"))
-}
-
-/// Whether what it says of the session, if anything, is a description (RFC 8866).
-fn is_described(request: &Request) -> bool {
-    let sdp = || matches!(request.headers.content_type(), Ok(Some(t)) if t.kind == "application" && t.subtype == "sdp");
-    request.body.is_empty() || sdp()
 }
 
 pub(super) fn session_config(config: &Config) -> invite::Config {

@@ -7,14 +7,15 @@ use super::pass::{Passing, Said};
 use super::ringing::stanzas;
 use super::ringing::{self, Failure, Ringing, Wants};
 use super::stanzas::terminate;
+use crate::content::described;
 use crate::error::Refusal;
 use crate::mapping::{Invitation, Side, Stage};
 use crate::media::description::{Description, Unfit};
 use crate::media::reason;
 use base::Str;
-use bodies::sdp::{MEDIA_TYPE, Sdp};
+use bodies::sdp::Sdp;
+use sip::Response;
 use sip::invite::Ended;
-use sip::{Name, Response};
 use xmpp::ext::jingle::{Action, Description as Kind, Jingle};
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
@@ -174,7 +175,7 @@ impl Calls {
         if !matches!(call.state, State::Active) {
             call.talks(now, self.options.check);
         }
-        match answer.map(|body| Sdp::parse(&body.content)) {
+        match answer.map(|body| described::of_body(&body)) {
             None => self.change_due(stage, id),
             Some(Ok(answer)) => self.pass(stage, id, Passing { from: Side::Sip, what: Said::NextAnswer }, &answer),
             Some(Err(_)) => self.over_mute(stage, id),
@@ -226,10 +227,6 @@ fn wants(description: &Description) -> Wants {
 fn offer_of(request: &sip::Request) -> Result<Option<Sdp>, Refusal> {
     if request.body.is_empty() {
         return Ok(None);
-    }
-    let type_ = request.headers.get(Name::ContentType).unwrap_or_default();
-    if !type_.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(MEDIA_TYPE) {
-        return Err(Refusal::UnsupportedContent { accept: MEDIA_TYPE });
     }
     Sdp::parse(&request.body).map(Some).map_err(|_| Refusal::BadBody("Bad session description"))
 }

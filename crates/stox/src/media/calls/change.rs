@@ -4,7 +4,7 @@ use super::Calls;
 use super::call::{CallId, State};
 use super::depart::body;
 use super::pass::{Passing, Said};
-use crate::error::Refusal;
+use crate::content::described;
 use crate::mapping::{Side, Stage};
 use crate::media::description::{Change, Due};
 use bodies::sdp::Sdp;
@@ -84,7 +84,7 @@ impl Calls {
     pub(super) fn answered(&mut self, stage: &mut Stage<'_>, id: CallId, answer: Option<&Body>) {
         let Some(call) = self.calls.get_mut(&id).filter(|call| call.changing) else { return };
         call.changing = false;
-        match answer.map(|answer| Sdp::parse(&answer.content)) {
+        match answer.map(described::of_body) {
             Some(Ok(answer)) => self.pass(stage, id, Passing { from: Side::Sip, what: Said::NextAnswer }, &answer),
             // RFC 3261 §14.1: whoever accepts an offer has to say how.
             None | Some(Err(_)) => self.over_mute(stage, id),
@@ -119,13 +119,13 @@ impl Calls {
             return self.reject(stage, id, &Response::new(491, ""));
         }
         let Some(description) = &mut call.description else { return };
-        match offer.map(|offer| Sdp::parse(&offer.content)) {
+        match offer.map(described::of_body) {
             None => {
                 let offer = description.asked();
                 self.pass(stage, id, Passing { from: Side::Xmpp, what: Said::NextAnswer }, &offer);
             }
             Some(Ok(offer)) => self.pass(stage, id, Passing { from: Side::Sip, what: Said::NextOffer }, &offer),
-            Some(Err(_)) => self.reject(stage, id, &Refusal::BadBody("Bad session description").response()),
+            Some(Err(refusal)) => self.reject(stage, id, &refusal.response()),
         }
     }
 

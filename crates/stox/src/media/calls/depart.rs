@@ -5,7 +5,7 @@ use super::call::{Call, CallId, State};
 use super::pass::{Passing, Said};
 use crate::address::{self, Scheme};
 use crate::config::LinkId;
-use crate::content::identifiers;
+use crate::content::{described, identifiers};
 use crate::error::Refusal;
 use crate::mapping::{Side, Stage};
 use crate::media::description::Description;
@@ -172,7 +172,7 @@ impl Calls {
             return;
         }
         call.state = State::Accepting;
-        match Sdp::parse(early.map_or(&response.body, |early| &early.content)) {
+        match early.map_or_else(|| described::of_response(response), described::of_body) {
             Ok(answer) => self.pass(stage, id, Passing { from: Side::Sip, what: Said::Answer }, &answer),
             Err(_) => self.over_mute(stage, id),
         }
