@@ -5,6 +5,7 @@
 //! it while the socket does not drain, and what cannot be sent is lost at once.
 
 mod callers;
+mod calls;
 mod letters;
 mod lines;
 mod members;
@@ -14,6 +15,7 @@ mod rooms;
 mod roster;
 mod sessions;
 mod sip_side;
+pub mod telephones;
 mod weather;
 mod xmpp_side;
 
@@ -24,6 +26,7 @@ pub use weather::Weather;
 
 use crate::scene::Settings;
 use crate::stub::Relay;
+use crate::stub::jingle::House;
 use base::{HashKey, Time, Tokens};
 use bytes::Bytes;
 use callers::Callers;
@@ -36,6 +39,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 use stox::gateway::{Gateway, Input, Output};
 use stox::route::Router;
+use telephones::Telephones;
 use xmpp::stream::component::{self, Component};
 use xmpp_side::XmppSide;
 
@@ -142,6 +146,8 @@ pub struct World {
     phones: SipSide,
     callers: Callers,
     members: Members,
+    telephones: Telephones,
+    houses: House,
     lines: Vec<Line>,
     relays: BTreeMap<SocketAddr, Relay>,
     server: XmppSide,
@@ -184,6 +190,8 @@ impl World {
             phones: SipSide::default(),
             callers: Callers::default(),
             members: Members::default(),
+            telephones: Telephones::default(),
+            houses: House::default(),
             lines: Vec::new(),
             line_refusals: 0,
             settings,
@@ -320,6 +328,8 @@ impl World {
             self.phones.deadline(),
             self.callers.deadline(),
             self.members.deadline(),
+            self.telephones.deadline(),
+            self.houses.deadline(),
         ];
         gateways.chain(others.into_iter().flatten()).min()
     }
@@ -346,6 +356,14 @@ impl World {
         if self.members.deadline().is_some_and(|at| at <= self.now) {
             self.members.timeout(self.now);
             self.members_act();
+        }
+        if self.telephones.deadline().is_some_and(|at| at <= self.now) {
+            self.telephones.timeout(self.now);
+            self.telephones_act();
+        }
+        if self.houses.deadline().is_some_and(|at| at <= self.now) {
+            self.houses.timeout(self.now);
+            self.houses_act();
         }
         if let Some(first) = self.events.first_entry().filter(|e| e.key().0 <= self.now) {
             let event = first.remove();
@@ -435,6 +453,7 @@ impl World {
         for (generation, bytes) in self.server.work(self.now, DOMAIN, &mut self.letters) {
             self.server_sends(generation, &bytes);
         }
+        self.houses_act();
     }
 
     /// Does what the gateway and the stream ask for, until they ask for nothing.

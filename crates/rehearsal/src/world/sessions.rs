@@ -82,6 +82,10 @@ impl World {
             self.members_act();
             return true;
         }
+        if self.telephones.received(self.now, &message, &mut self.chance) {
+            self.telephones_act();
+            return true;
+        }
         let theirs = self.callers.received(self.now, &message, &mut self.chance, &mut self.letters);
         self.callers_act();
         theirs

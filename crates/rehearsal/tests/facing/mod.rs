@@ -87,6 +87,11 @@ impl Mirror {
         Mirror::new(false, Mode::Session, |_, _| ())
     }
 
+    /// XMPP at both ends, whose users call each other.
+    pub fn of_calls() -> Mirror {
+        Mirror::new(false, Mode::Message, |config, _| config.media = Some(stox::media::Options::default()))
+    }
+
     /// SIP at both ends.
     pub fn of_sip() -> Mirror {
         Mirror::new(true, Mode::Message, |_, _| ())
@@ -111,6 +116,11 @@ impl Mirror {
     pub fn sessions(&self) -> [usize; 4] {
         let [a, b] = &self.gateways;
         [a.chat_count(), b.chat_count(), a.msrp_counts().sessions, b.msrp_counts().sessions]
+    }
+
+    /// The calls of both gateways.
+    pub fn calls(&self) -> [usize; 2] {
+        [self.gateways[0].call_count(), self.gateways[1].call_count()]
     }
 
     /// The places in rooms that the gateways know: of SIP users at the first one, of XMPP users at the second.

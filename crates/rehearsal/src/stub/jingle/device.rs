@@ -4,6 +4,7 @@ use super::{Answer, Call, Manners, State, media};
 use base::{Str, Time, Tokens};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
+use xmpp::ext::caps::Caps;
 use xmpp::ext::dtmf::Dtmf;
 use xmpp::ext::hints::Hint;
 use xmpp::ext::jingle::{Action, Condition, Content, Creator, Group, Info, Jingle, Reason, Senders};
@@ -93,6 +94,13 @@ impl Device {
     /// When it wants to be told that time has gone by.
     pub fn deadline(&self) -> Option<Time> {
         self.due.first().map(|(at, _)| *at)
+    }
+
+    /// Tells somebody that it is there, and what it can do: whoever wants to call a device that knows no XEP-0353 has to know its address.
+    pub fn appear(&mut self, to: &Jid) {
+        let caps = Caps::of(&self.abilities(), "https://jingle.example");
+        let presence = Stanza::presence().with_from(self.jid.clone()).with_to(to.clone());
+        self.out.push_back(presence.with_child(caps.to_element()));
     }
 
     /// Calls somebody, with these kinds of media. Gives back the call's name.

@@ -29,7 +29,7 @@ impl Device {
         match (stanza.kind, stanza.type_.as_deref()) {
             (Kind::Message, Some("error")) => self.bounced(stanza),
             (Kind::Message, _) => {
-                if let (Some(from), Some(said)) = (&stanza.from, Jmi::of(stanza)) {
+                if let (Some(from), Some(said), true) = (&stanza.from, Jmi::of(stanza), self.manners.jmi) {
                     self.told(now, from, &said);
                 }
             }
@@ -65,11 +65,12 @@ impl Device {
                 call.peer = from.clone();
                 self.initiate(now, &sid);
             }
-            (Jmi::Reject { reason, .. }, State::Proposed) | (Jmi::Retract { reason, .. }, State::Asked) => {
+            (Jmi::Reject { reason, .. }, State::Proposed)
+            | (Jmi::Retract { reason, .. }, State::Asked | State::Proceeding) => {
                 let why = reason.as_ref().map(|reason| reason.condition);
                 self.over(&sid, why);
             }
-            (Jmi::Finish { reason, .. } | Jmi::Retract { reason, .. }, _) if !call.is_over() => {
+            (Jmi::Finish { reason, .. }, _) if !call.is_over() => {
                 let why = reason.as_ref().map(|reason| reason.condition);
                 self.over(&sid, why);
             }
@@ -123,7 +124,7 @@ impl Device {
     }
 
     /// What it says that it can do.
-    fn abilities(&self) -> Disco {
+    pub(super) fn abilities(&self) -> Disco {
         let mut features =
             vec![ns::DISCO_INFO, ns::JINGLE, ns::RTP, ns::RTP_AUDIO, ns::ICE_UDP, ns::DTLS, ns::GROUPING];
         features.extend(self.manners.jmi.then_some(ns::JINGLE_MESSAGE));
