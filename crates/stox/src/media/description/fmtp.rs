@@ -13,7 +13,7 @@ const UNNAMED: [(&str, &str); 2] = [("telephone-event", "events"), ("red", "pt")
 /// The line as parameters. A format that nobody here knows is taken apart at semicolons, or else at commas where all between them has the
 /// form of `name=value`; what has not is a value without a name.
 pub(super) fn parameters(encoding: &str, line: Option<&str>) -> Vec<Parameter> {
-    let Some(line) = line else {
+    let Some(line) = line.filter(|line| line.contains(|c| !matches!(c, ';' | ' '))) else {
         let events = encoding.eq_ignore_ascii_case("telephone-event");
         return if events { vec![Parameter::new("events", EVENTS)] } else { Vec::new() };
     };
@@ -38,8 +38,7 @@ pub(super) fn line(encoding: &str, parameters: &[Parameter]) -> Option<Str> {
     for Parameter { name, value } in parameters {
         let (name, value) = (name.trim(), value.trim());
         let text = match (name, value) {
-            ("", value) if unnamed == Some("pt") => value.replace(',', "/").replace(' ', ""),
-            ("pt", value) if unnamed == Some("pt") => value.replace(',', "/").replace(' ', ""),
+            ("" | "pt", value) if unnamed == Some("pt") => value.replace(", ", ",").replace(',', "/"),
             (name, value) if name.is_empty() || unnamed == Some(name) => value.to_owned(),
             // Programs differ in which half of a flag is empty.
             (name, "") => name.to_owned(),

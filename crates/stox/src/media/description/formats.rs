@@ -97,9 +97,7 @@ fn rtpmap(rtp: &Rtp, payload: &Payload) -> Option<Rtpmap> {
     let known = known.filter(|known| known.encoding.eq_ignore_ascii_case(encoding));
     let is = |name: &str| encoding.eq_ignore_ascii_case(name);
     let clock_rate = match (payload.clockrate, known) {
-        // RFC 3551 §4.5.2: G.722 has 16,000 samples a second and says 8,000.
-        _ if is("G722") => 8_000,
-        (Some(clock_rate), _) => clock_rate,
+        (Some(clock_rate), _) => clock_of(payload.id, encoding, clock_rate),
         (None, Some(known)) => known.clock_rate,
         (None, None) if is("opus") => 48_000,
         (None, None) if is("AMR-WB") => 16_000,
@@ -115,6 +113,11 @@ fn rtpmap(rtp: &Rtp, payload: &Payload) -> Option<Rtpmap> {
     Some(Rtpmap { payload_type: payload.id, encoding: encoding.into(), clock_rate, channels })
 }
 
+/// RFC 3551 §4.5.2: G.722 has 16,000 samples a second and says 8,000, which not everybody believes.
+fn clock_of(id: u8, encoding: &str, clock_rate: u32) -> u32 {
+    if id == 9 && encoding.eq_ignore_ascii_case("G722") { 8_000 } else { clock_rate }
+}
+
 fn payload(id: u8, rtpmap: Option<&Rtpmap>) -> Option<Payload> {
     let Some(rtpmap) = rtpmap else {
         let known = Static::of(id)?;
@@ -123,7 +126,8 @@ fn payload(id: u8, rtpmap: Option<&Rtpmap>) -> Option<Payload> {
     };
     let opus = rtpmap.encoding.eq_ignore_ascii_case("opus");
     let channels = if opus { Some(2) } else { rtpmap.channels.filter(|channels| *channels > 1) };
-    Some(Payload { channels, ..Payload::new(id, rtpmap.encoding.clone(), rtpmap.clock_rate) })
+    let clock_rate = clock_of(id, &rtpmap.encoding, rtpmap.clock_rate);
+    Some(Payload { channels, ..Payload::new(id, rtpmap.encoding.clone(), clock_rate) })
 }
 
 /// The lines of what is fed back, for one payload type or for all.

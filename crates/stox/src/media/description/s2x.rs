@@ -27,7 +27,7 @@ pub fn content(sdp: &Sdp, media: &Media, scope: &mut Scope) -> Result<Content, R
         return Err(unfit(305, "No format that can be named"));
     }
     stream::read(sdp, media, scope, &mut rtp);
-    rtp.rtcp_mux = media.attributes.has("rtcp-mux") || media.attributes.has("rtcp-mux-only");
+    rtp.rtcp_mux = transport::is_muxed(media);
     let transport = transport::read(sdp, media, scope)?;
     let dtls = transport::has_fingerprint(&transport);
     let sdes = rtp.encryption.as_ref().is_some_and(|encryption| !encryption.cryptos.is_empty());

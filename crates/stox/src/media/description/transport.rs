@@ -206,7 +206,8 @@ pub(super) fn read(sdp: &Sdp, media: &Media, scope: &mut Scope) -> Result<Transp
     let mut ice = ice(&media.attributes, &mut scope.ice, Again::Said);
     ice.fingerprints = fingerprints;
     let options = [&media.attributes, &sdp.attributes].map(IceOptions::first).into_iter().flatten();
-    for option in options.flat_map(|options| options.0) {
+    // An option is an element of its name, which not every word can be.
+    for option in options.flat_map(|options| options.0).filter(|option| xml::is_name(option)) {
         if ice.options.len() < jingle::MAX_LIST && !ice.options.contains(&option) {
             ice.options.push(option);
         }
@@ -287,10 +288,15 @@ fn to_jingle(candidate: &Candidate, scope: &mut IceScope) -> Option<jingle::Cand
     })
 }
 
+/// Whether RTP and RTCP can share a port (RFC 5761 §5.1.1, RFC 8858 §3).
+pub(super) fn is_muxed(media: &Media) -> bool {
+    media.attributes.has("rtcp-mux") || media.attributes.has("rtcp-mux-only")
+}
+
 fn raw(sdp: &Sdp, media: &Media, fingerprints: Vec<Fingerprint>, scope: &mut Scope) -> Result<RawUdp, Refusal> {
     let (rtp, rtcp) = places(sdp, media)?;
     // Whoever answers with one port has one; whoever offers it may have to do with two (RFC 5761 §5.1.1).
-    let one = scope.answer && media.attributes.has("rtcp-mux");
+    let one = scope.answer && is_muxed(media);
     let candidates = [(1, rtp), (2, rtcp.filter(|_| !one))].into_iter().filter_map(|(component, place)| {
         let (ip, port) = place?;
         let ip = format_compact!("{ip}");
@@ -320,7 +326,7 @@ fn places(sdp: &Sdp, media: &Media) -> Result<(Place, Place), Refusal> {
     };
     let at = ip(connection).ok_or(unfit(302, "An address that is no IP address"))?;
     let somewhere = |ip: IpAddr, port: u16| Some((ip, port)).filter(|_| !ip.is_unspecified() && port != 0);
-    let rtcp = Rtcp::first(&media.attributes);
+    let rtcp = Rtcp::first(&media.attributes).filter(|rtcp| rtcp.port != 0);
     let rtcp_port = rtcp.as_ref().map(|rtcp| rtcp.port).or(media.port.checked_add(1)).unwrap_or_default();
     let rtcp_at = rtcp.and_then(|rtcp| rtcp.address).and_then(|address| ip(&address)).unwrap_or(at);
     let rtp = somewhere(at, media.port);

@@ -56,7 +56,7 @@ pub fn candidate(candidate: &jingle::Candidate) -> Option<rtp::Candidate> {
 }
 
 /// The profile: that of the media description where it stands (RFC 3264 §6), or else that of the keys and the feedback that there are
-/// (XEP-0167 §4, XEP-0293 §3, XEP-0320 §1).
+/// (XEP-0167 §4, XEP-0293 §3). With the keys of DTLS it is the one that all take who know them (RFC 8827 §6.5, RFC 8829 §5.1.2).
 fn protocol(rtp: &Rtp, dtls: bool, scope: &Scope) -> Result<Str, Refusal> {
     let sdes = rtp.encryption.as_ref().is_some_and(|encryption| !encryption.cryptos.is_empty());
     if let Some(protocol) = &scope.protocol {
@@ -68,6 +68,6 @@ fn protocol(rtp: &Rtp, dtls: bool, scope: &Scope) -> Result<Str, Refusal> {
         };
     }
     let of_payload = rtp.payloads.iter().any(|payload| !payload.rtcp_fb.is_empty() || payload.trr_int.is_some());
-    let feedback = of_payload || !rtp.rtcp_fb.is_empty() || rtp.trr_int.is_some();
+    let feedback = dtls || of_payload || !rtp.rtcp_fb.is_empty() || rtp.trr_int.is_some();
     Ok(Profile { secure: dtls || sdes, dtls, feedback }.name().into())
 }

@@ -256,7 +256,7 @@ fn keys_of_dtls() {
     );
     let content = content("<payload-type id='0'/>", &transport);
     let lines = to_sip(&content, &scope());
-    assert_eq!(lines[0], "m=audio 9 UDP/TLS/RTP/SAVP 0");
+    assert_eq!(lines[0], "m=audio 9 UDP/TLS/RTP/SAVPF 0");
     assert!(
         lines.contains(&format!("a=fingerprint:sha-256 {digits}")) && lines.contains(&"a=setup:actpass".to_owned())
     );

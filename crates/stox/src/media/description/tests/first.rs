@@ -223,7 +223,7 @@ fn who_calls_without_an_offer_gets_that_of_the_xmpp_user() {
     );
     description.accepted(&accept).expect("accepted");
     let written = text(&description.sdp());
-    assert!(written.contains("m=audio 5000 UDP/TLS/RTP/SAVP 111 0\n"), "{written}");
+    assert!(written.contains("m=audio 5000 UDP/TLS/RTP/SAVPF 111 0\n"), "{written}");
     assert!(written.contains("\na=setup:actpass\n"), "it is an offer: {written}");
     let said = description
         .settled(&sdp(&browser("audio", "0", "sipp", "passive", "sendrecv", "192.0.2.3 6000")))

@@ -3,13 +3,16 @@
 mod change;
 mod draft;
 mod first;
+mod hostile;
+mod properties;
+mod samples;
 
 use super::scope::Scope;
 use super::{s2x, x2s};
 use crate::error::Refusal;
 use bodies::sdp::{Host, Media, Origin, Sdp};
 use xml::Element;
-use xmpp::ext::jingle::{Content, Creator, Jingle};
+use xmpp::ext::jingle::{Content, Creator, Jingle, Transport};
 
 fn jingle(text: &str) -> Jingle {
     let e = Element::parse(text.as_bytes(), &xml::Limits::default()).expect("well-formed");
@@ -57,6 +60,28 @@ fn lines(media: Media) -> Vec<String> {
 
 fn to_sip(content: &Content, scope: &Scope) -> Vec<String> {
     lines(x2s::media(content, scope).unwrap_or_else(|refusal| panic!("{refusal:?}: {content:?}")))
+}
+
+/// Without what Jingle has for itself (draft §5.4): ids, networks, generations, and how foundations are called.
+fn alike(content: &mut Content) {
+    let transport = content.transport.as_mut().expect("a transport");
+    match transport {
+        Transport::Ice(ice) => {
+            let mut foundations: Vec<base::Str> = Vec::new();
+            for candidate in &mut ice.candidates {
+                (candidate.id, candidate.network) = ("".into(), None);
+                if !foundations.contains(&candidate.foundation) {
+                    foundations.push(candidate.foundation.clone());
+                }
+                let place = foundations.iter().position(|there| *there == candidate.foundation);
+                candidate.foundation = base::format_compact!("{place:?}");
+            }
+        }
+        Transport::RawUdp(raw) => raw.candidates.iter_mut().for_each(|candidate| {
+            (candidate.id, candidate.kind) = ("".into(), None);
+        }),
+        Transport::Other(_) => {}
+    }
 }
 
 fn sdp(media: &str) -> Sdp {
