@@ -21,6 +21,8 @@ pub struct Config {
     pub proxy: Option<Proxy>,
     /// The SIP domain that telephone numbers (`tel:` URIs) belong to, if any.
     pub phone_domain: Option<Str>,
+    /// How telephone numbers are written on either side, and whether callers have to say who they are.
+    pub numbers: crate::numbers::Numbers,
     /// How single messages are translated.
     pub message: crate::message::Options,
     /// How chat sessions are translated.

@@ -325,7 +325,7 @@ impl Gateway {
             }
             agent::Output::Ack { id, request, flow } => {
                 // What an ACK answers is as good as its sender.
-                let party = self.check_peer(&request, flow).is_ok_and(|(from, _)| self.is_party(&request, &from));
+                let party = self.check_peer(&request, flow).is_ok_and(|(from, _)| self.is_party(&request, flow, &from));
                 if party {
                     self.stage().0.sessions(|sessions, ground| sessions.acked(ground, id, request));
                 }
@@ -435,11 +435,11 @@ impl Gateway {
             self.out.push_back(Output::Note(Note::Received { from: Side::Sip }));
         }
         match self.accepting().and_then(|()| self.check_request(&request, flow)) {
-            Ok((from, ..)) if aside && !self.is_party(&request, &from) => {
+            Ok((from, ..)) if aside && !self.is_party(&request, flow, &from) => {
                 self.refuse_request(id, &Refusal::NoDialog, message);
             }
             Ok((from, to, link)) => {
-                self.names.heard(&from, &to, access::display(&request).as_deref());
+                self.hear_name(&request, flow, &from, &to);
                 let incoming = Incoming { id, request, flow, from, to, link };
                 let claims = |mapping: &dyn Mapping, incoming: &Incoming| mapping.claims_request(&incoming.request);
                 let act = |mapping: &mut dyn Mapping, stage: &mut Stage<'_>, claimed| mapping.request(stage, claimed);

@@ -16,6 +16,7 @@ pub mod media;
 pub mod message;
 pub mod names;
 pub mod network;
+pub mod numbers;
 pub mod presence;
 mod prints;
 mod rate;

@@ -205,6 +205,7 @@ mod tests {
             peers: Vec::new(),
             proxy: None,
             phone_domain: None,
+            numbers: Default::default(),
             message: crate::message::Options::default(),
             chat: crate::chat::Options::default(),
             room: crate::room::Options::default(),

@@ -3,12 +3,13 @@
 //! The shard of a pair is chosen by the two bare addresses in canonical form, without order, so it is the same whichever
 //! side speaks. What answers our own messages carries a token that names the shard that minted it.
 //!
-//! Only the local parts count. A telephone number has a domain by configuration alone, which may change while messages are
-//! under way, and an error must find the shard that waits for it.
+//! Only the local parts count, and of telephone numbers the last digits: what else there is of those comes by configuration alone
+//! ([`crate::numbers`]), which may change while messages are under way, and an error must find the shard that waits for it.
 
 use crate::address;
 use crate::config::LinkId;
 use crate::gateway::Input;
+use crate::numbers::shard_key;
 use crate::store::Key;
 use base::{HashKey, Str};
 use sip::{Message, Request, Response, Uri};
@@ -91,7 +92,7 @@ impl Router {
     }
 
     fn pair(&self, a: &Jid, b: &Jid) -> usize {
-        let (a, b) = (a.local().unwrap_or(""), b.local().unwrap_or(""));
+        let (a, b) = (shard_key(a.local().unwrap_or("")), shard_key(b.local().unwrap_or("")));
         let (a, b) = if a <= b { (a, b) } else { (b, a) };
         let bits = self.key.fingerprint(&[a.as_bytes(), b.as_bytes()]).bits() as u64;
         usize::try_from(bits % self.shards as u64).unwrap_or(0)
@@ -112,6 +113,8 @@ mod tests {
                 (format!("tel:+358-555-{n:04}"), format!("+358555{n:04}@example.net")),
                 (format!("sip:Romeo{n}@EXAMPLE.net;gr=x"), format!("romeo{n}@example.net/y")),
                 (format!("im:o'malley{n}@example.net"), format!("o\\27malley{n}@example.net")),
+                // By a rule that writes the country for a zero.
+                (format!("sip:0555{n:04}@trunk.example;user=phone"), format!("+358555{n:04}@example.net")),
             ] {
                 let mut request = Request::new(sip::Method::Message, Uri::parse("sip:juliet@example.com").unwrap());
                 request.headers.push(sip::Name::From, format!("<{from}>;tag=1"));

@@ -65,6 +65,7 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
         peers,
         proxy,
         phone_domain: config.sip.phone_domain.as_deref().map(Str::from),
+        numbers: numbers(config),
         message: stox::message::Options {
             rich: config.message.rich,
             receipts: config.message.receipts,
@@ -112,6 +113,24 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
         epoch,
         version: Str::const_new(VERSION),
     })
+}
+
+/// How telephone numbers are written, and whose word for callers counts.
+fn numbers(config: &Config) -> stox::numbers::Numbers {
+    let rule = |rule: &config::NumberRule| stox::numbers::Rule {
+        domain: Str::from(&rule.domain),
+        prefix: Str::from(&rule.prefix),
+        strip: rule.strip,
+        prepend: Str::from(&rule.prepend),
+        trunk: rule.trunk.as_deref().map(Str::from),
+        caller: rule.caller.as_deref().map(Str::from),
+    };
+    let trusted = config.sip.peers.entries.iter().filter(|peer| peer.trusted);
+    stox::numbers::Numbers {
+        rules: config.numbers.iter().map(rule).collect(),
+        anonymous: config.sip.anonymous,
+        trusted: trusted.map(|peer| peer.source).collect(),
+    }
 }
 
 /// What the gateway is told of what sessions travel over. `listens` are the sockets as they are bound; none: there are no sessions.

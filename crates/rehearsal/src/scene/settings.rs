@@ -56,6 +56,7 @@ impl Default for Settings {
             }],
             proxy: Some(Proxy { target: Target { transport: Transport::Udp, remote: PROXY.into() }, route: None }),
             phone_domain: None,
+            numbers: Default::default(),
             message: message::Options::default(),
             chat: chat::Options::default(),
             room: room::Options::default(),
@@ -185,6 +186,13 @@ impl Settings {
             "subscriptions_per_source" => config.subscriptions.max_per_source = number()?,
             "contact" => config.contact_is_domain = value == "domain",
             "phone_domain" => config.phone_domain = Some(value.into()),
+            // `PREFIX STRIP PREPEND TRUNK CALLER`, a dash for what is empty; of example.net.
+            "number" => config.numbers.rules.push(number_rule(value).ok_or("number takes five words")?),
+            "anonymous" => config.numbers.anonymous = flag()?,
+            "trusted" => {
+                let networks = config.peers.iter().map(|peer| peer.source).filter(|_| value == "true");
+                config.numbers.trusted = networks.collect();
+            }
             "xmpp_domains" => config.xmpp_domains = list(),
             "allow_from" => config.links.iter_mut().for_each(|l| l.allow_from = list()),
             "proxy" if value == "none" => config.proxy = None,
@@ -221,4 +229,18 @@ impl Settings {
         let connection = (self.transport != Transport::Udp).then_some(1);
         Flow { transport: self.transport, local: GATEWAY.into(), remote: self.source, connection }
     }
+}
+
+fn number_rule(text: &str) -> Option<stox::numbers::Rule> {
+    let words: Vec<&str> = text.split_whitespace().map(|word| if word == "-" { "" } else { word }).collect();
+    let [prefix, strip, prepend, trunk, caller] = words.as_slice() else { return None };
+    let some = |word: &str| Some(Str::from(word)).filter(|word| !word.is_empty());
+    Some(stox::numbers::Rule {
+        domain: Str::const_new("example.net"),
+        prefix: Str::from(*prefix),
+        strip: strip.parse().ok()?,
+        prepend: Str::from(*prepend),
+        trunk: some(trunk),
+        caller: some(caller),
+    })
 }

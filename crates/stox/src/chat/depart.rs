@@ -129,7 +129,7 @@ impl Chats {
         let proxy = stage.config.proxy.as_ref().ok_or(Refusal::NoRoute)?;
         let (target, route) = (proxy.target, proxy.route.clone());
         let speaker = address::to_uri(from, Scheme::Sip).map_err(Refusal::Sender)?;
-        let remote = address::to_uri(to, Scheme::Sip).map_err(Refusal::Address)?;
+        let remote = stage.config.numbers.to_uri(to).map_err(Refusal::Address)?;
         let contact = stage.contact(&Uri::from(speaker.clone()), target.transport);
         let mut local = speaker;
         local.params.remove("gr");

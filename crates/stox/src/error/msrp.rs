@@ -29,6 +29,8 @@ pub fn to_msrp(refusal: &Refusal) -> (u16, &'static str) {
         | Refusal::NotServed
         | Refusal::SenderNotAllowed
         | Refusal::SpoofedDomain
+        | Refusal::Anonymous
+        | Refusal::NoPrivacy
         | Refusal::SipsNotAllowed
         | Refusal::NotSupported
         | Refusal::MethodNotAllowed { .. }

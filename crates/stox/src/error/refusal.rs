@@ -24,6 +24,10 @@ pub enum Refusal {
     SenderNotAllowed,
     /// The sender says that it belongs to a domain of the other side.
     SpoofedDomain,
+    /// A caller who does not say who it is (RFC 5079).
+    Anonymous,
+    /// A request that must not be served without more privacy than there is (RFC 3323 §5).
+    NoPrivacy,
     /// A SIPS To or Request-URI, for XMPP cannot promise TLS on all hops (RFC 7247 §8, RFC 5630).
     SipsNotAllowed,
     /// Something that no mapping takes.
@@ -121,6 +125,8 @@ impl Refusal {
             Refusal::NotServed => "not-served",
             Refusal::SenderNotAllowed => "sender-not-allowed",
             Refusal::SpoofedDomain => "spoofed-domain",
+            Refusal::Anonymous => "anonymous",
+            Refusal::NoPrivacy => "no-privacy",
             Refusal::SipsNotAllowed => "sips-not-allowed",
             Refusal::NotSupported => "not-supported",
             Refusal::MethodNotAllowed { .. } => "method-not-allowed",
@@ -162,6 +168,8 @@ impl Refusal {
             Refusal::Sender(_) => 403,
             Refusal::NotServed => 404,
             Refusal::SenderNotAllowed | Refusal::SpoofedDomain => 403,
+            Refusal::Anonymous => 433,
+            Refusal::NoPrivacy => 500,
             Refusal::SipsNotAllowed => 480,
             Refusal::NotSupported | Refusal::Groupchat => 403,
             Refusal::MethodNotAllowed { .. } => 405,
@@ -194,9 +202,11 @@ impl Refusal {
             Refusal::NotServed => Str::const_new("Domain Not Served Here"),
             Refusal::SenderNotAllowed => Str::const_new("Sender Not Allowed"),
             Refusal::SpoofedDomain => Str::const_new("Sender Belongs To The Other Side"),
+            Refusal::NoPrivacy => Str::const_new("Privacy Not Provided Here"),
             Refusal::SipsNotAllowed => Str::const_new("SIPS Not Allowed"),
             Refusal::RateExceeded { .. } => Str::const_new("Too Many Messages"),
-            Refusal::NotSupported
+            Refusal::Anonymous
+            | Refusal::NotSupported
             | Refusal::MethodNotAllowed { .. }
             | Refusal::NoDialog
             | Refusal::BadEvent
@@ -243,6 +253,8 @@ impl Refusal {
             | Refusal::NotServed
             | Refusal::SenderNotAllowed
             | Refusal::SpoofedDomain
+            | Refusal::Anonymous
+            | Refusal::NoPrivacy
             | Refusal::NotSupported
             | Refusal::NoDialog
             | Refusal::BadEvent
@@ -278,6 +290,8 @@ impl Refusal {
             Refusal::SpoofedDomain => {
                 (Condition::NotAllowed, Cancel, Str::const_new("The sender belongs to the other side of this gateway"))
             }
+            Refusal::Anonymous => (Condition::NotAllowed, Cancel, Str::const_new("Callers have to say who they are")),
+            Refusal::NoPrivacy => (Condition::NotAllowed, Cancel, Str::const_new("This privacy is not provided here")),
             Refusal::SipsNotAllowed => {
                 (Condition::NotAllowed, Cancel, Str::const_new("XMPP cannot promise TLS on all hops"))
             }

@@ -2,33 +2,40 @@
 
 use super::Gateway;
 use crate::address;
-use crate::config::LinkId;
+use crate::config::{LinkId, Peer};
 use crate::error::Refusal;
+use crate::numbers;
 use base::Str;
 use sip::agent::Flow;
-use sip::{NameAddr, Request, Uri};
+use sip::{Method, NameAddr, Request, Uri};
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
 
 impl Gateway {
     /// Whether `from` is the other side of the dialog that the request names. What is in no dialog is the engine's to refuse.
-    pub(super) fn is_party(&self, request: &Request, from: &Jid) -> bool {
+    pub(super) fn is_party(&self, request: &Request, flow: Flow, from: &Jid) -> bool {
         let watched = self.subscriptions.find(request).and_then(|id| self.subscriptions.dialog(id));
         let dialog = watched.or_else(|| self.sessions.find(request).and_then(|id| self.sessions.dialog(id)));
         let Some(dialog) = dialog else { return true };
         let remote = NameAddr::parse(&dialog.remote_uri).ok();
-        let remote = remote.and_then(|remote| address::to_jid(&remote.uri, &self.addresses).ok());
-        remote.is_some_and(|remote| remote.same_bare(from))
+        let remote = remote.and_then(|remote| self.speaker(request, &remote.uri, flow).ok());
+        remote.is_some_and(|(_, remote)| remote.same_bare(from))
     }
 
     /// Takes note of the sender's name. Whom it speaks to, the dialog knows: the Request-URI is our Contact.
-    pub(super) fn hear_in_dialog(&mut self, request: &Request, from: &Jid) {
+    pub(super) fn hear_in_dialog(&mut self, request: &Request, flow: Flow, from: &Jid) {
         let dialog = self.subscriptions.find(request).and_then(|id| self.subscriptions.dialog(id));
         let local = dialog.and_then(|dialog| NameAddr::parse(&dialog.local_uri).ok());
         let to = local.and_then(|local| address::to_jid(&local.uri, &self.addresses).ok());
         if let Some(to) = to {
-            self.names.heard(from, &to, display(request).as_deref());
+            self.hear_name(request, flow, from, &to);
         }
+    }
+
+    /// Takes note of the sender's name.
+    pub(super) fn hear_name(&mut self, request: &Request, flow: Flow, from: &Jid, to: &Jid) {
+        let name = self.config.numbers.name(request, flow.remote.ip());
+        self.names.heard(from, to, name.as_deref());
     }
 
     /// Who may speak, and to whom: RFC 7247 §8, and no open relay.
@@ -40,6 +47,9 @@ impl Gateway {
         let (from, link) = self.check_peer(request, flow)?;
         if from.local().is_none() {
             return Err(Refusal::SenderNotAllowed);
+        }
+        if numbers::wants_privacy(request) {
+            return Err(Refusal::NoPrivacy);
         }
         // Most XMPP servers still apply stringprep, which would make another user of this one.
         address::keeps_its_name(&from).map_err(Refusal::Sender)?;
@@ -57,18 +67,46 @@ impl Gateway {
     /// Whether whoever sent this may speak for its From.
     pub(super) fn check_peer(&self, request: &Request, flow: Flow) -> Result<(Jid, LinkId), Refusal> {
         let from_header = request.headers.from().map_err(|_| Refusal::BadRequest("Bad From"))?;
-        let from = address::to_jid(&from_header.uri, &self.addresses).map_err(Refusal::Sender)?;
-        if self.config.xmpp_domains.iter().any(|d| d == from.domain()) {
+        let (said, from) = self.speaker(request, &from_header.uri, flow)?;
+        if [&said, &from].into_iter().any(|jid| self.config.xmpp_domains.iter().any(|d| d == jid.domain())) {
             return Err(Refusal::SpoofedDomain);
         }
-        let source = flow.remote.ip();
-        let allowed =
-            self.config.peers.iter().any(|p| p.source.contains(source) && p.domains.iter().any(|d| d == from.domain()));
+        let may = |peer: &Peer| peer.domains.iter().any(|d| d == said.domain() || d == from.domain());
+        let allowed = self.peers(flow).any(may);
         let link = self.config.links.iter().position(|l| l.domain == from.domain());
         match (allowed, link) {
             (true, Some(link)) => Ok((from, link)),
             (false, _) | (_, None) => Err(Refusal::SenderNotAllowed),
         }
+    }
+
+    /// Who a URI in From or To of a request from SIP stands for: as it is said, and as the XMPP side sees it. Those who do not say who they are may call,
+    /// if the operator lets them, and nothing else.
+    fn speaker(&self, request: &Request, uri: &Uri, flow: Flow) -> Result<(Jid, Jid), Refusal> {
+        use Method::{Notify, Options, Publish, Subscribe};
+        let said = address::to_jid(uri, &self.addresses).map_err(Refusal::Sender)?;
+        let config = &self.config;
+        if matches!(request.method, Subscribe | Notify | Publish | Options) {
+            return Ok((said.clone(), said));
+        }
+        if numbers::is_anonymous(uri) {
+            // Who is in a call already stays in it, whatever is configured anew.
+            let welcome = config.numbers.anonymous || request.headers.to_tag().is_some();
+            let calls = welcome && config.media.is_some() && request.method != Method::Message;
+            let own = |domain: &&Str| config.links.iter().any(|link| link.domain == **domain);
+            let mut domains = self.peers(flow).flat_map(|peer| &peer.domains).filter(own);
+            let phones = config.phone_domain.as_ref();
+            let domain = domains.clone().find(|domain| Some(*domain) == phones).or_else(|| domains.next());
+            let nobody = domain.filter(|_| calls).and_then(|domain| numbers::anonymous(domain));
+            return nobody.map(|nobody| (nobody.clone(), nobody)).ok_or(Refusal::Anonymous);
+        }
+        let from = config.numbers.caller(&said);
+        Ok((said.clone(), from.unwrap_or(said)))
+    }
+
+    /// What is said of whoever sent something this way.
+    fn peers(&self, flow: Flow) -> impl Iterator<Item = &Peer> + Clone {
+        self.config.peers.iter().filter(move |peer| peer.source.contains(flow.remote.ip()))
     }
 
     pub(super) fn check_stanza(&self, link: LinkId, stanza: &Stanza) -> Result<(), Refusal> {
@@ -83,11 +121,6 @@ impl Gateway {
         }
         Ok(())
     }
-}
-
-/// The display name of whoever sent this, if it has one.
-pub(super) fn display(request: &Request) -> Option<Str> {
-    request.headers.from().ok()?.display
 }
 
 /// RFC 7247 §8: a SIPS To or Request-URI asks for TLS on all hops, which XMPP cannot promise.

@@ -56,10 +56,10 @@ impl Gateway {
         match self.check_peer(&request, flow) {
             Err(refusal) => return self.refuse_request(id, &refusal, false),
             // Whoever has seen a dialog of somebody else's must not get into it (THREATS 43).
-            Ok((from, _)) if !self.is_party(&request, &from) => {
+            Ok((from, _)) if !self.is_party(&request, flow, &from) => {
                 return self.refuse_request(id, &Refusal::NoDialog, false);
             }
-            Ok((from, _)) => self.hear_in_dialog(&request, &from),
+            Ok((from, _)) => self.hear_in_dialog(&request, flow, &from),
         }
         // A session's dialog may have other usages (RFC 5057): RFC 7702 subscribes and refers in it.
         let session = if self.subscriptions.find(&request).is_none() { self.sessions.find(&request) } else { None };

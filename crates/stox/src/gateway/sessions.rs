@@ -1,7 +1,7 @@
 //! Sessions in the gateway: INVITE dialogs, MSRP, and the legs that are both.
 
+use super::Gateway;
 use super::value::{Output, Wire};
-use super::{Gateway, access};
 use crate::choice::{self, Way};
 use crate::config::{Config, LinkId, Mode};
 use crate::content::described;
@@ -44,7 +44,7 @@ impl Gateway {
             self.accepting().and_then(|()| self.check_request(&request, flow)).map(drop)
         } else {
             match self.check_peer(&request, flow) {
-                Ok((from, _)) if !self.is_party(&request, &from) => Err(Refusal::NoDialog),
+                Ok((from, _)) if !self.is_party(&request, flow, &from) => Err(Refusal::NoDialog),
                 checked => checked.map(drop),
             }
         };
@@ -143,7 +143,7 @@ impl Gateway {
             // RFC 3261 §8.2.3.
             Err(refusal) => return self.stage().0.refuse_invitation(id, &refusal),
         };
-        self.names.heard(&from, &to, access::display(&request).as_deref());
+        self.hear_name(&request, flow, &from, &to);
         let purpose = self.purpose(&request, &to);
         let invitation = Invitation { id, request, flow, from, to, link, purpose };
         self.invite(invitation);

@@ -53,7 +53,8 @@ pub fn is_elsewhere(reason: Option<&str>) -> bool {
 pub fn of_refusal(refusal: &Refusal) -> Reason {
     let condition = match refusal {
         Refusal::Address(_) | Refusal::NotServed | Refusal::NoDialog => Condition::Gone,
-        Refusal::SipsNotAllowed => Condition::SecurityError,
+        Refusal::SipsNotAllowed | Refusal::NoPrivacy => Condition::SecurityError,
+        Refusal::Anonymous => Condition::Decline,
         Refusal::NotSupported
         | Refusal::MethodNotAllowed { .. }
         | Refusal::BadEvent

@@ -165,7 +165,7 @@ impl Messages {
         }
         stage.rate(from)?;
         let peer = self.peers.get(to);
-        let (draft, purpose) = match departing::read(stanza) {
+        let (mut draft, purpose) = match departing::read(stanza) {
             Departing::Message(text) => {
                 let purpose = Purpose::Message { receipt: text.receipt };
                 (x2s::message(stanza, &text, peer, &self.options, stage.wall(), stage.tokens)?, purpose)
@@ -186,6 +186,9 @@ impl Messages {
             }
         };
         let pair = prints::pair(&self.key, from, to);
+        if let Some(dialled) = stanza.to.as_ref().and_then(|to| stage.config.numbers.dial(to)) {
+            draft.redirect(dialled.uri);
+        }
         let job = Job { link, envelope: stanza.envelope(), draft, purpose, since: stage.now, plain: peer.plain_only };
         let refused = if !self.queue.has_room(&job, limits.queued_bytes) {
             Err(Refusal::Overload { retry_after: limits.retry_after })

@@ -141,6 +141,11 @@ fn draft(stanza: &Stanza, plain: Payload) -> Result<Draft, Refusal> {
 }
 
 impl Draft {
+    /// It goes to this address in place of the one that the recipient's is by RFC 7247.
+    pub(super) fn redirect(&mut self, to: SipUri) {
+        self.to = to;
+    }
+
     /// Whether there is a richer form than plain text.
     pub(super) fn is_rich(&self) -> bool {
         self.rich.is_some()

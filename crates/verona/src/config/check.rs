@@ -6,16 +6,21 @@ use super::sections::{RawComponent, RawPeer, has_transport};
 use super::value::{self, Listen};
 use std::collections::BTreeSet;
 
+/// The domains of either side.
+pub(super) struct Own<'a> {
+    pub(super) components: &'a [RawComponent],
+    /// `sip.domains`.
+    pub(super) xmpp_domains: &'a [Item<String>],
+    pub(super) phone_domain: Option<&'a str>,
+    /// Where rules for numbers have them.
+    pub(super) trunks: BTreeSet<&'a str>,
+}
+
 /// Every domain is on one side only: a domain on both would send what comes from one side back to it.
-pub(super) fn domains(
-    r: &mut Reader<'_>,
-    components: &[RawComponent],
-    xmpp_domains: &[Item<String>],
-    peers: Option<&[RawPeer]>,
-    phone_domain: Option<&str>,
-) {
+pub(super) fn domains(r: &mut Reader<'_>, all: &Own<'_>, peers: Option<&[RawPeer]>) {
+    let Own { components, xmpp_domains, phone_domain, trunks } = all;
     let mut own: BTreeSet<&str> = BTreeSet::new();
-    for RawComponent { key, domain, allow_from, .. } in components {
+    for RawComponent { key, domain, allow_from, .. } in *components {
         let Some(domain) = domain else { continue };
         let at = format!("{key}.domain");
         if xmpp_domains.iter().any(|x| x.value == *domain) {
@@ -31,7 +36,7 @@ pub(super) fn domains(
         }
     }
     let mut seen: BTreeSet<&str> = BTreeSet::new();
-    for Item { key, value } in xmpp_domains {
+    for Item { key, value } in *xmpp_domains {
         if !seen.insert(value) {
             r.wrong(key, Wrong::new("the same domain twice", ""));
         }
@@ -40,12 +45,12 @@ pub(super) fn domains(
         let Some(domain) = value else { continue };
         if seen.contains(domain.as_str()) {
             r.wrong(key, Wrong::new("an XMPP domain in sip.domains: nobody may send SIP for it", "SIP domains"));
-        } else if !own.contains(domain.as_str()) {
+        } else if !own.contains(domain.as_str()) && !trunks.contains(domain.as_str()) {
             r.warn(key, "no component stands for this domain, so nothing from it can go on to XMPP");
         }
     }
     if let Some(domain) = phone_domain
-        && !own.contains(domain)
+        && !own.contains(*domain)
     {
         let allowed = own.into_iter().collect::<Vec<_>>().join(", ");
         r.wrong("sip.phone_domain", Wrong::new("no component stands for this domain", allowed));

@@ -13,6 +13,7 @@ mod check;
 mod media;
 mod mistake;
 mod msrp;
+mod numbers;
 mod read;
 mod reload;
 mod rooms;
@@ -27,6 +28,7 @@ mod value;
 pub use media::{Media, RelayMode};
 pub use mistake::{Mistake, Place, Severity};
 pub use msrp::{Certificate, Chat, Mode, Msrp, MsrpListen, Relay, Tls, Trust};
+pub use numbers::NumberRule;
 pub use reload::{ReloadPlan, reload};
 pub use rooms::{RoomPassword, Rooms};
 pub use secret::Secret;
@@ -52,6 +54,8 @@ pub struct Config {
     pub xmpp: Xmpp,
     /// The SIP side.
     pub sip: Sip,
+    /// How telephone numbers are written.
+    pub numbers: Vec<NumberRule>,
     /// How messages are translated.
     pub message: Message,
     /// How chat sessions are translated.
@@ -115,6 +119,8 @@ pub struct Sip {
     pub peers: Peers,
     /// The SIP domain of telephone numbers.
     pub phone_domain: Option<String>,
+    /// Whether callers who do not say who they are are let in.
+    pub anonymous: bool,
     /// What stands in Contact.
     pub contact: ContactHost,
     /// Whether XMPP users' presence is published to the outbound proxy (RFC 3903), too, in place of only being asked for.
@@ -139,6 +145,8 @@ pub struct Peer {
     pub source: Network,
     /// The domains; `"*"` in the file stands for those of all components.
     pub domains: Vec<String>,
+    /// Whether its word for a caller counts (P-Asserted-Identity, RFC 3325).
+    pub trusted: bool,
 }
 
 /// Where addresses that a peer names may lead to.

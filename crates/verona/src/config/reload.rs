@@ -40,7 +40,9 @@ pub fn reload(old: &Config, path: &Path) -> Result<ReloadPlan, AllMistakes> {
 
 /// Whether a running gateway takes over a change of this key.
 fn is_live(key: &str) -> bool {
-    const LIVE: [&str; 15] = [
+    const LIVE: [&str; 17] = [
+        "numbers",
+        "sip.anonymous",
         "msrp.max_size",
         "sip.domains",
         "sip.outbound_proxy",
@@ -68,8 +70,23 @@ fn is_live(key: &str) -> bool {
 /// Every key with a text that is the same exactly where the value is. The secrets are among them: it stays in here.
 fn leaves(config: &Config) -> BTreeMap<String, String> {
     // Taken apart without `..`, so that a new key cannot be forgotten.
-    let Config { xmpp, sip, message, chat, msrp, tls, rooms, media, presence, security, store, admin, log, limits } =
-        config;
+    let Config {
+        xmpp,
+        sip,
+        numbers,
+        message,
+        chat,
+        msrp,
+        tls,
+        rooms,
+        media,
+        presence,
+        security,
+        store,
+        admin,
+        log,
+        limits,
+    } = config;
     let super::Chat { mode, settings: chat_settings } = chat;
     let super::Msrp { listen: msrp_listen, settings: msrp_settings, relay } = msrp;
     let super::Rooms { muc_domains, sip_domains, passwords, settings: room_settings } = rooms;
@@ -83,7 +100,17 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     } = media;
     let super::Tls { certificates, trust } = tls;
     let super::Xmpp { components, times } = xmpp;
-    let super::Sip { domains, listen, outbound_proxy, peers, phone_domain, contact, publish, times: sip_times } = sip;
+    let super::Sip {
+        domains,
+        listen,
+        outbound_proxy,
+        peers,
+        phone_domain,
+        anonymous,
+        contact,
+        publish,
+        times: sip_times,
+    } = sip;
     let mut all = BTreeMap::new();
     let mut set = |key: &str, value: String| {
         all.insert(key.to_owned(), value);
@@ -103,6 +130,8 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     set("sip.outbound_proxy", format!("{:?}", outbound_proxy.as_ref().map(|p| &p.uri)));
     set("sip.peer", format!("{peers:?}"));
     set("sip.phone_domain", format!("{phone_domain:?}"));
+    set("sip.anonymous", anonymous.to_string());
+    set("numbers", format!("{numbers:?}"));
     set("sip.contact", format!("{contact:?}"));
     set("sip.publish", publish.to_string());
     set("chat.mode", format!("{mode:?}"));

@@ -2,6 +2,7 @@
 
 use super::Network;
 use super::mistake::Wrong;
+use super::numbers;
 use super::read::{Item, Reader};
 use super::rooms::{self, Around};
 use super::secret::{Secret, SecretKeys};
@@ -28,6 +29,7 @@ pub(super) struct RawComponent {
 pub(super) struct RawPeer {
     source: Option<Network>,
     pub(super) domains: Vec<Item<Option<String>>>,
+    trusted: bool,
 }
 
 /// The file of the embedded database where none is named, beside the configuration.
@@ -55,7 +57,22 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     let contact = r.text("sip.contact", value::contact).unwrap_or(ContactHost::Address);
     let publish = r.flag("sip.publish").unwrap_or(false);
     let raw_peers = peers(r);
-    check::domains(r, &components, &domains, raw_peers.as_deref(), phone_domain.as_deref());
+    let anonymous = r.flag("sip.anonymous").unwrap_or(false);
+    let sip_domains = || components.iter().filter_map(|c| c.domain.as_deref()).collect::<Vec<_>>();
+    let xmpp_domains = || domains.iter().map(|item| item.value.as_str()).collect::<Vec<_>>();
+    let around = numbers::Around {
+        xmpp_domains: xmpp_domains(),
+        sip_domains: sip_domains(),
+        phone_domain: phone_domain.as_deref(),
+    };
+    let numbers = numbers::numbers(r, &around);
+    let own = check::Own {
+        components: &components,
+        xmpp_domains: &domains,
+        phone_domain: phone_domain.as_deref(),
+        trunks: numbers.iter().filter_map(|rule| rule.trunk.as_deref()).collect(),
+    };
+    check::domains(r, &own, raw_peers.as_deref());
 
     let message = Message::read(r);
     let tls = msrp::tls(r, folder);
@@ -66,11 +83,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
             msrp::check_mode(r, &format!("{key}.chat"), *mode, !msrp.listen.is_empty());
         }
     }
-    let around = Around {
-        xmpp_domains: domains.iter().map(|item| item.value.as_str()).collect(),
-        sip_domains: components.iter().filter_map(|c| c.domain.as_deref()).collect(),
-        has_msrp: !msrp.listen.is_empty(),
-    };
+    let around = Around { xmpp_domains: xmpp_domains(), sip_domains: sip_domains(), has_msrp: !msrp.listen.is_empty() };
     let media = media::media(r, &around.sip_domains);
     let rooms = rooms::rooms(r, &around, folder, world_readable);
     let presence = PresenceConfig::read(r);
@@ -107,7 +120,18 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
         .collect::<Option<Vec<_>>>()?;
     Some(Config {
         xmpp: Xmpp { components, times },
-        sip: Sip { domains, listen, outbound_proxy, peers, phone_domain, contact, publish, times: sip_times },
+        sip: Sip {
+            domains,
+            listen,
+            outbound_proxy,
+            peers,
+            phone_domain,
+            anonymous,
+            contact,
+            publish,
+            times: sip_times,
+        },
+        numbers,
         message,
         chat,
         msrp,
@@ -222,7 +246,8 @@ fn peers(r: &mut Reader<'_>) -> Option<Vec<RawPeer>> {
         if domains.as_ref().is_none_or(Vec::is_empty) && !r.is_wrong(&at) {
             r.missing(&at, "the SIP domains that it may send for, or [\"*\"] for those of all components");
         }
-        RawPeer { source, domains: domains.unwrap_or_default() }
+        let trusted = r.flag(&format!("{key}.trusted")).unwrap_or(false);
+        RawPeer { source, domains: domains.unwrap_or_default(), trusted }
     });
     Some(read.collect())
 }
@@ -238,7 +263,8 @@ fn finish_peers(raw: Option<Vec<RawPeer>>, own: &[String], proxy: Option<&ProxyU
             Some(value::Host::Name(_)) => proxy_by_name = true,
             _ => {}
         }
-        let entries = sources.into_iter().map(|source| Peer { source, domains: own.to_vec() }).collect();
+        let entries =
+            sources.into_iter().map(|source| Peer { source, domains: own.to_vec(), trusted: false }).collect();
         return Peers { entries, proxy_by_name };
     };
     let entries = raw.into_iter().filter_map(|peer| {
@@ -247,7 +273,7 @@ fn finish_peers(raw: Option<Vec<RawPeer>>, own: &[String], proxy: Option<&ProxyU
             true => own.to_vec(),
             false => listed.into_iter().flatten().collect(),
         };
-        Some(Peer { source: peer.source?, domains })
+        Some(Peer { source: peer.source?, domains, trusted: peer.trusted })
     });
     Peers { entries: entries.collect(), proxy_by_name: false }
 }

@@ -41,6 +41,7 @@ impl Desk {
             peers: Vec::new(),
             proxy: None,
             phone_domain: None,
+            numbers: Default::default(),
             message: Default::default(),
             chat: Default::default(),
             room: Default::default(),
