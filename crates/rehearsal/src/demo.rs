@@ -1,6 +1,7 @@
-//! Shows a gateway at work: the messages of RFC 7572 in both directions, an error each way, a chat session of RFC 7573, and a room of RFC 7702 with people of
-//! both kinds, between a stub XMPP server and a stub phone on real sockets.
+//! Shows a gateway at work: the messages of RFC 7572 in both directions, an error each way, a chat session of RFC 7573, a room of RFC 7702 with people of
+//! both kinds, and a call, between a stub XMPP server and a stub phone on real sockets.
 
+mod call;
 mod room;
 
 use crate::ladder::Ladder;

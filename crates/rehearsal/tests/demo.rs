@@ -50,6 +50,7 @@ async fn shell(udp: UdpSocket, phone: SocketAddr, server: SocketAddr) {
     let mut settings = scene::Settings::default();
     settings.set("chat", "auto").unwrap();
     settings.set("muc_domains", "rooms.example.com").unwrap();
+    settings.set("calls", "true").unwrap();
     settings.config.links.truncate(1);
     settings.config.peers[0].source.address = [127, 0, 0, 0].into();
     if let Some(proxy) = &mut settings.config.proxy {
@@ -147,6 +148,7 @@ async fn the_script_is_played_and_drawn() {
     stage.play().await.unwrap();
     stage.chat().await.unwrap();
     stage.room().await.unwrap();
+    stage.call().await.unwrap();
     gateway.abort();
     let ladder = stage.ladder();
     println!("{ladder}");
@@ -168,6 +170,15 @@ async fn the_script_is_played_and_drawn() {
         "(JuliC sees: Romeo is called montecchi now)",
         "(The room invites Benvolio)",
         "(JuliC sees: montecchi leaves the room)",
+        "<propose",
+        "SIP/2.0 180 Ringing",
+        "<proceed",
+        "action='session-initiate'",
+        "action='session-accept'",
+        "(Juliet and Romeo talk)",
+        "action='session-terminate'",
+        "BYE sip:romeo@127.0.0.1",
+        "<finish",
     ] {
         assert!(ladder.contains(part), "{part} is missing");
     }

@@ -119,7 +119,7 @@ impl Phone {
         timeout(patience, self.arrivals.recv()).await.ok().flatten()
     }
 
-    /// Sends a request by UDP and waits for its final response, repeating itself as RFC 3261 §17.1.2 says. Via, Max-Forwards, Call-ID
+    /// Sends a request by UDP and waits for its final response, repeating itself as RFC 3261 §17.1 says: an INVITE not once it is heard of. Via, Max-Forwards, Call-ID
     /// and CSeq are added where they are missing.
     ///
     /// # Errors
@@ -129,14 +129,22 @@ impl Phone {
         let bytes = request.to_bytes();
         self.inner.ladder.sip(true, &request);
         let end = Instant::now() + TIMER_F;
-        let mut interval = T1;
+        let invite = request.request().is_some_and(|(method, _)| method == "INVITE");
+        let (mut interval, mut until) = (T1, Instant::now());
         let result = loop {
-            self.inner.udp.send_to(&bytes, gateway).await?;
-            let until = (Instant::now() + interval).min(end);
-            match final_response(&mut responses, until).await {
-                Some(response) => break Ok(response),
-                None if Instant::now() >= end => break Err(io::ErrorKind::TimedOut.into()),
-                None => interval = (interval * 2).min(T2),
+            let now = Instant::now();
+            if now >= end {
+                break Err(io::ErrorKind::TimedOut.into());
+            }
+            if now >= until {
+                self.inner.udp.send_to(&bytes, gateway).await?;
+                until = (now + interval).min(end);
+                interval = (interval * 2).min(T2);
+            }
+            match tokio::time::timeout_at(until, responses.recv()).await.ok().flatten() {
+                Some(response) if response.status().is_some_and(|code| code >= 200) => break Ok(response),
+                Some(_) if invite => until = end,
+                Some(_) | None => {}
             }
         };
         self.forget(&branch);

@@ -49,6 +49,7 @@ async fn show(once: bool) -> io::Result<()> {
     stage.play().await?;
     stage.chat().await?;
     stage.room().await?;
+    stage.call().await?;
     if !once {
         say(&format!(
             "\nThe gateway listens for SIP at {gateway} (UDP) and stays up. Type \"juliet: TEXT\" or \"romeo: TEXT\" for more; Ctrl-C ends.\n"
@@ -109,6 +110,8 @@ fn configuration(stage: &Stage) -> io::Result<Config> {
         listen = ["tcp:127.0.0.1:0"]
         [security]
         allow_networks = ["127.0.0.0/8"]
+        [media]
+        enabled = true
         [store]
         url = "memory:"
         "#,

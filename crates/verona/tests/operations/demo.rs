@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::mpsc;
 
 #[test]
-fn once_shows_messages_a_session_and_a_room_and_ends() {
+fn once_shows_messages_a_session_a_room_and_a_call_and_ends() {
     let out = demo(&["--once"]).wait_with_output().unwrap();
     let said = String::from_utf8(out.stdout).unwrap();
     assert_eq!((out.status.code(), String::from_utf8(out.stderr).unwrap().as_str()), (Some(0), ""), "{said}");
@@ -51,6 +51,17 @@ fn once_shows_messages_a_session_and_a_room_and_ends() {
         "<invite to='benvolio@example.com'",
         "BYE sip:capulet@",
         "type='unavailable'",
+        "INVITE sip:juliet@example.com SIP/2.0",
+        "m=audio 49170 UDP/TLS/RTP/SAVPF 96 0",
+        "<propose xmlns='urn:xmpp:jingle-message:0'",
+        "SIP/2.0 180 Ringing",
+        "<proceed xmlns='urn:xmpp:jingle-message:0'",
+        "action='session-initiate'",
+        "action='session-accept'",
+        "SIP/2.0 200 OK",
+        "(Juliet and Romeo talk)",
+        "action='session-terminate'",
+        "BYE sip:romeo@",
     ] {
         let at = rest.find(part);
         assert!(at.is_some(), "{part} is not where it should be in\n{said}");
