@@ -21,11 +21,13 @@ impl Description {
             Phase::Settled | Phase::Answered => {}
             Phase::Offering | Phase::Asked(_) => return Err(Unfit::bad("Another offer is not answered yet")),
         }
+        self.make_way();
         let before = Before {
             lines: self.lines.clone(),
             groups: self.sip_groups.clone(),
             agreed: self.agreed,
             nothing: false,
+            waits: false,
             rest: Say::default(),
         };
         match self.hear_offer(offer) {
@@ -36,12 +38,25 @@ impl Description {
                 if !waits {
                     self.tell_flow(&mut first);
                 }
-                self.phase = Phase::Asked(Box::new(Before { rest: say, ..before }));
+                self.phase = Phase::Asked(Box::new(Before { rest: say, waits, ..before }));
                 Ok(Asked { say: first.into_jingle(), waits })
             }
             Err(unfit) => {
                 (self.lines, self.sip_groups, self.agreed) = (before.lines, before.groups, before.agreed);
                 Err(unfit)
+            }
+        }
+    }
+
+    /// What the XMPP side has added in places that are free, and was not offered yet, goes behind all others: the places are the SIP side's again.
+    fn make_way(&mut self) {
+        for index in 0..self.agreed.min(self.lines.len()) {
+            if self.lines[index].stage == Stage::Wanted {
+                let line = &self.lines[index];
+                let mut free = Line::new(line.scope.clone(), line.kind.clone(), line.format.clone(), Stage::Closed);
+                free.free = true;
+                let line = std::mem::replace(&mut self.lines[index], free);
+                self.lines.push(line);
             }
         }
     }
@@ -72,7 +87,7 @@ impl Description {
                         return Err(Unfit::not_here(304, "Another medium", Condition::IncompatibleParameters));
                     }
                     let heard = compare::read(offer, media, line, false)?;
-                    line.compare(heard, true, self.held, &mut say)?;
+                    line.compare(heard, true, &mut say)?;
                 }
             }
         }
@@ -89,7 +104,17 @@ impl Description {
     /// The answer to what the SIP side has offered; the same again as long as nothing has changed.
     pub fn answer(&mut self) -> Sdp {
         self.phase = Phase::Answered;
-        self.write(self.agreed, true)
+        let sdp = self.write(self.agreed, true);
+        // What has changed meanwhile, the answer says as far as it can.
+        let unsaid = |line: &Line| match line.stage {
+            Stage::Wanted => true,
+            Stage::Open => line.replaced.is_some() || line.shown != line.flow(self.held),
+            Stage::Asked | Stage::Closed => false,
+        };
+        self.due = self.due && self.lines.iter().any(unsaid);
+        let known = self.lines.iter_mut().take(self.agreed);
+        known.filter(|line| line.stage == Stage::Closed).for_each(|line| line.free = true);
+        sdp
     }
 
     /// The XMPP side does not say in time what the answer waits for. `Ok`: [`Description::answer`] does without, as what was to be added is not.
@@ -116,8 +141,9 @@ impl Description {
     /// What follows once the XMPP side has said something: the answer, if that was the last that it waits for.
     pub(super) fn look(&mut self) -> Change {
         let waits = self.lines.iter().any(|line| line.awaits.is_some());
-        match &self.phase {
-            Phase::Asked(_) if !waits => {
+        match &mut self.phase {
+            Phase::Asked(before) if before.waits && !waits => {
+                before.waits = false;
                 let mut say = self.rest();
                 self.tell_flow(&mut say);
                 Change { say: say.into_jingle(), sip: Due::Answer }
@@ -137,6 +163,7 @@ impl Description {
     pub(super) fn take_back(&mut self) -> Vec<Jingle> {
         let Phase::Asked(before) = std::mem::replace(&mut self.phase, Phase::Answered) else { return Vec::new() };
         let mut say = Say::default();
+        let by_sip = |line: &Line| before.rest.removed.iter().any(|content| content.name == line.scope.name);
         let mut was: Vec<Option<Line>> = before.lines.into_iter().map(Some).collect();
         for (index, line) in self.lines.iter_mut().enumerate().take(before.agreed) {
             let Some(was) = was.get_mut(index).and_then(Option::take) else { continue };
@@ -145,11 +172,14 @@ impl Description {
                     (line.theirs, line.scope, line.awaits) = (was.theirs, was.scope, None);
                     (line.sip, line.said, line.role) = (was.sip, was.said, was.role);
                 }
-                (Stage::Asked, _) => {
+                // New in a place that was free.
+                (Stage::Asked | Stage::Open, _) => {
                     say.removed.push(line.stub());
                     *line = was;
                 }
-                (Stage::Open | Stage::Wanted | Stage::Closed, _) => *line = was,
+                // The XMPP side has done without it meanwhile.
+                (Stage::Closed, Stage::Open) if !by_sip(line) => self.due = true,
+                (Stage::Wanted | Stage::Closed, _) => *line = was,
             }
         }
         // Those behind are what the XMPP side has added since.

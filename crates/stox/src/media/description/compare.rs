@@ -34,11 +34,11 @@ pub(super) fn read(sdp: &Sdp, media: &Media, line: &Line, answer: bool) -> Resul
 
 impl Line {
     /// The SIP side takes what the XMPP side wants.
-    pub(super) fn answered_by_sip(&mut self, heard: Heard, held: bool) -> Result<(), Unfit> {
+    pub(super) fn answered_by_sip(&mut self, heard: Heard) -> Result<(), Unfit> {
         let Some(ours) = &self.ours else { return Err(Unfit::bad("An answer to nothing")) };
         agree(&heard.content, ours, false)?;
         self.role = setup_of(&heard.content).map(opposite);
-        self.hear_flow(heard.flow, held);
+        self.hear_flow(heard.flow);
         self.scope = heard.scope;
         self.theirs = Some(Box::new(heard.content));
         (self.stage, self.awaits) = (Stage::Open, None);
@@ -75,7 +75,7 @@ impl Line {
     }
 
     /// The SIP side speaks again of what both have: what is new to the XMPP side. In an offer there can be something that it has to say first.
-    pub(super) fn compare(&mut self, heard: Heard, offer: bool, held: bool, say: &mut Say) -> Result<(), Unfit> {
+    pub(super) fn compare(&mut self, heard: Heard, offer: bool, say: &mut Say) -> Result<(), Unfit> {
         let Heard { mut content, flow, scope } = heard;
         let (Some(old), Some(ours)) = (self.theirs.take(), &self.ours) else {
             return Err(Unfit::bad("Nothing was said of this before"));
@@ -137,7 +137,7 @@ impl Line {
         self.scope = scope;
         self.theirs = Some(Box::new(content));
         self.awaits = awaits;
-        self.hear_flow(flow, held);
+        self.hear_flow(flow);
         Ok(())
     }
 }

@@ -85,7 +85,12 @@ impl Description {
 
     /// An offer, if that is not as it was.
     fn after(&mut self, before: &[Option<Flow>]) -> Change {
-        if self.flows() == before { Change::only(Due::Nothing) } else { self.wants_offer() }
+        if self.flows() != before {
+            return self.wants_offer();
+        }
+        let mut say = Say::default();
+        self.tell_whether_it_listens(&mut say);
+        Change { say: say.into_jingle(), sip: Due::Nothing }
     }
 
     fn wants_offer(&mut self) -> Change {
@@ -107,14 +112,16 @@ impl Description {
         if crosses && self.xmpp == Creator::Responder && matches!(self.phase, Phase::Asked(_)) {
             return Err(Unfit::with(jingle::Error::TieBreak, "The other side adds the same"));
         }
-        if !jingle.contents.iter().all(|content| is_media(content) && has_transport(content)) {
-            let rejected =
-                jingle.contents.iter().cloned().map(|content| Content { other: Vec::new(), ..content }).collect();
-            return Ok(Change { say: Say { rejected, ..Say::default() }.into_jingle(), sip: Due::Nothing });
+        let can_be = |content: &&Content| is_media(content) && has_transport(content);
+        let (added, rejected) = jingle.contents.iter().partition::<Vec<&Content>, _>(can_be);
+        let rejected = rejected.into_iter().map(|content| Content { other: Vec::new(), ..content.clone() }).collect();
+        let say = Say { rejected, ..Say::default() }.into_jingle();
+        if added.is_empty() {
+            return Ok(Change { say, sip: Due::Nothing });
         }
         let old = self.clone();
-        match self.try_add(jingle) {
-            Ok(()) => Ok(self.wants_offer()),
+        match self.try_add(&jingle.groups, &added) {
+            Ok(()) => Ok(Change { say, ..self.wants_offer() }),
             Err(unfit) => {
                 *self = old;
                 Err(unfit)
@@ -122,16 +129,17 @@ impl Description {
         }
     }
 
-    fn try_add(&mut self, jingle: &Jingle) -> Result<(), Unfit> {
-        if !jingle.groups.is_empty() {
-            self.xmpp_groups.clone_from(&jingle.groups);
+    fn try_add(&mut self, groups: &[jingle::Group], contents: &[&Content]) -> Result<(), Unfit> {
+        if !groups.is_empty() {
+            self.xmpp_groups = groups.to_vec();
         }
-        for content in &jingle.contents {
-            let content = Content { creator: self.xmpp, ..content.clone() };
+        for content in contents {
+            let content = Content { creator: self.xmpp, ..(*content).clone() };
             self.add(&content)?;
             // A place that nobody has any more is used again (RFC 3264 §8.1), unless it is being talked about.
-            let free =
-                self.lines[..self.agreed.min(self.lines.len())].iter().position(|line| line.stage == Stage::Closed);
+            let free = self.lines[..self.agreed.min(self.lines.len())]
+                .iter()
+                .position(|line| line.free && line.stage == Stage::Closed);
             if let (Some(free), Phase::Settled | Phase::Answered) = (free, &self.phase)
                 && let Some(line) = self.lines.pop()
             {
@@ -236,9 +244,10 @@ impl Description {
             }
         }
         if restarted {
-            let change = self.look();
             // As an answer to what was asked, or by itself.
-            return Ok(if matches!(self.phase, Phase::Asked(_)) { change } else { self.wants_offer() });
+            let asked = self.is_waited_for();
+            let change = self.look();
+            return Ok(if asked { change } else { self.wants_offer() });
         }
         let fragment = self.trickle().filter(|_| news);
         Ok(Change::only(fragment.map_or(Due::Nothing, Due::Trickle)))
@@ -351,9 +360,18 @@ impl Description {
             }
         }
         self.fits()?;
+        let asked = self.is_waited_for();
         let change = self.look();
         // Where it took what it was told after an answer, the SIP side has yet to learn where that leads.
-        Ok(if changed && !matches!(self.phase, Phase::Asked(_)) { self.wants_offer() } else { change })
+        Ok(if changed && !asked { self.wants_offer() } else { change })
+    }
+
+    /// Whether the SIP side's offer waits for something of the XMPP side.
+    fn is_waited_for(&self) -> bool {
+        match &self.phase {
+            Phase::Asked(before) => before.waits,
+            Phase::Settled | Phase::Offering | Phase::Answered => false,
+        }
     }
 
     /// The places of these contents.

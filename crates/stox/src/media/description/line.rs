@@ -14,7 +14,7 @@ pub(super) enum Stage {
     Asked,
     /// Both want it.
     Open,
-    /// One does not, or does not any more: a port of 0. The place can be used again (RFC 3264 §8.1).
+    /// One does not, or does not any more: a port of 0.
     Closed,
 }
 
@@ -75,6 +75,8 @@ pub(super) struct Line {
     /// A format, for a refusal.
     pub(super) format: Str,
     pub(super) stage: Stage,
+    /// Closed, and the SIP side knows: the place can be used again (RFC 3264 §8.1).
+    pub(super) free: bool,
     pub(super) awaits: Option<Awaits>,
     /// What the XMPP side has said, with all its candidates.
     pub(super) ours: Option<Box<Content>>,
@@ -82,6 +84,8 @@ pub(super) struct Line {
     pub(super) theirs: Option<Box<Content>>,
     /// Which way the XMPP side wants it, unless it has put the call on hold.
     pub(super) wish: Flow,
+    /// And which way the SIP side was told that it does.
+    pub(super) shown: Flow,
     /// The XMPP side says that it sends nothing for now (XEP-0167 §8.3).
     pub(super) muted: bool,
     /// Which way the SIP side wants it.
@@ -103,10 +107,12 @@ impl Line {
             kind,
             format,
             stage,
+            free: false,
             awaits: None,
             ours: None,
             theirs: None,
             wish: Flow::BOTH,
+            shown: Flow::BOTH,
             muted: false,
             sip: Flow::BOTH,
             said: Flow::BOTH,
@@ -123,9 +129,10 @@ impl Line {
 
     pub(super) fn close(&mut self) {
         self.stage = Stage::Closed;
+        self.free = false;
         self.awaits = None;
         (self.ours, self.theirs, self.replaced) = (None, None, None);
-        (self.wish, self.sip, self.said) = (Flow::BOTH, Flow::BOTH, Flow::BOTH);
+        (self.wish, self.shown, self.sip, self.said) = (Flow::BOTH, Flow::BOTH, Flow::BOTH, Flow::BOTH);
         (self.muted, self.role) = (false, None);
     }
 
@@ -147,8 +154,8 @@ impl Line {
     }
 
     /// Takes note of which way the SIP side has it.
-    pub(super) fn hear_flow(&mut self, said: Flow, held: bool) {
-        self.sip = self.sip.heard(said, self.flow(held).reversed());
+    pub(super) fn hear_flow(&mut self, said: Flow) {
+        self.sip = self.sip.heard(said, self.shown.reversed());
         self.said = said;
     }
 

@@ -92,6 +92,8 @@ struct Before {
     agreed: usize,
     /// There was no offer at all, so there is no answer but an offer.
     nothing: bool,
+    /// The answer waits for the XMPP side.
+    waits: bool,
     /// What is said to the XMPP side with the answer.
     rest: Say,
 }
@@ -146,7 +148,14 @@ impl Description {
     /// # Errors
     /// Nothing of it can be said in Jingle, or it is no offer.
     pub fn from_offer(offer: &Sdp, origin: Origin) -> Result<Description, Unfit> {
-        let before = Before { lines: Vec::new(), groups: Vec::new(), agreed: 0, nothing: false, rest: Say::default() };
+        let before = Before {
+            lines: Vec::new(),
+            groups: Vec::new(),
+            agreed: 0,
+            nothing: false,
+            waits: false,
+            rest: Say::default(),
+        };
         let mut description = Description::new(Creator::Responder, origin, Phase::Asked(Box::new(before)));
         let mut first = None;
         for media in &offer.media {
@@ -168,7 +177,14 @@ impl Description {
     /// What is said to the XMPP side of a SIP user who calls without an offer: audio in the codecs that everybody has. What it accepts is then
     /// our offer.
     pub fn without_offer(origin: Origin) -> Description {
-        let before = Before { lines: Vec::new(), groups: Vec::new(), agreed: 0, nothing: true, rest: Say::default() };
+        let before = Before {
+            lines: Vec::new(),
+            groups: Vec::new(),
+            agreed: 0,
+            nothing: true,
+            waits: false,
+            rest: Say::default(),
+        };
         let mut description = Description::new(Creator::Responder, origin, Phase::Asked(Box::new(before)));
         let scope = Scope::new(Creator::Responder, Creator::Initiator, Str::const_new("audio"));
         let mut line = Line::new(scope, Str::const_new("audio"), Str::const_new("0"), Stage::Asked);
@@ -202,6 +218,7 @@ impl Description {
             Phase::Asked(_) | Phase::Answered => self.answer(),
             Phase::Settled | Phase::Offering => {
                 self.agreed = self.lines.len();
+                self.due = false;
                 self.write(self.lines.len(), false)
             }
         }
@@ -245,7 +262,7 @@ impl Description {
                 continue;
             };
             let heard = compare::read(answer, media, line, true)?;
-            line.answered_by_sip(heard, self.held)?;
+            line.answered_by_sip(heard)?;
             line.told = line.senders();
         }
         if !self.lines.iter().any(Line::is_there) {

@@ -39,21 +39,23 @@ impl Description {
             let media = answer.media.get(index).filter(|media| !names::is_refused(media));
             let line = &mut self.lines[index];
             match (line.stage, media) {
-                (Stage::Closed | Stage::Asked, None) => {}
+                (Stage::Closed | Stage::Asked, None) => line.free = true,
                 // It was taken back meanwhile.
                 (Stage::Closed | Stage::Asked, Some(_)) => self.due = true,
                 (Stage::Wanted, None) => {
                     say.rejected.push(line.stub());
                     line.close();
+                    line.free = true;
                 }
                 (Stage::Open, None) => {
                     say.removed.push(line.stub());
                     line.close();
+                    line.free = true;
                 }
                 (Stage::Wanted, Some(media)) => {
                     let heard = compare::read(answer, media, line, true)?;
-                    match line.answered_by_sip(heard, self.held) {
-                        Ok(()) => say_accepted(line, &mut say),
+                    match line.answered_by_sip(heard) {
+                        Ok(()) => say_accepted(line, self.hold_unknown, &mut say),
                         // The SIP side believes in it, and is told otherwise.
                         Err(_) => {
                             say.rejected.push(line.stub());
@@ -65,7 +67,7 @@ impl Description {
                 (Stage::Open, Some(media)) => {
                     let heard = compare::read(answer, media, line, true)?;
                     let replaced = line.replaced.take().is_some();
-                    line.compare(heard, false, self.held, &mut say)?;
+                    line.compare(heard, false, &mut say)?;
                     if replaced {
                         say.replaced.retain(|content| content.name != line.scope.name);
                         let transport = line.theirs.as_ref().and_then(|theirs| theirs.transport.clone());
@@ -112,7 +114,13 @@ impl Description {
             }
             here < known
         });
-        self.due |= self.lines.iter().any(|line| line.stage == Stage::Wanted);
+        // What was taken back may have been refused for what was to be added.
+        let less = !say.rejected.is_empty() || !say.not_taken.is_empty();
+        self.due |= self.lines.iter().any(|line| match line.stage {
+            Stage::Wanted => true,
+            Stage::Closed => less && !line.free,
+            Stage::Open | Stage::Asked => false,
+        });
         say.into_jingle()
     }
 
@@ -121,9 +129,7 @@ impl Description {
     /// Whether the XMPP side sends is its own affair: Conversations ends a call in which a content-modify says so. That nobody listens is `<hold/>`,
     /// and content-modify only for who does not know that.
     pub(super) fn tell_flow(&mut self, say: &mut Say) {
-        let open = || self.lines.iter().filter(|line| line.stage == Stage::Open);
-        let holds = open().next().is_some() && open().all(|line| !line.sip.receives);
-        let by_hold = open().any(|line| line.scope.direction(line.told).sends());
+        let listens = self.listens();
         for line in self.lines.iter_mut().filter(|line| line.stage == Stage::Open) {
             let senders = line.changed_senders(self.hold_unknown);
             if senders != line.told {
@@ -131,23 +137,39 @@ impl Description {
                 say.modified.push(line.name().with_senders(senders));
             }
         }
-        if holds && !self.hold_told && by_hold {
-            self.hold_told = true;
-            if !self.hold_unknown {
-                say.infos.push(Info::Hold);
-            }
-        } else if !holds && self.hold_told {
-            self.hold_told = false;
-            if !self.hold_unknown {
-                say.infos.push(Info::Unhold);
-            }
+        self.tell_hold(listens, say);
+    }
+
+    /// Whether the SIP side listens to anything, and whether that is to be said apart; what is not sent says nothing of it.
+    fn listens(&self) -> (bool, bool) {
+        let open = || self.lines.iter().filter(|line| line.stage == Stage::Open);
+        let sent = || open().filter(|line| line.wish.sends);
+        let listens = if sent().next().is_some() { sent().any(|line| line.sip.receives) } else { !self.hold_told };
+        (listens, open().any(|line| line.scope.direction(line.told).sends()))
+    }
+
+    /// Says that the call is on hold, or not any more.
+    pub(super) fn tell_whether_it_listens(&mut self, say: &mut Say) {
+        let listens = self.listens();
+        self.tell_hold(listens, say);
+    }
+
+    fn tell_hold(&mut self, (listens, apart): (bool, bool), say: &mut Say) {
+        let info = match (listens, self.hold_told) {
+            (false, false) if apart => Info::Hold,
+            (true, true) => Info::Unhold,
+            (true | false, true | false) => return,
+        };
+        self.hold_told = !listens;
+        if !self.hold_unknown {
+            say.infos.push(info);
         }
     }
 }
 
 /// The SIP side has taken a content that the XMPP side has added. Who sends in it has to be what was said with it, or is to be said before.
-fn say_accepted(line: &mut Line, say: &mut Say) {
-    let senders = line.senders();
+fn say_accepted(line: &mut Line, all: bool, say: &mut Say) {
+    let senders = line.changed_senders(all);
     if senders != line.told {
         line.told = senders;
         say.modified.push(line.name().with_senders(senders));

@@ -11,7 +11,12 @@ impl Description {
     /// The first `count` lines, as an offer or as the answer to theirs. The version counts what differs (RFC 3264 §8).
     pub(super) fn write(&mut self, count: usize, answer: bool) -> Sdp {
         let mut sdp = Sdp::new(self.origin.clone().with_version(0));
-        let lines = &self.lines[..count.min(self.lines.len())];
+        let count = count.min(self.lines.len());
+        for line in &mut self.lines[..count] {
+            let flow = line.flow(self.held);
+            line.shown = if answer { flow.and(line.said.reversed()) } else { flow };
+        }
+        let lines = &self.lines[..count];
         let media: Vec<Media> = lines.iter().map(|line| self.media(line, answer)).collect();
         let there: Vec<&Line> =
             lines.iter().zip(&media).filter(|(_, media)| media.port != 0).map(|(line, _)| line).collect();
@@ -50,15 +55,13 @@ impl Description {
             return line.refused();
         };
         let mut content = ours.clone();
-        let mut flow = line.flow(self.held);
         if answer {
-            flow = flow.and(line.said.reversed());
             let theirs = line.theirs.as_ref().and_then(|theirs| theirs.rtp());
             if let Some((own, theirs)) = payloads_mut(&mut content).zip(theirs) {
                 *own = common(own, &theirs.payloads);
             }
         }
-        content.senders = Some(line.scope.senders(flow.direction()));
+        content.senders = Some(line.scope.senders(line.shown.direction()));
         match line.role {
             // RFC 8842 §5.3: nobody who has a role is asked for another one.
             Some(role) => set_role(&mut content, role),

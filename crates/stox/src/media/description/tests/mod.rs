@@ -6,6 +6,7 @@ mod first;
 mod hostile;
 mod properties;
 mod samples;
+mod two;
 
 use super::scope::Scope;
 use super::{s2x, x2s};
