@@ -110,7 +110,12 @@ impl Settings {
             "burst" => config.limits.burst = small()?,
             "retry_after" => config.limits.retry_after = small()?,
             // Nobody is asked whether he still knows of a call, unless a scene is about that.
-            "calls" => config.media = flag()?.then(|| media::Options { check: Duration::ZERO, ..Default::default() }),
+            // From end to end, as long as there are no relays.
+            "calls" => {
+                let relay = media::relay::Options { mode: media::relay::Mode::Never, ..Default::default() };
+                let options = media::Options { check: Duration::ZERO, relay, ..Default::default() };
+                config.media = flag()?.then_some(options);
+            }
             "check" => {
                 let check = Duration::from_secs(number()? as u64);
                 config.media.iter_mut().for_each(|media| media.check = check);
@@ -172,7 +177,20 @@ impl Settings {
                 config.msrp.iter_mut().for_each(|msrp| msrp.max_size = max_size);
             }
             // So many media relays, the first one the best.
-            "relays" => config.relay.servers = (0..number()?).filter_map(|n| u8::try_from(n).ok()).map(relay).collect(),
+            "relays" => {
+                config.relay.servers = (0..number()?).filter_map(|n| u8::try_from(n).ok()).map(relay).collect();
+                config.media.iter_mut().for_each(|media| media.relay.mode = media::relay::Mode::Auto);
+            }
+            "relay_mode" => {
+                let mode = match value {
+                    "auto" => media::relay::Mode::Auto,
+                    "never" => media::relay::Mode::Never,
+                    "always" => media::relay::Mode::Always,
+                    _ => return Err("relay_mode is auto, never or always".to_owned()),
+                };
+                config.media.iter_mut().for_each(|media| media.relay.mode = mode);
+            }
+            "plain" => config.media.iter_mut().for_each(|media| media.relay.plain = list()),
             "store" => self.store = flag()?,
             "presence" => config.presence.enabled = flag()?,
             "publish" => config.presence.publish = flag()?,

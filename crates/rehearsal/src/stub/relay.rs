@@ -53,11 +53,18 @@ pub struct Asked {
     pub sdp: Option<String>,
 }
 
+/// A medium, as a side has described it last.
+#[derive(Debug)]
+struct Medium {
+    protocol: String,
+    multiplexes: bool,
+    mid: Option<Mid>,
+}
+
 /// One side of a call.
 #[derive(Debug, Default)]
 struct Side {
-    /// The protocol and the multiplexing of each medium, as this side has said last.
-    media: Vec<(String, bool)>,
+    media: Vec<Medium>,
     /// Whether it has keys in its description, and speaks ICE.
     sdes: bool,
     ice: bool,
@@ -180,7 +187,11 @@ impl Relay {
         let call = self.calls.entry(text("call-id")?.to_owned()).or_default();
         let (from, to) = (text("from-tag")?, text("to-tag").unwrap_or_default());
         let (author, reader) = if offer { (from, to) } else { (to, from) };
-        let of = |media: &Media, sdp: &Sdp| (media.protocol.to_string(), sdp.attribute(media, "rtcp-mux").is_some());
+        let of = |media: &Media, sdp: &Sdp| Medium {
+            protocol: media.protocol.to_string(),
+            multiplexes: sdp.attribute(media, "rtcp-mux").is_some(),
+            mid: Mid::first(&media.attributes),
+        };
         let said = Side {
             media: sdp.media.iter().map(|media| of(media, &sdp)).collect(),
             sdes: sdp.media.iter().any(|media| Crypto::first(&media.attributes).is_some()),
@@ -213,16 +224,17 @@ impl Relay {
             media.port = side.port + 2 * u16::try_from(n).unwrap_or(0);
             let theirs = side.media.get(n).filter(|_| !offer);
             match (theirs, text("transport-protocol")) {
-                (Some((protocol, _)), _) => media.protocol = protocol.as_str().into(),
+                (Some(theirs), _) => media.protocol = theirs.protocol.as_str().into(),
                 (None, Some(protocol)) => media.protocol = protocol.into(),
                 (None, None) => {}
             }
             if has("flags", "generate-mid") && !media.attributes.has("mid") {
-                let mid = Mid((n + 1).to_string().into());
+                let theirs = theirs.and_then(|theirs| theirs.mid.clone());
+                let mid = theirs.unwrap_or_else(|| Mid((n + 1).to_string().into()));
                 media.attributes.extend(mid.attribute());
             }
             let mux = match theirs {
-                Some((_, offered)) => *offered,
+                Some(theirs) => theirs.multiplexes,
                 None => has("rtcp-mux", "offer") || multiplexes && !has("rtcp-mux", "demux"),
             };
             let mut put = |name, value: &str| media.attributes.push(Attribute::new(name, value));

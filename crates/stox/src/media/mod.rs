@@ -9,7 +9,6 @@ pub mod description;
 pub mod dtmf;
 pub mod reason;
 pub(crate) mod record;
-#[expect(dead_code, reason = "the calls are not there yet")]
 pub mod relay;
 
 pub use calls::Calls;

@@ -49,6 +49,9 @@ impl Calls {
         match offer {
             Some(offer) => self.pass(stage, id, Passing { from: Side::Sip, what: Said::Offer }, &offer),
             None => {
+                if let Some(call) = self.calls.get_mut(&id) {
+                    call.offerless = true;
+                }
                 let description = Description::without_offer(origin(stage, to));
                 self.ring_with(stage, id, description);
             }

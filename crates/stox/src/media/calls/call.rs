@@ -1,10 +1,12 @@
 //! What is known of one call.
 
+use super::pass::Passing;
 use super::ringing::Ringing;
 use crate::config::LinkId;
 use crate::mapping::{Side, Stage};
 use crate::media::description::Description;
 use crate::media::record;
+use crate::media::relay::{Passage, Way};
 use crate::store::{About, Key};
 use base::{Fingerprint, Str, Time};
 use sip::Dialog;
@@ -106,6 +108,12 @@ pub(super) struct Call {
     pub(super) state: State,
     /// What both have said of the media; none before the SIP user's offer has been looked at.
     pub(super) description: Option<Box<Description>>,
+    /// Its place in a media relay; none: the media go from end to end.
+    pub(super) passage: Option<Box<Passage>>,
+    /// What is in the relay just now.
+    pub(super) passing: Option<Passing>,
+    /// The SIP user has called without an offer.
+    pub(super) offerless: bool,
     /// The dialog.
     pub(super) session: Option<SessionId>,
     /// The Call-ID of our INVITE.
@@ -139,6 +147,9 @@ impl Call {
             proposed: false,
             state: State::Arriving,
             description: None,
+            passage: None,
+            passing: None,
+            offerless: false,
             session: None,
             call_id: None,
             owes_answer: None,
@@ -161,6 +172,11 @@ impl Call {
         self.check_at = (!check.is_zero()).then(|| now + check);
     }
 
+    /// Which way its media go.
+    pub(super) fn way(&self) -> Way {
+        self.passage.as_ref().map_or(Way::Direct, |passage| Way::Relayed(passage.style()))
+    }
+
     /// Whether the XMPP user's device has the session: it was offered it, or has offered it.
     pub(super) fn has_device(&self) -> bool {
         self.theirs.resource().is_some()
@@ -175,7 +191,8 @@ impl Call {
             State::Arriving | State::Accepting | State::Active => None,
         };
         let asked = self.asked.iter().map(|asked| asked.until).min();
-        [state, asked, self.owes_answer, self.check_at].into_iter().flatten().min()
+        let relay = self.passage.as_ref().and_then(|passage| passage.deadline());
+        [state, asked, self.owes_answer, self.check_at, relay].into_iter().flatten().min()
     }
 
     /// The name of its record.

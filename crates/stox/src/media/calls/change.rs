@@ -64,7 +64,10 @@ impl Calls {
     /// Makes the offer that is due, once nothing else is under way.
     pub(super) fn change_due(&mut self, stage: &mut Stage<'_>, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        let free = matches!(call.state, State::Active) && !call.changing && call.owes_answer.is_none();
+        let free = matches!(call.state, State::Active)
+            && !call.changing
+            && call.owes_answer.is_none()
+            && call.passing.is_none();
         let Some(description) = call.description.as_mut().filter(|description| free && description.due()) else {
             return;
         };
@@ -114,15 +117,15 @@ impl Calls {
     /// The SIP user offers something else.
     pub(super) fn offered(&mut self, stage: &mut Stage<'_>, id: CallId, offer: Option<&Body>) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        if !matches!(call.state, State::Active) {
-            // One offer at a time (RFC 3264 §4), and the first is still on its way to the XMPP user.
+        if !matches!(call.state, State::Active) || call.passing.is_some() {
+            // One offer at a time (RFC 3264 §4), and another one is still on its way.
             return self.reject(stage, id, &Response::new(491, ""));
         }
         let Some(description) = &mut call.description else { return };
         match offer.map(described::of_body) {
             None => {
                 let offer = description.asked();
-                self.pass(stage, id, Passing { from: Side::Xmpp, what: Said::NextAnswer }, &offer);
+                self.pass(stage, id, Passing { from: Side::Xmpp, what: Said::Asked }, &offer);
             }
             Some(Ok(offer)) => self.pass(stage, id, Passing { from: Side::Sip, what: Said::NextOffer }, &offer),
             Some(Err(refusal)) => self.reject(stage, id, &refusal.response()),
@@ -186,7 +189,7 @@ impl Calls {
     }
 
     /// Refuses what the SIP user offers. The call goes on as it was.
-    fn reject(&mut self, stage: &mut Stage<'_>, id: CallId, response: &Response) {
+    pub(super) fn reject(&mut self, stage: &mut Stage<'_>, id: CallId, response: &Response) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.owes_answer = None;
         if let Some(session) = call.session {

@@ -72,9 +72,11 @@ impl Calls {
     pub(super) fn gathers(&mut self, stage: &mut Stage<'_>, id: CallId) {
         use crate::media::description::Gathered;
         let quiet_from_now = stage.now + self.options.gather_quiet;
+        let relayed = self.goes_through_relay(stage, id);
         let Some(call) = self.calls.get_mut(&id) else { return };
         let (Some(description), State::Gathering { quiet, .. }) = (&call.description, &mut call.state) else { return };
         match description.gathered() {
+            Gathered::Nothing | Gathered::Some if relayed => self.gathered(stage, id),
             Gathered::Nothing => {}
             Gathered::Some => *quiet = quiet_from_now,
             Gathered::All => self.gathered(stage, id),

@@ -13,17 +13,19 @@ mod stanzas;
 
 pub use call::CallId;
 
+use super::relay::Ways;
 use super::{Options, record};
 use crate::choice::Way;
 use crate::config::{Config, LinkId};
 use crate::error::Refusal;
 use crate::links::StanzaToken;
-use crate::mapping::{Invitation, Mapping, Purpose, Side, Stage};
+use crate::mapping::{Invitation, Mapping, Purpose, Relayed, Side, Stage};
 use crate::prints;
 use crate::records::{Forgetting, Orphans};
 use crate::store::{About, Broken, Key, SaveToken};
 use base::{Fingerprint, HashKey, Str, Table, Time, Timers};
 use call::{Call, State};
+use pass::AtRelay;
 use proposals::Proposals;
 use ringing::Why;
 use sip::Request;
@@ -52,6 +54,9 @@ pub struct Calls {
     last: u64,
     forgetting: Forgetting,
     orphans: Orphans<record::Call>,
+    /// What media relays were asked for calls.
+    at_relay: Table<ng::AskId, AtRelay>,
+    ways: Ways,
     proposals: Proposals,
     /// Proposals of ours that the XMPP server has not taken yet.
     proposing: Table<StanzaToken, CallId>,
@@ -95,6 +100,8 @@ impl Calls {
             last: 0,
             forgetting: Forgetting::new(key),
             orphans: Orphans::new(),
+            at_relay: Table::new(key),
+            ways: Ways::new(&config.media.clone().unwrap_or_default().relay, key),
             proposals: Proposals::new(key),
             proposing: Table::new(key),
             leaving: VecDeque::new(),
@@ -164,7 +171,7 @@ impl Calls {
 
     /// Takes a call out of all lists. Nobody is told of it by this.
     fn leave(&mut self, stage: &mut Stage<'_>, id: CallId) -> Option<Box<Call>> {
-        let call = self.calls.remove(&id)?;
+        let mut call = self.calls.remove(&id)?;
         self.by_name.remove(&self.name(&call.ours, &call.theirs, &call.sid));
         let pair = prints::pair(&self.key, &call.ours, &call.theirs);
         if let Some(calls) = self.pairs.get_mut(&pair) {
@@ -178,6 +185,9 @@ impl Calls {
         }
         if let Some(call_id) = call.call_id {
             self.call_ids.remove(&call_id);
+        }
+        if let Some(passage) = call.passage.take() {
+            passage.end(stage);
         }
         if call.saved {
             self.forgetting.forget(stage, call.key().to_bytes());
@@ -284,8 +294,9 @@ impl Calls {
             return self.answer_overdue(stage, id);
         }
         if call.check_at.is_some_and(|at| at <= now) {
-            self.look_after(stage, id);
+            return self.look_after(stage, id);
         }
+        self.check_relay(stage, id);
     }
 }
 
@@ -387,6 +398,10 @@ impl Mapping for Calls {
             self.arm(id);
         }
         true
+    }
+
+    fn relayed(&mut self, stage: &mut Stage<'_>, relayed: &Relayed) -> bool {
+        self.relay_answered(stage, relayed)
     }
 
     fn saved(&mut self, stage: &mut Stage<'_>, token: SaveToken, saved: bool) -> bool {

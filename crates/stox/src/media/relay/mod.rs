@@ -8,8 +8,7 @@ mod admit;
 mod passage;
 mod style;
 
-#[expect(unused_imports, reason = "the calls are not there yet")]
-pub(super) use passage::{Heard, Passage};
+pub(super) use passage::{Heard, Passage, forget};
 pub(super) use style::Style;
 
 use crate::error::Refusal;
@@ -108,6 +107,16 @@ impl Ways {
                 Some(style) => relayed(means, style),
                 None => Ok(Way::Direct),
             },
+        }
+    }
+
+    /// Whether a call to a SIP user will go through a relay from the first.
+    pub(super) fn expects_relay(&self, means: Means<'_>, sip: &Jid) -> bool {
+        let known = configured(means.options, sip).or_else(|| self.remembered(means.now, sip)).is_some();
+        match means.options.mode {
+            Mode::Never => false,
+            Mode::Always => true,
+            Mode::Auto => known,
         }
     }
 

@@ -6,7 +6,7 @@ use crate::error::Refusal;
 use crate::mapping::{Relayed, Side, Stage};
 use base::{Str, Time};
 use bodies::sdp::Sdp;
-use bodies::sdp::rtp::{Group, Value as _};
+use bodies::sdp::rtp::{Group, Mid, Value as _};
 use ng::{AskId, Exchange, Failure, Request};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -55,6 +55,8 @@ pub(in crate::media) struct Passage {
     missed: u32,
     /// The XMPP user bundles.
     bundles: bool,
+    /// The SIP user names media.
+    mids: bool,
 }
 
 impl Passage {
@@ -70,7 +72,13 @@ impl Passage {
             check_at: None,
             missed: 0,
             bundles: true,
+            mids: true,
         }
+    }
+
+    /// What the relay calls it.
+    pub(in crate::media) fn name(&self) -> &Str {
+        &self.name
     }
 
     /// What the SIP user is shown.
@@ -93,8 +101,9 @@ impl Passage {
         if self.waiting.is_some() {
             return Err(failed(stage, &Failure::Busy));
         }
-        if from == Side::Xmpp {
-            self.bundles = Group::all(&sdp.attributes).any(|group| is_bundle(&group));
+        match from {
+            Side::Xmpp => self.bundles = Group::all(&sdp.attributes).any(|group| is_bundle(&group)),
+            Side::Sip => self.mids = sdp.media.iter().any(|media| media.attributes.has(Mid::NAME)),
         }
         let config = stage.config;
         // Where a relay is asked it is not to be led to either: what it sends there it would take for a question of ours.
@@ -134,8 +143,13 @@ impl Passage {
             Ok(mut sdp) => {
                 self.server = Some(done.server);
                 self.check_at = Some(means.now + means.options.check);
-                if waiting.from == Side::Sip && (waiting.offer || self.bundles) {
-                    bundle_first(&mut sdp);
+                match waiting.from {
+                    Side::Sip if waiting.offer || self.bundles => bundle_first(&mut sdp),
+                    // Names that the relay has made up mean nothing to whoever has offered without any.
+                    Side::Xmpp if !waiting.offer && !self.mids => {
+                        sdp.media.iter_mut().for_each(|media| media.attributes.remove(Mid::NAME));
+                    }
+                    Side::Sip | Side::Xmpp => {}
                 }
                 Ok(Box::new(sdp))
             }
@@ -181,11 +195,16 @@ impl Passage {
 
     /// The call is over: the relay may forget it.
     pub(in crate::media) fn end(self, stage: &mut Stage<'_>) {
-        // One whose first offer is still under way is forgotten by whoever takes it, after a minute without media.
+        // One whose first offer is still under way is forgotten when its answer comes.
         if let Some(server) = self.server {
-            let _ = stage.relay.ask(stage.now, &Request::Delete { call: self.name }, Some(server));
+            forget(stage, self.name, server);
         }
     }
+}
+
+/// Lets the relay forget a call; what becomes of that nobody needs to know.
+pub(in crate::media) fn forget(stage: &mut Stage<'_>, name: Str, server: SocketAddr) {
+    let _ = stage.relay.ask(stage.now, &Request::Delete { call: name }, Some(server));
 }
 
 /// What the relay knows a side by.
