@@ -1,4 +1,4 @@
-//! On which devices an XMPP user may be found by a SIP user, as far as the user has let that SIP user know: full addresses that presence and messages to
+//! On which devices an XMPP user may be found by a SIP user, as far as the user has let that SIP user know: full addresses that presence, messages and calls to
 //! the SIP user came from, and what those devices can do (XEP-0030, XEP-0115). For calls to devices that know nothing of XEP-0353.
 //!
 //! It is kept for the pair, as presence is told to one and not to another: a call tells nobody of devices that he was not shown.
@@ -100,7 +100,7 @@ impl Whereabouts {
         Whereabouts { key, pairs: Recent::new(key, PAIRS) }
     }
 
-    /// An XMPP user has said something to a SIP user: presence or a message.
+    /// An XMPP user has said something to a SIP user: presence, a message, or a call.
     pub(crate) fn heard(&mut self, now: Time, stanza: &Stanza) {
         let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return };
         let (Some(resource), true) = (from.resource(), from.local().is_some() && to.local().is_some()) else { return };
@@ -110,6 +110,11 @@ impl Whereabouts {
                 self.shown(now, to, from, resource, stanza);
             }
             (Kind::Presence, Some("unavailable")) => self.gone(to, from),
+            // A device that calls can be called, whether it has shown itself or not.
+            (Kind::Iq, Some("set")) if stanza.child("jingle", ns::JINGLE).is_some() => {
+                let seen = self.seen(now, to, from, resource);
+                seen.heard = now;
+            }
             (Kind::Message, None | Some("chat" | "normal")) => {
                 let seen = self.seen(now, to, from, resource);
                 seen.heard = now;
@@ -266,7 +271,12 @@ mod tests {
                 .with_child(Element::new("x", ns::MUC_USER)),
         );
         w.heard(t, &stanza(Kind::Presence, "juliet@example.com/y", "example.net"));
+        w.heard(t, &stanza(Kind::Iq, "juliet@example.com/ping", "romeo@example.net").with_type("set"));
         assert_eq!(resources(&w, t), ["balcony"]);
+        let calls = stanza(Kind::Iq, "juliet@example.com/caller", "romeo@example.net").with_type("set");
+        w.heard(t, &calls.with_child(Element::new("jingle", ns::JINGLE)));
+        assert_eq!(resources(&w, t), ["balcony", "caller"], "who calls can be called");
+        w.gone(&jid("romeo@example.net"), &jid("juliet@example.com/caller"));
         w.gone(&jid("romeo@example.net"), &jid("juliet@example.com/balcony"));
         assert!(w.pairs.is_empty());
     }
