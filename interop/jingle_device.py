@@ -18,6 +18,7 @@ Commands
     add       call, media                               -> "added" or "rejected"
     remove    call, content                             restart  call, content (ICE)  -> "restarted"
     send      call, action, xml (children)              -> nothing; a jingle element as it is
+    greet     to: shows itself to somebody              -> nothing
     disconnect                                          -> "offline"
     look                                                -> "look" {calls}
 Events
@@ -383,6 +384,9 @@ class Device:
     def do_allow(self, order):
         self.allowed.append(order["fault"])
         emit("noted")
+
+    def do_greet(self, order):
+        self.xmpp.send_presence(pto=order["to"])
 
     def do_call(self, order):
         sid, media = str(uuid.uuid4()), order.get("media", ["audio"])

@@ -2,6 +2,7 @@
 
 use super::{Place, Process, Recording, template, until};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -30,8 +31,8 @@ pub struct Baresip {
 /// A phone for calls: what it says, hears and refuses.
 #[derive(Debug, Clone)]
 pub struct Sound {
-    /// Hertz of the tone that it says; None: it says what it hears, which shows that it hears.
-    pub tone: Option<u32>,
+    /// Hertz of the tone that it says.
+    pub tone: u32,
     /// How RTP goes.
     pub media: Media,
     /// Codecs, in its order: names of baresip's modules (`opus`, `g711`, `vp8`).
@@ -58,7 +59,7 @@ pub enum Media {
 impl Default for Sound {
     fn default() -> Sound {
         let codecs = vec!["opus", "g711"];
-        Sound { tone: Some(440), media: Media::Plain, codecs, account: String::new(), calls: 4, ring: 120 }
+        Sound { tone: 440, media: Media::Plain, codecs, account: String::new(), calls: 4, ring: 120 }
     }
 }
 
@@ -98,12 +99,11 @@ impl Baresip {
         let values = [
             ("CALLS", sound.calls.to_string()),
             ("RING", sound.ring.to_string()),
-            ("SOURCE", sound.tone.map_or("aubridge,echo".to_owned(), |hertz| format!("ausine,{hertz}"))),
-            // ausine has no other rate.
-            ("RATE", sound.tone.map_or(String::new(), |_| "ausrc_srate\t\t48000\nausrc_channels\t\t2".to_owned())),
+            ("TONE", sound.tone.to_string()),
             ("RTCP_MUX", if sound.media == Media::Secure { "yes" } else { "no" }.to_owned()),
             ("CODECS", modules.join("\n")),
             ("FOLDER", place.dir().join(&home).display().to_string()),
+            ("RECORDER", build(place, "recorder").display().to_string()),
         ];
         Baresip::run(place, &home, address, (&account, ""), "baresip/calls", &values)
     }
@@ -133,7 +133,7 @@ impl Baresip {
         let mut process = match more {
             [] => Process::start(place, &log, "baresip", &["-f", name, "-v", "-s"]),
             _ => {
-                let preload = format!("LD_PRELOAD={}", loopback(place).display());
+                let preload = format!("LD_PRELOAD={}", build(place, "loopback").display());
                 Process::start(place, &log, "env", &[&preload, "baresip", "-f", name, "-v", "-s"])
             }
         };
@@ -183,18 +183,23 @@ impl Baresip {
         self.command("listcalls", "").matches("[line ").count()
     }
 
-    /// What it hears in the call that began last: waits until there is something. It ends at the first hold: from then on
-    /// this baresip plays what it hears and records it no more.
+    /// What it hears: waits until it records something.
     #[track_caller]
     pub fn heard(&mut self, patience: Duration) -> Recording {
-        let mut newest = None;
+        let mut before: BTreeMap<PathBuf, u64> = BTreeMap::new();
+        let mut growing = None;
         until("baresip records", patience, || {
             self.process.assert_running();
             let files = std::fs::read_dir(&self.home).into_iter().flatten().flatten().map(|entry| entry.path());
-            newest = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav")).max();
-            newest.is_some()
+            for path in files.filter(|path| path.extension().is_some_and(|kind| kind == "wav")) {
+                let length = Recording::at(&path).len();
+                if before.insert(path.clone(), length).is_some_and(|last| last < length) {
+                    growing = Some(path);
+                }
+            }
+            growing.is_some()
         });
-        Recording::at(newest.expect("until() saw it"))
+        Recording::at(growing.expect("until() saw it"))
     }
 
     /// What it has logged: every SIP message that came and went, too.
@@ -294,14 +299,15 @@ impl Baresip {
     }
 }
 
-/// What makes baresip's ICE see loopback: built where it is needed, in no time.
+/// The library `name` beside baresip's configurations: built where it is needed, in no time. `loopback` makes its ICE see loopback, `recorder`
+/// is a player that records.
 #[track_caller]
-fn loopback(place: &Place) -> PathBuf {
-    let library = place.dir().join("loopback.so");
+fn build(place: &Place, name: &str) -> PathBuf {
+    let library = place.dir().join(format!("{name}.so"));
     if !library.exists() {
-        let source = template::path("baresip/loopback.c");
+        let source = template::path(&format!("baresip/{name}.c"));
         let (source, library) = (source.to_str().expect("UTF-8"), library.to_str().expect("UTF-8"));
-        let arguments = ["-shared", "-fPIC", "-O1", "-o", library, source];
+        let arguments = ["-shared", "-fPIC", "-O1", "-pthread", "-o", library, source];
         let status = Process::start(place, "cc", "cc", &arguments).wait(SOON);
         assert!(status.success(), "cc: {status}");
     }
