@@ -2,12 +2,15 @@
 //! Kamailio and a phone that is strict about every byte on the other. What a program lacks, `scripts/setup` installs; a
 //! test without its program fails and says so.
 
+mod calls;
+mod calls_faults;
 mod chat;
 mod chat_faults;
 mod chat_sip;
 mod errors;
 mod faults;
 mod hall;
+mod line;
 mod overload;
 mod phones;
 mod presence;
