@@ -14,7 +14,10 @@ use xmpp::ns;
 use xmpp::stanza::{Kind, Stanza};
 
 /// How many pairs one shard remembers; the oldest are forgotten.
-const PAIRS: usize = 32_768;
+const PAIRS: usize = 16_384;
+
+/// The longest resource of a device that is remembered, in bytes: clients have shorter ones.
+const MAX_RESOURCE: usize = 128;
 
 /// How many devices of one user are remembered for a pair; who was heard of last takes the place of who was heard of first.
 pub(crate) const MAX_DEVICES: usize = 8;
@@ -103,7 +106,10 @@ impl Whereabouts {
     /// An XMPP user has said something to a SIP user: presence, a message, or a call.
     pub(crate) fn heard(&mut self, now: Time, stanza: &Stanza) {
         let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return };
-        let (Some(resource), true) = (from.resource(), from.local().is_some() && to.local().is_some()) else { return };
+        let Some(resource) = from.resource().filter(|resource| resource.len() <= MAX_RESOURCE) else { return };
+        if from.local().is_none() || to.local().is_none() {
+            return;
+        }
         match (stanza.kind, stanza.type_.as_deref()) {
             // What belongs to rooms comes from occupants, who are no devices (XEP-0045).
             (Kind::Presence, None) if !stanza.elements().any(|e| e.ns.starts_with(ns::MUC)) => {
@@ -272,6 +278,7 @@ mod tests {
         );
         w.heard(t, &stanza(Kind::Presence, "juliet@example.com/y", "example.net"));
         w.heard(t, &stanza(Kind::Iq, "juliet@example.com/ping", "romeo@example.net").with_type("set"));
+        w.heard(t, &stanza(Kind::Presence, &format!("juliet@example.com/{}", "z".repeat(129)), "romeo@example.net"));
         assert_eq!(resources(&w, t), ["balcony"]);
         let calls = stanza(Kind::Iq, "juliet@example.com/caller", "romeo@example.net").with_type("set");
         w.heard(t, &calls.with_child(Element::new("jingle", ns::JINGLE)));

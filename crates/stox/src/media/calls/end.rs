@@ -107,6 +107,10 @@ impl Calls {
 
     /// A request of ours was refused, or not answered in time.
     pub(super) fn refused(&mut self, stage: &mut Stage<'_>, id: CallId, what: Asked, from: &Jid, error: &StanzaError) {
+        let asked = matches!(what, Asked::Initiate | Asked::Disco);
+        if asked && let Some(call) = self.calls.get(&id).filter(|_| is_gone(error)) {
+            stage.whereabouts.gone(&call.ours, from);
+        }
         match what {
             Asked::Initiate => {
                 self.tell_ringing(stage, id, ringing::Event::Refused { device: from, error: error.clone() });
@@ -217,4 +221,9 @@ fn reason_of_error(error: &StanzaError) -> Reason {
         Some(text) => reason.with_text(text.clone()),
         None => reason,
     }
+}
+
+/// Whether an error says that a device is not there, or that what can be said to it is of no use: servers use one condition for both (RFC 6121 §8.5.3.2.3).
+fn is_gone(error: &StanzaError) -> bool {
+    matches!(error.condition, Condition::ServiceUnavailable | Condition::RecipientUnavailable | Condition::ItemNotFound)
 }
