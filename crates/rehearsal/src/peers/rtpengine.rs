@@ -2,6 +2,7 @@
 
 use super::{Place, Process, until};
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 const START: Duration = Duration::from_secs(10);
@@ -68,9 +69,12 @@ impl Rtpengine {
 
     /// Sends one order of its protocol (bencode) and gives the answer.
     fn ask(&self, order: &str) -> Option<String> {
+        // Whoever says the same cookie twice gets the same answer twice.
+        static COOKIES: AtomicU64 = AtomicU64::new(1);
+        let cookie = COOKIES.fetch_add(1, Ordering::Relaxed);
         let socket = UdpSocket::bind((self.control.ip(), 0)).ok()?;
         socket.set_read_timeout(Some(Duration::from_millis(500))).ok()?;
-        socket.send_to(format!("1 {order}").as_bytes(), self.control).ok()?;
+        socket.send_to(format!("{cookie} {order}").as_bytes(), self.control).ok()?;
         let mut answer = vec![0; 65_536];
         let length = socket.recv(&mut answer).ok()?;
         Some(String::from_utf8_lossy(&answer[..length]).into_owned())

@@ -21,6 +21,7 @@ mod presence_server;
 mod presence_sipp;
 mod presence_watched;
 mod proxy;
+mod relay;
 mod rooms;
 mod rooms_faults;
 mod rooms_focus;
