@@ -6,6 +6,7 @@ mod chat;
 mod conference;
 mod gateway;
 mod invite;
+mod jingle;
 mod media;
 mod msrp;
 mod muc;
@@ -22,6 +23,7 @@ pub use self::chat::chat;
 pub use self::conference::conference;
 pub use self::gateway::{gateway, jid_sip_mapping};
 pub use self::invite::invite;
+pub use self::jingle::jingle;
 pub use self::media::media_description;
 pub use self::msrp::{msrp_framing, msrp_session, nickname};
 pub use self::muc::muc;
@@ -65,6 +67,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("room", room),
     ("occupants", occupants),
     ("media_description", media_description),
+    ("jingle", jingle),
 ];
 
 /// A mutation of `seed`, always the same for the same `tokens`: bytes changed, cut out, put in, doubled, or a piece of `other` put in.

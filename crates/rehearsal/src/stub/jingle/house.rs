@@ -4,6 +4,7 @@ use super::Device;
 use base::Time;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use xmpp::error::{Condition, StanzaError};
+use xmpp::ext::carbons::is_private;
 use xmpp::ext::jmi::Jmi;
 use xmpp::jid::Jid;
 use xmpp::stanza::{Kind, Stanza};
@@ -68,7 +69,8 @@ impl House {
             Kind::Iq => drop(self.with(&to.to_string(), |device| device.received(now, stanza))),
             Kind::Message | Kind::Presence => {
                 // What was for a device that is gone is for the others (RFC 6121 §8.5.3.2.1), and they get copies of chat messages.
-                let all = !there || stanza.kind == Kind::Message;
+                let private = stanza.elements().any(is_private);
+                let all = !there || stanza.kind == Kind::Message && !private;
                 let for_it = |jid: &Jid| if all { jid.same_bare(to) } else { jid == to };
                 let jids: Vec<_> =
                     self.devices.values().map(Device::jid).filter(|jid| for_it(jid)).map(Jid::to_string).collect();

@@ -77,7 +77,7 @@ struct Accepted {
 
 /// All telephones.
 #[derive(Debug, Default)]
-pub(super) struct Telephones {
+pub(crate) struct Telephones {
     talks: BTreeMap<String, Talk>,
     clients: BTreeMap<String, Client>,
     accepted: BTreeMap<String, Accepted>,
@@ -88,31 +88,31 @@ pub(super) struct Telephones {
     acks: BTreeMap<String, Vec<u8>>,
     minted: u64,
     said: Vec<Vec<u8>>,
-    pub(super) habits: Habits,
+    pub(crate) habits: Habits,
 }
 
 impl Telephones {
     /// The datagrams that are to be sent, in order.
-    pub(super) fn said(&mut self) -> Vec<Vec<u8>> {
+    pub(crate) fn said(&mut self) -> Vec<Vec<u8>> {
         std::mem::take(&mut self.said)
     }
 
     /// All calls by their Call-IDs, those that are over too.
-    pub(super) fn talks(&self) -> &BTreeMap<String, Talk> {
+    pub(crate) fn talks(&self) -> &BTreeMap<String, Talk> {
         &self.talks
     }
 
     /// Requests without an answer, and answers without an ACK.
-    pub(super) fn open(&self) -> usize {
+    pub(crate) fn open(&self) -> usize {
         self.clients.len() + self.accepted.len()
     }
 
-    pub(super) fn deadline(&self) -> Option<Time> {
+    pub(crate) fn deadline(&self) -> Option<Time> {
         self.due.first().map(|(at, _)| *at)
     }
 
     /// A user calls an XMPP user. Gives back the Call-ID.
-    pub(super) fn dial(&mut self, now: Time, user: u64, peer: &str, media: &[&str]) -> String {
+    pub(crate) fn dial(&mut self, now: Time, user: u64, peer: &str, media: &[&str]) -> String {
         let call = format!("{:0>24}@world", self.mint("phone"));
         let tag = self.mint("tag");
         let mut talk = Talk::new(user, peer, true);
@@ -127,7 +127,7 @@ impl Telephones {
     }
 
     /// A user hangs up, or gives up, whatever the call is at. Whether there is one to end.
-    pub(super) fn hang_up(&mut self, now: Time, call: &str) -> bool {
+    pub(crate) fn hang_up(&mut self, now: Time, call: &str) -> bool {
         let Some(talk) = self.talks.get_mut(call).filter(|talk| !talk.is_over() && !talk.leaving) else { return false };
         talk.leaving = true;
         match talk.stage {
@@ -146,14 +146,14 @@ impl Telephones {
     }
 
     /// A user puts a call on hold, or takes it off.
-    pub(super) fn hold(&mut self, now: Time, call: &str, hold: bool) {
+    pub(crate) fn hold(&mut self, now: Time, call: &str, hold: bool) {
         let Some(talk) = self.talks.get_mut(call).filter(|talk| talk.is_up()) else { return };
         talk.holding = hold;
         self.change(now, call);
     }
 
     /// A user wants one more line.
-    pub(super) fn add(&mut self, now: Time, call: &str, kind: &str) {
+    pub(crate) fn add(&mut self, now: Time, call: &str, kind: &str) {
         let Some(talk) = self.talks.get_mut(call).filter(|talk| talk.is_up()) else { return };
         talk.lines.push(sdp::line(kind));
         self.change(now, call);
@@ -211,7 +211,7 @@ impl Telephones {
     }
 
     /// A SIP message came. Whether it is of telephones.
-    pub(super) fn received(&mut self, now: Time, message: &SipText, chance: &mut Tokens) -> bool {
+    pub(crate) fn received(&mut self, now: Time, message: &SipText, chance: &mut Tokens) -> bool {
         let mut words = message.header("CSeq").unwrap_or_default().split_whitespace();
         let (Some(sequence), Some(method)) = (words.next(), words.next()) else { return false };
         let sequence: u32 = sequence.parse().unwrap_or_default();
@@ -237,7 +237,7 @@ impl Telephones {
     }
 
     /// Does what is due.
-    pub(super) fn timeout(&mut self, now: Time) {
+    pub(crate) fn timeout(&mut self, now: Time) {
         while let Some((at, due)) = self.due.first().cloned().filter(|(at, _)| *at <= now) {
             self.due.remove(&(at, due.clone()));
             match due {

@@ -196,7 +196,34 @@ impl Jingle {
         for child in e.elements() {
             jingle.read(child)?;
         }
+        jingle.is_whole()?;
         Ok(jingle)
+    }
+
+    /// What begins something says what (XEP-0166 §7.2, §7.3).
+    fn is_whole(&self) -> Result<(), Syntax> {
+        let bare = |content: &Content| content.description.is_none() || content.transport.is_none();
+        match self.action {
+            Action::SessionInitiate if self.contents.is_empty() => Err(Syntax("a session without contents")),
+            Action::SessionInitiate | Action::ContentAdd if self.contents.iter().any(bare) => {
+                Err(Syntax("a content without a description or a transport"))
+            }
+            Action::SessionInitiate
+            | Action::ContentAccept
+            | Action::ContentAdd
+            | Action::ContentModify
+            | Action::ContentReject
+            | Action::ContentRemove
+            | Action::DescriptionInfo
+            | Action::SecurityInfo
+            | Action::SessionAccept
+            | Action::SessionInfo
+            | Action::SessionTerminate
+            | Action::TransportAccept
+            | Action::TransportInfo
+            | Action::TransportReject
+            | Action::TransportReplace => Ok(()),
+        }
     }
 
     fn read(&mut self, e: &Element) -> Result<(), Syntax> {

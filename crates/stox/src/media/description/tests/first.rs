@@ -183,8 +183,8 @@ fn plain_audio_goes_both_ways() {
 #[test]
 fn what_cannot_be_is_said_so() {
     let conditions = |result: Result<Description, Unfit>| result.map(drop).map_err(|unfit| unfit.condition);
-    let file =
-        "<content creator='initiator' name='a'><description xmlns='urn:xmpp:jingle:apps:file-transfer:5'/></content>";
+    let file = "<content creator='initiator' name='a'><description xmlns='urn:xmpp:jingle:apps:file-transfer:5'/>\
+                <transport xmlns='urn:xmpp:jingle:transports:ibb:1'/></content>";
     let initiate = does("session-initiate", file);
     assert_eq!(conditions(Description::from_jingle(&initiate, origin())), Err(Condition::UnsupportedApplications));
     let mut other = does("session-initiate", &webrtc("0", "audio", "xmpp", "actpass", "", "creator='initiator'"));

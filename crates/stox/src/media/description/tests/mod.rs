@@ -23,7 +23,7 @@ fn jingle(text: &str) -> Jingle {
 /// The content that has this in it.
 fn content(description: &str, transport: &str) -> Content {
     let jingle = jingle(&format!(
-        "<jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' sid='a'><content creator='initiator' name='voice'>\
+        "<jingle xmlns='urn:xmpp:jingle:1' action='session-accept' sid='a'><content creator='initiator' name='voice'>\
          <description xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'>{description}</description>{transport}</content></jingle>"
     ));
     jingle.contents.into_iter().next().expect("a content")

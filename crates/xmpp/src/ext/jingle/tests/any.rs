@@ -253,7 +253,14 @@ pub(super) fn jingle() -> impl Strategy<Value = Jingle> {
     let contents = (0..3_usize).prop_flat_map(|n| (0..n).map(|i| content(i).boxed()).collect::<Vec<_>>());
     let head = (select(Action::ALL), value(), address(), address());
     (head, contents, groups(), of(reason()), vec(info(), 0..2), other()).prop_map(
-        |((action, sid, initiator, responder), contents, groups, reason, mut infos, mut other)| {
+        |((mut action, sid, initiator, responder), contents, groups, reason, mut infos, mut other)| {
+            // What begins something is whole.
+            let whole = contents.iter().all(|c: &Content| c.description.is_some() && c.transport.is_some());
+            if action == Action::SessionInitiate && (contents.is_empty() || !whole)
+                || action == Action::ContentAdd && !whole
+            {
+                action = Action::ContentModify;
+            }
             if action == Action::SessionInfo {
                 infos.extend(other.drain(..).map(Info::Other));
             }

@@ -15,20 +15,20 @@ fn read(text: &str) -> Result<Jingle, Syntax> {
     Jingle::parse(&element_of(text))
 }
 
-/// A session-initiate whose one content is this.
+/// A session-accept whose one content is this.
 fn with(inner: &str) -> Result<Jingle, Syntax> {
     read(&format!(
-        "<jingle xmlns='urn:xmpp:jingle:1' action='session-initiate' sid='a'>\
+        "<jingle xmlns='urn:xmpp:jingle:1' action='session-accept' sid='a'>\
          <content creator='initiator' name='v'>{inner}</content></jingle>"
     ))
 }
 
-/// A session-initiate whose one description is this.
+/// A session-accept whose one description is this.
 fn described(inner: &str) -> Result<Jingle, Syntax> {
     with(&format!("<description xmlns='urn:xmpp:jingle:apps:rtp:1' media='audio'>{inner}</description>"))
 }
 
-/// A session-initiate whose one transport is this.
+/// A session-accept whose one transport is this.
 fn transported(inner: &str) -> Result<Jingle, Syntax> {
     with(&format!("<transport xmlns='urn:xmpp:jingle:transports:ice-udp:1'>{inner}</transport>"))
 }
@@ -124,6 +124,27 @@ fn contents_have_names_of_their_own() {
     let many = |n: usize| (0..n).map(|i| format!("<content creator='initiator' name='{i}'/>")).collect::<String>();
     assert!(contents(&many(MAX_CONTENTS)).is_ok());
     assert!(contents(&many(MAX_CONTENTS + 1)).is_err());
+}
+
+#[test]
+fn what_begins_something_says_what() {
+    let (description, transport) = ("<description xmlns='d'/>", "<transport xmlns='t'/>");
+    let whole = format!("<content name='v'>{description}{transport}</content>");
+    let half = format!("{whole}<content name='w'>{description}</content>");
+    let other_half = format!("<content name='v'>{transport}</content>");
+    for (action, contents, good) in [
+        ("session-initiate", &*whole, true),
+        ("session-initiate", "", false),
+        ("session-initiate", &half, false),
+        ("session-initiate", &other_half, false),
+        ("content-add", &whole, true),
+        ("content-add", &half, false),
+        ("session-accept", &half, true),
+        ("content-modify", &other_half, true),
+    ] {
+        let text = format!("<jingle xmlns='urn:xmpp:jingle:1' action='{action}' sid='a'>{contents}</jingle>");
+        assert_eq!(read(&text).is_ok(), good, "{text}");
+    }
 }
 
 #[test]
