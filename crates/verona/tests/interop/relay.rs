@@ -2,7 +2,7 @@
 
 use base::{Time, Tokens};
 use bodies::sdp::rtp::{Candidate, Crypto, Value as _};
-use bodies::sdp::{Direction, Host, Sdp};
+use bodies::sdp::{Address, Direction, Host, Sdp};
 use ng::{AskId, Client, Config, Dtls, Exchange, Failure, Ice, Mux, Output, Request, Rewriting, Sdes};
 use rehearsal::peers::{Place, Rtpengine};
 use std::io::ErrorKind;
@@ -19,12 +19,12 @@ struct Asker {
 impl Asker {
     fn new(place: &Place, servers: Vec<SocketAddr>) -> Asker {
         let config = Config { servers, ping_down: Duration::from_millis(500), ..Config::default() };
-        let socket = UdpSocket::bind((place.ip(), 0)).unwrap();
+        let socket = UdpSocket::bind((place.ip(), 0)).expect("a socket of the place");
         Asker { client: Client::new(config, Tokens::seeded(1)), socket, began: Instant::now() }
     }
 
     fn now(&self) -> Time {
-        Time::from_micros(u64::try_from(self.began.elapsed().as_micros()).unwrap())
+        Time::from_micros(u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
     /// Lets the client work until `done` says so.
@@ -50,7 +50,7 @@ impl Asker {
             }
             let wait = self.client.deadline().map_or(Duration::from_millis(50), |at| at.since(self.now()));
             let wait = wait.clamp(Duration::from_millis(1), Duration::from_millis(50));
-            self.socket.set_read_timeout(Some(wait)).unwrap();
+            self.socket.set_read_timeout(Some(wait)).expect("never nothing");
             match self.socket.recv_from(&mut buffer) {
                 Ok((len, from)) => self.client.received(self.now(), from, &buffer[..len]),
                 // Nobody is there: the client's timers will see.
@@ -63,7 +63,7 @@ impl Asker {
     }
 
     fn ask(&mut self, request: &Request, server: Option<SocketAddr>) -> (SocketAddr, Result<Vec<u8>, Failure>) {
-        let asked: AskId = self.client.ask(self.now(), request, server).unwrap();
+        let asked: AskId = self.client.ask(self.now(), request, server).expect("little is asked");
         self.run(|_, output| match output? {
             Output::Done { id, server, result } if *id == asked => Some((*server, result.clone())),
             Output::Done { .. } | Output::Send { .. } => None,
@@ -81,8 +81,8 @@ impl Asker {
         };
         let request = if offer { Request::Offer(exchange.into()) } else { Request::Answer(exchange.into()) };
         let (_, result) = self.ask(&request, None);
-        let sdp = result.unwrap_or_else(|why| panic!("{call}: {why:?}"));
-        Sdp::parse(&sdp).unwrap_or_else(|why| panic!("{why:?}: {}", String::from_utf8_lossy(&sdp)))
+        let sdp = result.expect("a description is granted");
+        Sdp::parse(&sdp).expect("what comes back is one")
     }
 }
 
@@ -125,7 +125,8 @@ fn of_client(place: &Place, rest: &str) -> String {
 
 /// What a Jingle client needs.
 fn assert_suits_client(sdp: &Sdp, place: &Place) {
-    let [audio] = &sdp.media[..] else { panic!("one medium: {sdp:?}") };
+    let audio = &sdp.media[0];
+    assert_eq!(sdp.media.len(), 1, "{sdp:?}");
     assert_eq!((&*audio.kind, &*audio.protocol), ("audio", "UDP/TLS/RTP/SAVPF"));
     for name in ["ice-ufrag", "ice-pwd", "fingerprint", "setup", "rtcp-mux", "mid"] {
         assert!(sdp.attribute(audio, name).is_some(), "no {name}: {sdp:?}");
@@ -141,9 +142,10 @@ fn assert_suits_client(sdp: &Sdp, place: &Place) {
 
 /// What a telephone without ICE needs.
 fn assert_suits_phone(sdp: &Sdp, protocol: &str, place: &Place) {
-    let [audio] = &sdp.media[..] else { panic!("one medium: {sdp:?}") };
+    let audio = &sdp.media[0];
+    assert_eq!(sdp.media.len(), 1, "{sdp:?}");
     assert_eq!((&*audio.kind, &*audio.protocol), ("audio", protocol));
-    assert_eq!(sdp.connection(audio).unwrap().host(), Some(Host::Ip(place.ip().into())));
+    assert_eq!(sdp.connection(audio).and_then(Address::host), Some(Host::Ip(place.ip().into())));
     for name in ["ice-ufrag", "ice-pwd", "fingerprint", "setup", "rtcp-mux", "candidate"] {
         assert!(sdp.attribute(audio, name).is_none(), "{name}: {sdp:?}");
     }
