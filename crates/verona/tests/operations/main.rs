@@ -4,6 +4,7 @@
 #[path = "../hostile/caller.rs"]
 #[allow(dead_code, reason = "shared with the tests in hostile")]
 mod caller;
+mod calls;
 mod chat_faults;
 mod chat_races;
 mod crash;
