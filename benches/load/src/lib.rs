@@ -4,6 +4,7 @@
 //! stands on none of the project's own crates: what measures them must not share their faults.
 
 pub mod bytes;
+pub mod calls;
 pub mod component;
 pub mod ledger;
 pub mod options;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 use verona_load::options::{HELP, Options};
-use verona_load::{presence, report, rooms, run, sessions};
+use verona_load::{calls, presence, report, rooms, run, sessions};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -19,6 +19,7 @@ fn main() -> ExitCode {
         Some(("presence", words)) => Some(presence::main(words)),
         Some(("sessions", words)) => Some(sessions::main(words)),
         Some(("rooms", words)) => Some(rooms::main(words)),
+        Some(("calls", words)) => Some(calls::main(words)),
         Some(_) | None => None,
     };
     if let Some(done) = part {

@@ -41,7 +41,12 @@ verona-load sessions forward  sends the same messages through `nullmsrp`, at --g
 verona-load rooms run         plays a MUC service with --rooms N rooms, in each --xmpp N XMPP users, and --sip N phones that enter each (--entering N at once,
                               --port as above) and subscribe to who is there; when all know of all it does nothing for --settle S seconds; then
                               --rounds N times, each way of --way in its turn, so many texts that there are --count deliveries (--window), and at half
-                              of that rate for --half S seconds; with --end 1 the phones leave";
+                              of that rate for --half S seconds; with --end 1 the phones leave
+
+verona-load calls run         has --users N calls set up (--begun s2x|x2s|both, --media browser|plain|both, --rate, --window); does nothing for --settle S
+                              seconds and then for --idle S, while processor time is counted; with --end 1 whoever has called hangs up
+verona-load calls forward     the same between phones, through a proxy or `nullb2bua` at --gateway A:P, from the port after that of --listen to --listen
+verona-load calls sipp        --count N calls between two of sipp, the same way; its files go to --folder F";
 
 /// Which way messages go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -35,6 +35,12 @@ pub fn cpu(pid: u32) -> f64 {
     (ticks(11) + ticks(12)) / TICKS_PER_SECOND
 }
 
+/// Seconds of processor time of those of our children that have ended.
+pub fn cpu_of_ended() -> f64 {
+    let ticks = |n: usize| stat(std::process::id()).and_then(|s| s.get(n)?.parse::<f64>().ok()).unwrap_or(0.0);
+    (ticks(13) + ticks(14)) / TICKS_PER_SECOND
+}
+
 fn memory(pid: u32) -> (u64, u64) {
     let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default();
     let value = |name: &str| {

@@ -1,4 +1,4 @@
-//! Kamailio's xmpp module, the gateway that Debian has.
+//! Kamailio: its xmpp module, the gateway that Debian has; and as a proxy between telephones.
 
 use super::gateway::{PHONE, SERVER, SIP};
 use std::path::Path;
@@ -109,6 +109,46 @@ request_route {{
 "#,
         module.display()
     )
+}
+
+/// The command that starts it as a proxy from whoever calls to the phones.
+pub(super) fn proxy(folder: &Path) -> Result<Command, String> {
+    let file = folder.join("proxy.cfg");
+    let config = format!(
+        r#"#!KAMAILIO
+debug=0
+log_stderror=yes
+children=4
+auto_aliases=no
+dns=no
+rev_dns=no
+disable_tcp=yes
+listen=udp:{SIP}
+mpath="{MODULES}/"
+loadmodule "kex.so"
+loadmodule "tm.so"
+loadmodule "sl.so"
+loadmodule "rr.so"
+loadmodule "pv.so"
+loadmodule "maxfwd.so"
+loadmodule "siputils.so"
+request_route {{
+    if (!mf_process_maxfwd_header("10")) {{ sl_send_reply("483", "Too Many Hops"); exit; }}
+    if (has_totag()) {{
+        if (!loose_route()) {{ sl_send_reply("404", "Not Here"); exit; }}
+        t_relay();
+        exit;
+    }}
+    record_route();
+    $du = "sip:{PHONE}";
+    if (!t_relay()) {{ sl_reply_error(); }}
+}}
+"#
+    );
+    std::fs::write(&file, config).map_err(|e| format!("{}: {e}", file.display()))?;
+    let mut command = Command::new("kamailio");
+    command.arg("-f").arg(&file).args(["-DD", "-E", "-m", "1024", "-M", "32", "-w"]).arg(folder);
+    Ok(command)
 }
 
 #[cfg(test)]

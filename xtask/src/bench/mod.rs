@@ -1,10 +1,12 @@
 //! `cargo xtask bench`: the gateway under load, in one run on one machine. Messages are measured beside a gateway that does nothing and
 //! beside Kamailio's; presence ([`presence`]) against the figures that are asked for; chat sessions ([`sessions`]) against those and beside an
-//! MSRP forwarder that does nothing; rooms ([`rooms`]) beside as many messages in sessions. The tables go into benches/README.md.
+//! MSRP forwarder that does nothing; rooms ([`rooms`]) beside as many messages in sessions; calls ([`calls`]) beside a B2BUA that does nothing
+//! and a proxy. The tables go into benches/README.md.
 //!
 //! The generator is the project's own (benches/load). If VERONA_LOADGEN names the folder of another one with the programs `stoxload` and
 //! `nullgw`, the same is measured with that too.
 
+mod calls;
 mod gateway;
 mod generator;
 mod kamailio;
@@ -40,13 +42,14 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> bool {
         words => (false, words),
     };
     let parts: &[&str] = match words {
-        [] => &["messages", "presence", "sessions", "rooms"],
+        [] => &["messages", "presence", "sessions", "rooms", "calls"],
         ["--only", "messages"] => &["messages"],
         ["--only", "presence"] => &["presence"],
         ["--only", "sessions"] => &["sessions"],
         ["--only", "rooms"] => &["rooms"],
+        ["--only", "calls"] => &["calls"],
         _ => {
-            say("usage: cargo xtask bench [--quick] [--only messages|presence|sessions|rooms]");
+            say("usage: cargo xtask bench [--quick] [--only messages|presence|sessions|rooms|calls]");
             return false;
         }
     };
@@ -71,6 +74,7 @@ fn measure(root: &Path, quick: bool, parts: &[&str]) -> Result<(), String> {
             "presence" => presence::measure(&programs, &scratch, quick)?,
             "sessions" => sessions::measure(&programs, &scratch, quick)?,
             "rooms" => rooms::measure(&programs, &scratch, quick)?,
+            "calls" => calls::measure(&programs, &scratch, quick)?,
             _ => messages(&programs, &scratch, quick)?,
         };
         table::into_readme(&readme, part, &text)?;

@@ -90,7 +90,7 @@ pub(crate) fn of<T: std::str::FromStr>(words: &mut Vec<String>, name: &str, defa
 }
 
 /// Takes an option with its value out of the words.
-fn taken(words: &mut Vec<String>, name: &str) -> Result<Option<String>, String> {
+pub(crate) fn taken(words: &mut Vec<String>, name: &str) -> Result<Option<String>, String> {
     let Some(at) = words.iter().position(|word| word == name) else { return Ok(None) };
     words.remove(at);
     if at == words.len() {
