@@ -54,10 +54,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             }
         };
         let rfc = name != "errata.toml";
-        if rfc {
-            if title(&table).as_deref() != name.strip_suffix(".toml") {
-                findings.push(Finding::new(path, "its [rfc], [xep] or [draft] has not the number or name of the file"));
-            }
+        if rfc && title(&table).as_deref() != name.strip_suffix(".toml") {
+            findings.push(Finding::new(path, "its [rfc], [xep] or [draft] has not the number or name of the file"));
         }
         let entries = if rfc { "rule" } else { "erratum" };
         let list = table.get(entries).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
