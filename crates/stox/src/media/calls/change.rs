@@ -87,8 +87,9 @@ impl Calls {
     pub(super) fn answered(&mut self, stage: &mut Stage<'_>, id: CallId, answer: Option<&Body>) {
         let Some(call) = self.calls.get_mut(&id).filter(|call| call.changing) else { return };
         call.changing = false;
+        let what = if matches!(call.state, State::Accepting) { Said::Answer } else { Said::NextAnswer };
         match answer.map(described::of_body) {
-            Some(Ok(answer)) => self.pass(stage, id, Passing { from: Side::Sip, what: Said::NextAnswer }, &answer),
+            Some(Ok(answer)) => self.pass(stage, id, Passing { from: Side::Sip, what }, &answer),
             // RFC 3261 §14.1: whoever accepts an offer has to say how.
             None | Some(Err(_)) => self.over_mute(stage, id),
         }
@@ -108,6 +109,10 @@ impl Calls {
     pub(super) fn offer_refused(&mut self, stage: &mut Stage<'_>, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.changing = false;
+        if matches!(call.state, State::Accepting) {
+            let text = "The phone takes neither what the device has nor what a media relay has";
+            return self.over(stage, id, None, &Reason::new(jingle::Condition::UnsupportedTransports).with_text(text));
+        }
         let Some(description) = &mut call.description else { return };
         let said = description.refused();
         self.say_all(stage, id, said);

@@ -175,7 +175,7 @@ impl Calls {
         }
         call.state = State::Accepting;
         match early.map_or_else(|| described::of_response(response), described::of_body) {
-            Ok(answer) => self.pass(stage, id, Passing { from: Side::Sip, what: Said::Answer }, &answer),
+            Ok(answer) => self.answered_by_phone(stage, id, &answer),
             Err(_) => self.over_mute(stage, id),
         }
     }

@@ -24,6 +24,8 @@ pub(super) enum Said {
     NextAnswer,
     /// An offer that the other side has asked for, in a call that stands.
     Asked,
+    /// The first offer once more, to a phone that has answered as no Jingle client can take it.
+    Anew,
 }
 
 /// Something on its way.
@@ -64,7 +66,7 @@ impl Calls {
         let means = Means { options: &self.options.relay, relay: stage.relay.has_servers(), now: stage.now };
         let Some(call) = self.calls.get_mut(&id) else { return Ok(false) };
         let offers = match passing.what {
-            Said::Offer | Said::NextOffer | Said::Asked => true,
+            Said::Offer | Said::NextOffer | Said::Asked | Said::Anew => true,
             // The SIP user has asked what there is, and the XMPP user has said it.
             Said::Answer => passing.from == Side::Xmpp && call.offerless,
             Said::NextAnswer => false,
@@ -139,8 +141,8 @@ impl Calls {
                 self.remember_way(stage.now, id);
                 self.accept(stage, id, sdp);
             }
-            (Side::Xmpp, Said::NextOffer) => self.offer(stage, id, sdp),
-            (Side::Sip, Said::NextOffer | Said::Asked) => self.offered_with(stage, id, sdp),
+            (Side::Xmpp, Said::NextOffer | Said::Anew) => self.offer(stage, id, sdp),
+            (Side::Sip, Said::NextOffer | Said::Asked | Said::Anew) => self.offered_with(stage, id, sdp),
             (Side::Xmpp, Said::NextAnswer | Said::Asked) => self.answer_offer(stage, id, sdp),
             (Side::Sip, Said::NextAnswer) => self.settle(stage, id, sdp),
         }
@@ -157,7 +159,7 @@ impl Calls {
             }
             // Things stay as they are.
             (Side::Xmpp, Said::NextOffer) => self.offer_refused(stage, id),
-            (Side::Sip, Said::NextOffer | Said::Asked) => self.reject(stage, id, &refusal.response()),
+            (Side::Sip, Said::NextOffer | Said::Asked | Said::Anew) => self.reject(stage, id, &refusal.response()),
             (Side::Xmpp, Said::Answer) => {
                 // The INVITE is not answered yet.
                 if let Some(call) = self.calls.get_mut(&id) {
@@ -165,7 +167,7 @@ impl Calls {
                 }
                 self.over(stage, id, None, &reason::of_refusal(refusal));
             }
-            (Side::Xmpp, Said::Offer | Said::NextAnswer | Said::Asked)
+            (Side::Xmpp, Said::Offer | Said::NextAnswer | Said::Asked | Said::Anew)
             | (Side::Sip, Said::Answer | Said::NextAnswer) => {
                 self.over(stage, id, None, &reason::of_refusal(refusal));
             }
@@ -199,6 +201,21 @@ impl Calls {
             (None, None) => return false,
         }
         true
+    }
+
+    /// A phone has answered. Where that is nothing that a Jingle client can take, it is asked once more, for what a relay takes (RFC 3261 §14); the XMPP user hears of
+    /// that answer.
+    pub(super) fn answered_by_phone(&mut self, stage: &mut Stage<'_>, id: CallId, answer: &Sdp) {
+        let means = Means { options: &self.options.relay, relay: stage.relay.has_servers(), now: stage.now };
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(description) = &mut call.description else { return };
+        let offer = description.sdp();
+        let Some(style) = relay::Ways::instead(means, call.way(), &offer, answer) else {
+            return self.pass(stage, id, Passing { from: Side::Sip, what: Said::Answer }, answer);
+        };
+        call.passage = Some(Box::new(Passage::new(stage, style, Side::Xmpp)));
+        call.changing = true;
+        self.pass(stage, id, Passing { from: Side::Xmpp, what: Said::Anew }, &offer);
     }
 
     fn again(&mut self, stage: &mut Stage<'_>, id: CallId, style: Style, offer: &Sdp) {

@@ -14,6 +14,7 @@ pub(super) use style::Style;
 use crate::error::Refusal;
 use crate::prints;
 use base::{Fingerprint, HashKey, Recent, Str, Time};
+use bodies::sdp::rtp::{Group, Mid, Value as _};
 use bodies::sdp::{Media, Sdp};
 use std::time::Duration;
 use xmpp::jid::Jid;
@@ -136,6 +137,23 @@ impl Ways {
         }
     }
 
+    /// What a telephone is to be shown in place of an offer that went to it directly, and that it has answered so that no Jingle client can take the answer.
+    pub(super) fn instead(means: Means<'_>, way: Way, offer: &Sdp, answer: &Sdp) -> Option<Style> {
+        if way != Way::Direct || means.options.mode != Mode::Auto || !means.relay || !is_of_jingle(offer) {
+            return None;
+        }
+        if active(answer).next().is_none() {
+            return Some(Style::PLAIN);
+        }
+        let lacks = |(asked, said): (&Media, &Media)| {
+            let (asked, said) = (way_of(offer, asked), way_of(answer, said));
+            let keys = |sdp: &Sdp, media| sdp.attribute(media, "fingerprint").is_some();
+            let ice = has_ice(offer, asked) && !has_ice(answer, said);
+            said.port != 0 && (ice || keys(offer, asked) && !keys(answer, said))
+        };
+        offer.media.iter().zip(&answer.media).any(lacks).then(|| Style::of(answer))
+    }
+
     /// A telephone has taken this.
     pub(super) fn accepted(&mut self, means: Means<'_>, sip: &Jid, way: Way) {
         let print = self.print(sip);
@@ -199,7 +217,17 @@ fn is_of_jingle(sdp: &Sdp) -> bool {
 
 /// Whether a Jingle client can take it: everything in it has ICE and DTLS-SRTP.
 fn suits_jingle(sdp: &Sdp) -> bool {
-    active(sdp).all(|media| has_ice(sdp, media) && sdp.attribute(media, "fingerprint").is_some())
+    let suits = |media: &Media| has_ice(sdp, media) && sdp.attribute(media, "fingerprint").is_some();
+    active(sdp).all(|media| suits(way_of(sdp, media)))
+}
+
+/// The medium whose way this one shares: the first of its bundle, which alone says where it leads (RFC 9143 §7.1.3).
+fn way_of<'a>(sdp: &'a Sdp, media: &'a Media) -> &'a Media {
+    let named = |media: &Media| Mid::first(&media.attributes).map(|mid| mid.0);
+    let Some(mid) = named(media) else { return media };
+    let bundle = Group::all(&sdp.attributes).find(|group| admit::is_bundle(group) && group.mids.contains(&mid));
+    let first = bundle.and_then(|bundle| bundle.mids.into_iter().next());
+    first.and_then(|first| sdp.media.iter().find(|media| named(media).as_ref() == Some(&first))).unwrap_or(media)
 }
 
 fn has_ice(sdp: &Sdp, media: &Media) -> bool {

@@ -111,6 +111,26 @@ fn what_a_telephone_takes_is_found_out_by_trying() {
 }
 
 #[test]
+fn an_answer_that_no_client_can_take_is_asked_for_anew() {
+    let auto = Options::default();
+    let means = Means { options: &auto, relay: true, now: Time::ZERO };
+    let offer = sdp(JINGLE);
+    let instead = |means, way, answer: &str| Ways::instead(means, way, &offer, &sdp(answer));
+    assert_eq!(instead(means, DIRECT, JINGLE), None);
+    assert_eq!(instead(means, DIRECT, PLAIN), Some(Style::PLAIN), "RFC 3264 does not let it, and there are some");
+    let refused = JINGLE.replace("m=audio 4000", "m=audio 0");
+    assert_eq!(instead(means, DIRECT, &refused), Some(Style::PLAIN));
+    let no_ice = JINGLE.replace("a=ice-pwd", "a=x");
+    assert_eq!(instead(means, DIRECT, &no_ice), Some(Style::of(&sdp(&no_ice))));
+    let shared = JINGLE.replace("m=video 0 ", "m=video 4000 ");
+    assert_eq!(Ways::instead(means, DIRECT, &sdp(&shared), &sdp(&shared)), None, "one way for both");
+    assert_eq!(Ways::to_xmpp(means, &sdp(&shared)), Ok(DIRECT));
+    assert_eq!(instead(means, AS_PLAIN, PLAIN), None, "it is there already");
+    assert_eq!(instead(Means { relay: false, ..means }, DIRECT, &no_ice), None);
+    assert_eq!(Ways::instead(means, DIRECT, &sdp(PLAIN), &sdp(PLAIN)), None);
+}
+
+#[test]
 fn what_was_found_out_is_remembered_for_a_while() {
     let options = Options { remembered: 4, ..Options::default() };
     let at = |secs| Means { options: &options, relay: true, now: Time::from_secs(secs) };
