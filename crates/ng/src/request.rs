@@ -137,8 +137,9 @@ impl Request {
     }
 }
 
-/// Suites that encrypt nothing; a server offers them, too, if it is let.
-const UNWANTED: [&str; 2] = ["no-NULL_HMAC_SHA1_80", "no-NULL_HMAC_SHA1_32"];
+/// Keys with the padding of base64, without which some telephones read them wrong; and none of the suites that encrypt nothing, which a server offers, too, if
+/// it is let.
+const KEYS: [&str; 3] = ["pad", "no-NULL_HMAC_SHA1_80", "no-NULL_HMAC_SHA1_32"];
 
 impl Exchange {
     fn put<'a>(&'a self, offer: bool, put: &mut impl FnMut(&'static str, Value<'a>)) {
@@ -151,7 +152,12 @@ impl Exchange {
         let rewriting = &self.rewriting;
         put("ICE", Value::text(if rewriting.ice == Ice::Force { "force" } else { "remove" }));
         put("DTLS", Value::text(if rewriting.dtls == Dtls::Passive { "passive" } else { "off" }));
-        put("SDES", Value::texts(if rewriting.sdes == Sdes::Off { &["off"] } else { &UNWANTED }));
+        if offer {
+            // Towards who offers as well: it would begin as soon as ICE has found a way, and be told to wait in the answer; what it had begun would be in
+            // the way of a client that begins.
+            put("DTLS-reverse", Value::text("passive"));
+        }
+        put("SDES", Value::texts(if rewriting.sdes == Sdes::Off { &["off"] } else { &KEYS }));
         match rewriting.mux {
             Some(Mux::Offer) => put("rtcp-mux", Value::texts(&["offer"])),
             Some(Mux::Demux) => put("rtcp-mux", Value::texts(&["demux"])),

@@ -261,7 +261,7 @@ fn what_a_request_says() {
     let document = Request::Offer(exchange).to_value().to_bytes();
     assert_eq!(
         String::from_utf8(document).unwrap(),
-        "d7:command5:offer7:call-id4:call8:from-tag1:a6:to-tag1:b3:sdp3:v=03:ICE6:remove4:DTLS3:off4:SDESl3:offe\
+        "d7:command5:offer7:call-id4:call8:from-tag1:a6:to-tag1:b3:sdp3:v=03:ICE6:remove4:DTLS3:off12:DTLS-reverse7:passive4:SDESl3:offe\
          18:transport-protocol7:RTP/AVP5:flagsl13:trust-addresse7:replacel18:session-connectione\
          8:supportsl10:load limitee"
     );
