@@ -1,5 +1,7 @@
 //! Calls as their XMPP end says them (XEP-0166, 0353 and their kin), to a gateway with telephones behind it.
 
+mod steps;
+
 use crate::scene::{GATEWAY, PROXY, Settings};
 use crate::wire::{SipText, read_stanza};
 use crate::world::telephones::{Habits, Telephones};
@@ -32,16 +34,18 @@ const PHONE: &str = "romeo0@example.net";
 const STEPS: usize = 60;
 
 /// A document whose children are stanzas of an XMPP user to a SIP user, and things that the SIP user, time and the stream do: `<ring/>`,
-/// `<hang/>`, `<hold/>`, `<video/>`, `<busy/>`, `<wait s='5'/>`, `<down/>`, `<up/>`.
+/// `<hang/>`, `<hold/>`, `<video/>`, `<busy/>`, `<wait s='5'/>`, `<down/>`, `<up/>`. What is no document is a step by each byte ([`steps`]).
 ///
 /// What any view reads it writes so that it reads the same again. Each request is answered once. What goes out can be read, descriptions and
 /// Jingle too, and nobody's words become a header or a line. Once the telephones have hung up and some time is gone, no call is left.
 pub fn jingle(data: &[u8]) {
-    let Ok(document) = Element::parse(data, &Limits::default()) else { return };
-    document.elements().for_each(views);
     let mut line = Line::new();
-    for (n, e) in document.elements().take(STEPS).enumerate() {
-        line.step(n, e);
+    if data.first() == Some(&b'<') {
+        let Ok(document) = Element::parse(data, &Limits::default()) else { return };
+        document.elements().for_each(views);
+        document.elements().take(STEPS).enumerate().for_each(|(n, e)| line.step(n, e));
+    } else {
+        data.iter().take(STEPS).enumerate().for_each(|(n, byte)| line.byte(n, *byte));
     }
     line.end();
 }
@@ -77,6 +81,14 @@ impl Line {
         line.phones.habits = Habits { rings_for: Duration::from_secs(1), ..Habits::default() };
         line.run(Duration::from_secs(1));
         line
+    }
+
+    fn byte(&mut self, n: usize, byte: u8) {
+        let names: Vec<String> = self.phones.talks().keys().cloned().collect();
+        let names: Vec<&str> = names.iter().filter_map(|call| call.split('@').next()).collect();
+        let text = format!("<s xmlns='jabber:client'>{}</s>", steps::step(byte, &names));
+        let document = Element::parse(text.as_bytes(), &Limits::default()).expect("well-formed");
+        document.elements().for_each(|e| self.step(n, e));
     }
 
     fn step(&mut self, n: usize, e: &Element) {

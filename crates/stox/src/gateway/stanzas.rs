@@ -29,6 +29,7 @@ impl Gateway {
         }
         if self.config.media.is_some() {
             self.whereabouts.heard(self.now, &stanza);
+            self.calls.heard(self.now, &stanza);
         }
         if stanza.kind == Kind::Iq {
             // Of what is asked, and of answers, rooms take what is theirs.

@@ -1,14 +1,16 @@
 //! How calls end: by either side, by being refused, with the gateway or after it.
 
-use super::call::{Asked, CallId, State};
+use super::call::{Asked, Call, CallId, State};
 use super::ringing::{self, Why};
 use super::{Calls, arrive, stanzas};
 use crate::config::LinkId;
 use crate::mapping::{Side, Stage};
 use crate::media::description::Unfit;
 use crate::media::{reason, record};
+use crate::prints;
 use crate::records::{PACE, SOME};
 use crate::store::Key;
+use base::Time;
 use sip::invite::Ended;
 use std::time::Duration;
 use xmpp::error::{Condition, StanzaError};
@@ -16,10 +18,13 @@ use xmpp::ext::disco;
 use xmpp::ext::jingle::{self, Action, Jingle, Reason};
 use xmpp::jid::Jid;
 use xmpp::ns;
-use xmpp::stanza::Stanza;
+use xmpp::stanza::{Kind, Stanza};
 
 /// How often a client may leave the question open whether it still knows of a call, behind the first time: then it is gone.
 const MAX_MISSES: u8 = 1;
+
+/// How long a device that has said good-bye may take to be heard of again before it is asked (XEP-0166 §6.7).
+const AWAY: Duration = Duration::from_secs(5);
 
 /// How long after such a question it is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
@@ -129,6 +134,20 @@ impl Calls {
         if let Some(call) = self.calls.get_mut(&id) {
             call.check_at = None;
             self.say(stage, id, Jingle::new(Action::SessionInfo, ""));
+        }
+    }
+
+    /// A device says that it is going away: XEP-0166 §6.7. It may be in error, or back in a moment; its calls may be there still.
+    pub(crate) fn heard(&mut self, now: Time, stanza: &Stanza) {
+        let (Kind::Presence, Some("unavailable")) = (stanza.kind, stanza.type_.as_deref()) else { return };
+        let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return };
+        let calls = self.pairs.get(&prints::pair(&self.key, to, from)).cloned().unwrap_or_default();
+        for id in calls {
+            let in_it = |call: &&mut Box<Call>| matches!(call.state, State::Active) && call.theirs == *from;
+            if let Some(call) = self.calls.get_mut(&id).filter(in_it) {
+                call.check_at = Some(now + AWAY);
+                self.arm(id);
+            }
         }
     }
 
