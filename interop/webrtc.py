@@ -223,6 +223,15 @@ class Stream:
         encodings = [RTCRtpDecodingParameters(ssrc=0, payloadType=codec.payloadType) for codec in codecs]
         await self.receiver.receive(RTCRtpReceiveParameters(codecs=codecs, headerExtensions=[], muxId="", encodings=encodings))
         self.tasks.append(asyncio.ensure_future(self.read(track)))
+        if self.kind == "video":
+            self.tasks.append(asyncio.ensure_future(self.beg()))
+
+    async def beg(self):
+        """Who comes late has no picture to begin with, and asks for one (RFC 4585 §6.3.1); aiortc does not."""
+        while not self.pictures:
+            await asyncio.sleep(0.3)
+            for ssrc in list(self.receiver._RTCRtpReceiver__active_ssrc):
+                await self.receiver._send_rtcp_pli(ssrc)
 
     async def read(self, track):
         try:

@@ -4,6 +4,7 @@
 
 mod calls;
 mod calls_faults;
+mod calls_relay;
 mod chat;
 mod chat_faults;
 mod chat_sip;
