@@ -26,6 +26,10 @@ const MAX_EARLY: usize = 64;
 /// How long a device rings without saying so before who calls hears that it does: some never say.
 const RINGS_UNSAID: Duration = Duration::from_secs(2);
 
+/// How long no device may have been heard of: nobody is there then, and a proxy of the SIP side would not wait longer for a sign of ringing either. Devices that
+/// are woken by a push are there after some seconds.
+const UNHEARD: Duration = Duration::from_secs(45);
+
 /// How long is waited for what.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Patience {
@@ -74,7 +78,8 @@ enum Stage {
 struct Device {
     jid: Jid,
     stage: Stage,
-    jmi: bool,
+    /// It rings when a call is proposed.
+    rings_by_itself: bool,
     early: Vec<Jingle>,
 }
 
@@ -117,6 +122,8 @@ pub(crate) struct Ringing {
     look: Option<Time>,
     /// When a device counts as ringing that has not said so.
     unsaid: Option<Time>,
+    /// Until when a device must have been heard of.
+    unheard: Option<Time>,
     rung: bool,
     /// A device has answered the proposal in some way.
     jmi: bool,
@@ -136,8 +143,8 @@ impl Ringing {
     ) -> Ringing {
         let device = |known: whereabouts::Device| {
             let stage = known.abilities.map_or(Stage::Asked, |abilities| stage(abilities, wants));
-            let jmi = known.abilities.is_some_and(|abilities| abilities.jmi);
-            Device { jid: known.jid, stage, jmi, early: Vec::new() }
+            let rings_by_itself = known.abilities.is_some_and(|abilities| rings_by_itself(abilities, wants));
+            Device { jid: known.jid, stage, rings_by_itself, early: Vec::new() }
         };
         let mut ringing = Ringing {
             id: id.into(),
@@ -148,6 +155,7 @@ impl Ringing {
             devices: known.into_iter().map(device).collect(),
             look: Some(now + patience.look),
             unsaid: None,
+            unheard: Some(now + UNHEARD),
             rung: false,
             jmi: false,
             failure: None,
@@ -156,6 +164,9 @@ impl Ringing {
         ringing.actions.push_back(Action::Propose);
         let asked = ringing.devices.iter().filter(|device| device.stage == Stage::Asked);
         ringing.actions.extend(asked.map(|device| Action::Ask(device.jid.clone())));
+        if ringing.devices.iter().any(|device| device.rings_by_itself) {
+            ringing.unsaid = Some(now + RINGS_UNSAID);
+        }
         ringing.choose(now);
         ringing
     }
@@ -233,7 +244,10 @@ impl Ringing {
             return;
         }
         if self.unsaid.is_some_and(due) {
-            self.ring();
+            self.unsaid = None;
+            if matches!(self.proposal, Proposal::Open) || self.devices.iter().any(Device::has_session) {
+                self.ring();
+            }
         }
         if let State::Proceeding { device, until } = &self.state
             && due(*until)
@@ -250,6 +264,13 @@ impl Ringing {
             self.choose(now);
             self.give_up_if_alone(now);
         }
+        if self.unheard.is_some_and(due) {
+            self.unheard = None;
+            if !self.is_over() && !self.devices.iter().any(Device::has_session) {
+                let failure = self.failure.take().unwrap_or(Failure::Silent);
+                self.fail(failure, Why::Expired);
+            }
+        }
     }
 
     /// When [`Ringing::timeout`] wants to be called.
@@ -263,7 +284,7 @@ impl Ringing {
             Stage::Offered { until } => Some(until),
             Stage::Asked | Stage::Able | Stage::Pending | Stage::Out => None,
         });
-        offered.chain(accept).chain(self.look).chain(self.unsaid).min()
+        offered.chain(accept).chain(self.look).chain(self.unsaid).chain(self.unheard).min()
     }
 
     fn device(&mut self, jid: &Jid) -> Option<&mut Device> {
@@ -319,12 +340,17 @@ impl Ringing {
             State::Over => return,
         }
         self.state = State::Proceeding { device: from.clone(), until: now + self.patience.accept };
-        (self.look, self.unsaid) = (None, None);
+        (self.look, self.unsaid, self.unheard) = (None, None, None);
         self.end_sessions(Some(from), Why::Elsewhere);
         // A device that was rung by itself, too, has the session already.
         if !self.has(from) {
             self.devices.retain(|device| device.jid != *from);
-            self.devices.push(Device { jid: from.clone(), stage: Stage::Out, jmi: true, early: Vec::new() });
+            self.devices.push(Device {
+                jid: from.clone(),
+                stage: Stage::Out,
+                rings_by_itself: true,
+                early: Vec::new(),
+            });
             self.initiate(now, self.devices.len() - 1);
         }
     }
@@ -374,7 +400,10 @@ impl Ringing {
         let wants = self.wants;
         let Some(device) = self.device(jid).filter(|device| device.stage == Stage::Asked) else { return };
         device.stage = abilities.map_or(Stage::Out, |abilities| stage(abilities, wants));
-        device.jmi = abilities.is_some_and(|abilities| abilities.jmi);
+        device.rings_by_itself = abilities.is_some_and(|abilities| rings_by_itself(abilities, wants));
+        if device.rings_by_itself && !self.rung && matches!(self.state, State::Ringing) {
+            self.unsaid = self.unsaid.or(Some(now + RINGS_UNSAID));
+        }
         self.choose(now);
         self.give_up_if_alone(now);
     }
@@ -401,7 +430,7 @@ impl Ringing {
     }
 
     fn ring(&mut self) {
-        self.unsaid = None;
+        (self.unsaid, self.unheard) = (None, None);
         if !std::mem::replace(&mut self.rung, true) {
             self.actions.push_back(Action::Ring);
         }
@@ -448,7 +477,8 @@ impl Ringing {
 
     /// Whether a device is known that has the proposal.
     fn may_answer(&self) -> bool {
-        matches!(self.proposal, Proposal::Open) && (self.jmi || self.devices.iter().any(|device| device.jmi))
+        matches!(self.proposal, Proposal::Open)
+            && (self.jmi || self.devices.iter().any(|device| device.rings_by_itself))
     }
 
     /// Where the proposal has come back, only devices that are rung by themselves are left.
@@ -504,6 +534,11 @@ impl Ringing {
         self.state = State::Over;
         self.actions.push_back(Action::Failed(failure));
     }
+}
+
+/// Whether a device that can do so much rings when a call is proposed.
+fn rings_by_itself(abilities: Abilities, wants: Wants) -> bool {
+    abilities.jmi && abilities.takes(wants.audio, wants.video)
 }
 
 /// What is to be done with a device that can do so much.

@@ -151,7 +151,7 @@ fn who_gives_up_leaves_a_trace() {
 
 #[test]
 fn devices_that_know_nothing_of_proposals_are_asked_and_rung_one_after_the_other() {
-    let mut r = ringing(&[("a", None), ("b", None), ("c", None), ("d", Some(able(true)))]);
+    let mut r = ringing(&[("a", None), ("b", None), ("c", None), ("d", Some(Abilities::default()))]);
     assert_eq!(wants(&mut r), ["propose", "ask a", "ask b", "ask c"]);
     assert_eq!(r.deadline(), Some(after(2)));
     r.hear(T, Event::Info { device: &jid("b"), abilities: Some(able(false)) });
@@ -202,8 +202,32 @@ fn a_device_that_is_busy_or_declines_ends_it_where_no_other_can_answer() {
     let mut r = ringing(&[("a", Some(able(false)))]);
     wants(&mut r);
     assert_eq!(refused(&mut r, "a"), [""; 0]);
-    r.timeout(after(60));
-    assert!(!r.is_over() && r.deadline().is_none());
+    r.timeout(after(44));
+    assert_eq!((wants(&mut r).len(), r.deadline()), (0, Some(after(45))));
+    r.timeout(after(45));
+    assert_eq!(wants(&mut r), ["retract all Expired", "failed: error service-unavailable"]);
+}
+
+#[test]
+fn who_is_not_heard_of_is_not_there() {
+    let mut r = ringing(&[]);
+    wants(&mut r);
+    assert_eq!(r.deadline(), Some(after(45)));
+    r.timeout(after(45));
+    assert_eq!(wants(&mut r), ["retract all Expired", "failed: silent"]);
+    // Where one rings, it does so until it is enough for whoever calls.
+    let mut r = ringing(&[]);
+    jmi(&mut r, "phone", &rings());
+    assert_eq!(r.deadline(), None);
+    // Some ring and do not say so, but that they know of proposals.
+    for devices in [[("phone", Some(able(true)))], [("phone", None)]] {
+        let mut r = ringing(&devices);
+        r.hear(T, Event::Info { device: &jid("phone"), abilities: Some(able(true)) });
+        wants(&mut r);
+        r.timeout(after(2));
+        assert_eq!(wants(&mut r), ["ring"]);
+        assert_eq!(r.deadline(), None);
+    }
 }
 
 #[test]
