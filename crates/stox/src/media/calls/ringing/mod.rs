@@ -1,7 +1,7 @@
 //! A call from SIP that rings at the devices of an XMPP user, until one of them has it or nobody (XEP-0353; draft-ietf-stox-media-07 §11).
 //!
 //! It is proposed to the user, whose server brings that to all devices and keeps it for those that are not there. Devices that are known, and know nothing of
-//! proposals, are rung beside it: the best of them gets a session-initiate, and when it turns out not to be there the next. Which of them can be called
+//! proposals, are rung beside it: the best of them get a session-initiate, and when they turn out not to be there the next. Which of them can be called
 //! they are asked, for a moment. Whoever answers first has the call, and the others are told.
 //!
 //! A machine without stanzas: [`Event`]s go in, [`Action`]s come out.
@@ -77,6 +77,8 @@ enum Stage {
 #[derive(Debug)]
 struct Device {
     jid: Jid,
+    /// How many are better than it is.
+    rank: usize,
     stage: Stage,
     /// It rings when a call is proposed.
     rings_by_itself: bool,
@@ -144,7 +146,7 @@ impl Ringing {
         let device = |known: whereabouts::Device| {
             let stage = known.abilities.map_or(Stage::Asked, |abilities| stage(abilities, wants));
             let rings_by_itself = known.abilities.is_some_and(|abilities| rings_by_itself(abilities, wants));
-            Device { jid: known.jid, stage, rings_by_itself, early: Vec::new() }
+            Device { jid: known.jid, rank: known.rank, stage, rings_by_itself, early: Vec::new() }
         };
         let mut ringing = Ringing {
             id: id.into(),
@@ -347,6 +349,7 @@ impl Ringing {
             self.devices.retain(|device| device.jid != *from);
             self.devices.push(Device {
                 jid: from.clone(),
+                rank: 0,
                 stage: Stage::Out,
                 rings_by_itself: true,
                 early: Vec::new(),
@@ -408,7 +411,7 @@ impl Ringing {
         self.give_up_if_alone(now);
     }
 
-    /// Rings the best of those that know nothing of proposals, if none of them rings.
+    /// Rings the best of those that know nothing of proposals, if none of them rings: all that are equally good, as their user may be at any of them.
     fn choose(&mut self, now: Time) {
         let asked = self.devices.iter().any(|device| device.stage == Stage::Asked);
         if !asked {
@@ -418,8 +421,12 @@ impl Ringing {
         if waits || self.devices.iter().any(Device::has_session) {
             return;
         }
-        if let Some(best) = self.devices.iter().position(|device| device.stage == Stage::Able) {
-            self.initiate(now, best);
+        let able = |device: &&Device| device.stage == Stage::Able;
+        let Some(best) = self.devices.iter().filter(able).map(|device| device.rank).min() else { return };
+        for at in 0..self.devices.len() {
+            if self.devices[at].stage == Stage::Able && self.devices[at].rank == best {
+                self.initiate(now, at);
+            }
         }
     }
 

@@ -17,7 +17,9 @@ fn able(jmi: bool) -> Abilities {
 }
 
 fn known(devices: &[(&str, Option<Abilities>)]) -> Vec<Known> {
-    devices.iter().map(|(resource, abilities)| Known { jid: jid(resource), abilities: *abilities }).collect()
+    // Those whose names begin with the same letter are equally good.
+    let rank = |resource: &str| devices.iter().take_while(|(other, _)| other[..1] != resource[..1]).count();
+    devices.iter().map(|(name, abilities)| Known { jid: jid(name), abilities: *abilities, rank: rank(name) }).collect()
 }
 
 fn ringing(devices: &[(&str, Option<Abilities>)]) -> Ringing {
@@ -172,6 +174,19 @@ fn devices_that_know_nothing_of_proposals_are_asked_and_rung_one_after_the_other
     // The other way of knowing of it is for the others: they are told that it is over.
     assert_eq!(said(&mut r, "a", does(Does::SessionAccept)), ["retract all Elsewhere", "answered a 0"]);
     assert!(!r.by_jmi());
+}
+
+#[test]
+fn of_equal_devices_all_ring() {
+    let (old, new) = (Some(able(false)), Some(able(true)));
+    let mut r = ringing(&[("a1", old), ("a2", old), ("a3", new), ("b", old)]);
+    assert_eq!(wants(&mut r), ["propose", "initiate a1", "initiate a2"]);
+    assert_eq!(said(&mut r, "a1", ends(Condition::Busy)), [""; 0], "the other one rings");
+    assert_eq!(refused(&mut r, "a2"), ["initiate b"]);
+    let mut r = ringing(&[("a1", old), ("a2", old)]);
+    wants(&mut r);
+    let told = ["terminate a1 Elsewhere", "retract all Elsewhere", "answered a2 0"];
+    assert_eq!(said(&mut r, "a2", does(Does::SessionAccept)), told);
 }
 
 #[test]
@@ -401,7 +416,7 @@ proptest! {
     /// Whatever happens: one end, of which everybody is told who was told of the call, and nobody else.
     #[test]
     fn it_ends_once_and_for_all(known in 0usize..4, abilities in prop::collection::vec(0u8..4, 4), steps in prop::collection::vec(step(), 0..60)) {
-        let resources = ["a", "b", "c", "d", "e"];
+        let resources = ["a1", "a2", "b1", "b2", "e"];
         let ability = |n: u8| match n {
             0 => None,
             1 => Some(able(false)),
