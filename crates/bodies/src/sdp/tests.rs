@@ -317,3 +317,18 @@ fn legal() -> impl Strategy<Value = String> {
 }
 
 mod message;
+
+#[test]
+fn the_user_of_an_origin() {
+    let origin = |name: &str| {
+        let sdp = Sdp::new(Origin::new(7, 1, &Host::Ip([192, 0, 2, 1].into())).with_user(name));
+        assert_eq!(Sdp::parse(&sdp.to_bytes()).as_ref(), Ok(&sdp), "{name:?}");
+        sdp.origin.user().lossy().into_owned()
+    };
+    assert_eq!(
+        (origin("juliet"), origin(""), origin("d'art\\20agnan")),
+        ("juliet".into(), "-".into(), "d'art\\20agnan".into())
+    );
+    assert_eq!((origin("a b\r\nm=video\u{85}"), origin("žluťoučký")), ("a-b--m=video-".into(), "žluťoučký".into()));
+    assert_eq!((origin(&"a".repeat(300)).len(), origin(&"é".repeat(300)).len()), (255, 254));
+}

@@ -37,6 +37,10 @@ impl Line {
     pub(super) fn answered_by_sip(&mut self, heard: Heard) -> Result<(), Unfit> {
         let Some(ours) = &self.ours else { return Err(Unfit::bad("An answer to nothing")) };
         agree(&heard.content, ours, false)?;
+        // RFC 3264 §6.1: at least one of those that were offered.
+        if common(&payloads(&heard.content), &payloads(ours)).is_empty() {
+            return Err(Unfit::not_here(305, "No codec in common", Condition::IncompatibleParameters));
+        }
         self.role = setup_of(&heard.content).map(opposite);
         self.hear_flow(heard.flow);
         self.scope = heard.scope;
@@ -50,8 +54,7 @@ impl Line {
         let Some(theirs) = &self.theirs else { return Err(Unfit::bad("An answer to nothing")) };
         let profile = self.scope.protocol.as_deref().and_then(Profile::from_name);
         agree(theirs, &ours, profile.is_some_and(|profile| !profile.secure))?;
-        let of = |content: &Content| content.rtp().map(|rtp| rtp.payloads.clone()).unwrap_or_default();
-        if common(&of(&ours), &of(theirs)).is_empty() {
+        if common(&payloads(&ours), &payloads(theirs)).is_empty() {
             return Err(Unfit::not_here(305, "No codec in common", Condition::IncompatibleParameters));
         }
         let role = match (setup_of(&ours), setup_of(theirs)) {
@@ -222,6 +225,10 @@ fn agree(sip: &Content, xmpp: &Content, plain: bool) -> Result<(), Unfit> {
     }
 }
 
+fn payloads(content: &Content) -> Vec<Payload> {
+    content.rtp().map(|rtp| rtp.payloads.clone()).unwrap_or_default()
+}
+
 /// The payloads of `own` that the other side has too, by what they are and not by number.
 pub(super) fn common(own: &[Payload], other: &[Payload]) -> Vec<Payload> {
     let has = |payload: &&Payload| other.iter().any(|there| same_codec(payload, there));
@@ -245,7 +252,11 @@ fn codec(payload: &Payload) -> Codec {
     let known = Static::of(payload.id);
     let name = payload.name.as_deref().or(known.as_ref().map(|known| known.encoding))?;
     let clockrate = payload.clockrate.or(known.as_ref().map(|known| known.clock_rate)).unwrap_or(0);
-    let lower = name.chars().map(|c| c.to_ascii_lowercase()).collect();
+    let lower: Str = name.chars().map(|c| c.to_ascii_lowercase()).collect();
+    // RFC 7587 §7: of Opus both are always the same, and not all clients say so.
+    if lower == "opus" {
+        return Some((lower, 48_000, 2));
+    }
     Some((lower, clockrate, payload.channels.unwrap_or(1)))
 }
 

@@ -53,6 +53,10 @@ pub(super) fn line(encoding: &str, parameters: &[Parameter]) -> Option<Str> {
         }
         line.push_str(&text);
     }
+    // A value with commas in it, and nothing that follows it.
+    if tokens(encoding, &line).len() > 1 && !line.contains(';') {
+        line.push(';');
+    }
     (!line.is_empty()).then_some(line)
 }
 
@@ -129,6 +133,7 @@ mod tests {
         );
         both("AMR", "mode-set=0,2,4,7; octet-align=1", &[("mode-set", "0,2,4,7"), ("octet-align", "1")]);
         both("AMR", "mode-set=0,2,4,7", &[("mode-set", "0,2,4,7")]);
+        both("x-new", "a=1,b=2;", &[("a", "1,b=2")]);
         both("rtx", "apt=96", &[("apt", "96")]);
         both("x-word", "word", &[("", "word")]);
         both("x-words", "a few words", &[("", "a few words")]);

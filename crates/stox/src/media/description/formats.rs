@@ -43,26 +43,23 @@ pub(super) fn read(media: &Media, rtp: &mut Rtp) {
         rtpmaps[usize::from(rtpmap.payload_type)].get_or_insert(rtpmap);
     }
     let mut places: [Option<usize>; 128] = [None; 128];
-    let mut lines: Vec<Option<Str>> = Vec::new();
+    let mut said: Vec<bool> = Vec::new();
     for id in media.formats.iter().filter_map(|format| format.parse::<u8>().ok()).filter(|id| *id < 128) {
         let place = &mut places[usize::from(id)];
         if let (None, Some(payload)) = (*place, payload(id, rtpmaps[usize::from(id)].as_ref())) {
             *place = Some(rtp.payloads.len());
             rtp.payloads.push(payload);
-            lines.push(None);
+            said.push(false);
         }
     }
     for fmtp in Fmtp::all(&media.attributes) {
         let Some(place) = places[usize::from(fmtp.payload_type)] else { continue };
-        match &mut lines[place] {
-            Some(line) if line.len() + fmtp.parameters.len() < jingle::MAX_VALUE => {
-                line.push_str("; ");
-                line.push_str(&fmtp.parameters);
-            }
-            // More than anybody has to say.
-            Some(_) => {}
-            line @ None => *line = Some(fmtp.parameters),
-        }
+        said[place] = true;
+        let payload = &mut rtp.payloads[place];
+        let parameters = fmtp::parameters(payload.name.as_deref().unwrap_or_default(), Some(&fmtp.parameters));
+        payload.parameters.extend(parameters);
+        // More than anybody has to say.
+        payload.parameters.truncate(MAX_LIST);
     }
     for feedback in Feedback::all(&media.attributes) {
         let (list, interval) = match feedback.payload_type.map(|id| places[usize::from(id)]) {
@@ -85,8 +82,10 @@ pub(super) fn read(media: &Media, rtp: &mut Rtp) {
         value.parse::<u32>().ok().filter(|time| *time > 0).map(|time| format_compact!("{time}"))
     };
     let (ptime, maxptime) = (time(PacketTime::NAME), time(PacketTime::MAX));
-    for (payload, line) in rtp.payloads.iter_mut().zip(lines) {
-        payload.parameters = fmtp::parameters(payload.name.as_deref().unwrap_or_default(), line.as_deref());
+    for (payload, said) in rtp.payloads.iter_mut().zip(said) {
+        if !said {
+            payload.parameters = fmtp::parameters(payload.name.as_deref().unwrap_or_default(), None);
+        }
         (payload.ptime, payload.maxptime) = (ptime.clone(), maxptime.clone());
     }
 }
