@@ -116,6 +116,10 @@ impl Settings {
                 let options = media::Options { check: Duration::ZERO, relay, ..Default::default() };
                 config.media = flag()?.then_some(options);
             }
+            "most_calls" => {
+                let most = number()?;
+                config.media.iter_mut().for_each(|media| media.calls = most);
+            }
             "check" => {
                 let check = Duration::from_secs(number()? as u64);
                 config.media.iter_mut().for_each(|media| media.check = check);
