@@ -100,6 +100,9 @@ impl Gateway {
             sip.invites = true;
             sip.surfaced.retain(|method| *method != Method::Invite);
             sip.allow.extend([Method::Invite, Method::Ack, Method::Cancel, Method::Bye, Method::Update, Method::Prack]);
+            if config.media.is_some() {
+                sip.allow.push(Method::Info);
+            }
             sip.supported.extend(invite::SUPPORTED.iter().copied().map(base::Str::const_new));
         }
         if !bounds.packages.is_empty() {

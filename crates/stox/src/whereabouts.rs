@@ -72,6 +72,8 @@ pub(crate) struct Device {
     pub jid: Jid,
     /// What it can do; none: nobody has asked.
     pub abilities: Option<Abilities>,
+    /// How many are better than it is: by priority, and by how far away the user is.
+    pub rank: usize,
 }
 
 /// What was heard of a device.
@@ -204,10 +206,13 @@ impl Whereabouts {
     pub(crate) fn devices(&self, now: Time, sip: &Jid, xmpp: &Jid) -> Vec<Device> {
         let Some(known) = self.pairs.get(&prints::pair(&self.key, sip, xmpp)) else { return Vec::new() };
         let mut there: Vec<_> = known.iter().filter(|seen| seen.shown || now.since(seen.heard) < TRACE).collect();
-        there.sort_by_key(|seen| (Reverse(seen.priority), seen.away, Reverse(seen.heard)));
-        let device =
-            |seen: &Seen| Some(Device { jid: xmpp.with_resource(&seen.resource).ok()?, abilities: seen.abilities });
-        there.into_iter().filter_map(device).collect()
+        let worth = |seen: &Seen| (Reverse(seen.priority), seen.away);
+        there.sort_by_key(|seen| (worth(seen), Reverse(seen.heard)));
+        let device = |seen: &Seen| {
+            let rank = there.iter().take_while(|other| worth(other) < worth(seen)).count();
+            Some(Device { jid: xmpp.with_resource(&seen.resource).ok()?, abilities: seen.abilities, rank })
+        };
+        there.iter().filter_map(|seen| device(seen)).collect()
     }
 }
 
@@ -255,6 +260,8 @@ mod tests {
         }
         w.heard(t + Duration::from_secs(9), &stanza(Kind::Message, "juliet@example.com/pen", "romeo@example.net"));
         assert_eq!(resources(&w, t), ["phone", "pen", "orchard", "balcony", "hidden"]);
+        let devices = w.devices(t, &jid("romeo@example.net"), &jid("juliet@example.com"));
+        assert_eq!(devices.iter().map(|device| device.rank).collect::<Vec<_>>(), [0, 1, 1, 3, 4]);
         // Who has written and not said that he is there is not looked for for ever.
         assert_eq!(resources(&w, t + Duration::from_secs(4_000)), ["phone", "orchard", "balcony", "hidden"]);
         let other = w.devices(t, &jid("tybalt@example.net"), &jid("juliet@example.com"));

@@ -1,5 +1,5 @@
 //! The operator's HTTP interface: `/health` says whether the process is alive, `/ready` whether messages get through,
-//! `/metrics` what was counted, `/sessions` which chat sessions are open and who sits in which room. There is no password: it belongs on loopback. Each connection is for one request and ends within
+//! `/metrics` what was counted, `/sessions` which chat sessions are open, who sits in which room and who calls whom. There is no password: it belongs on loopback. Each connection is for one request and ends within
 //! [`VISIT`], and no more than [`VISITS`] are there at once: who connects and says nothing takes no descriptors from the traffic.
 
 use crate::metrics::Meters;
@@ -218,10 +218,22 @@ async fn sessions(Shared(about): Shared<About>) -> Response {
             })
         }
     };
+    let call = |c: &stox::media::calls::Seen| {
+        json!({
+            "sip": c.sip.to_string(),
+            "xmpp": c.xmpp.to_string(),
+            "sid": c.sid.as_str(),
+            "called_by": side(c.began),
+            "state": c.state,
+            "age": c.age.as_secs(),
+            "talking": c.talking.map(|talking| talking.as_secs())
+        })
+    };
     let sessions: Vec<_> = open.chats.iter().map(chat).collect();
     let participants = open.participants.iter().map(seat(Side::Sip));
     let rooms: Vec<_> = participants.chain(open.occupants.iter().map(seat(Side::Xmpp))).collect();
-    answer(true, &json!({ "sessions": sessions, "rooms": rooms }))
+    let calls: Vec<_> = open.calls.iter().map(call).collect();
+    answer(true, &json!({ "sessions": sessions, "rooms": rooms, "calls": calls }))
 }
 
 async fn metrics(Shared(about): Shared<About>) -> Response {
@@ -302,7 +314,7 @@ mod tests {
         assert_eq!((code, &body["silent_shards"]), (503, &json!([1])));
 
         // Who speaks with whom; the shard that is gone says nothing.
-        assert_eq!(json(address, "/sessions").await, (200, json!({ "sessions": [], "rooms": [] })));
+        assert_eq!(json(address, "/sessions").await, (200, json!({ "sessions": [], "rooms": [], "calls": [] })));
         let session = |age: u64, opened_by| stox::chat::Session {
             sip: xmpp::jid::Jid::parse("romeo@example.net/dr4hcr0st3lup4c").unwrap(),
             xmpp: xmpp::jid::Jid::parse("juliet@example.com").unwrap(),

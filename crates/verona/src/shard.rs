@@ -144,6 +144,7 @@ impl Shard {
                     chats: self.gateway.chats(),
                     participants: self.gateway.participants(),
                     occupants: self.gateway.occupants(),
+                    calls: self.gateway.calls(),
                 });
             }
             Order::Store(Answer::Inputs(inputs)) => {
@@ -295,6 +296,7 @@ impl Shard {
         let msrp = self.gateway.msrp_counts();
         self.meters.sessions.set(self.gateway.chat_count() as f64);
         self.meters.msrp_sessions.set(msrp.bound as f64);
+        self.meters.calls.set(self.gateway.call_count() as f64);
         let (participants, occupants) = self.gateway.seat_counts();
         self.meters.participants.set(participants as f64);
         self.meters.occupants.set(occupants as f64);
@@ -334,6 +336,11 @@ fn note_to(meters: &Meters, note: Note) {
         Note::SessionOpened { by, micros } => meters.session_opened(away_from(by), Duration::from_micros(micros)),
         Note::SessionFailed { by, code } => meters.session_failed(away_from(by), code),
         Note::SessionEnded { by, lost } => meters.session_ended(away_from(by), lost),
+        Note::CallAnswered { by, micros } => meters.call_answered(away_from(by), Duration::from_micros(micros)),
+        Note::CallFailed { by, reason } => meters.call_failed(away_from(by), reason),
+        Note::CallEnded { by, reason, micros } => {
+            meters.call_ended(away_from(by), reason, Duration::from_micros(micros));
+        }
         Note::AnswerDropped => meters.answer_dropped(),
         Note::RecordBroken => meters.ignored("a record that cannot be read"),
     }

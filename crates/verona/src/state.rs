@@ -19,6 +19,8 @@ pub struct Open {
     pub participants: Vec<stox::room::Seat>,
     /// Places of XMPP users in SIP conferences.
     pub occupants: Vec<stox::room::Seat>,
+    /// Calls that are there or begin.
+    pub calls: Vec<stox::media::calls::Seen>,
 }
 
 /// A shard's answer to "what is open?": `None` when it is gone.
@@ -214,9 +216,11 @@ impl State {
                 open.chats.extend(of_shard.chats);
                 open.participants.extend(of_shard.participants);
                 open.occupants.extend(of_shard.occupants);
+                open.calls.extend(of_shard.calls);
             }
         }
         open.chats.sort_by_key(|session| std::cmp::Reverse(session.age));
+        open.calls.sort_by_key(|call| std::cmp::Reverse(call.age));
         for seats in [&mut open.participants, &mut open.occupants] {
             seats.sort_by_key(|seat| std::cmp::Reverse(seat.age));
         }

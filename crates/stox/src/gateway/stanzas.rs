@@ -21,7 +21,9 @@ impl Gateway {
         if !ours {
             return self.out.push_back(Output::Note(Note::Ignored { why: "stanza to a foreign domain" }));
         }
-        if stanza.kind == Kind::Message {
+        // What is said of calls by messages (XEP-0353) is no message to anybody, and calls that are there are to be ended in order.
+        let of_call = stanza.kind == Kind::Message && self.calls.claims_stanza(&stanza, Way::Message);
+        if stanza.kind == Kind::Message && !of_call {
             self.out.push_back(Output::Note(Note::Received { from: Side::Xmpp }));
         }
         if let Err(refusal) = self.check_stanza(link, &stanza) {
@@ -44,6 +46,7 @@ impl Gateway {
         }
         // Presence goes on to the end: nobody waits for an answer to it. What a room says may be the answer that somebody waits for.
         if let (Kind::Message, Err(refusal)) = (stanza.kind, self.accepting())
+            && !of_call
             && !self.participants.claims_stanza(&stanza, Way::Message)
         {
             return self.refuse_stanza(link, &stanza, &refusal);

@@ -192,6 +192,29 @@ pub enum Note {
         /// Its connection was lost, or the other side did not answer any more.
         lost: bool,
     },
+    /// A call was answered.
+    CallAnswered {
+        /// Who called.
+        by: Side,
+        /// How long that took, from the first word of it, in microseconds.
+        micros: u64,
+    },
+    /// A call was not answered.
+    CallFailed {
+        /// Who called.
+        by: Side,
+        /// Why, in Jingle's words (XEP-0166 §7.4).
+        reason: &'static str,
+    },
+    /// A call that was answered is over.
+    CallEnded {
+        /// Who called.
+        by: Side,
+        /// Why, in the same words.
+        reason: &'static str,
+        /// How long it was, in microseconds.
+        micros: u64,
+    },
     /// An answer was dropped because a stream was down for too long.
     AnswerDropped,
     /// A record from the store could not be read. It stays where it is.

@@ -88,7 +88,7 @@ fn ask(address: SocketAddr) -> io::Result<String> {
     }
 }
 
-/// The answer as lines for people: one for each session, and then one for each place in a room, if there are any, aligned.
+/// The answer as lines for people: one for each session, and then one for each place in a room and for each call, if there are any, aligned.
 fn table(answer: &str) -> Option<Vec<String>> {
     let answer: Value = serde_json::from_str(answer).ok()?;
     let mut rows =
@@ -109,9 +109,17 @@ fn table(answer: &str) -> Option<Vec<String>> {
         ]);
     }
     let mut lines = aligned(&rows);
-    let seats = answer.get("rooms")?.as_array()?;
+    lines.extend(rooms(answer.get("rooms")?.as_array()?)?);
+    // A gateway of before there were calls does not tell of any.
+    let calls = answer.get("calls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    lines.extend(called(calls)?);
+    Some(lines)
+}
+
+/// A line for each place in a room, below an empty one.
+fn rooms(seats: &[Value]) -> Option<Vec<String>> {
     if seats.is_empty() {
-        return Some(lines);
+        return Some(Vec::new());
     }
     let mut rows = vec![
         ["USER", "ROOM", "NICKNAME", "SIDE", "STATE", "AGE", "PEOPLE", "SAID", "HEARD", "WAITING"].map(str::to_owned),
@@ -132,9 +140,28 @@ fn table(answer: &str) -> Option<Vec<String>> {
             seat.number("waiting")?,
         ]);
     }
-    lines.push(String::new());
-    lines.extend(aligned(&rows));
-    Some(lines)
+    Some([vec![String::new()], aligned(&rows)].concat())
+}
+
+/// A line for each call, below an empty one.
+fn called(calls: &[Value]) -> Option<Vec<String>> {
+    if calls.is_empty() {
+        return Some(Vec::new());
+    }
+    let mut rows = vec![["SIP", "XMPP", "CALLED BY", "STATE", "AGE", "TALKING", "SESSION"].map(str::to_owned)];
+    for call in calls {
+        let call = Row(call);
+        rows.push([
+            call.text("sip")?,
+            call.text("xmpp")?,
+            call.text("called_by")?,
+            call.text("state")?,
+            call.time("age")?,
+            call.time("talking").unwrap_or_else(|| "-".to_owned()),
+            call.text("sid")?,
+        ]);
+    }
+    Some([vec![String::new()], aligned(&rows)].concat())
 }
 
 /// A session or a place in a room, as the gateway has told it.
@@ -199,6 +226,22 @@ mod tests {
         ] {
             assert_eq!(table(other), None, "{other}");
         }
+    }
+
+    #[test]
+    fn calls_come_last() {
+        let answer = r#"{"sessions":[],"rooms":[],"calls":[{"sip":"romeo@example.net/x","xmpp":"juliet@example.com","sid":"a\u001b",
+            "called_by":"sip","state":"ringing","age":3,"talking":null},{"sip":"+49301234@e.net","xmpp":"j@e.com/b","sid":"s",
+            "called_by":"xmpp","state":"active","age":70,"talking":60}]}"#;
+        assert_eq!(
+            table(answer).unwrap()[1..],
+            [
+                "",
+                "SIP                  XMPP                CALLED BY  STATE    AGE  TALKING  SESSION",
+                "romeo@example.net/x  juliet@example.com  sip        ringing  3s   -        a\\u{1b}",
+                "+49301234@e.net      j@e.com/b           xmpp       active   70s  1m       s",
+            ]
+        );
     }
 
     #[test]

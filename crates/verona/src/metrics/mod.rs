@@ -30,6 +30,11 @@
 //! | `verona_msrp_connections_refused_total` | | MSRP connections closed because there were too many |
 //! | `verona_msrp_opens_total` | `outcome` | connections that sessions asked for: made, reused |
 //! | `verona_msrp_failures_total` | `reason` | MSRP connections that could not be made, or ended for a reason |
+//! | `verona_calls` | `shard` | calls that are there or begin |
+//! | `verona_calls_total` | `direction`, `outcome` | calls: answered or failed, and then ended |
+//! | `verona_call_failures_total`, `verona_call_ends_total` | `direction`, `reason` | calls that were not answered; calls that were, by why they ended: the reasons of XEP-0166 |
+//! | `verona_call_setup_seconds` | `direction` | histogram: from the first word of a call to its answer |
+//! | `verona_call_seconds` | `direction` | histogram: from the answer to the end |
 //! | `verona_relays_up` | `shard` | media relays that answer |
 //! | `verona_relay_requests_total` | `outcome`, `shard` | what media relays were asked: granted, refused, failed (no answer that makes sense) |
 //! | `verona_relay_repeats_total`, `verona_relay_moves_total` | `shard` | datagrams sent again; requests that went on to another relay |
@@ -48,6 +53,7 @@
 //! | `verona_build_info` | `version` | always 1 |
 //! | `process_*` | | memory, processor time, descriptors, start |
 
+mod calls;
 mod msrp;
 mod process;
 mod relay;
@@ -129,6 +135,8 @@ pub struct ShardMeters {
     pub occupants: Gauge,
     /// MSRP sessions that have a connection.
     pub msrp_sessions: Gauge,
+    /// Calls that are there or begin.
+    pub calls: Gauge,
     /// What the media relays were asked.
     pub relay: RelayMeters,
     /// What MSRP has carried and refused, in the order of [`ShardMeters::msrp_counters`].
@@ -228,8 +236,8 @@ impl Meters {
     /// Meters of their own, for tests.
     pub fn new() -> Meters {
         let seconds = Matcher::Suffix("_seconds".to_owned());
-        let builder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &BUCKETS);
-        let recorder = Arc::new(builder.expect("the list of buckets is not empty").build_recorder());
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(seconds, &BUCKETS).and_then(calls::with_buckets);
+        let recorder = Arc::new(builder.expect("the lists of buckets are not empty").build_recorder());
         let describe_counter = |name: &'static str, what: &'static str| {
             recorder.describe_counter(name.into(), None, what.into());
         };
@@ -257,6 +265,7 @@ impl Meters {
         describe_counter("verona_sip_connections_refused_total", "SIP connections beyond the limits");
         describe_counter("verona_sip_rejected_total", "Bytes that came as a SIP message and are none");
         msrp::describe(&recorder);
+        calls::describe(&recorder);
         relay::describe(&recorder);
         describe_gauge("verona_xmpp_link_up", "1 while the component stream is authenticated");
         describe_counter("verona_xmpp_connects_total", "Component streams opened");
@@ -394,6 +403,7 @@ impl Meters {
             participants: gauge("verona_room_seats", Some(("side", "sip"))),
             occupants: gauge("verona_room_seats", Some(("side", "xmpp"))),
             msrp_sessions: gauge("verona_msrp_sessions", None),
+            calls: gauge("verona_calls", None),
             msrp,
             relay: self.relay(shard),
             client_transactions: gauge("verona_sip_transactions", Some(("side", "client"))),

@@ -3,6 +3,7 @@
 use super::Calls;
 use super::call::{Call, CallId, State};
 use super::depart::{body, origin};
+use super::info::INFOS;
 use super::pass::{Passing, Said};
 use super::ringing::stanzas;
 use super::ringing::{self, Failure, Ringing, Wants};
@@ -46,6 +47,7 @@ impl Calls {
         call.session = Some(invitation.id);
         let id = self.enter(call);
         self.by_session.insert(invitation.id, id);
+        stage.sessions.take_infos(invitation.id, INFOS);
         match offer {
             Some(offer) => self.pass(stage, id, Passing { from: Side::Sip, what: Said::Offer }, &offer),
             None => {
@@ -139,7 +141,7 @@ impl Calls {
 
     /// Refuses the INVITE of a call that has not been answered, and forgets it.
     pub(super) fn turn_away(&mut self, stage: &mut Stage<'_>, id: CallId, response: Response) {
-        let Some(call) = self.leave(stage, id) else { return };
+        let Some(call) = self.leave(stage, id, &reason::of_response(&response)) else { return };
         if let Some(session) = call.session {
             stage.sessions(|sessions, ground| sessions.refuse(ground, session, response));
         }
@@ -173,10 +175,9 @@ impl Calls {
 
     /// The ACK is here: they talk.
     pub(super) fn confirmed(&mut self, stage: &mut Stage<'_>, id: CallId, answer: Option<sip::invite::Body>) {
-        let now = stage.now;
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(call) = self.calls.get(&id) else { return };
         if !matches!(call.state, State::Active) {
-            call.talks(now, self.options.check);
+            self.talks(stage, id);
         }
         match answer.map(|body| described::of_body(&body)) {
             None => self.change_due(stage, id),

@@ -1,5 +1,6 @@
 //! What is known of one call.
 
+use super::info::Told;
 use super::pass::Passing;
 use super::ringing::Ringing;
 use crate::config::LinkId;
@@ -10,7 +11,8 @@ use crate::media::relay::{Passage, Way};
 use crate::store::{About, Key};
 use base::{Fingerprint, Str, Time};
 use sip::Dialog;
-use sip::invite::SessionId;
+use sip::invite::{InfoId, SessionId};
+use std::collections::VecDeque;
 use std::time::Duration;
 use xmpp::ext::jingle::Action;
 use xmpp::jid::Jid;
@@ -80,6 +82,8 @@ pub(super) enum Asked {
     Change(Action),
     /// session-info: whatever the answer is, nothing follows.
     Tell,
+    /// A key of the telephone, of which this INFO has told.
+    Key(InfoId),
 }
 
 /// An iq of ours that waits for its answer.
@@ -116,6 +120,8 @@ pub(super) struct Call {
     pub(super) offerless: bool,
     /// The dialog.
     pub(super) session: Option<SessionId>,
+    /// Our INFOs in it that have no answer yet.
+    pub(super) told: VecDeque<Told>,
     /// The Call-ID of our INVITE.
     pub(super) call_id: Option<Fingerprint>,
     /// Our answer to a re-INVITE that waits for the XMPP user is due then.
@@ -151,6 +157,7 @@ impl Call {
             passing: None,
             offerless: false,
             session: None,
+            told: VecDeque::new(),
             call_id: None,
             owes_answer: None,
             changing: false,

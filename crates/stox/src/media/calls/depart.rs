@@ -2,6 +2,7 @@
 
 use super::Calls;
 use super::call::{Call, CallId, State};
+use super::info::INFOS;
 use super::pass::{Passing, Said};
 use crate::address::{self, Scheme};
 use crate::config::LinkId;
@@ -10,11 +11,12 @@ use crate::error::Refusal;
 use crate::mapping::{Side, Stage};
 use crate::media::description::Description;
 use crate::media::reason;
+use crate::numbers::Dialled;
 use base::Str;
 use bodies::sdp::{Host, MEDIA_TYPE, Origin, Sdp};
 use bytes::Bytes;
-use sip::invite::{Body, Infos, Invite, SessionId};
-use sip::{Cause, NameAddr, Response, Uri};
+use sip::invite::{Body, Invite, SessionId};
+use sip::{Cause, Name, NameAddr, Response, SipUri, Uri};
 use xmpp::ext::jingle::{self, Action, Info, Jingle, Reason};
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
@@ -102,17 +104,15 @@ impl Calls {
     }
 
     /// Where the INVITE would go, and as who: refused before anything is promised.
-    pub(super) fn way_out(
-        &self,
-        stage: &Stage<'_>,
-        from: &Jid,
-        to: &Jid,
-    ) -> Result<(sip::SipUri, sip::SipUri), Refusal> {
+    pub(super) fn way_out(&self, stage: &Stage<'_>, from: &Jid, to: &Jid) -> Result<(SipUri, Dialled), Refusal> {
         stage.config.proxy.as_ref().ok_or(Refusal::NoRoute)?;
         let speaker = address::to_uri(from, Scheme::Sip).map_err(Refusal::Sender)?;
+        if let Some(dialled) = stage.config.numbers.dial(to) {
+            return Ok((speaker, dialled));
+        }
         // The resource of somebody who is called is made up: the call is for the user.
-        let remote = address::to_uri(&to.bare(), Scheme::Sip).map_err(Refusal::Address)?;
-        Ok((speaker, remote))
+        let uri = address::to_uri(&to.bare(), Scheme::Sip).map_err(Refusal::Address)?;
+        Ok((speaker, Dialled { uri, caller: None }))
     }
 
     /// Sends the INVITE with this offer.
@@ -132,20 +132,22 @@ impl Calls {
         let contact = stage.contact(&Uri::from(speaker.clone()), target.transport);
         let mut local = speaker;
         local.params.remove("gr");
+        // RFC 3325 §5, RFC 5876 §3.1: whoever is called by telephone gets to see a number.
+        let asserted = remote.caller.map(|caller| (Name::PAssertedIdentity, base::format_compact!("<{caller}>")));
         // Two dialogs at one time have two Call-IDs, whatever the sessions are called.
         let call_id =
             identifiers::call_id_of_thread(&call.sid).filter(|call_id| !self.call_ids.contains(&self.call_id(call_id)));
         let call_id = call_id.unwrap_or_else(|| stage.tokens.token(26));
         let invite = Invite {
             local: NameAddr::new(local),
-            remote: Uri::from(remote),
+            remote: Uri::from(remote.uri),
             contact: NameAddr::new(contact),
             target,
             route,
             call_id: Some(call_id.clone()),
-            headers: Vec::new(),
+            headers: asserted.into_iter().collect(),
             offer: Some(body(offer)),
-            infos: Infos::default(),
+            infos: INFOS,
         };
         let session = stage.sessions(|sessions, ground| sessions.invite(ground, invite));
         let session = session.map_err(|_| Refusal::Overload { retry_after })?;
@@ -182,16 +184,14 @@ impl Calls {
 
     /// What the phone has answered goes to the XMPP user: they talk.
     pub(super) fn accept(&mut self, stage: &mut Stage<'_>, id: CallId, answer: &Sdp) {
-        let now = stage.now;
         let Some(call) = self.calls.get_mut(&id) else { return };
         let Some(description) = &mut call.description else { return };
         if let Err(unfit) = description.answered(answer) {
             return self.over_unfit(stage, id, &unfit);
         }
         let (contents, groups) = description.contents();
-        call.talks(now, self.options.check);
+        self.talks(stage, id);
         self.say(stage, id, Jingle { contents, groups, ..Jingle::new(Action::SessionAccept, "") });
-        self.save(stage, id);
         self.change_due(stage, id);
     }
 

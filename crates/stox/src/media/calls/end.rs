@@ -32,7 +32,7 @@ const ASK_AGAIN: Duration = Duration::from_secs(10);
 impl Calls {
     /// The call is over. `by` is who ended it, and needs not be told; the other side is, and both where neither of them did.
     pub(super) fn over(&mut self, stage: &mut Stage<'_>, id: CallId, by: Option<Side>, reason: &Reason) {
-        let Some(call) = self.leave(stage, id) else { return };
+        let Some(call) = self.leave(stage, id, reason) else { return };
         if by != Some(Side::Xmpp) && call.has_device() {
             stanzas::terminate(stage, call.link, &call.ours, &call.theirs, &call.sid, reason.clone());
         }
@@ -80,7 +80,7 @@ impl Calls {
     /// Nobody rings any longer, and the SIP user knows that.
     fn silence(&mut self, stage: &mut Stage<'_>, id: CallId, why: Why) {
         self.tell_ringing(stage, id, ringing::Event::GivenUp(why));
-        self.leave(stage, id);
+        self.leave(stage, id, &why.to_reason());
     }
 
     /// Nobody rings any longer, and the SIP user is told so.
@@ -106,6 +106,7 @@ impl Calls {
                 call.check_at = (!check.is_zero()).then(|| stage.now + check);
             }
             Asked::Change(action) => self.replied(stage, id, action, None),
+            Asked::Key(info) => self.key_heard(stage, id, info, None),
             Asked::Accept | Asked::Tell => {}
         }
     }
@@ -125,6 +126,7 @@ impl Calls {
             Asked::Accept => self.over(stage, id, None, &reason_of_error(error)),
             Asked::Ping => self.missed(stage, id, error),
             Asked::Change(action) => self.replied(stage, id, action, Some(error)),
+            Asked::Key(info) => self.key_heard(stage, id, info, Some(error)),
             Asked::Tell => {}
         }
     }

@@ -5,6 +5,7 @@ mod call;
 mod change;
 mod depart;
 mod end;
+mod info;
 mod message;
 mod pass;
 mod proposals;
@@ -18,6 +19,7 @@ use super::{Options, record};
 use crate::choice::Way;
 use crate::config::{Config, LinkId};
 use crate::error::Refusal;
+use crate::gateway::Note;
 use crate::links::StanzaToken;
 use crate::mapping::{Invitation, Mapping, Purpose, Relayed, Side, Stage};
 use crate::prints;
@@ -33,7 +35,7 @@ use sip::invite;
 use std::collections::VecDeque;
 use std::time::Duration;
 use xmpp::error::{Condition, StanzaError};
-use xmpp::ext::jingle::{self, Action, Jingle};
+use xmpp::ext::jingle::{self, Action, Jingle, Reason};
 use xmpp::ext::jmi::Jmi;
 use xmpp::jid::Jid;
 use xmpp::stanza::{Kind, Stanza};
@@ -67,7 +69,7 @@ pub struct Calls {
 }
 
 /// What is to be seen of a call.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Seen {
     /// The SIP user.
     pub sip: Jid,
@@ -169,9 +171,14 @@ impl Calls {
         id
     }
 
-    /// Takes a call out of all lists. Nobody is told of it by this.
-    fn leave(&mut self, stage: &mut Stage<'_>, id: CallId) -> Option<Box<Call>> {
+    /// Takes a call out of all lists. Nobody is told of it by this, but the statistics.
+    fn leave(&mut self, stage: &mut Stage<'_>, id: CallId, why: &Reason) -> Option<Box<Call>> {
         let mut call = self.calls.remove(&id)?;
+        let (by, reason) = (call.began, why.condition.name());
+        stage.note(match call.answered {
+            None => Note::CallFailed { by, reason },
+            Some(at) => Note::CallEnded { by, reason, micros: micros(stage.now.since(at)) },
+        });
         self.by_name.remove(&self.name(&call.ours, &call.theirs, &call.sid));
         let pair = prints::pair(&self.key, &call.ours, &call.theirs);
         if let Some(calls) = self.pairs.get_mut(&pair) {
@@ -183,11 +190,14 @@ impl Calls {
         if let Some(session) = call.session {
             self.by_session.remove(&session);
         }
-        if let Some(call_id) = call.call_id {
+        if let Some(call_id) = call.call_id.take() {
             self.call_ids.remove(&call_id);
         }
         if let Some(passage) = call.passage.take() {
             passage.end(stage);
+        }
+        while let Some(info::Told::Key(iq)) = call.told.pop_front() {
+            self.reply(stage, call.link, &iq, Err(jingle::Error::UnknownSession.to_stanza_error()));
         }
         if call.saved {
             self.forgetting.forget(stage, call.key().to_bytes());
@@ -205,6 +215,15 @@ impl Calls {
         let (key, value) = (call.key().to_bytes(), call.to_record(dialog).to_bytes());
         call.saved = true;
         stage.save(key, Some(value));
+    }
+
+    /// They talk from now on.
+    fn talks(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        let check = self.options.check;
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.talks(stage.now, check);
+        stage.note(Note::CallAnswered { by: call.began, micros: micros(stage.now.since(call.since)) });
+        self.save(stage, id);
     }
 
     fn arm(&mut self, id: CallId) {
@@ -252,7 +271,10 @@ impl Calls {
                 let error = jingle::Error::OutOfOrder.to_stanza_error();
                 self.reply(stage, link, stanza, Err(error));
             }
-            _ => self.change(stage, id, stanza, &jingle),
+            _ => match info::key(&jingle) {
+                Some(key) => self.pressed(stage, id, stanza, key),
+                None => self.change(stage, id, stanza, &jingle),
+            },
         }
     }
 
@@ -374,7 +396,8 @@ impl Mapping for Calls {
             invite::Event::OfferRefused { .. } => self.offer_refused(stage, id),
             invite::Event::Failed { id: session, cause } => self.failed(stage, id, session, &cause),
             invite::Event::Ended { why, .. } => self.hung_up(stage, id, &why),
-            invite::Event::Info { .. } | invite::Event::InfoEnded { .. } => {}
+            invite::Event::Info { info, request, .. } => self.info(stage, id, info, &request),
+            invite::Event::InfoEnded { cause, .. } => self.info_ended(stage, id, cause.as_ref()),
             event @ invite::Event::Invited { .. } => return Some(event),
         }
         self.arm(id);
@@ -463,4 +486,8 @@ impl Mapping for Calls {
             .flatten()
             .min()
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

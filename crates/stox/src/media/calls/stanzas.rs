@@ -53,6 +53,14 @@ impl Calls {
         self.ask(stage, id, what, device, jingle.to_iq());
     }
 
+    /// Says something of which somebody waits to hear what becomes of it.
+    pub(super) fn ask_jingle(&mut self, stage: &mut Stage<'_>, id: CallId, device: Jid, what: Asked, jingle: Jingle) {
+        if let Some(call) = self.calls.get(&id) {
+            let jingle = Jingle { sid: call.sid.clone(), ..jingle };
+            self.ask(stage, id, what, device, jingle.to_iq());
+        }
+    }
+
     /// Says something in the session.
     pub(super) fn say(&mut self, stage: &mut Stage<'_>, id: CallId, jingle: Jingle) {
         if let Some(call) = self.calls.get(&id) {

@@ -17,7 +17,9 @@ fn able(jmi: bool) -> Abilities {
 }
 
 fn known(devices: &[(&str, Option<Abilities>)]) -> Vec<Known> {
-    devices.iter().map(|(resource, abilities)| Known { jid: jid(resource), abilities: *abilities }).collect()
+    // Those whose names begin with the same letter are equally good.
+    let rank = |resource: &str| devices.iter().take_while(|(other, _)| other[..1] != resource[..1]).count();
+    devices.iter().map(|(name, abilities)| Known { jid: jid(name), abilities: *abilities, rank: rank(name) }).collect()
 }
 
 fn ringing(devices: &[(&str, Option<Abilities>)]) -> Ringing {
@@ -151,7 +153,7 @@ fn who_gives_up_leaves_a_trace() {
 
 #[test]
 fn devices_that_know_nothing_of_proposals_are_asked_and_rung_one_after_the_other() {
-    let mut r = ringing(&[("a", None), ("b", None), ("c", None), ("d", Some(able(true)))]);
+    let mut r = ringing(&[("a", None), ("b", None), ("c", None), ("d", Some(Abilities::default()))]);
     assert_eq!(wants(&mut r), ["propose", "ask a", "ask b", "ask c"]);
     assert_eq!(r.deadline(), Some(after(2)));
     r.hear(T, Event::Info { device: &jid("b"), abilities: Some(able(false)) });
@@ -172,6 +174,19 @@ fn devices_that_know_nothing_of_proposals_are_asked_and_rung_one_after_the_other
     // The other way of knowing of it is for the others: they are told that it is over.
     assert_eq!(said(&mut r, "a", does(Does::SessionAccept)), ["retract all Elsewhere", "answered a 0"]);
     assert!(!r.by_jmi());
+}
+
+#[test]
+fn of_equal_devices_all_ring() {
+    let (old, new) = (Some(able(false)), Some(able(true)));
+    let mut r = ringing(&[("a1", old), ("a2", old), ("a3", new), ("b", old)]);
+    assert_eq!(wants(&mut r), ["propose", "initiate a1", "initiate a2"]);
+    assert_eq!(said(&mut r, "a1", ends(Condition::Busy)), [""; 0], "the other one rings");
+    assert_eq!(refused(&mut r, "a2"), ["initiate b"]);
+    let mut r = ringing(&[("a1", old), ("a2", old)]);
+    wants(&mut r);
+    let told = ["terminate a1 Elsewhere", "retract all Elsewhere", "answered a2 0"];
+    assert_eq!(said(&mut r, "a2", does(Does::SessionAccept)), told);
 }
 
 #[test]
@@ -202,8 +217,32 @@ fn a_device_that_is_busy_or_declines_ends_it_where_no_other_can_answer() {
     let mut r = ringing(&[("a", Some(able(false)))]);
     wants(&mut r);
     assert_eq!(refused(&mut r, "a"), [""; 0]);
-    r.timeout(after(60));
-    assert!(!r.is_over() && r.deadline().is_none());
+    r.timeout(after(44));
+    assert_eq!((wants(&mut r).len(), r.deadline()), (0, Some(after(45))));
+    r.timeout(after(45));
+    assert_eq!(wants(&mut r), ["retract all Expired", "failed: error service-unavailable"]);
+}
+
+#[test]
+fn who_is_not_heard_of_is_not_there() {
+    let mut r = ringing(&[]);
+    wants(&mut r);
+    assert_eq!(r.deadline(), Some(after(45)));
+    r.timeout(after(45));
+    assert_eq!(wants(&mut r), ["retract all Expired", "failed: silent"]);
+    // Where one rings, it does so until it is enough for whoever calls.
+    let mut r = ringing(&[]);
+    jmi(&mut r, "phone", &rings());
+    assert_eq!(r.deadline(), None);
+    // Some ring and do not say so, but that they know of proposals.
+    for devices in [[("phone", Some(able(true)))], [("phone", None)]] {
+        let mut r = ringing(&devices);
+        r.hear(T, Event::Info { device: &jid("phone"), abilities: Some(able(true)) });
+        wants(&mut r);
+        r.timeout(after(2));
+        assert_eq!(wants(&mut r), ["ring"]);
+        assert_eq!(r.deadline(), None);
+    }
 }
 
 #[test]
@@ -377,7 +416,7 @@ proptest! {
     /// Whatever happens: one end, of which everybody is told who was told of the call, and nobody else.
     #[test]
     fn it_ends_once_and_for_all(known in 0usize..4, abilities in prop::collection::vec(0u8..4, 4), steps in prop::collection::vec(step(), 0..60)) {
-        let resources = ["a", "b", "c", "d", "e"];
+        let resources = ["a1", "a2", "b1", "b2", "e"];
         let ability = |n: u8| match n {
             0 => None,
             1 => Some(able(false)),
