@@ -1,6 +1,6 @@
 //! The gateway itself, as its users run it: the built program with a configuration file.
 
-use super::xmpp_server::{DOMAIN, SECRET, XmppServer};
+use super::xmpp_server::{SECRET, XmppServer};
 use super::{Place, Process, until};
 use std::fmt::Write as _;
 use std::io::{Read, Write};
@@ -33,10 +33,10 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// `example.net` behind the proxy at `proxy`, `example.com` behind `xmpp`.
+    /// `example.net` behind the proxy at `proxy`, the domain of `xmpp` behind it.
     pub fn new(xmpp: &dyn XmppServer, proxy: SocketAddr) -> Settings {
         Settings {
-            domains: vec![DOMAIN.to_owned()],
+            domains: vec![xmpp.domain().to_owned()],
             components: vec!["example.net".to_owned()],
             server: xmpp.component(),
             proxy,

@@ -1,6 +1,6 @@
 //! A Jingle device: XMPP, ICE, DTLS-SRTP and codecs of other people's, driven from here.
 
-use super::xmpp_server::{DOMAIN, PASSWORD, XmppServer};
+use super::xmpp_server::{PASSWORD, XmppServer};
 use super::{Driver, Place, Recording};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -23,7 +23,7 @@ impl JingleDevice {
     #[track_caller]
     pub fn online(place: &Place, server: &dyn XmppServer, user: &str, resource: &str, policy: Value) -> JingleDevice {
         let driver = Driver::start(place, &format!("{user}-{resource}"), "jingle_device.py");
-        let jid = format!("{user}@{DOMAIN}/{resource}");
+        let jid = format!("{user}@{}/{resource}", server.domain());
         let folder = place.dir().to_str().expect("the test's folder is UTF-8").to_owned();
         let mut device = JingleDevice { driver, jid, ip: place.ip().to_string(), folder };
         device.policy(policy);

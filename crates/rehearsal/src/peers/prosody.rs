@@ -9,9 +9,10 @@ use std::time::Duration;
 
 const START: Duration = Duration::from_secs(10);
 
-/// A running Prosody that hosts `example.com`.
+/// A running Prosody that hosts `example.com`, or another domain.
 #[derive(Debug)]
 pub struct Prosody {
+    domain: String,
     process: Process,
     config: PathBuf,
     client: SocketAddr,
@@ -48,6 +49,12 @@ impl Prosody {
     /// As [`start`](Prosody::start), with more configuration at the end (a `Component ... "muc"`, for instance).
     #[track_caller]
     pub fn start_with(place: &Place, components: &[&str], more: &str) -> Prosody {
+        Prosody::hosting(place, DOMAIN, components, more)
+    }
+
+    /// As [`start_with`](Prosody::start_with), for the users of another domain.
+    #[track_caller]
+    pub fn hosting(place: &Place, domain: &str, components: &[&str], more: &str) -> Prosody {
         let (client, component) = (place.free(), place.free());
         let mut hosts = String::new();
         for domain in components {
@@ -61,14 +68,14 @@ impl Prosody {
                 ("CLIENT_PORT", &client.port().to_string()),
                 ("COMPONENT_PORT", &component.port().to_string()),
                 ("MODULES", "\"carbons\"; \"blocklist\";"),
-                ("DOMAIN", Prosody::DOMAIN),
+                ("DOMAIN", domain),
                 ("COMPONENTS", &(hosts + more)),
             ],
         );
         let config = place.write("prosody.cfg.lua", &config);
-        make_accounts(place);
+        make_accounts(place, domain);
         let process = run(place, &config);
-        let mut prosody = Prosody { process, config, client, component };
+        let mut prosody = Prosody { domain: domain.to_owned(), process, config, client, component };
         prosody.wait_until_up();
         prosody
     }
@@ -122,8 +129,8 @@ fn run(place: &Place, config: &std::path::Path) -> Process {
 
 /// As `prosodyctl register` does, which takes half a second for each.
 #[track_caller]
-fn make_accounts(place: &Place) {
-    let folder = place.dir().join("data").join(DOMAIN.replace('.', "%2e")).join("accounts");
+fn make_accounts(place: &Place, domain: &str) {
+    let folder = place.dir().join("data").join(domain.replace('.', "%2e")).join("accounts");
     fs::create_dir_all(&folder).unwrap_or_else(|e| panic!("cannot make {}: {e}", folder.display()));
     let crowd: Vec<String> = (0..20).map(|n| format!("user{n}")).collect();
     for user in Prosody::USERS.into_iter().chain(crowd.iter().map(String::as_str)) {
@@ -134,6 +141,10 @@ fn make_accounts(place: &Place) {
 }
 
 impl XmppServer for Prosody {
+    fn domain(&self) -> &str {
+        &self.domain
+    }
+
     fn client(&self) -> SocketAddr {
         self.client
     }

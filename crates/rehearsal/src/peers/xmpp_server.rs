@@ -4,8 +4,13 @@ use super::{Place, Process};
 use std::fmt::Debug;
 use std::net::SocketAddr;
 
-/// A running XMPP server that hosts `example.com`, with components of its own and of others.
+/// A running XMPP server that hosts `example.com`, or another domain, with components of its own and of others.
 pub trait XmppServer: Debug {
+    /// The domain of its users.
+    fn domain(&self) -> &str {
+        DOMAIN
+    }
+
     /// Where clients connect.
     fn client(&self) -> SocketAddr;
 

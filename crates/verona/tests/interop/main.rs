@@ -3,6 +3,7 @@
 //! test without its program fails and says so.
 
 mod calls;
+mod calls_between;
 mod calls_faults;
 mod calls_relay;
 mod chat;
