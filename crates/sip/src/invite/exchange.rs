@@ -116,6 +116,15 @@ impl Sessions {
         self.settle(id);
     }
 
+    /// Takes back an offer of ours that is not on its way: it waits for its turn, or to be made again after glare. Whether there was one; then
+    /// nothing more is heard of it.
+    pub fn withdraw(&mut self, id: SessionId) -> bool {
+        let Some(entry) = self.entries.get_mut(&id) else { return false };
+        let waits = entry.change.take_if(|change| change.client.is_none() && change.asked_for).is_some();
+        self.settle(id);
+        waits
+    }
+
     /// What a refresh by re-INVITE offers from now on in place of our last offer or answer, which may not do as an offer. Nothing happens
     /// where no refresh will say it.
     pub fn refresh_with(&mut self, id: SessionId, body: Body) {
@@ -383,7 +392,10 @@ impl Sessions {
         if change.body.is_some() {
             entry.keep(change.body.as_ref());
             let body = Body::of(&of.headers, &of.body).or(change.early.take());
-            self.events.push_back(Event::Answered { id, body });
+            // The layer above would take the answer to a refresh for that to the offer that it has made since.
+            if change.asked_for || change.next.is_none() {
+                self.events.push_back(Event::Answered { id, body });
+            }
         }
         self.next_change(ground, id, change.next);
     }

@@ -128,6 +128,12 @@ pub(super) struct Call {
     pub(super) owes_answer: Option<Time>,
     /// An offer of ours is on its way to the SIP user.
     pub(super) changing: bool,
+    /// What is to be said to the SIP user waits for candidates of the XMPP user: until when if none come, and until when at all.
+    pub(super) gathering: Option<(Time, Time)>,
+    /// It is the answer to what the SIP user offers.
+    pub(super) answering: bool,
+    /// The SIP user has asked for an offer of ours in a call that stands, and has not answered it.
+    pub(super) was_asked: bool,
     /// How often the client has not said whether it still knows of the call.
     pub(super) misses: u8,
     pub(super) asked: Vec<Waiting>,
@@ -161,6 +167,9 @@ impl Call {
             call_id: None,
             owes_answer: None,
             changing: false,
+            gathering: None,
+            answering: false,
+            was_asked: false,
             misses: 0,
             asked: Vec::new(),
             next_iq: 0,
@@ -199,7 +208,8 @@ impl Call {
         };
         let asked = self.asked.iter().map(|asked| asked.until).min();
         let relay = self.passage.as_ref().and_then(|passage| passage.deadline());
-        [state, asked, self.owes_answer, self.check_at, relay].into_iter().flatten().min()
+        let gathering = self.gathering.map(|(quiet, most)| quiet.min(most));
+        [state, asked, self.owes_answer, gathering, self.check_at, relay].into_iter().flatten().min()
     }
 
     /// The name of its record.

@@ -6,7 +6,7 @@ use super::depart::body;
 use super::pass::{Passing, Said};
 use crate::content::described;
 use crate::mapping::{Side, Stage};
-use crate::media::description::{Change, Due};
+use crate::media::description::{Change, Due, Gathered};
 use bodies::sdp::Sdp;
 use sip::Response;
 use sip::invite::Body;
@@ -33,6 +33,7 @@ impl Calls {
             Ok(change) => {
                 self.reply(stage, link, stanza, Ok(()));
                 self.gathers(stage, id);
+                self.gathers_more(stage, id, jingle.action);
                 self.act(stage, id, change);
             }
             Err(unfit) => self.reply(stage, link, stanza, Err(unfit.stanza_error())),
@@ -67,13 +68,65 @@ impl Calls {
         let free = matches!(call.state, State::Active)
             && !call.changing
             && call.owes_answer.is_none()
+            && !call.answering
+            && !call.was_asked
             && call.passing.is_none();
-        let Some(description) = call.description.as_mut().filter(|description| free && description.due()) else {
+        let due = free && call.description.as_ref().is_some_and(|description| description.due());
+        if !due || !self.is_gathered(stage, id) {
             return;
-        };
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let Some(description) = &mut call.description else { return };
         let offer = description.offer();
         call.changing = true;
         self.pass(stage, id, Passing { from: Side::Xmpp, what: Said::NextOffer }, &offer);
+    }
+
+    /// Whether what is to be said to the SIP user can be: where the XMPP user can be reached is known, as far as it was not said before. If not,
+    /// it is waited for, as before the call (draft §4).
+    fn is_gathered(&mut self, stage: &Stage<'_>, id: CallId) -> bool {
+        let Some(call) = self.calls.get_mut(&id) else { return false };
+        let Some(description) = &call.description else { return false };
+        // The relay can be reached, and learns the rest from the checks.
+        let known = call.passage.is_some() || description.gathered() == Gathered::All;
+        let most = stage.now + self.options.gather_most;
+        let quiet = match description.gathered() {
+            Gathered::Nothing => most,
+            Gathered::Some | Gathered::All => stage.now + self.options.gather_quiet,
+        };
+        let waits = !known && call.gathering.is_none_or(|(quiet, most)| stage.now < quiet.min(most));
+        if waits {
+            call.gathering.get_or_insert((quiet, most));
+        } else {
+            call.gathering = None;
+        }
+        !waits
+    }
+
+    /// The XMPP user may have named more candidates.
+    fn gathers_more(&mut self, stage: &Stage<'_>, id: CallId, action: Action) {
+        let quiet_from_now = stage.now + self.options.gather_quiet;
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let (Some((quiet, _)), Some(description)) = (&mut call.gathering, &call.description) else { return };
+        match description.gathered() {
+            Gathered::Some if action == Action::TransportInfo => *quiet = quiet_from_now,
+            Gathered::All => *quiet = stage.now,
+            Gathered::Some | Gathered::Nothing => {}
+        }
+    }
+
+    /// No more of them are waited for.
+    pub(super) fn change_gathered(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        let answering = self.calls.get(&id).is_some_and(|call| call.answering);
+        if answering {
+            self.answer_due(stage, id);
+        } else {
+            self.change_due(stage, id);
+        }
+        // Whatever else is in the way is not a matter of candidates.
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.gathering = call.gathering.filter(|(quiet, most)| stage.now < (*quiet).min(*most));
+        }
     }
 
     /// Sends an offer of ours.
@@ -85,10 +138,15 @@ impl Calls {
 
     /// The SIP user has answered it.
     pub(super) fn answered(&mut self, stage: &mut Stage<'_>, id: CallId, answer: Option<&Body>) {
-        let Some(call) = self.calls.get_mut(&id).filter(|call| call.changing) else { return };
-        call.changing = false;
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let was_asked = std::mem::take(&mut call.was_asked);
+        if !std::mem::take(&mut call.changing) && !was_asked {
+            return;
+        }
         let what = if matches!(call.state, State::Accepting) { Said::Answer } else { Said::NextAnswer };
         match answer.map(described::of_body) {
+            // An ACK that says nothing: there are such, and it was they who have asked.
+            None if was_asked => self.offer_refused(stage, id),
             Some(Ok(answer)) => self.pass(stage, id, Passing { from: Side::Sip, what }, &answer),
             // RFC 3261 §14.1: whoever accepts an offer has to say how.
             None | Some(Err(_)) => self.over_mute(stage, id),
@@ -126,10 +184,22 @@ impl Calls {
             // One offer at a time (RFC 3264 §4), and another one is still on its way.
             return self.reject(stage, id, &Response::new(491, ""));
         }
+        if call.changing {
+            // RFC 3261 §14.1: ours met one of theirs, and waits to be made again; by then it would be another one.
+            let waits = call.session.is_some_and(|session| stage.sessions.withdraw(session));
+            if !waits {
+                return self.reject(stage, id, &Response::new(491, ""));
+            }
+            call.changing = false;
+            if let Some(description) = &mut call.description {
+                description.withdrawn();
+            }
+        }
         let Some(description) = &mut call.description else { return };
         match offer.map(described::of_body) {
             None => {
                 let offer = description.asked();
+                call.was_asked = true;
                 self.pass(stage, id, Passing { from: Side::Xmpp, what: Said::Asked }, &offer);
             }
             Some(Ok(offer)) => self.pass(stage, id, Passing { from: Side::Sip, what: Said::NextOffer }, &offer),
@@ -157,6 +227,12 @@ impl Calls {
     fn answer_due(&mut self, stage: &mut Stage<'_>, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.owes_answer = None;
+        call.answering = true;
+        if !self.is_gathered(stage, id) {
+            return;
+        }
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.answering = false;
         let Some(description) = &mut call.description else { return };
         let answer = description.answer();
         self.pass(stage, id, Passing { from: Side::Xmpp, what: Said::NextAnswer }, &answer);
@@ -196,7 +272,7 @@ impl Calls {
     /// Refuses what the SIP user offers. The call goes on as it was.
     pub(super) fn reject(&mut self, stage: &mut Stage<'_>, id: CallId, response: &Response) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        call.owes_answer = None;
+        (call.owes_answer, call.answering, call.was_asked) = (None, false, false);
         if let Some(session) = call.session {
             stage.sessions(|sessions, ground| sessions.reject(ground, session, response.clone()));
         }

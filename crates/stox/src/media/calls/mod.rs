@@ -315,6 +315,9 @@ impl Calls {
         if call.owes_answer.is_some_and(|at| at <= now) {
             return self.answer_overdue(stage, id);
         }
+        if call.gathering.is_some_and(|(quiet, most)| quiet.min(most) <= now) {
+            return self.change_gathered(stage, id);
+        }
         if call.check_at.is_some_and(|at| at <= now) {
             return self.look_after(stage, id);
         }

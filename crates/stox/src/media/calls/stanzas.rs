@@ -6,7 +6,7 @@ use crate::config::LinkId;
 use crate::mapping::Stage;
 use base::Str;
 use xmpp::ext::disco;
-use xmpp::ext::jingle::{Action, Jingle, Reason};
+use xmpp::ext::jingle::{Action, Info, Jingle, Reason};
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
 
@@ -47,6 +47,8 @@ impl Calls {
             Action::SessionInitiate => (Asked::Initiate, jingle.with_initiator(call.ours.clone())),
             Action::SessionAccept => (Asked::Accept, jingle.with_responder(call.ours.clone())),
             Action::SessionInfo if jingle.infos.is_empty() => (Asked::Ping, jingle),
+            // Who does not know it is told in another way.
+            action @ Action::SessionInfo if jingle.infos.contains(&Info::Hold) => (Asked::Change(action), jingle),
             Action::SessionInfo | Action::SessionTerminate => (Asked::Tell, jingle),
             action => (Asked::Change(action), jingle),
         };

@@ -86,6 +86,8 @@ pub(super) struct Line {
     pub(super) wish: Flow,
     /// And which way the SIP side was told that it does.
     pub(super) shown: Flow,
+    /// The half of ICE that the SIP side was told.
+    pub(super) shown_ice: Option<(Option<Str>, Option<Str>)>,
     /// The XMPP side says that it sends nothing for now (XEP-0167 §8.3).
     pub(super) muted: bool,
     /// Which way the SIP side wants it.
@@ -113,6 +115,7 @@ impl Line {
             theirs: None,
             wish: Flow::BOTH,
             shown: Flow::BOTH,
+            shown_ice: None,
             muted: false,
             sip: Flow::BOTH,
             said: Flow::BOTH,
@@ -133,7 +136,7 @@ impl Line {
         self.awaits = None;
         (self.ours, self.theirs, self.replaced) = (None, None, None);
         (self.wish, self.shown, self.sip, self.said) = (Flow::BOTH, Flow::BOTH, Flow::BOTH, Flow::BOTH);
-        (self.muted, self.role) = (false, None);
+        (self.muted, self.role, self.shown_ice) = (false, None, None);
     }
 
     /// Which way the XMPP side has it, for an offer.
@@ -196,6 +199,12 @@ impl Line {
     pub(super) fn refused(&self) -> Media {
         let protocol = self.scope.protocol.as_deref().unwrap_or("RTP/AVP");
         Media::new(&self.kind, 0, protocol, &[&self.format])
+    }
+
+    /// Whether the SIP side knows the XMPP side's half of ICE; what it has learned since of where that is, it learns by the way.
+    pub(super) fn is_shown(&self) -> bool {
+        let half = |ice: &Ice| (ice.ufrag.clone(), ice.pwd.clone());
+        self.ice().map(half).is_none_or(|half| self.shown_ice.as_ref() == Some(&half))
     }
 
     /// The XMPP side's half of ICE.

@@ -273,15 +273,14 @@ impl Description {
         Ok(())
     }
 
-    /// How much is known of where the XMPP side can be reached. Streams that share a transport are one.
+    /// How much is known of where the XMPP side can be reached, of what the SIP side was not told yet. Streams that share a transport are one.
     pub fn gathered(&self) -> Gathered {
         let mut all = Gathered::All;
         for line in self.lines.iter().filter(|line| line.is_there() && line.ours.is_some()) {
-            let mates = self.lines.iter().filter(|mate| {
-                mate.is_there() && names::are_bundled(&self.xmpp_groups, &mate.scope.name, &line.scope.name)
-            });
-            let ices = || line.ice().into_iter().chain(mates.clone().filter_map(Line::ice));
-            if line.ice().is_none() || ices().any(|ice| ice.gathering_complete) {
+            let is_mate = say::mates(&self.xmpp_groups, &line.scope.name);
+            let mates = || self.lines.iter().filter(|mate| mate.is_there() && is_mate(&mate.scope.name));
+            let ices = || mates().filter_map(Line::ice);
+            if mates().any(Line::is_shown) || ices().any(|ice| ice.gathering_complete) {
                 continue;
             }
             all = match ices().any(|ice| !ice.candidates.is_empty()) {

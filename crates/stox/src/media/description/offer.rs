@@ -23,6 +23,15 @@ impl Description {
         self.write(self.lines.len(), false)
     }
 
+    /// Our offer was never made: one of theirs came first. It is due again.
+    pub fn withdrawn(&mut self) {
+        if matches!(self.phase, Phase::Offering) {
+            self.phase = Phase::Settled;
+            self.agreed = self.offered_from;
+            self.due = true;
+        }
+    }
+
     /// The answer to a re-INVITE that has no offer: ours. What the ACK answers goes to [`Description::settled`].
     pub fn asked(&mut self) -> Sdp {
         self.offer()

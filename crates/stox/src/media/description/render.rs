@@ -15,6 +15,7 @@ impl Description {
         for line in &mut self.lines[..count] {
             let flow = line.flow(self.held);
             line.shown = if answer { flow.and(line.said.reversed()) } else { flow };
+            line.shown_ice = line.ice().map(|ice| (ice.ufrag.clone(), ice.pwd.clone()));
         }
         let lines = &self.lines[..count];
         let media: Vec<Media> = lines.iter().map(|line| self.media(line, answer)).collect();
