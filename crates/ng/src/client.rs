@@ -203,8 +203,19 @@ impl Client {
         }
         let to = server.or_else(|| self.servers.best(now, &[])).ok_or(Failure::None)?;
         self.counts.asked += 1;
-        let ask = Ask::new(now, Kind::of(request), document, to, server.is_some());
+        let makes = match request {
+            Request::Offer(exchange) if server.is_none() => Some(exchange.call.clone()),
+            Request::Offer(_) | Request::Answer(_) | Request::Delete { .. } | Request::Query { .. } | Request::Ping => {
+                None
+            }
+        };
+        let ask = Ask::new(now, Kind::of(request), makes, document, to, server.is_some());
         Ok(self.begin(now, ask))
+    }
+
+    /// Asks no more, and nobody hears how it ends. The server may have heard of it.
+    pub fn cancel(&mut self, id: AskId) {
+        self.take(id);
     }
 
     /// A datagram came.
@@ -237,7 +248,7 @@ impl Client {
         while let Some((at, id)) = self.due.pop(now) {
             let Some(ask) = self.asks.get_mut(&id).filter(|ask| ask.due == at) else { continue };
             if ask.again(now, self.config.silence) {
-                self.counts.repeated += u64::from(ask.kind != Kind::Ping);
+                self.counts.repeated += u64::from(!ask.is_own());
                 self.out.push_back(ask.to_output());
                 self.due.set(ask.due, id);
                 continue;
@@ -247,8 +258,7 @@ impl Client {
             self.go_on(now, id, ask, Failure::Silent);
         }
         while let Some(to) = self.servers.next_ping(now) {
-            let ask = Ask::new(now, Kind::Ping, Request::Ping.to_value().to_bytes(), to, true);
-            self.begin(now, ask);
+            self.begin(now, Ask::of(now, Kind::Ping, &Request::Ping, to));
         }
     }
 
@@ -304,6 +314,10 @@ impl Client {
 
     /// This server has not granted it: another may.
     fn go_on(&mut self, now: Time, id: AskId, mut ask: Ask, failure: Failure) {
+        // It may have heard of it all the same.
+        if let (Failure::Silent | Failure::Garbled, Some(call)) = (&failure, &ask.makes) {
+            self.begin(now, Ask::of(now, Kind::Forget, &Request::Delete { call: call.clone() }, ask.to));
+        }
         let next = if ask.may_move(&failure) { self.servers.best(now, &ask.tried) } else { None };
         let Some(to) = next else { return self.end(id, &ask, Err(failure)) };
         self.counts.moved += 1;
@@ -312,7 +326,7 @@ impl Client {
     }
 
     fn end(&mut self, id: AskId, ask: &Ask, result: Result<Vec<u8>, Failure>) {
-        if ask.kind == Kind::Ping {
+        if ask.is_own() {
             return;
         }
         match &result {

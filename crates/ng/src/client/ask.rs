@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(super) enum Kind {
     /// Is anybody there?
     Ping,
+    /// That a call be forgotten of which nobody knows whether it is there.
+    Forget,
     /// For a description.
     Description,
     /// That a call be forgotten.
@@ -36,7 +38,7 @@ impl Kind {
         match (self, reply) {
             (Kind::Ping, Reply::Pong) => Ok(Vec::new()),
             (Kind::Description, Reply::Done { sdp: Some(sdp) }) => Ok(sdp),
-            (Kind::Delete | Kind::Query, Reply::Done { .. }) => Ok(Vec::new()),
+            (Kind::Delete | Kind::Query | Kind::Forget, Reply::Done { .. }) => Ok(Vec::new()),
             // It is as much forgotten as it can be.
             (Kind::Delete, Reply::Refused { .. }) if is_unknown => Ok(Vec::new()),
             (_, Reply::Refused { .. }) if is_unknown => Err(Failure::Unknown),
@@ -56,6 +58,8 @@ const SERVERS: usize = 3;
 #[derive(Debug)]
 pub(super) struct Ask {
     pub(super) kind: Kind,
+    /// The call that a server makes when it hears of this.
+    pub(super) makes: Option<Str>,
     pub(super) document: Bytes,
     pub(super) to: SocketAddr,
     /// All that were asked, `to` among them.
@@ -70,9 +74,32 @@ pub(super) struct Ask {
 }
 
 impl Ask {
-    pub(super) fn new(now: Time, kind: Kind, document: Vec<u8>, to: SocketAddr, pinned: bool) -> Ask {
+    /// Something that is asked of this server, and of no other.
+    pub(super) fn of(now: Time, kind: Kind, request: &Request, to: SocketAddr) -> Ask {
+        Ask::new(now, kind, None, request.to_value().to_bytes(), to, true)
+    }
+
+    pub(super) fn new(
+        now: Time,
+        kind: Kind,
+        makes: Option<Str>,
+        document: Vec<u8>,
+        to: SocketAddr,
+        pinned: bool,
+    ) -> Ask {
         let document = Bytes::from(document);
-        Ask { kind, document, to, tried: vec![to], cookie: Str::default(), due: now, sent_at: now, sent: 0, pinned }
+        Ask {
+            kind,
+            makes,
+            document,
+            to,
+            tried: vec![to],
+            cookie: Str::default(),
+            due: now,
+            sent_at: now,
+            sent: 0,
+            pinned,
+        }
     }
 
     pub(super) fn turn_to(&mut self, to: SocketAddr) {
@@ -95,6 +122,11 @@ impl Ask {
         self.due = now + silence * (1 << self.sent) / 7;
         self.sent += 1;
         true
+    }
+
+    /// Whether nobody waits for its end.
+    pub(super) fn is_own(&self) -> bool {
+        matches!(self.kind, Kind::Ping | Kind::Forget)
     }
 
     /// Whether another server may do better.

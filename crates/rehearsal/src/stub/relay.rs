@@ -103,8 +103,13 @@ impl Relay {
     }
 
     /// The calls that it has.
-    pub fn calls(&self) -> usize {
-        self.calls.len()
+    pub fn calls(&self) -> impl Iterator<Item = String> + '_ {
+        self.calls.keys().cloned()
+    }
+
+    /// What it was asked of one of them, the oldest first.
+    pub fn asked_of(&self, call: &str) -> Vec<&str> {
+        self.asked.iter().filter(|asked| asked.call == call).map(|asked| asked.command.as_str()).collect()
     }
 
     /// What it was asked, the oldest first.
@@ -312,7 +317,7 @@ mod tests {
         let answer = ask(&mut relay, std::str::from_utf8(&request).unwrap());
         assert!(answer.contains("m=audio 30000 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 203.0.113.9\r\n"), "{answer}");
         assert!(answer.contains("a=candidate:relay 1 UDP") && answer.contains("a=setup:actpass"), "{answer}");
-        assert_eq!(relay.calls(), 1);
+        assert_eq!(relay.calls().count(), 1);
         assert_eq!(ask(&mut relay, "d7:command5:query7:call-id1:ce"), "d6:result2:oke");
         relay.forget();
         assert!(ask(&mut relay, "d7:command5:query7:call-id1:ce").contains("Unknown call-id"));

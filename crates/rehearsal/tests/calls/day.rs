@@ -31,6 +31,8 @@ pub struct Day {
     pub world: World,
     seed: u64,
     chance: Tokens,
+    /// All media go through relays: each has a relay's key, and not the other's.
+    relayed: bool,
     /// Calls begun by telephones and by devices, by name: the local part of the Call-ID, the sid.
     pub begun: [Vec<String>; 2],
 }
@@ -42,9 +44,17 @@ fn name_of(call_id: &str) -> &str {
 
 impl Day {
     pub fn new(seed: u64, weather: Weather, manners: impl Fn(u64, usize) -> Manners) -> Day {
+        Day::with_relays(seed, weather, manners, 0)
+    }
+
+    /// A day on which all media go through relays, if there are any.
+    pub fn with_relays(seed: u64, weather: Weather, manners: impl Fn(u64, usize) -> Manners, relays: u8) -> Day {
+        let relayed = relays > 0;
         let mut world = World::new(seed, 3, weather, |settings| {
             // From end to end: the telephones and the clients of this world understand each other.
-            let relay = media::relay::Options { mode: media::relay::Mode::Never, ..Default::default() };
+            let mode = if relayed { media::relay::Mode::Always } else { media::relay::Mode::Never };
+            let relay = media::relay::Options { mode, ..Default::default() };
+            settings.config.relay.servers = (0..relays).map(rehearsal::scene::relay).collect();
             settings.config.media = Some(media::Options { relay, ..media::Options::default() });
         });
         world.run(secs(2));
@@ -55,7 +65,7 @@ impl Day {
             }
         }
         world.phone_habits(Habits::default());
-        let mut day = Day { world, seed, chance: Tokens::seeded(seed + 1), begun: [Vec::new(), Vec::new()] };
+        let mut day = Day { world, seed, chance: Tokens::seeded(seed + 1), relayed, begun: [Vec::new(), Vec::new()] };
         day.all_appear();
         day
     }
@@ -165,9 +175,13 @@ impl Day {
             let Some((call_id, talk)) = there.filter(|_| call.is_active()) else { continue };
             n += 1;
             let theirs = call.stream("audio").and_then(|stream| stream.fingerprint.as_deref());
-            assert_eq!(theirs, Some(&*Talk::fingerprint(talk.user, call_id)), "seed {seed}, {when}: {sid}: {call:?}");
+            let relays = ["0B"; 32].join(":");
+            let key = |own: String| if self.relayed { relays.clone() } else { own };
+            let expected = key(Talk::fingerprint(talk.user, call_id));
+            assert_eq!(theirs, Some(&*expected), "seed {seed}, {when}: {sid}: {call:?}");
             let ours = talk.theirs.line("audio").and_then(|line| line.fingerprint.as_deref());
-            assert_eq!(ours, Some(&*fingerprint_of(device.jid(), sid)), "seed {seed}, {when}: {sid}: {talk:?}");
+            let expected = key(fingerprint_of(device.jid(), sid).into());
+            assert_eq!(ours, Some(&*expected), "seed {seed}, {when}: {sid}: {talk:?}");
             assert!(call.streams.iter().any(|stream| stream.candidates > 0), "seed {seed}, {when}: {call:?}");
         }
         let up = self.world.talks().iter().filter(|(_, talk)| talk.is_up());
@@ -223,13 +237,20 @@ impl Day {
         }
         self.world.run(secs(200));
         assert_eq!(self.standing("at last"), 0, "seed {seed}");
-        let over = |(_, _, call): &(&Device, &str, &Call)| call.is_over();
-        assert!(self.calls().iter().all(over), "seed {seed}: a device still has a call");
+        let calls = self.calls();
+        let left = calls.iter().find(|(.., call)| !call.is_over());
+        let left = left.map(|(device, sid, call)| (device.jid(), sid, call, self.talk(sid)));
+        assert!(left.is_none(), "seed {seed}: a device still has a call: {left:?}");
         let left: Vec<_> = self.world.talks().iter().filter(|(_, talk)| !talk.is_over()).collect();
         assert!(left.is_empty(), "seed {seed}: a telephone still has a call: {left:?}");
         assert_eq!(self.world.calls_left(), [0; 4], "seed {seed}: nothing is left");
         let [under_way, clients, servers, _, stanzas] = self.world.kept();
         assert_eq!([under_way, clients, servers, stanzas], [0; 4], "seed {seed}: nothing is kept");
+        for relay in 0..2 {
+            let relay = self.world.relay(rehearsal::scene::relay(relay));
+            let left: Vec<_> = relay.calls().collect();
+            assert!(left.is_empty(), "seed {seed}: a relay still has calls: {:?}", relay.asked_of(&left[0]));
+        }
         answered
     }
 }

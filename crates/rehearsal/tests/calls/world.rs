@@ -2,6 +2,8 @@
 //! in the end nobody is left with a call that the other one does not have.
 
 use crate::day::{DEVICES, Day, Mood, secs};
+use rehearsal::scene::relay;
+use rehearsal::stub::Mood as Trouble;
 use rehearsal::stub::jingle::{Answer, Manners};
 use rehearsal::world::Weather;
 use rehearsal::world::telephones::Habits;
@@ -120,6 +122,40 @@ fn the_xmpp_server_restarts() {
         day.world.run(secs(30));
         assert!(day.world.is_up(), "seed {seed}: back within 30 s");
         day.ends();
+    }
+}
+
+#[test]
+fn media_go_through_relays() {
+    for seed in SEEDS {
+        let mut day = Day::with_relays(seed, LOSSY, manners, 2);
+        day.passes(secs(120), secs(2), RESTLESS);
+        let [phones, users] = day.ends();
+        assert!(phones >= 10 && users >= 10, "seed {seed}: {phones} and {users}");
+    }
+}
+
+#[test]
+fn media_relays_die() {
+    for seed in SEEDS {
+        let mut day = Day::with_relays(seed, Weather { lost: 50, ..Weather::FAIR }, manners, 2);
+        for n in 0..6 {
+            day.passes(secs(20), secs(2), TALK);
+            let dead = day.world.relay(relay(n % 2));
+            dead.forget();
+            dead.become_(Trouble::Silent);
+            day.passes(secs(if n == 3 { 60 } else { 10 }), secs(2), TALK);
+            // For a while neither is there.
+            day.world.relay(relay((n + 1) % 2)).become_(Trouble::Silent);
+            day.passes(secs(5), secs(2), TALK);
+            for n in 0..2 {
+                let back = day.world.relay(relay(n));
+                back.forget();
+                back.become_(Trouble::Well);
+            }
+        }
+        let [phones, users] = day.ends();
+        assert!(phones >= 4 && users >= 4, "seed {seed}: {phones} and {users}");
     }
 }
 

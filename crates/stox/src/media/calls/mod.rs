@@ -194,7 +194,7 @@ impl Calls {
             self.call_ids.remove(&call_id);
         }
         if let Some(passage) = call.passage.take() {
-            passage.end(stage);
+            passage.end(stage).iter().for_each(|id| drop(self.at_relay.remove(id)));
         }
         while let Some(info::Told::Key(iq)) = call.told.pop_front() {
             self.reply(stage, call.link, &iq, Err(jingle::Error::UnknownSession.to_stanza_error()));

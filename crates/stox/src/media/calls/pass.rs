@@ -2,6 +2,7 @@
 
 use super::Calls;
 use super::call::{CallId, State};
+use super::ringing::{self, Why};
 use crate::error::Refusal;
 use crate::mapping::{Relayed, Side, Stage};
 use crate::media::reason;
@@ -102,16 +103,24 @@ impl Calls {
             Some((Heard::Description(Ok(sdp)), Some(passing))) => self.passed(stage, id, passing, &sdp),
             Some((Heard::Description(Err(refusal)), Some(passing))) => self.not_passed(stage, id, passing, &refusal),
             Some((Heard::Description(_) | Heard::Nothing, _)) => {}
-            Some((Heard::Gone, _)) => {
-                let reason = Reason::new(Condition::FailedTransport).with_text("The media relay has lost the call");
-                self.over(stage, id, None, &reason);
-            }
+            Some((Heard::Gone, _)) => self.relay_lost(stage, id),
             // The call was over first, or goes another way by now.
             None if done.result.is_ok() => relay::forget(stage, name, done.server),
             None => {}
         }
         self.arm(id);
         true
+    }
+
+    /// The relay has lost the call: nobody hears the other any more.
+    fn relay_lost(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        const WHY: &str = "The media relay has lost the call";
+        if self.calls.get(&id).is_some_and(|call| matches!(call.state, State::Ringing { .. })) {
+            let refusal = Refusal::Relay { why: WHY, retry_after: stage.config.limits.retry_after };
+            self.tell_ringing(stage, id, ringing::Event::GivenUp(Why::Ended));
+            return self.turn_away(stage, id, refusal.response());
+        }
+        self.over(stage, id, None, &Reason::new(Condition::FailedTransport).with_text(WHY));
     }
 
     /// Asks the relay whether it still knows of the call.
@@ -222,7 +231,7 @@ impl Calls {
         let passage = Box::new(Passage::new(stage, style, Side::Xmpp));
         let Some(call) = self.calls.get_mut(&id) else { return };
         if let Some(old) = call.passage.replace(passage) {
-            old.end(stage);
+            old.end(stage).iter().for_each(|id| drop(self.at_relay.remove(id)));
         }
         self.pass(stage, id, Passing { from: Side::Xmpp, what: Said::Offer }, offer);
     }

@@ -193,12 +193,15 @@ impl Passage {
         self.check
     }
 
-    /// The call is over: the relay may forget it.
-    pub(in crate::media) fn end(self, stage: &mut Stage<'_>) {
+    /// The call is over: the relay may forget it. What it was asked of the call and is asked no more.
+    pub(in crate::media) fn end(self, stage: &mut Stage<'_>) -> Vec<AskId> {
         // One whose first offer is still under way is forgotten when its answer comes.
-        if let Some(server) = self.server {
-            forget(stage, self.name, server);
-        }
+        let Some(server) = self.server else { return Vec::new() };
+        let asked: Vec<AskId> = self.waiting.map(|waiting| waiting.id).into_iter().chain(self.check).collect();
+        // Whatever comes to the relay behind the last word would make the call anew.
+        asked.iter().for_each(|id| stage.relay.cancel(*id));
+        forget(stage, self.name, server);
+        asked
     }
 }
 
