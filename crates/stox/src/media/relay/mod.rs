@@ -172,7 +172,7 @@ impl Ways {
     pub(super) fn to_xmpp(means: Means<'_>, offer: &Sdp) -> Result<Way, Refusal> {
         match means.options.mode {
             Mode::Never => Ok(Way::Direct),
-            Mode::Auto if suits_jingle(offer) => Ok(Way::Direct),
+            Mode::Auto if suits_jingle(offer) && !(means.relay && is_lite(offer)) => Ok(Way::Direct),
             Mode::Auto | Mode::Always => relayed(means, Style::of(offer)),
         }
     }
@@ -208,6 +208,12 @@ const NEEDED: Refusal =
 /// What is neither refused nor over.
 fn active(sdp: &Sdp) -> impl Iterator<Item = &Media> {
     sdp.media.iter().filter(|media| media.port != 0 || media.attributes.has("bundle-only"))
+}
+
+/// Whether who wrote it only answers the checks of ICE. A client cannot be told (XEP-0176 §5.4), and with an offer in its hands it would wait for the caller to choose
+/// (RFC 8445 §6.1.1); a relay chooses. Where there is none they find out by their conflict of roles, or not at all.
+fn is_lite(sdp: &Sdp) -> bool {
+    sdp.attributes.has("ice-lite")
 }
 
 /// Whether a description has what only some telephones have: ICE or SRTP.

@@ -158,6 +158,9 @@ fn what_a_caller_has_his_offer_says() {
     };
     assert_eq!(way(JINGLE, true), Ok(DIRECT));
     assert_eq!(way(JINGLE, false), Ok(DIRECT));
+    // A caller that only answers checks needs somebody who makes them, if there is one.
+    let lite = JINGLE.replacen("m=audio", "a=ice-lite\r\nm=audio", 1);
+    assert!(matches!((way(&lite, true), way(&lite, false)), (Ok(Way::Relayed(_)), Ok(DIRECT))));
     assert_eq!(way(PLAIN, true), Ok(AS_PLAIN));
     assert_eq!(way(PLAIN, false), Err(488));
     assert_eq!(way(&PLAIN.replace("RTP/AVP", "RTP/SAVP"), true), Ok(AS_SDES));
