@@ -5,11 +5,11 @@ use bodies::sdp::Direction;
 use bodies::sdp::rtp::Candidate;
 use xmpp::ext::jingle::{Creator, Form, Senders};
 
-/// The most foundations of candidates of one content that are told apart; what comes behind them shares the last number.
-pub const MAX_FOUNDATIONS: usize = 64;
+/// The most foundations of candidates of one content that are told apart, for Jingle's numbers are bytes.
+pub const MAX_FOUNDATIONS: usize = 255;
 
-/// The most candidates of one generation that are remembered; none is told beyond.
-pub const MAX_SAID: usize = 256;
+/// The most candidates of one generation that are remembered. None is told beyond, so that there are never more foundations than numbers.
+pub const MAX_SAID: usize = MAX_FOUNDATIONS;
 
 /// One content of a Jingle session, which is one media description of the SDP.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -160,6 +160,7 @@ fn a_flood_of_candidates() {
         told += s2x::transport(&fragment, &fragment.media[0], &mut scope).map_or(0, |ice| ice.candidates.len());
     }
     assert_eq!((told, scope.ice.said.len()), (MAX_SAID - MAX_CANDIDATES, MAX_SAID));
+    assert_eq!(scope.ice.foundations.len(), MAX_SAID, "each has a number of its own");
 
     // The other way.
     let mut ice = ice.clone();
