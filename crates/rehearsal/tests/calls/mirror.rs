@@ -6,7 +6,8 @@ use base::{Str, Tokens};
 use proptest::prelude::*;
 use rehearsal::stub::jingle::{Answer, Call, Device, House, Manners, State, fingerprint_of};
 use std::time::Duration;
-use xmpp::ext::jingle::{Condition, Senders};
+use xmpp::ext::dtmf::Dtmf;
+use xmpp::ext::jingle::{Condition, Info, Senders};
 use xmpp::jid::Jid;
 
 /// The users of the two sides, and as whom each calls the other: what is SIP between them is XMPP at both ends.
@@ -185,6 +186,28 @@ fn video_is_added() {
         line.run(secs(15));
         assert_eq!(line.states(&sids), [State::Active; 2]);
         assert!([0, 1].iter().all(|who| line.call(*who, &sids).stream("video").is_none()), "side {side}");
+    }
+}
+
+#[test]
+fn tones_come_through() {
+    let mut line = Line::new([Manners::default(), Manners::default()]);
+    let sids = line.talk(&["audio"]);
+    for side in [0, 1] {
+        for key in "0159#*D".chars() {
+            line.with(side, |device, now| device.press(now, &sids[side], key));
+            line.run(secs(1));
+            let told = &line.call(1 - side, &sids).told;
+            let codes: Vec<_> = told
+                .iter()
+                .filter_map(|info| match info {
+                    Info::Other(e) => Dtmf::parse(e).ok(),
+                    _ => None,
+                })
+                .map(|tone| tone.code)
+                .collect();
+            assert_eq!(codes.last(), Some(&key), "side {side}: {told:?}");
+        }
     }
 }
 

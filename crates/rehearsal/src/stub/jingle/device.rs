@@ -202,7 +202,10 @@ impl Device {
                 }
                 Due::GiveUp(sid) => {
                     let waits = |call: &&Call| !matches!(call.state, State::Active | State::Ended);
-                    if let Some(call) = self.calls.get(&sid).filter(waits) {
+                    if self.calls.get(&sid).is_some_and(|call| call.state == State::Asked) {
+                        // Nobody has come; that it was called it remembers.
+                        self.over(&sid, None);
+                    } else if let Some(call) = self.calls.get(&sid).filter(waits) {
                         let why = if call.ours { Condition::Cancel } else { Condition::Timeout };
                         self.hang_up(now, &sid, why);
                     }
@@ -321,8 +324,9 @@ impl Device {
         self.out.push_back(message.with_child(said.to_element()).with_child(Hint::Store.to_element()));
     }
 
-    /// It rings from now on.
+    /// It rings from now on, for as long as it likes: whoever called may not live to take that back.
     pub(super) fn ring(&mut self, now: Time, sid: &str) {
+        self.due.insert((now + RING + PATIENCE, Due::GiveUp(sid.into())));
         self.due.insert((now + self.manners.rings_for, Due::Answer(sid.into())));
     }
 }
