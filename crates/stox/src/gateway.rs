@@ -397,7 +397,7 @@ impl Gateway {
         let rooms: [&mut dyn Mapping; 3] = [&mut self.participants, &mut self.occupants, &mut self.invitations];
         let [participants, occupants, invitations] = rooms;
         let (messages, chats) = (&mut self.messages, &mut self.chats);
-        (stage, [participants, occupants, invitations, &mut self.calls, messages, chats, &mut self.presences])
+        (stage, [participants, occupants, &mut self.calls, invitations, messages, chats, &mut self.presences])
     }
 
     /// Lets each mapping act.

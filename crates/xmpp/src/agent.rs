@@ -88,7 +88,7 @@ const OF_A_USER: [&str; 9] = [
 
 /// What can be said of any SIP user where calls are translated. Nobody is asked to trickle candidates: most phones want all of them in the
 /// offer ([`ns::OFFER_ANSWER`]), and the gateway collects what trickles in.
-const OF_CALLS: [&str; 18] = [
+const OF_CALLS: [&str; 19] = [
     ns::JINGLE,
     ns::JINGLE_MESSAGE,
     ns::RTP,
@@ -107,6 +107,7 @@ const OF_CALLS: [&str; 18] = [
     ns::SSMA_FEATURE,
     ns::ZRTP,
     ns::DTMF,
+    ns::TRANSFER,
 ];
 
 /// The answer to an iq. None to what is no request: results and errors (RFC 6120 §8.2.3), other kinds of stanza.

@@ -8,6 +8,7 @@ use super::pass::{Passing, Said};
 use super::ringing::stanzas;
 use super::ringing::{self, Failure, Ringing, Wants};
 use super::stanzas::terminate;
+use super::transfer;
 use crate::content::described;
 use crate::error::Refusal;
 use crate::mapping::{Invitation, Side, Stage};
@@ -45,6 +46,7 @@ impl Calls {
         let sid = sid.unwrap_or_else(|| stage.tokens.token(20));
         let mut call = Call::new(Side::Sip, invitation.link, sid, ours, to.bare(), stage);
         call.session = Some(invitation.id);
+        call.referred = transfer::of_invite(stage.config, request);
         let id = self.enter(call);
         self.by_session.insert(invitation.id, id);
         stage.sessions.take_infos(invitation.id, INFOS);
@@ -111,12 +113,9 @@ impl Calls {
                 Do::Initiate(device) => {
                     let said = call.description.as_ref().map(|description| description.contents());
                     let (contents, groups) = said.unwrap_or_default();
-                    self.say_to(
-                        stage,
-                        id,
-                        device,
-                        Jingle { contents, groups, ..Jingle::new(Action::SessionInitiate, sid) },
-                    );
+                    let other = call.referred.iter().map(|transfer| transfer.to_element()).collect();
+                    let initiate = Jingle { contents, groups, other, ..Jingle::new(Action::SessionInitiate, sid) };
+                    self.say_to(stage, id, device, initiate);
                 }
                 Do::Ring => {
                     if let Some(session) = call.session {

@@ -11,10 +11,13 @@ use crate::media::relay::{Passage, Way};
 use crate::store::{About, Key};
 use base::{Fingerprint, Str, Time};
 use sip::Dialog;
+use sip::agent::ServerId;
 use sip::invite::{InfoId, SessionId};
+use sip::subscription::UsageId;
 use std::collections::VecDeque;
 use std::time::Duration;
 use xmpp::ext::jingle::Action;
+use xmpp::ext::transfer::Transfer;
 use xmpp::jid::Jid;
 
 /// Names a call. Never used twice by one shard.
@@ -84,6 +87,8 @@ pub(super) enum Asked {
     Tell,
     /// A key of the telephone, of which this INFO has told.
     Key(InfoId),
+    /// Whom to call instead, which this REFER has told.
+    Transfer(UsageId, ServerId),
 }
 
 /// An iq of ours that waits for its answer.
@@ -120,6 +125,8 @@ pub(super) struct Call {
     pub(super) offerless: bool,
     /// The dialog.
     pub(super) session: Option<SessionId>,
+    /// Who has told whoever began it to call.
+    pub(super) referred: Option<Box<Transfer>>,
     /// Our INFOs in it that have no answer yet.
     pub(super) told: VecDeque<Told>,
     /// The Call-ID of our INVITE.
@@ -163,6 +170,7 @@ impl Call {
             passing: None,
             offerless: false,
             session: None,
+            referred: None,
             told: VecDeque::new(),
             call_id: None,
             owes_answer: None,

@@ -4,6 +4,7 @@ use super::Calls;
 use super::call::{Call, CallId, State};
 use super::info::INFOS;
 use super::pass::{Passing, Said};
+use super::transfer;
 use crate::address::{self, Scheme};
 use crate::config::LinkId;
 use crate::content::{described, identifiers};
@@ -55,6 +56,7 @@ impl Calls {
         };
         let mut call = Call::new(Side::Xmpp, link, jingle.sid.clone(), to, from, stage);
         call.proposed = proposal.is_some();
+        call.referred = transfer::of_initiate(jingle);
         call.description = Some(Box::new(description));
         let id = self.enter(call);
         self.save(stage, id);
@@ -134,6 +136,7 @@ impl Calls {
         local.params.remove("gr");
         // RFC 3325 §5, RFC 5876 §3.1: whoever is called by telephone gets to see a number.
         let asserted = remote.caller.map(|caller| (Name::PAssertedIdentity, base::format_compact!("<{caller}>")));
+        let referred = call.referred.as_deref().map(transfer::headers).unwrap_or_default();
         // Two dialogs at one time have two Call-IDs, whatever the sessions are called.
         let call_id =
             identifiers::call_id_of_thread(&call.sid).filter(|call_id| !self.call_ids.contains(&self.call_id(call_id)));
@@ -145,7 +148,7 @@ impl Calls {
             target,
             route,
             call_id: Some(call_id.clone()),
-            headers: asserted.into_iter().collect(),
+            headers: asserted.into_iter().chain(referred).collect(),
             offer: Some(body(offer)),
             infos: INFOS,
         };

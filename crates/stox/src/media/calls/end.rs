@@ -107,6 +107,7 @@ impl Calls {
             }
             Asked::Change(action) => self.replied(stage, id, action, None),
             Asked::Key(info) => self.key_heard(stage, id, info, None),
+            Asked::Transfer(usage, server) => self.referral_heard(stage, usage, server, None),
             Asked::Accept | Asked::Tell => {}
         }
     }
@@ -127,6 +128,7 @@ impl Calls {
             Asked::Ping => self.missed(stage, id, error),
             Asked::Change(action) => self.replied(stage, id, action, Some(error)),
             Asked::Key(info) => self.key_heard(stage, id, info, Some(error)),
+            Asked::Transfer(usage, server) => self.referral_heard(stage, usage, server, Some(error)),
             Asked::Tell => {}
         }
     }

@@ -9,6 +9,7 @@ use crate::mapping::Stage;
 use crate::media::dtmf;
 use sip::invite::{Info, InfoId, Infos, NotSent};
 use sip::{Cause, Request, Response};
+use xml::Element;
 use xmpp::error::{Condition, StanzaError};
 use xmpp::ext::dtmf::Dtmf;
 use xmpp::ext::jingle::{self, Action, Jingle};
@@ -24,14 +25,18 @@ pub(super) enum Told {
     Key(Box<Stanza>),
 }
 
-/// The key that a session-info tells of, if it does.
-pub(super) fn key(jingle: &Jingle) -> Option<Result<Dtmf, Condition>> {
+/// The first thing of some kind that a session-info tells of.
+pub(super) fn told_of(jingle: &Jingle, is: impl Fn(&Element) -> bool) -> Option<&Element> {
     let mut others = jingle.infos.iter().filter_map(|info| match info {
         jingle::Info::Other(e) => Some(e),
         _ => None,
     });
-    let e = others.find(|e| Dtmf::is(e)).filter(|_| jingle.action == Action::SessionInfo)?;
-    Some(Dtmf::parse(e))
+    others.find(|e| is(e)).filter(|_| jingle.action == Action::SessionInfo)
+}
+
+/// The key that a session-info tells of, if it does.
+pub(super) fn key(jingle: &Jingle) -> Option<Result<Dtmf, Condition>> {
+    told_of(jingle, Dtmf::is).map(Dtmf::parse)
 }
 
 impl Calls {

@@ -11,6 +11,7 @@ mod pass;
 mod proposals;
 mod ringing;
 mod stanzas;
+mod transfer;
 
 pub use call::CallId;
 
@@ -32,8 +33,10 @@ use proposals::Proposals;
 use ringing::Why;
 use sip::Request;
 use sip::invite;
+use sip::subscription::{self, UsageId};
 use std::collections::VecDeque;
 use std::time::Duration;
+use transfer::Passed;
 use xmpp::error::{Condition, StanzaError};
 use xmpp::ext::jingle::{self, Action, Jingle, Reason};
 use xmpp::ext::jmi::Jmi;
@@ -60,6 +63,8 @@ pub struct Calls {
     at_relay: Table<ng::AskId, AtRelay>,
     ways: Ways,
     proposals: Proposals,
+    /// Calls that are being passed on.
+    passed_on: Table<UsageId, Passed>,
     /// Proposals of ours that the XMPP server has not taken yet.
     proposing: Table<StanzaToken, CallId>,
     /// Calls that are to be ended as the gateway ends.
@@ -105,6 +110,7 @@ impl Calls {
             at_relay: Table::new(key),
             ways: Ways::new(&config.media.clone().unwrap_or_default().relay, key),
             proposals: Proposals::new(key),
+            passed_on: Table::new(key),
             proposing: Table::new(key),
             leaving: VecDeque::new(),
             some_at: None,
@@ -199,6 +205,8 @@ impl Calls {
         while let Some(info::Told::Key(iq)) = call.told.pop_front() {
             self.reply(stage, call.link, &iq, Err(jingle::Error::UnknownSession.to_stanza_error()));
         }
+        let asked: Vec<_> = call.asked.iter().map(|asked| asked.what).collect();
+        self.forget_referrals(stage, &asked);
         if call.saved {
             self.forgetting.forget(stage, call.key().to_bytes());
         }
@@ -271,9 +279,10 @@ impl Calls {
                 let error = jingle::Error::OutOfOrder.to_stanza_error();
                 self.reply(stage, link, stanza, Err(error));
             }
-            _ => match info::key(&jingle) {
-                Some(key) => self.pressed(stage, id, stanza, key),
-                None => self.change(stage, id, stanza, &jingle),
+            _ => match (info::key(&jingle), transfer::wish(&jingle)) {
+                (Some(key), _) => self.pressed(stage, id, stanza, key),
+                (None, Some(wish)) => self.pass_on(stage, id, stanza, wish),
+                (None, None) => self.change(stage, id, stanza, &jingle),
             },
         }
     }
@@ -405,6 +414,10 @@ impl Mapping for Calls {
         }
         self.arm(id);
         None
+    }
+
+    fn event(&mut self, stage: &mut Stage<'_>, event: subscription::Event) -> Option<subscription::Event> {
+        self.refer_event(stage, event)
     }
 
     fn error(&mut self, stage: &mut Stage<'_>, stanza: &Stanza, error: &StanzaError) -> bool {
