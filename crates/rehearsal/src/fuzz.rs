@@ -12,6 +12,7 @@ mod msrp;
 mod muc;
 mod occupants;
 mod presence;
+mod relay;
 mod room;
 mod sdp;
 mod sip;
@@ -29,6 +30,7 @@ pub use self::msrp::{msrp_framing, msrp_session, nickname};
 pub use self::muc::muc;
 pub use self::occupants::occupants;
 pub use self::presence::presence;
+pub use self::relay::relay;
 pub use self::room::room;
 pub use self::sdp::sdp;
 pub use self::sip::{framing, header, sip_message, uri};
@@ -67,6 +69,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("room", room),
     ("occupants", occupants),
     ("media_description", media_description),
+    ("relay", relay),
     ("jingle", jingle),
 ];
 

@@ -14,6 +14,7 @@ use crate::trace;
 use base::{Time, Tokens};
 use sip::agent::{self, SendTo, Transport};
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,6 +88,8 @@ pub(crate) struct Shard {
     grace: Grace,
     /// The messages from XMPP under way, as the streams were told.
     told: usize,
+    /// The media relays that were last seen not to answer.
+    relays_down: Vec<SocketAddr>,
     /// Whether it has had all its records. Until then it hears of nothing else: what comes may belong to one of them.
     restored: bool,
 }
@@ -95,7 +98,7 @@ impl Shard {
     pub(crate) fn new(mut maker: Maker, number: usize, clock: Clock, ways: Ways) -> Shard {
         let meters = maker.meters.shard(number);
         let (gateway, grace) = (maker.make(), Grace::default());
-        Shard { gateway, maker, number, clock, ways, meters, grace, told: 0, restored: false }
+        Shard { gateway, maker, number, clock, ways, meters, grace, told: 0, relays_down: Vec::new(), restored: false }
     }
 
     /// Runs until `stop` becomes true.
@@ -292,7 +295,9 @@ impl Shard {
         let publications = self.gateway.publication_counts();
         self.meters.publications.set(publications.open as f64);
         self.meters.publish_failures.absolute(publications.failures);
-        self.meters.relay.show(&self.gateway.relay_counts(), &self.gateway.relays());
+        let relays = self.gateway.relays();
+        self.meters.relay.show(&self.gateway.relay_counts(), &relays);
+        self.tell_of_relays(&relays);
         let msrp = self.gateway.msrp_counts();
         self.meters.sessions.set(self.gateway.chat_count() as f64);
         self.meters.msrp_sessions.set(msrp.bound as f64);
@@ -303,6 +308,24 @@ impl Shard {
         for (meter, count) in self.meters.msrp_counters(&msrp) {
             meter.absolute(count);
         }
+    }
+
+    /// Logs what has become of the media relays. One shard does: all of them see the same.
+    fn tell_of_relays(&mut self, relays: &[ng::Health]) {
+        if self.number != 0 {
+            return;
+        }
+        let down: Vec<SocketAddr> = relays.iter().filter(|relay| !relay.up).map(|relay| relay.server).collect();
+        if down == self.relays_down {
+            return;
+        }
+        for server in down.iter().filter(|server| !self.relays_down.contains(server)) {
+            tracing::warn!(%server, "a media relay does not answer");
+        }
+        for server in self.relays_down.iter().filter(|server| !down.contains(server)) {
+            tracing::info!(%server, "a media relay answers again");
+        }
+        self.relays_down = down;
     }
 
     fn wire(&mut self, wire: Wire) {
@@ -366,7 +389,6 @@ mod tests {
     use base::HashKey;
     use bytes::Bytes;
     use sip::agent::Flow;
-    use std::net::SocketAddr;
     use stox::route::Router;
     use tokio::net::UdpSocket;
     use xmpp::jid::Jid;
