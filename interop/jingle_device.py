@@ -18,11 +18,11 @@ Commands
     add       call, media                               -> "added" or "rejected"
     remove    call, content                             restart  call, content (ICE)  -> "restarted"
     send      call, action, xml (children)              -> nothing; a jingle element as it is
-    greet     to: shows itself to somebody              -> nothing
+    greet     to: shows itself to somebody              -> "greeted"
     disconnect                                          -> "offline"
     look                                                -> "look" {calls}
 Events
-    online offline failed noted problem fault look
+    online offline failed noted greeted problem fault look
     proposed {call, peer, media}  proceeding {call, peer}  calling incoming {call, peer, media, proposed}  ringing {call, by}
     answered {call, by}  elsewhere {call}  missed {call, condition}  ended {call, by, condition, text}
     recording {call, path}  connected failed picture restarted {call, content}
@@ -387,6 +387,9 @@ class Device:
 
     def do_greet(self, order):
         self.xmpp.send_presence(pto=order["to"])
+        # Whoever answers this has seen the presence before it.
+        iq = self.xmpp.make_iq_get("http://jabber.org/protocol/disco#info", ito=order["to"])
+        iq.send(callback=lambda _: self.tell("greeted", to=order["to"])).add_done_callback(lambda f: f.cancelled() or f.exception())
 
     def do_call(self, order):
         sid, media = str(uuid.uuid4()), order.get("media", ["audio"])

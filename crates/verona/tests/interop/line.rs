@@ -51,6 +51,7 @@ impl Line {
         if !knows_proposals {
             // Who is not proposed a call is found by presence alone.
             device.order("greet", json!({"to": ROMEO}));
+            device.wait("greeted", SOON, |_| true);
         }
         Line { phone, device, gateway, prosody, place }
     }
@@ -100,11 +101,9 @@ impl Line {
 
     /// Nobody has a call: the device, the phone, the gateway.
     pub(crate) fn nothing_is_left(&mut self, patience: Duration) {
-        let mut last = String::new();
         until("no call is left", patience, || {
             let (device, phone, gateway) = (self.device.calls().len(), self.phone.calls(), calls(&self.gateway));
-            last = format!("device {device}, phone {phone}, gateway {gateway:?}");
-            device == 0 && phone == 0 && gateway.unwrap_or(0) == 0
+            device == 0 && phone == 0 && gateway == Some(0)
         });
     }
 }
@@ -129,9 +128,10 @@ impl Ears {
     }
 }
 
-/// How many calls the gateway says that it has.
+/// How many calls the gateway says that it has, in all its shards; None: it does not say.
 pub(crate) fn calls(gateway: &Gateway) -> Option<u64> {
     let (_, metrics) = gateway.get("/metrics")?;
-    let line = metrics.lines().find_map(|line| line.strip_prefix("verona_calls "))?;
-    line.trim().parse().ok()
+    let shards = metrics.lines().filter(|line| line.starts_with("verona_calls{"));
+    let counts = shards.map(|line| line.rsplit(' ').next().and_then(|count| count.parse().ok()));
+    counts.collect::<Option<Vec<u64>>>().filter(|counts| !counts.is_empty()).map(|counts| counts.iter().sum())
 }
