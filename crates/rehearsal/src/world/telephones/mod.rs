@@ -139,6 +139,8 @@ impl Telephones {
                     self.answer(&invite, &invite.response(480, "Temporarily Unavailable", &tag));
                 }
             }
+            // RFC 3261 §15: not before the ACK.
+            Stage::Up if self.accepted.contains_key(call) => {}
             Stage::Up => self.request(now, call, "BYE"),
             Stage::Over => {}
         }
@@ -280,6 +282,7 @@ impl Telephones {
         if accepted.end <= now {
             // RFC 3261 §13.3.1.4: no ACK.
             self.accepted.remove(call);
+            self.talks.get_mut(call).iter_mut().for_each(|talk| talk.leaving = false);
             self.hang_up(now, call);
             return;
         }
@@ -373,7 +376,10 @@ impl Telephones {
     /// A request came.
     fn asked(&mut self, now: Time, call: &str, sequence: u32, method: &str, request: &SipText, chance: &mut Tokens) {
         if method == "ACK" {
-            self.accepted.remove(call);
+            let first = self.accepted.remove(call).is_some();
+            if first && self.talks.get(call).is_some_and(|talk| talk.is_up() && talk.leaving) {
+                self.request(now, call, "BYE");
+            }
             return;
         }
         let key = format!("{} {method}", request.branch().unwrap_or_default());
