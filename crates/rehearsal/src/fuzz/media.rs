@@ -241,7 +241,7 @@ fn call(first: &Said, rest: &[Said]) {
             Said::Jingle(jingle) => {
                 let Ok(change) = description.heard(jingle) else { continue };
                 say(change.say);
-                if let Due::Trickle(fragment) = change.sip {
+                if let (Due::Trickle, Some(fragment)) = (change.sip, description.trickle()) {
                     assert_eq!(Fragment::parse(&fragment.to_bytes()), Ok(fragment));
                 }
             }

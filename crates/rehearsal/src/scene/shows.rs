@@ -93,7 +93,7 @@ fn body_shows(wanted: &[u8], content_type: Option<&str>, actual: &[u8], captures
             stanza::shows(&document(wanted)?, &document(actual)?, captures)
                 .map_err(|why| format!("{why}; the body is {text}"))
         }
-        _ if content_type == Some(SDP) => {
+        _ if content_type == Some(SDP) || content_type == Some(FRAGMENT) => {
             let wanted = String::from_utf8_lossy(wanted).into_owned();
             let lines: Vec<&str> = text.lines().collect();
             description_shows(&wanted, &lines, captures).map_err(|why| format!("{why}\nthe description is\n{text}"))
@@ -110,6 +110,7 @@ fn body_shows(wanted: &[u8], content_type: Option<&str>, actual: &[u8], captures
 
 /// The type of session descriptions.
 const SDP: &str = "application/sdp";
+const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
 
 /// Whether a session description has the lines that are wanted in their order, with others between them, and none of those that begin
 /// with `!` in what is wanted.

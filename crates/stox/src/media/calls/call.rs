@@ -3,6 +3,7 @@
 use super::info::Told;
 use super::pass::Passing;
 use super::ringing::Ringing;
+use super::trickle::Trickle;
 use crate::config::LinkId;
 use crate::mapping::{Side, Stage};
 use crate::media::description::Description;
@@ -135,6 +136,8 @@ pub(super) struct Call {
     pub(super) owes_answer: Option<Time>,
     /// An offer of ours is on its way to the SIP user.
     pub(super) changing: bool,
+    /// Candidates of the XMPP user of which the SIP user is told by the way.
+    pub(super) trickle: Trickle,
     /// What is to be said to the SIP user waits for candidates of the XMPP user: until when if none come, and until when at all.
     pub(super) gathering: Option<(Time, Time)>,
     /// It is the answer to what the SIP user offers.
@@ -175,6 +178,7 @@ impl Call {
             call_id: None,
             owes_answer: None,
             changing: false,
+            trickle: Trickle::Idle,
             gathering: None,
             answering: false,
             was_asked: false,

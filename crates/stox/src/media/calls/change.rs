@@ -55,7 +55,7 @@ impl Calls {
         match change.sip {
             Due::Nothing | Due::Offer => self.change_due(stage, id),
             Due::Answer => self.answer_due(stage, id),
-            Due::Trickle(_) => {}
+            Due::Trickle => self.trickles(stage, id),
             Due::Refuse => self.reject(stage, id, &Response::new(488, "")),
             Due::Glare => self.reject(stage, id, &Response::new(491, "")),
             Due::Over => self.over(stage, id, None, &Reason::new(jingle::Condition::Success)),
@@ -64,6 +64,7 @@ impl Calls {
 
     /// Makes the offer that is due, once nothing else is under way.
     pub(super) fn change_due(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        self.trickle(stage, id);
         let Some(call) = self.calls.get_mut(&id) else { return };
         let free = matches!(call.state, State::Active)
             && !call.changing

@@ -1,9 +1,10 @@
-//! What is said by INFO in a call: keys of the telephone (XEP-0181, RFC 6086 §2).
+//! What is said by INFO in a call: keys of the telephone (XEP-0181, RFC 6086 §2), and candidates ([`trickle`]).
 //!
 //! Whoever presses a key waits for the other side: an iq until the INFO has its answer, an INFO until the iq has.
 
 use super::Calls;
 use super::call::{Asked, CallId, State};
+use super::trickle;
 use crate::error;
 use crate::mapping::Stage;
 use crate::media::dtmf;
@@ -16,13 +17,15 @@ use xmpp::ext::jingle::{self, Action, Jingle};
 use xmpp::stanza::Stanza;
 
 /// What calls take by INFO.
-pub(super) const INFOS: Infos = Infos { packages: &[], types: &dtmf::TYPES };
+pub(super) const INFOS: Infos = Infos { packages: &[trickle::PACKAGE], types: &dtmf::TYPES };
 
 /// What one of our INFOs says, for when it is answered.
 #[derive(Debug)]
 pub(super) enum Told {
     /// A key, which this iq told of: without what was in it.
     Key(Box<Stanza>),
+    /// Where the XMPP user can be reached.
+    Candidates,
 }
 
 /// The first thing of some kind that a session-info tells of.
@@ -61,7 +64,7 @@ impl Calls {
     }
 
     /// Sends an INFO behind those before it.
-    fn tell(&mut self, stage: &mut Stage<'_>, id: CallId, info: Info, told: Told) -> Result<(), NotSent> {
+    pub(super) fn tell(&mut self, stage: &mut Stage<'_>, id: CallId, info: Info, told: Told) -> Result<(), NotSent> {
         let call = self.calls.get_mut(&id).ok_or(NotSent::Over)?;
         let session = call.session.ok_or(NotSent::Over)?;
         stage.sessions(|sessions, ground| sessions.info(ground, session, info))?;
@@ -81,12 +84,16 @@ impl Calls {
                 };
                 self.reply(stage, link, &iq, answer);
             }
+            Some(Told::Candidates) => self.trickled(stage, id),
             None => {}
         }
     }
 
     /// An INFO of the SIP user's.
     pub(super) fn info(&mut self, stage: &mut Stage<'_>, id: CallId, info: InfoId, request: &Request) {
+        if request.headers.info_package().ok().flatten() == Some(trickle::PACKAGE) {
+            return self.trickles_in(stage, id, info, request);
+        }
         let Some(call) = self.calls.get(&id) else { return };
         match dtmf::tone(&request.headers, &request.body) {
             Some(_) if !matches!(call.state, State::Active) => {
@@ -116,7 +123,7 @@ impl Calls {
         self.answer_info(stage, id, info, response);
     }
 
-    fn answer_info(&mut self, stage: &mut Stage<'_>, id: CallId, info: InfoId, response: Response) {
+    pub(super) fn answer_info(&mut self, stage: &mut Stage<'_>, id: CallId, info: InfoId, response: Response) {
         if let Some(session) = self.calls.get(&id).and_then(|call| call.session) {
             stage.sessions(|sessions, ground| sessions.answer_info(ground, session, info, response));
         }

@@ -12,6 +12,7 @@ mod proposals;
 mod ringing;
 mod stanzas;
 mod transfer;
+mod trickle;
 
 pub use call::CallId;
 
@@ -202,7 +203,11 @@ impl Calls {
         if let Some(passage) = call.passage.take() {
             passage.end(stage).iter().for_each(|id| drop(self.at_relay.remove(id)));
         }
-        while let Some(info::Told::Key(iq)) = call.told.pop_front() {
+        let keys = std::mem::take(&mut call.told).into_iter().filter_map(|told| match told {
+            info::Told::Key(iq) => Some(iq),
+            info::Told::Candidates => None,
+        });
+        for iq in keys {
             self.reply(stage, call.link, &iq, Err(jingle::Error::UnknownSession.to_stanza_error()));
         }
         let asked: Vec<_> = call.asked.iter().map(|asked| asked.what).collect();

@@ -249,8 +249,7 @@ impl Description {
             let change = self.look();
             return Ok(if asked { change } else { self.wants_offer() });
         }
-        let fragment = self.trickle().filter(|_| news);
-        Ok(Change::only(fragment.map_or(Due::Nothing, Due::Trickle)))
+        Ok(Change::only(if news { Due::Trickle } else { Due::Nothing }))
     }
 
     /// What the XMPP side says of its half of ICE: whether there is something new in it, and whether it has started anew.

@@ -12,7 +12,8 @@ impl Description {
     pub fn trickle(&self) -> Option<Fragment> {
         let mut fragment = Fragment::default();
         for line in self.lines.iter().filter(|line| matches!(line.stage, Stage::Open | Stage::Wanted)) {
-            let Some(ice) = line.ice() else { continue };
+            // A half that the SIP side does not know is told by an offer.
+            let Some(ice) = line.ice().filter(|_| line.is_shown()) else { continue };
             // What shares a transport with one before has nothing to add.
             let earlier = |other: &&Line| names::are_bundled(&self.xmpp_groups, &other.scope.name, &line.scope.name);
             let first = self.lines.iter().find(earlier).is_none_or(|first| std::ptr::eq(first, line));

@@ -1,7 +1,6 @@
 //! What [`Description`](super::Description) gives and takes.
 
 use crate::error::Refusal;
-use bodies::sdp::fragment::Fragment;
 use xmpp::error::StanzaError;
 use xmpp::ext::jingle::{self, Condition, Jingle};
 
@@ -69,7 +68,7 @@ impl Change {
 }
 
 /// What is to be done on the SIP side.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Due {
     /// Nothing.
     Nothing,
@@ -77,8 +76,9 @@ pub enum Due {
     Offer,
     /// The answer that it waits for is there.
     Answer,
-    /// News of where the XMPP side can be reached: an INFO if the SIP side takes it (RFC 8840), else nothing.
-    Trickle(Fragment),
+    /// There is news of where the XMPP side can be reached: an INFO with [`trickle`](super::Description::trickle) if the SIP side takes it
+    /// (RFC 8840), else nothing.
+    Trickle,
     /// What it offers is refused: 488.
     Refuse,
     /// What it offers crosses an offer of the XMPP side that counts: 491.

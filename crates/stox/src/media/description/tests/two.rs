@@ -417,7 +417,7 @@ impl World {
 
     fn due(&mut self, n: usize, due: &Due) {
         match due {
-            Due::Nothing | Due::Trickle(_) => {}
+            Due::Nothing | Due::Trickle => {}
             Due::Offer => assert!(self.ends[n].description.due() || self.offering.is_some()),
             Due::Answer => {
                 assert_eq!(self.offering.as_ref().map(|(offerer, _)| *offerer), Some(1 - n));

@@ -1,0 +1,94 @@
+//! Candidates that are found while the call is set up or stands: transport-info (XEP-0176 §5.8) <-> INFO (RFC 8840). A SIP user who does not take such
+//! INFOs gets what is known with the next offer.
+
+use super::Calls;
+use super::call::{CallId, State};
+use super::info::Told;
+use crate::mapping::Stage;
+use base::Str;
+use bodies::sdp::fragment::{Fragment, MEDIA_TYPE};
+use bytes::Bytes;
+use sip::invite::{Body, Info, InfoId};
+use sip::{Name, Request, Response};
+
+/// The Info Package (RFC 8840 §10.1).
+pub(super) const PACKAGE: &str = "trickle-ice";
+
+/// Where the telling of candidates is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Trickle {
+    /// Nothing is to be told.
+    #[default]
+    Idle,
+    /// There is something, for when there is a dialog.
+    Due,
+    /// An INFO is on its way.
+    Told,
+    /// And there is more since.
+    More,
+}
+
+impl Calls {
+    /// The XMPP user has named more candidates.
+    pub(super) fn trickles(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.trickle = match call.trickle {
+                Trickle::Idle | Trickle::Due => Trickle::Due,
+                Trickle::Told | Trickle::More => Trickle::More,
+            };
+            self.trickle(stage, id);
+        }
+    }
+
+    /// Tells the SIP user of them, if it takes that: all that there are, as RFC 8840 §4.4 wants it, so one INFO at a time is enough.
+    pub(super) fn trickle(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        let stands = matches!(call.state, State::Accepting | State::Active);
+        let (Trickle::Due, Some(session), true) = (call.trickle, call.session, stands) else { return };
+        call.trickle = Trickle::Idle;
+        // The relay is where the SIP user looks.
+        if call.passage.is_some() || !stage.sessions.peer_takes(session, PACKAGE) {
+            return;
+        }
+        let Some(fragment) = call.description.as_ref().and_then(|description| description.trickle()) else { return };
+        let body = Body { content_type: Str::const_new(MEDIA_TYPE), content: Bytes::from(fragment.to_bytes()) };
+        let info = Info { package: Some(PACKAGE), body };
+        if self.tell(stage, id, info, Told::Candidates).is_ok()
+            && let Some(call) = self.calls.get_mut(&id)
+        {
+            call.trickle = Trickle::Told;
+        }
+    }
+
+    /// It has heard them.
+    pub(super) fn trickled(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        call.trickle = match call.trickle {
+            Trickle::More => Trickle::Due,
+            Trickle::Told | Trickle::Idle | Trickle::Due => Trickle::Idle,
+        };
+        self.trickle(stage, id);
+    }
+
+    /// The SIP user has named more candidates.
+    pub(super) fn trickles_in(&mut self, stage: &mut Stage<'_>, id: CallId, info: InfoId, request: &Request) {
+        let type_ = request.headers.get(Name::ContentType).unwrap_or_default();
+        let type_ = type_.split(';').next().unwrap_or_default().trim();
+        let response = match Fragment::parse(&request.body) {
+            _ if !type_.eq_ignore_ascii_case(MEDIA_TYPE) => Response::new(415, ""),
+            Err(_) => Response::new(400, "Bad Fragment"),
+            Ok(fragment) => {
+                let Some(call) = self.calls.get_mut(&id) else { return };
+                let direct = call.passage.is_none();
+                let description = call.description.as_mut().filter(|_| direct);
+                let said = description.and_then(|description| description.fragment(&fragment));
+                // Devices that ring hear of it when one of them has answered, with the rest.
+                if let Some(said) = said.filter(|_| matches!(call.state, State::Active | State::Accepting)) {
+                    self.say(stage, id, said);
+                }
+                Response::new(200, "")
+            }
+        };
+        self.answer_info(stage, id, info, response);
+    }
+}
