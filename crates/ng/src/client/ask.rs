@@ -49,8 +49,9 @@ impl Kind {
     }
 }
 
-/// How often a server is asked.
+/// How often a server is asked. Nobody waits for a call to be forgotten, but what is not is there for long.
 const TIMES: u32 = 3;
+const TIMES_TO_FORGET: u32 = 5;
 
 /// How many servers are asked.
 const SERVERS: usize = 3;
@@ -114,9 +115,13 @@ impl Ask {
         self.due = now + silence / 7;
     }
 
-    /// Whether it goes out once more: the pauses double, and are one seventh, two and four of the whole.
+    /// Whether it goes out once more: the pauses double, and are one seventh of `silence`, two, four...
     pub(super) fn again(&mut self, now: Time, silence: Duration) -> bool {
-        if self.sent == TIMES {
+        let times = match self.kind {
+            Kind::Ping | Kind::Description | Kind::Query => TIMES,
+            Kind::Delete | Kind::Forget => TIMES_TO_FORGET,
+        };
+        if self.sent == times {
             return false;
         }
         self.due = now + silence * (1 << self.sent) / 7;

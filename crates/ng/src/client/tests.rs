@@ -250,10 +250,10 @@ fn what_waits_is_bounded() {
     }
     assert_eq!(client.ask(Time::ZERO, &offer("v=0"), None), Err(Failure::Busy));
     run(&mut client, Time::ZERO + MS(2100));
-    run(&mut client, Time::from_secs(5));
-    let id = client.ask(Time::from_secs(5), &offer("v=0"), None).unwrap();
+    run(&mut client, Time::from_secs(30));
+    let id = client.ask(Time::from_secs(30), &offer("v=0"), None).unwrap();
     client.config.bytes = 1000;
-    assert_eq!(client.ask(Time::from_secs(5), &offer(&"x".repeat(1000)), None), Err(Failure::Busy));
+    assert_eq!(client.ask(Time::from_secs(30), &offer(&"x".repeat(1000)), None), Err(Failure::Busy));
     client.cancel(id);
     client.reconfigure(Config::default());
     assert_eq!(run(&mut client, Time::from_secs(60)).1, []);
