@@ -66,6 +66,7 @@ POLICY = {
     "tone": 1000,  # Hz that it sends; 0: nothing
     "codecs": ["opus", "PCMU", "PCMA"],  # of audio, in this order
     "trickle": False,  # candidates one by one, after the offer or answer
+    "late": 0.0,  # and so many seconds after
     "add": "accept",  # a content-add: accept, reject, silent
 }
 

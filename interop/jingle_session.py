@@ -156,7 +156,10 @@ class Session:
 
     def trickle(self, content):
         """What was left out, one at a time."""
-        for candidate in content.stream.candidates():
+        asyncio.get_running_loop().call_later(self.device.policy["late"], self.trickle_now, content)
+
+    def trickle_now(self, content):
+        for candidate in content.stream.candidates() if not self.ended else ():
             transport = self.transport(content, candidates=False, fingerprint=False)
             transport.append(self.candidate(content, candidate))
             self.say("transport-info", self.content(content, transport=transport, senders=False))
