@@ -32,7 +32,7 @@ pub struct Config {
     pub ping_down: Duration,
     /// How long a server that has said that it is full gets no new calls, where there is another.
     pub full: Duration,
-    /// The requests that may wait for their answers at one time; beyond: [`Failure::Busy`].
+    /// The requests that may wait for their answers at one time; beyond: [`Failure::Busy`]. Calls to be forgotten take half of them at most.
     pub asks: usize,
     /// Their bytes; beyond: [`Failure::Busy`].
     pub bytes: usize,
@@ -198,7 +198,8 @@ impl Client {
         if document.len() + 1 + COOKIE > MAX_DATAGRAM {
             return Err(Failure::TooLong);
         }
-        if self.asks.len() >= self.config.asks || self.bytes + document.len() > self.config.bytes {
+        let kind = Kind::of(request);
+        if self.is_full(kind) || self.bytes + document.len() > self.config.bytes {
             return Err(Failure::Busy);
         }
         let to = server.or_else(|| self.servers.best(now, &[])).ok_or(Failure::None)?;
@@ -209,7 +210,7 @@ impl Client {
                 None
             }
         };
-        let ask = Ask::new(now, Kind::of(request), makes, document, to, server.is_some());
+        let ask = Ask::new(now, kind, makes, document, to, server.is_some());
         Ok(self.begin(now, ask))
     }
 
@@ -287,6 +288,16 @@ impl Client {
         self.asks.len()
     }
 
+    /// Whether no more of this is asked now. What nobody waits for leaves half of the room to the rest: a server that was killed with all its calls would else be in
+    /// the way of those that another one is to have.
+    fn is_full(&self, kind: Kind) -> bool {
+        let most = match kind {
+            Kind::Delete | Kind::Forget => self.config.asks / 2,
+            Kind::Ping | Kind::Description | Kind::Query => self.config.asks,
+        };
+        self.asks.len() >= most
+    }
+
     fn begin(&mut self, now: Time, ask: Ask) -> AskId {
         self.last += 1;
         let id = AskId(self.last);
@@ -315,7 +326,9 @@ impl Client {
     /// This server has not granted it: another may.
     fn go_on(&mut self, now: Time, id: AskId, mut ask: Ask, failure: Failure) {
         // It may have heard of it all the same.
-        if let (Failure::Silent | Failure::Garbled, Some(call)) = (&failure, &ask.makes) {
+        if let (Failure::Silent | Failure::Garbled, Some(call)) = (&failure, &ask.makes)
+            && !self.is_full(Kind::Forget)
+        {
             self.begin(now, Ask::of(now, Kind::Forget, &Request::Delete { call: call.clone() }, ask.to));
         }
         let next = if ask.may_move(&failure) { self.servers.best(now, &ask.tried) } else { None };

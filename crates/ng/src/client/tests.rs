@@ -249,14 +249,18 @@ fn what_waits_is_bounded() {
         client.ask(Time::ZERO, &offer("v=0"), None).unwrap();
     }
     assert_eq!(client.ask(Time::ZERO, &offer("v=0"), None), Err(Failure::Busy));
+    assert_eq!(client.ask(Time::ZERO, &Request::Delete { call: "c".into() }, None), Err(Failure::Busy));
     run(&mut client, Time::ZERO + MS(2100));
     run(&mut client, Time::from_secs(30));
+    let delete = |client: &mut Client| client.ask(Time::from_secs(30), &Request::Delete { call: "c".into() }, None);
+    assert!(delete(&mut client).is_ok() && delete(&mut client).is_ok());
+    assert_eq!(delete(&mut client), Err(Failure::Busy), "the rest is for who waits");
     let id = client.ask(Time::from_secs(30), &offer("v=0"), None).unwrap();
     client.config.bytes = 1000;
     assert_eq!(client.ask(Time::from_secs(30), &offer(&"x".repeat(1000)), None), Err(Failure::Busy));
     client.cancel(id);
     client.reconfigure(Config::default());
-    assert_eq!(run(&mut client, Time::from_secs(60)).1, []);
+    assert_eq!(run(&mut client, Time::from_secs(60)).1, [(1, Err(Failure::Silent)), (1, Err(Failure::Silent))]);
     assert_eq!(client.bytes, 0);
     assert!(client.cookies.is_empty());
 }

@@ -53,6 +53,8 @@ pub(in crate::media) struct Passage {
     check: Option<AskId>,
     check_at: Option<Time>,
     missed: u32,
+    /// The relay does not know it any more.
+    gone: bool,
     /// The XMPP user bundles.
     bundles: bool,
     /// The SIP user names media.
@@ -71,6 +73,7 @@ impl Passage {
             check: None,
             check_at: None,
             missed: 0,
+            gone: false,
             bundles: true,
             mids: true,
         }
@@ -163,7 +166,10 @@ impl Passage {
                 self.missed = 0;
                 self.check_at = Some(means.now + means.options.check);
             }
-            Err(Failure::Unknown) => return Heard::Gone,
+            Err(Failure::Unknown) => {
+                self.gone = true;
+                return Heard::Gone;
+            }
             Err(_) => {
                 self.missed += 1;
                 if self.missed >= MISSED {
@@ -200,7 +206,9 @@ impl Passage {
         let asked: Vec<AskId> = self.waiting.map(|waiting| waiting.id).into_iter().chain(self.check).collect();
         // Whatever comes to the relay behind the last word would make the call anew.
         asked.iter().for_each(|id| stage.relay.cancel(*id));
-        forget(stage, self.name, server);
+        if !self.gone {
+            forget(stage, self.name, server);
+        }
         asked
     }
 }
