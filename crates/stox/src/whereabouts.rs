@@ -6,12 +6,16 @@
 use crate::prints;
 use base::{Fingerprint, HashKey, Recent, Str, Time};
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::time::Duration;
 use xmpp::ext::caps::Caps;
 use xmpp::ext::disco::Info;
 use xmpp::jid::Jid;
 use xmpp::ns;
 use xmpp::stanza::{Kind, Stanza};
+
+/// How many pairs of one XMPP user are remembered: whoever shows up everywhere shall not make others forgotten.
+const PAIRS_OF_ONE: usize = 256;
 
 /// How many pairs one shard remembers; the oldest are forgotten.
 const PAIRS: usize = 16_384;
@@ -97,12 +101,14 @@ struct Seen {
 pub(crate) struct Whereabouts {
     key: HashKey,
     pairs: Recent<Fingerprint, Vec<Seen>>,
+    /// The pairs of each XMPP user, the oldest first, some of them forgotten by now.
+    users: Recent<Fingerprint, VecDeque<Fingerprint>>,
 }
 
 impl Whereabouts {
     /// None yet; `key` is secret.
     pub(crate) fn new(key: HashKey) -> Whereabouts {
-        Whereabouts { key, pairs: Recent::new(key, PAIRS) }
+        Whereabouts { key, pairs: Recent::new(key, PAIRS), users: Recent::new(key, PAIRS) }
     }
 
     /// An XMPP user has said something to a SIP user: presence, a message, or a call.
@@ -157,6 +163,9 @@ impl Whereabouts {
     fn seen(&mut self, now: Time, sip: &Jid, device: &Jid, resource: &str) -> &mut Seen {
         let pair = prints::pair(&self.key, sip, device);
         let mut known = self.pairs.remove(&pair).unwrap_or_default();
+        if known.is_empty() {
+            self.is_new(device, pair);
+        }
         let at = known.iter().position(|seen| seen.resource == resource).unwrap_or_else(|| {
             if known.len() >= MAX_DEVICES
                 && let Some((oldest, _)) = known.iter().enumerate().min_by_key(|(_, seen)| (seen.shown, seen.heard))
@@ -178,6 +187,20 @@ impl Whereabouts {
         #[expect(clippy::expect_used, reason = "it was put there in the line before")]
         let known = self.pairs.get_mut(&pair).expect("a pair just written is remembered");
         &mut known[at]
+    }
+
+    /// A pair is remembered that was not before.
+    fn is_new(&mut self, device: &Jid, pair: Fingerprint) {
+        let user = self.key.fingerprint(&[b"user", device.bare().to_string().as_bytes()]);
+        let mut pairs = self.users.remove(&user).unwrap_or_default();
+        pairs.retain(|known| *known != pair);
+        pairs.push_back(pair);
+        if pairs.len() > PAIRS_OF_ONE
+            && let Some(oldest) = pairs.pop_front()
+        {
+            self.pairs.remove(&oldest);
+        }
+        self.users.insert(user, pairs);
     }
 
     /// A device is not there any more.
@@ -331,5 +354,17 @@ mod tests {
             w.heard(Time::from_secs(200), &presence(&from, "0", "", "1"));
         }
         assert!(w.pairs.len() <= PAIRS);
+    }
+
+    #[test]
+    fn who_shows_up_everywhere_makes_nobody_forgotten() {
+        let mut w = whereabouts();
+        w.heard(Time::from_secs(1), &presence("juliet@example.com/balcony", "0", "", "1"));
+        for n in 0..2 * PAIRS {
+            let to = format!("romeo{n}@example.net");
+            w.heard(Time::from_secs(2), &stanza(Kind::Message, "tybalt@example.com/street", &to));
+        }
+        assert_eq!(resources(&w, Time::from_secs(3)), ["balcony"]);
+        assert_eq!(w.pairs.len(), 1 + PAIRS_OF_ONE);
     }
 }

@@ -4,7 +4,7 @@
 //! SIP user's phones is the INVITE, and that needs the offer, which comes with the session-initiate.
 
 use super::Calls;
-use super::call::{Call, CallId, State};
+use super::call::{CallId, State};
 use super::proposals::{Proposal, Verdict};
 use super::ringing::{Event, Why, stanzas};
 use crate::config::LinkId;
@@ -81,8 +81,12 @@ impl Calls {
             let reason = Reason::new(Condition::UnsupportedApplications);
             return stage.answer(link, &stanzas::reject(to, from, id, reason));
         }
-        self.migrate(stage, from, to, id);
-        if let Err(refusal) = self.may_propose(stage, link, from, to) {
+        let admitted = match self.may_propose(stage, link, from, to) {
+            // Those that there are will make room.
+            Err(Refusal::Busy) if self.to_migrate(from, to).next().is_some() => Ok(()),
+            admitted => admitted,
+        };
+        if let Err(refusal) = admitted {
             stage.note_refused(&refusal, Side::Xmpp, false);
             let condition = if matches!(refusal, Refusal::Busy) { Condition::Busy } else { Condition::GeneralError };
             let text = refusal.stanza_error().text.unwrap_or_default();
@@ -91,7 +95,10 @@ impl Calls {
         let device = stage.tokens.token(DEVICE);
         let Ok(ours) = to.with_resource(&device) else { return };
         match self.proposals.proposed(stage.now, link, from, ours.clone(), id, self.options.calls_per_pair) {
-            Verdict::Proceed => stage.answer(link, &stanzas::proceed(&ours, from, id)),
+            Verdict::Proceed => {
+                self.migrate(stage, from, to, id);
+                stage.answer(link, &stanzas::proceed(&ours, from, id));
+            }
             Verdict::Again => {}
             Verdict::Full => stage.answer(link, &stanzas::reject(to, from, id, Reason::new(Condition::Busy))),
         }
@@ -126,11 +133,16 @@ impl Calls {
         false
     }
 
+    /// The calls that a new one of the two takes the place of.
+    fn to_migrate(&self, from: &Jid, to: &Jid) -> impl Iterator<Item = CallId> {
+        let active = |id: &CallId| self.calls.get(id).is_some_and(|call| matches!(call.state, State::Active));
+        self.of_pair(to, from).into_iter().filter(active)
+    }
+
     /// XEP-0353 §4.2: who proposes a call to a user whom he talks to has lost the one that there is, or takes it to another device.
     fn migrate(&mut self, stage: &mut Stage<'_>, from: &Jid, to: &Jid, id: &Str) {
-        for old in self.of_pair(to, from) {
-            let active = |call: &&mut Box<Call>| matches!(call.state, State::Active);
-            let Some(call) = self.calls.get_mut(&old).filter(active) else { continue };
+        for old in self.to_migrate(from, to).collect::<Vec<_>>() {
+            let Some(call) = self.calls.get_mut(&old) else { continue };
             let (link, told) = (call.link, stanzas::migrated(&call.ours, &call.theirs, &call.sid, id));
             // This says that it is over, and more.
             call.proposed = false;

@@ -42,12 +42,15 @@ use xmpp::error::{Condition, StanzaError};
 use xmpp::ext::jingle::{self, Action, Jingle, Reason};
 use xmpp::ext::jmi::Jmi;
 use xmpp::jid::Jid;
+use xmpp::ns;
 use xmpp::stanza::{Kind, Stanza};
 
 /// The mapping of draft-ietf-stox-media.
 #[derive(Debug)]
 pub struct Calls {
     key: HashKey,
+    /// Whether there are calls.
+    on: bool,
     options: Options,
     calls: Table<CallId, Box<Call>>,
     by_session: Table<invite::SessionId, CallId>,
@@ -98,6 +101,7 @@ impl Calls {
     pub fn new(config: &Config, key: HashKey) -> Calls {
         Calls {
             key,
+            on: config.media.is_some(),
             options: config.media.clone().unwrap_or_default(),
             calls: Table::new(key),
             by_session: Table::new(key),
@@ -339,6 +343,20 @@ impl Calls {
     }
 }
 
+impl Calls {
+    /// Whether a message is one about a call. Words that only have something of the kind in them are for their reader.
+    fn claims_message(&self, message: &Stanza, said: &Jmi) -> bool {
+        let words = message.child("body", ns::CLIENT).is_some();
+        let known = || {
+            let pair = message.to.as_ref().zip(message.from.as_ref());
+            pair.is_some_and(|(to, from)| {
+                self.named(to, from, said.id()).is_some() || self.proposals.has(from, to, said.id())
+            })
+        };
+        !words || self.on && (matches!(said, Jmi::Propose { .. }) || known())
+    }
+}
+
 impl Mapping for Calls {
     fn claims_request(&self, _: &Request) -> bool {
         false
@@ -354,12 +372,13 @@ impl Mapping for Calls {
                 stanza.id.as_deref().and_then(stanzas::read_id).is_some_and(|(id, ..)| self.calls.contains(&id))
             }
             Kind::Iq => Jingle::of(stanza).is_some(),
-            Kind::Message => Jmi::of(stanza).is_some(),
+            Kind::Message => Jmi::of(stanza).is_some_and(|said| self.claims_message(stanza, &said)),
             Kind::Presence => false,
         }
     }
 
     fn reconfigure(&mut self, config: &Config) {
+        self.on = config.media.is_some();
         if let Some(options) = &config.media {
             self.options = options.clone();
         }

@@ -87,6 +87,11 @@ impl Proposals {
         Verdict::Proceed
     }
 
+    /// Whether there is one of that name.
+    pub(super) fn has(&self, from: &Jid, to: &Jid, id: &str) -> bool {
+        self.open.get(&prints::said(&self.key, id, from, to)).is_some_and(|open| open.from == *from)
+    }
+
     /// The session-initiate of a call that was proposed, or that it is not wanted any more (XEP-0353 §3.3).
     pub(super) fn initiated(&mut self, from: &Jid, to: &Jid, id: &str) -> Option<Proposal> {
         let name = prints::said(&self.key, id, from, to);

@@ -200,6 +200,8 @@ impl Ringing {
         }
         match event {
             Event::Jmi { from, said } => self.answered(now, from, said),
+            // Another place has it, and rings or did: this one was away (XEP-0198).
+            Event::Bounced(_) if self.jmi => {}
             Event::Bounced(error) => {
                 self.proposal = Proposal::Bounced(error);
                 self.give_up_if_alone(now);
