@@ -233,6 +233,7 @@ fn media_options(config: &Config, shards: usize) -> Option<stox::media::Options>
     settings.enabled.then(|| stox::media::Options {
         calls: config.limits.calls.div_ceil(shards).max(1),
         calls_per_pair: settings.calls_per_pair,
+        calls_per_user: settings.calls_per_user,
         ring: settings.ring,
         gather_quiet: settings.gather_quiet,
         gather_most: settings.gather,

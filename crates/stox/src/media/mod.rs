@@ -24,6 +24,8 @@ pub struct Options {
     pub calls: usize,
     /// How many a SIP user and an XMPP user may have with each other at one time; beyond: 486 or `<busy/>`.
     pub calls_per_pair: usize,
+    /// How many one user may have at one time, with all others together; beyond likewise. Else one who calls everybody leaves no room to others.
+    pub calls_per_user: usize,
     /// How long a telephone rings.
     pub ring: Duration,
     /// How long a Jingle client must have been quiet for its candidates to be all, where it does not say so (XEP-0176 §5.5). A SIP user who knows no trickle ICE gets
@@ -48,6 +50,7 @@ impl Default for Options {
         Options {
             calls: 10_000,
             calls_per_pair: 4,
+            calls_per_user: 64,
             ring: Duration::from_secs(120),
             gather_quiet: Duration::from_millis(500),
             gather_most: Duration::from_secs(3),

@@ -184,6 +184,8 @@ settings! {
         check: Duration = s(60), s(0)..=h(1);
         /// Calls of one SIP user with one XMPP user at one time; beyond: 486, or busy.
         calls_per_pair: usize = 4, 1..=1_000;
+        /// Calls of one user at one time, with all others together; beyond likewise.
+        calls_per_user: usize = 64, 1..=100_000;
         /// How long a relay may be silent before another is asked. Datagrams that are lost are sent again meanwhile.
         relay_silence: Duration = ms(2100), ms(200)..=s(10);
         /// How often the relay of a call is asked whether it still knows of it. One that was started anew knows nothing.

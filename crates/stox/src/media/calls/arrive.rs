@@ -12,13 +12,13 @@ use super::transfer;
 use crate::content::described;
 use crate::error::Refusal;
 use crate::mapping::{Invitation, Side, Stage};
-use crate::media::description::{Description, Unfit};
+use crate::media::description::Description;
 use crate::media::reason;
 use base::Str;
 use bodies::sdp::Sdp;
 use sip::Response;
 use sip::invite::Ended;
-use xmpp::ext::jingle::{Action, Description as Kind, Jingle};
+use xmpp::ext::jingle::{self, Action, Description as Kind, Jingle};
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
 
@@ -42,7 +42,7 @@ impl Calls {
             Some(_) => ours,
             None => ours.with_resource(&stage.tokens.token(8)).map_err(|_| Refusal::BadRequest("Bad From"))?,
         };
-        let sid = Some(sid_of(call_id)).filter(|sid| sid.len() >= 16 && self.named(&ours, to, sid).is_none());
+        let sid = sid_of(call_id).filter(|sid| self.named(&ours, to, sid).is_none());
         let sid = sid.unwrap_or_else(|| stage.tokens.token(20));
         let mut call = Call::new(Side::Sip, invitation.link, sid, ours, to.bare(), stage);
         call.session = Some(invitation.id);
@@ -157,10 +157,10 @@ impl Calls {
         if let Err(unfit) = description.accepted(accept) {
             return self.over_unfit(stage, id, &unfit);
         }
-        for jingle in early {
-            // What does not fit is lost: it was acknowledged as it came.
-            let _: Result<_, Unfit> = description.heard(jingle);
-        }
+        // What does not fit is lost: it was acknowledged as it came.
+        let said: Vec<Jingle> =
+            early.iter().filter_map(|jingle| description.heard(jingle).ok()).flat_map(|change| change.say).collect();
+        self.say_all(stage, id, said);
         self.save(stage, id);
         self.gather(stage, id);
     }
@@ -175,10 +175,13 @@ impl Calls {
     /// The ACK is here: they talk.
     pub(super) fn confirmed(&mut self, stage: &mut Stage<'_>, id: CallId, answer: Option<sip::invite::Body>) {
         let Some(call) = self.calls.get(&id) else { return };
+        let owes_answer = call.offerless;
         if !matches!(call.state, State::Active) {
             self.talks(stage, id);
         }
         match answer.map(|body| described::of_body(&body)) {
+            // RFC 3261 §13.2.2.4: what the 200 offers has to be answered.
+            None if owes_answer => self.over_mute(stage, id),
             None => self.change_due(stage, id),
             Some(Ok(answer)) => self.pass(stage, id, Passing { from: Side::Sip, what: Said::NextAnswer }, &answer),
             Some(Err(_)) => self.over_mute(stage, id),
@@ -196,9 +199,14 @@ impl Calls {
         let Some(call) = self.calls.get_mut(&id) else { return };
         let link = call.link;
         let (State::Ringing { ringing, .. }, Some(from)) = (&mut call.state, &stanza.from) else { return };
-        if !ringing.has(from) {
-            let error = xmpp::ext::jingle::Error::UnknownSession.to_stanza_error();
-            return self.reply(stage, link, stanza, Err(error));
+        let error = match jingle.action {
+            _ if !ringing.has(from) => Some(jingle::Error::UnknownSession),
+            Action::SessionAccept | Action::SessionTerminate | Action::SessionInfo | Action::TransportInfo => None,
+            // XEP-0166 §5: what changes a session has to wait until there is one.
+            _ => Some(jingle::Error::OutOfOrder),
+        };
+        if let Some(error) = error {
+            return self.reply(stage, link, stanza, Err(error.to_stanza_error()));
         }
         ringing.hear(now, ringing::Event::Jingle { device: from, jingle: Box::new(jingle) });
         self.reply(stage, link, stanza, Ok(()));
@@ -234,10 +242,11 @@ fn offer_of(request: &sip::Request) -> Result<Option<Sdp>, Refusal> {
     Sdp::parse(&request.body).map(Some).map_err(|_| Refusal::BadBody("Bad session description"))
 }
 
-/// The Jingle session of a SIP user's call is called by its Call-ID without the host, where that is long enough not to be guessed (draft table 1).
-fn sid_of(call_id: &str) -> Str {
+/// The Jingle session of a SIP user's call is called by its Call-ID without the host (draft table 1), where that is long enough not to be guessed, and not
+/// longer than names of sessions and of stanzas should be.
+fn sid_of(call_id: &str) -> Option<Str> {
     let sid = call_id.split('@').next().unwrap_or_default();
-    Str::from(sid)
+    (16..=64).contains(&sid.len()).then(|| Str::from(sid))
 }
 
 /// What the INVITE is answered because of this.

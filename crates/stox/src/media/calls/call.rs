@@ -205,6 +205,11 @@ impl Call {
         self.passage.as_ref().map_or(Way::Direct, |passage| Way::Relayed(passage.style()))
     }
 
+    /// Whether one device of the XMPP user has the session, and would not be able to say so if it were gone.
+    pub(super) fn stands(&self) -> bool {
+        self.has_device() && matches!(self.state, State::Inviting { .. } | State::Accepting | State::Active)
+    }
+
     /// Whether the XMPP user's device has the session: it was offered it, or has offered it.
     pub(super) fn has_device(&self) -> bool {
         self.theirs.resource().is_some()

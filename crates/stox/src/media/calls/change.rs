@@ -264,7 +264,7 @@ impl Calls {
         }
     }
 
-    fn say_all(&mut self, stage: &mut Stage<'_>, id: CallId, said: Vec<Jingle>) {
+    pub(super) fn say_all(&mut self, stage: &mut Stage<'_>, id: CallId, said: Vec<Jingle>) {
         for jingle in said {
             self.say(stage, id, jingle);
         }

@@ -41,13 +41,12 @@ impl Calls {
             stage.answer(call.link, &ringing::stanzas::finish(&call.ours, &call.theirs, &call.sid, reason));
         }
         let Some(session) = call.session.filter(|_| by != Some(Side::Sip)) else { return };
-        let refused = call.began == Side::Sip && matches!(call.state, State::Arriving | State::Gathering { .. });
         stage.sessions(|sessions, ground| {
-            if refused {
+            // Of both only that happens for which it is time: an INVITE that is answered is refused no more, and what is over gets no BYE.
+            if call.began == Side::Sip {
                 sessions.refuse(ground, session, reason::to_response(Some(reason)));
-            } else {
-                sessions.bye(ground, session, reason::headers(Some(reason)));
             }
+            sessions.bye(ground, session, reason::headers(Some(reason)));
         });
     }
 
@@ -147,7 +146,7 @@ impl Calls {
         let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return };
         let calls = self.pairs.get(&prints::pair(&self.key, to, from)).cloned().unwrap_or_default();
         for id in calls {
-            let in_it = |call: &&mut Box<Call>| matches!(call.state, State::Active) && call.theirs == *from;
+            let in_it = |call: &&mut Box<Call>| call.stands() && call.theirs == *from;
             if let Some(call) = self.calls.get_mut(&id).filter(in_it) {
                 call.check_at = Some(now + AWAY);
                 self.arm(id);
@@ -158,9 +157,11 @@ impl Calls {
     /// It does not, or does not say so.
     fn missed(&mut self, stage: &mut Stage<'_>, id: CallId, error: &StanzaError) {
         let Some(call) = self.calls.get_mut(&id) else { return };
-        // Some know no such question, and so know of the call.
+        // Some know no such question, and so know of the call. Once they are gone their server answers.
         if error.condition == Condition::FeatureNotImplemented {
-            call.check_at = None;
+            let check = self.options.check;
+            call.misses = 0;
+            call.check_at = (!check.is_zero()).then(|| stage.now + check);
             return;
         }
         let unknown = jingle::Error::of(error) == Some(jingle::Error::UnknownSession);

@@ -59,6 +59,8 @@ pub struct Calls {
     /// The Call-IDs of our INVITEs: what comes back with one of them has gone round in a circle (draft §9).
     call_ids: Table<Fingerprint, ()>,
     pairs: Table<Fingerprint, Vec<CallId>>,
+    /// How many calls each user has, of either side.
+    users: Table<Fingerprint, usize>,
     due: Timers<CallId>,
     last: u64,
     forgetting: Forgetting,
@@ -108,6 +110,7 @@ impl Calls {
             by_name: Table::new(key),
             call_ids: Table::new(key),
             pairs: Table::new(key),
+            users: Table::new(key),
             due: Timers::new(),
             last: 0,
             forgetting: Forgetting::new(key),
@@ -170,7 +173,10 @@ impl Calls {
             return Err(Refusal::LinkDown { retry_after });
         }
         let same = self.pairs.get(&prints::pair(&self.key, sip, xmpp)).map_or(0, Vec::len);
-        if same >= self.options.calls_per_pair { Err(Refusal::Busy) } else { Ok(()) }
+        let full = [sip, xmpp].iter().any(|user| {
+            self.users.get(&prints::user(&self.key, user)).is_some_and(|calls| *calls >= self.options.calls_per_user)
+        });
+        if same >= self.options.calls_per_pair || full { Err(Refusal::Busy) } else { Ok(()) }
     }
 
     fn enter(&mut self, call: Call) -> CallId {
@@ -178,6 +184,9 @@ impl Calls {
         let id = CallId(self.last);
         self.by_name.insert(self.name(&call.ours, &call.theirs, &call.sid), id);
         self.pairs.or_insert_with(prints::pair(&self.key, &call.ours, &call.theirs), Vec::new).push(id);
+        for user in [&call.ours, &call.theirs] {
+            *self.users.or_insert_with(prints::user(&self.key, user), || 0) += 1;
+        }
         self.calls.insert(id, Box::new(call));
         id
     }
@@ -196,6 +205,14 @@ impl Calls {
             calls.retain(|known| *known != id);
             if calls.is_empty() {
                 self.pairs.remove(&pair);
+            }
+        }
+        for user in [&call.ours, &call.theirs].map(|user| prints::user(&self.key, user)) {
+            if let Some(calls) = self.users.get_mut(&user) {
+                *calls -= 1;
+                if *calls == 0 {
+                    self.users.remove(&user);
+                }
             }
         }
         if let Some(session) = call.session {
@@ -487,7 +504,7 @@ impl Mapping for Calls {
         // Whoever was behind a server that was away may be gone (XEP-0166 §6.8).
         for id in self.calls.keys_sorted() {
             let Some(call) = self.calls.get_mut(&id).filter(|call| call.link == link) else { continue };
-            if matches!(call.state, State::Active) {
+            if call.stands() {
                 call.check_at = Some(stage.now + Duration::from_millis(stage.tokens.below(5000)));
                 self.arm(id);
             }

@@ -10,7 +10,8 @@ use xmpp::ext::jingle::{Action, Info, Jingle, Reason};
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
 
-/// How many answers one call waits for. Beyond that the oldest of them is not waited for any longer: a client that answers nothing is found out by the others.
+/// How many answers one call waits for. Beyond that the oldest of them on which nothing depends is not waited for any longer: a
+/// client that answers nothing is found out by the others.
 const MAX_ASKED: usize = 32;
 
 /// What an iq of a call is called. The call's own token keeps an answer to the process before this one apart.
@@ -32,8 +33,11 @@ impl Calls {
         let Some(call) = self.calls.get_mut(&id) else { return };
         call.next_iq += 1;
         let iq = iq.with_id(iq_id(id, call.next_iq, &call.record)).with_from(call.ours.clone()).with_to(to.clone());
-        if call.asked.len() >= MAX_ASKED {
-            call.asked.remove(0);
+        let idle = |asked: &Waiting| matches!(asked.what, Asked::Tell | Asked::Change(_));
+        if call.asked.len() >= MAX_ASKED
+            && let Some(place) = call.asked.iter().position(idle)
+        {
+            call.asked.remove(place);
         }
         call.asked.push(Waiting { number: call.next_iq, what, to, until });
         stage.answer(call.link, &iq);
