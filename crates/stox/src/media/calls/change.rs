@@ -139,7 +139,8 @@ impl Calls {
 
     /// The SIP user has answered it.
     pub(super) fn answered(&mut self, stage: &mut Stage<'_>, id: CallId, answer: Option<&Body>) {
-        let Some(call) = self.calls.get_mut(&id) else { return };
+        // While an offer of ours is at the relay, what was answered is no more than that the session goes on (RFC 4028).
+        let Some(call) = self.calls.get_mut(&id).filter(|call| call.passing.is_none()) else { return };
         let was_asked = std::mem::take(&mut call.was_asked);
         if !std::mem::take(&mut call.changing) && !was_asked {
             return;

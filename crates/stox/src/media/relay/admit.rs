@@ -31,6 +31,8 @@ pub(super) fn admit(mut sdp: Sdp, may_lead_to: impl Fn(SocketAddr) -> bool) -> R
             media.port = place.port();
         }
         media.attributes.remove("bundle-only");
+        // Ports of layers (RFC 8866 §5.14), which nobody has, and which would not have been looked at.
+        media.ports = None;
         let candidates: Vec<Attribute> = admitted(media, &may_lead_to).filter_map(|c| c.attribute()).collect();
         media.attributes.remove(Candidate::NAME);
         media.attributes.extend(candidates);

@@ -109,8 +109,12 @@ impl Passage {
             Side::Sip => self.mids = sdp.media.iter().any(|media| media.attributes.has(Mid::NAME)),
         }
         let config = stage.config;
-        // Where a relay is asked it is not to be led to either: what it sends there it would take for a question of ours.
-        let asked = |port| port == 0 || config.relay.servers.iter().any(|server| server.port() == port);
+        // Where a relay is asked it is not to be led to either: what it sends there it would take for a question of ours. RTCP goes to the next port where
+        // nothing else is said (RFC 3550 §11).
+        let asked = |port: u16| {
+            let doors = [Some(port), port.checked_add(1)];
+            port == 0 || config.relay.servers.iter().any(|server| doors.contains(&Some(server.port())))
+        };
         let sdp = admit(sdp, |at| config.may_lead_to(at.ip()) && !asked(at.port()))?;
         if offer {
             self.offerer = from;

@@ -57,6 +57,8 @@ fn an_address_that_points_inward_is_refused_where_nothing_else_is_known() {
         let Err(Refusal::NotAcceptableHere { warning: 301, .. }) = admit(inward, open) else { panic!("refused") };
     }
     assert!(admit(sdp(&PLAIN.replace("audio 4000", "audio 2223")), open).is_err(), "the relay's own door");
+    let layers = written(&admit(sdp(&PLAIN.replace("audio 4000", "audio 4000/2")), open).unwrap());
+    assert!(layers.contains("m=audio 4000 RTP"), "{layers}");
     let held = PLAIN.replace("c=IN IP4 198.51.100.7", "c=IN IP4 0.0.0.0");
     assert!(admit(sdp(&held), open).is_ok(), "RFC 2543 held so");
     let over = PLAIN.replace("audio 4000", "audio 0").replace("c=IN IP4 198.51.100.7", "c=IN IP4 10.0.0.1");
