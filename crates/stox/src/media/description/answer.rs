@@ -1,7 +1,7 @@
 //! Their offers: what the SIP side wants changed, and what the XMPP side says to it.
 
 use super::compare;
-use super::line::{Awaits, Line, Stage};
+use super::line::{Awaits, Line, Stage, kept};
 use super::say::Say;
 use super::scope::Scope;
 use super::value::{Asked, Change, Due, Unfit};
@@ -258,7 +258,7 @@ impl Description {
         match compare::read(offer, media, &line, false) {
             Ok(heard) => {
                 (line.scope, line.sip, line.said) = (heard.scope, heard.flow, heard.flow);
-                line.theirs = Some(Box::new(heard.content));
+                line.theirs = Some(kept(&heard.content));
                 line.stage = Stage::Asked;
                 line.awaits = Some(Awaits::Content);
                 line.told = line.senders();

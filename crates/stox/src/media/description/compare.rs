@@ -1,6 +1,6 @@
 //! What the SIP side says of a content, and in what it differs from what it has said before.
 
-use super::line::{Awaits, Flow, Line, Stage};
+use super::line::{Awaits, Flow, Line, Stage, kept};
 use super::say::Say;
 use super::scope::Scope;
 use super::value::Unfit;
@@ -44,7 +44,7 @@ impl Line {
         self.role = setup_of(&heard.content).map(opposite);
         self.hear_flow(heard.flow);
         self.scope = heard.scope;
-        self.theirs = Some(Box::new(heard.content));
+        self.theirs = Some(kept(&heard.content));
         (self.stage, self.awaits) = (Stage::Open, None);
         Ok(())
     }
@@ -138,7 +138,7 @@ impl Line {
             say.described.extend(content.description.clone().map(|description| name.with_description(description)));
         }
         self.scope = scope;
-        self.theirs = Some(Box::new(content));
+        self.theirs = Some(kept(&content));
         self.awaits = awaits;
         self.hear_flow(flow);
         Ok(())

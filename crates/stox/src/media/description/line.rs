@@ -222,6 +222,12 @@ impl Line {
     }
 }
 
+/// A content to be kept for as long as they talk: the lists of one that was read have grown by pushing, up to twice or, if short, four times what they hold; those
+/// of a copy have not.
+pub(super) fn kept(content: &Content) -> Box<Content> {
+    Box::new(content.clone())
+}
+
 pub(super) fn ice_mut(content: &mut Content) -> Option<&mut Ice> {
     match content.transport.as_mut()? {
         Transport::Ice(ice) => Some(ice),

@@ -33,7 +33,7 @@ pub use scope::{IceScope, Scope};
 pub use value::{Asked, Change, Due, Gathered, Unfit};
 
 use crate::error::Refusal;
-use base::Str;
+use base::{Fingerprint, Str};
 use bodies::sdp::{Origin, Sdp};
 use line::{Flow, Line, Stage};
 use say::Say;
@@ -50,8 +50,8 @@ pub struct Description {
     /// Our `o=` line.
     origin: Origin,
     version: u64,
-    /// What was written last, but for its version.
-    written: Vec<u8>,
+    /// What stands for what was written last, but for its version.
+    written: Option<Fingerprint>,
     lines: Vec<Line>,
     /// How many of the lines the SIP side knows.
     agreed: usize,
@@ -104,7 +104,7 @@ impl Description {
             xmpp,
             origin,
             version: 0,
-            written: Vec::new(),
+            written: None,
             lines: Vec::new(),
             agreed: 0,
             offered_from: 0,
