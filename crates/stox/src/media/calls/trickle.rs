@@ -1,5 +1,5 @@
 //! Candidates that are found while the call is set up or stands: transport-info (XEP-0176 §5.8) <-> INFO (RFC 8840). A SIP user who does not take such
-//! INFOs gets what is known with the next offer.
+//! INFOs gets what is known with the next offer, which is made for it if it knows of none.
 
 use super::Calls;
 use super::call::{CallId, State};
@@ -37,6 +37,7 @@ impl Calls {
                 Trickle::Told | Trickle::More => Trickle::More,
             };
             self.trickle(stage, id);
+            self.change_due(stage, id);
         }
     }
 
@@ -47,7 +48,11 @@ impl Calls {
         let (Trickle::Due, Some(session), true) = (call.trickle, call.session, stands) else { return };
         call.trickle = Trickle::Idle;
         // The relay is where the SIP user looks.
-        if call.passage.is_some() || !stage.sessions.peer_takes(session, PACKAGE) {
+        if call.passage.is_some() {
+            return;
+        }
+        if !stage.sessions.peer_takes(session, PACKAGE) {
+            call.description.iter_mut().for_each(|description| description.late());
             return;
         }
         let Some(fragment) = call.description.as_ref().and_then(|description| description.trickle()) else { return };

@@ -88,6 +88,8 @@ pub(super) struct Line {
     pub(super) shown: Flow,
     /// The half of ICE that the SIP side was told.
     pub(super) shown_ice: Option<(Option<Str>, Option<Str>)>,
+    /// It was told of no place with it.
+    pub(super) shown_nowhere: bool,
     /// The XMPP side says that it sends nothing for now (XEP-0167 §8.3).
     pub(super) muted: bool,
     /// Which way the SIP side wants it.
@@ -116,6 +118,7 @@ impl Line {
             wish: Flow::BOTH,
             shown: Flow::BOTH,
             shown_ice: None,
+            shown_nowhere: false,
             muted: false,
             sip: Flow::BOTH,
             said: Flow::BOTH,
@@ -136,7 +139,7 @@ impl Line {
         self.awaits = None;
         (self.ours, self.theirs, self.replaced) = (None, None, None);
         (self.wish, self.shown, self.sip, self.said) = (Flow::BOTH, Flow::BOTH, Flow::BOTH, Flow::BOTH);
-        (self.muted, self.role, self.shown_ice) = (false, None, None);
+        (self.muted, self.role, self.shown_ice, self.shown_nowhere) = (false, None, None, false);
     }
 
     /// Which way the XMPP side has it, for an offer.

@@ -17,6 +17,7 @@ impl Description {
             let flow = line.flow(self.held);
             line.shown = if answer { flow.and(line.said.reversed()) } else { flow };
             line.shown_ice = line.ice().map(|ice| (ice.ufrag.clone(), ice.pwd.clone()));
+            line.shown_nowhere = line.ice().is_some_and(|ice| ice.candidates.is_empty());
         }
         let lines = &self.lines[..count];
         let media: Vec<Media> = lines.iter().map(|line| self.media(line, answer)).collect();

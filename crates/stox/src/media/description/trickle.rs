@@ -27,6 +27,15 @@ impl Description {
         Some(fragment).filter(|fragment| !fragment.media.is_empty())
     }
 
+    /// The SIP side takes no INFO: where it was told of no place at all, the first ones that there are make an offer due.
+    pub fn late(&mut self) {
+        let late = |line: &Line| {
+            let somewhere = line.ice().is_some_and(|ice| !ice.candidates.is_empty());
+            line.stage == Stage::Open && line.is_shown() && line.shown_nowhere && somewhere
+        };
+        self.due |= self.lines.iter().any(late);
+    }
+
     /// An INFO with candidates of the SIP side: a transport-info with those that are new.
     pub fn fragment(&mut self, fragment: &Fragment) -> Option<Jingle> {
         let mut contents: Vec<Content> = Vec::new();
