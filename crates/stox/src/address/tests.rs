@@ -157,6 +157,7 @@ fn what_has_no_xmpp_address() {
         ("tel:7042", AddressError::Phone("local number without phone-context"), 484),
         ("tel:+1555;phone-context=+1", AddressError::Phone("global number with phone-context"), 484),
         ("tel:+", AddressError::Phone("digits"), 484),
+        ("tel:+1%20555", AddressError::Phone("digits"), 484),
         ("tel:+1555abc", AddressError::Phone("digits"), 484),
         ("tel:+1;ext=1;ext=2", AddressError::Phone("parameter twice"), 484),
         ("tel:1;phone-context=a_b", AddressError::Phone("phone-context"), 484),

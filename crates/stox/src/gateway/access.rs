@@ -19,7 +19,7 @@ impl Gateway {
         let Some(dialog) = dialog else { return true };
         let remote = NameAddr::parse(&dialog.remote_uri).ok();
         let remote = remote.and_then(|remote| self.speaker(request, &remote.uri, flow).ok());
-        remote.is_some_and(|(_, remote)| remote.same_bare(from))
+        remote.is_some_and(|(said, remote)| remote.unwrap_or(said).same_bare(from))
     }
 
     /// Takes note of the sender's name. Whom it speaks to, the dialog knows: the Request-URI is our Contact.
@@ -67,27 +67,28 @@ impl Gateway {
     /// Whether whoever sent this may speak for its From.
     pub(super) fn check_peer(&self, request: &Request, flow: Flow) -> Result<(Jid, LinkId), Refusal> {
         let from_header = request.headers.from().map_err(|_| Refusal::BadRequest("Bad From"))?;
-        let (said, from) = self.speaker(request, &from_header.uri, flow)?;
-        if [&said, &from].into_iter().any(|jid| self.config.xmpp_domains.iter().any(|d| d == jid.domain())) {
+        let (said, mapped) = self.speaker(request, &from_header.uri, flow)?;
+        let from = mapped.as_ref().unwrap_or(&said);
+        if [&said, from].into_iter().any(|jid| self.config.xmpp_domains.iter().any(|d| d == jid.domain())) {
             return Err(Refusal::SpoofedDomain);
         }
         let may = |peer: &Peer| peer.domains.iter().any(|d| d == said.domain() || d == from.domain());
         let allowed = self.peers(flow).any(may);
         let link = self.config.links.iter().position(|l| l.domain == from.domain());
         match (allowed, link) {
-            (true, Some(link)) => Ok((from, link)),
+            (true, Some(link)) => Ok((mapped.unwrap_or(said), link)),
             (false, _) | (_, None) => Err(Refusal::SenderNotAllowed),
         }
     }
 
-    /// Who a URI in From or To of a request from SIP stands for: as it is said, and as the XMPP side sees it. Those who do not say who they are may call,
+    /// Who a URI in From or To of a request from SIP stands for: as it is said, and as the XMPP side sees it if that is another. Those who do not say who they are may call,
     /// if the operator lets them, and nothing else.
-    fn speaker(&self, request: &Request, uri: &Uri, flow: Flow) -> Result<(Jid, Jid), Refusal> {
+    fn speaker(&self, request: &Request, uri: &Uri, flow: Flow) -> Result<(Jid, Option<Jid>), Refusal> {
         use Method::{Notify, Options, Publish, Subscribe};
         let said = address::to_jid(uri, &self.addresses).map_err(Refusal::Sender)?;
         let config = &self.config;
         if matches!(request.method, Subscribe | Notify | Publish | Options) {
-            return Ok((said.clone(), said));
+            return Ok((said, None));
         }
         if numbers::is_anonymous(uri) {
             // Who is in a call already stays in it, whatever is configured anew.
@@ -98,10 +99,10 @@ impl Gateway {
             let phones = config.phone_domain.as_ref();
             let domain = domains.clone().find(|domain| Some(*domain) == phones).or_else(|| domains.next());
             let nobody = domain.filter(|_| calls).and_then(|domain| numbers::anonymous(domain));
-            return nobody.map(|nobody| (nobody.clone(), nobody)).ok_or(Refusal::Anonymous);
+            return nobody.map(|nobody| (nobody, None)).ok_or(Refusal::Anonymous);
         }
         let from = config.numbers.caller(&said);
-        Ok((said.clone(), from.unwrap_or(said)))
+        Ok((said, from))
     }
 
     /// What is said of whoever sent something this way.

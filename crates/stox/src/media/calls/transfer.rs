@@ -7,7 +7,7 @@ use super::Calls;
 use super::call::{Asked, CallId, State};
 use super::info::told_of;
 use crate::address::{self, Scheme};
-use crate::config::Config;
+use crate::config::{Config, LinkId};
 use crate::error::{self, Refusal};
 use crate::mapping::Stage;
 use base::Str;
@@ -30,8 +30,8 @@ const MAX_REPLACES: usize = 256;
 /// A call that is being passed on, by the usage of its dialog.
 #[derive(Debug)]
 pub(super) enum Passed {
-    /// The XMPP user does so: the phone was sent a REFER, and this iq waits for its answer.
-    ByXmpp(CallId, Option<Box<Stanza>>),
+    /// The XMPP user of this call does so: the phone was sent a REFER, and this iq waits for its answer.
+    ByXmpp(CallId, LinkId, Option<Box<Stanza>>),
     /// The SIP user does so, and the client has heard of it: the one NOTIFY is yet to be said.
     BySip,
 }
@@ -86,6 +86,10 @@ impl Calls {
         let session = call.session.filter(|_| matches!(call.state, State::Active));
         let session = session.ok_or_else(|| Box::new(jingle::Error::OutOfOrder.to_stanza_error()))?;
         stage.rate(&call.theirs).map_err(own)?;
+        if !is_ours(stage.config, &to) {
+            return Err(own(Refusal::NotServed));
+        }
+        let link = call.link;
         let whom = stage.config.numbers.to_uri(&to.bare()).map_err(|e| own(Refusal::Address(e)))?;
         let speaker = address::to_uri(&call.theirs.bare(), Scheme::Sip).map_err(|e| own(Refusal::Sender(e)))?;
         let remote = stage.config.numbers.to_uri(&call.ours.bare()).map_err(|e| own(Refusal::Address(e)))?;
@@ -118,7 +122,7 @@ impl Calls {
         };
         let usage = stage.events(|events, ground| events.subscribe_in(ground, dialog, subscribe));
         let usage = usage.map_err(|_| own(overload))?;
-        self.passed_on.insert(usage, Passed::ByXmpp(id, Some(Box::new(stanza.envelope()))));
+        self.passed_on.insert(usage, Passed::ByXmpp(id, link, Some(Box::new(stanza.envelope()))));
         Ok(())
     }
 
@@ -146,7 +150,7 @@ impl Calls {
                 stage.events(|events, ground| events.answer_notify(ground, usage, server, Response::new(200, "")));
                 self.passing_on(stage, usage, Ok(()));
                 let said = StatusLine::parse(&request.body).ok();
-                if let (Some(said), Some(&Passed::ByXmpp(id, _))) = (said, self.passed_on.get(&usage))
+                if let (Some(said), Some(&Passed::ByXmpp(id, ..))) = (said, self.passed_on.get(&usage))
                     && (200..300).contains(&said.code)
                 {
                     // RFC 5589 §6: the phone talks to whom it was passed on to.
@@ -169,8 +173,8 @@ impl Calls {
 
     /// The phone has taken a REFER of ours, or has not: the XMPP user hears of it once.
     fn passing_on(&mut self, stage: &mut Stage<'_>, usage: UsageId, taken: Result<(), &Cause>) {
-        let Some(Passed::ByXmpp(id, iq)) = self.passed_on.get_mut(&usage) else { return };
-        let (Some(iq), Some(link)) = (iq.take(), self.calls.get(id).map(|call| call.link)) else { return };
+        let Some(Passed::ByXmpp(_, link, iq)) = self.passed_on.get_mut(&usage) else { return };
+        let (link, Some(iq)) = (*link, iq.take()) else { return };
         let answer = match taken {
             Ok(()) => Ok(()),
             Err(Cause::Response(response)) => Err(error::from_response(response)),
