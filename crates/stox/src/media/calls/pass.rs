@@ -117,7 +117,7 @@ impl Calls {
         const WHY: &str = "The media relay has lost the call";
         if self.calls.get(&id).is_some_and(|call| matches!(call.state, State::Ringing { .. })) {
             let refusal = Refusal::Relay { why: WHY, retry_after: stage.config.limits.retry_after };
-            self.tell_ringing(stage, id, ringing::Event::GivenUp(Why::Ended));
+            self.tell_ringing(stage, id, ringing::Event::GivenUp(Why::Failed));
             return self.turn_away(stage, id, refusal.response());
         }
         self.over(stage, id, None, &Reason::new(Condition::FailedTransport).with_text(WHY));

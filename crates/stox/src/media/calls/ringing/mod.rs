@@ -206,7 +206,7 @@ impl Ringing {
                 self.proposal = Proposal::Bounced(error);
                 self.give_up_if_alone(now);
             }
-            Event::Lost => self.fail(Failure::Lost, Why::Ended),
+            Event::Lost => self.fail(Failure::Lost, Why::Failed),
             Event::Info { device, abilities } => self.learned(now, device, abilities),
             Event::Took(device) => {
                 let rung = self.rung;
@@ -325,7 +325,7 @@ impl Ringing {
             // XEP-0353 §3.7: it has answered, and does not go on.
             Jmi::Finish { reason, .. } => {
                 if matches!(&self.state, State::Proceeding { device, .. } if device == from) {
-                    self.fail_told(Failure::Said(reason.clone()), Why::Ended);
+                    self.fail_told(Failure::Said(reason.clone()), Why::Failed);
                 }
             }
             Jmi::Proceed { .. } | Jmi::Accept { .. } | Jmi::Propose { .. } | Jmi::Retract { .. } => {}
@@ -458,7 +458,7 @@ impl Ringing {
         }
         self.drop_session(from);
         if matches!(&self.state, State::Proceeding { device, .. } if device == from) {
-            return self.fail(failure, Why::Ended);
+            return self.fail(failure, Why::Failed);
         }
         let gone = matches!(failure, Failure::Refused(_) | Failure::Silent);
         self.failure = Some(failure);

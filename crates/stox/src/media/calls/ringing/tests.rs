@@ -263,7 +263,7 @@ fn where_the_proposal_comes_back_only_known_devices_are_left() {
     assert_eq!(wants(&mut r), ["failed: error item-not-found"]);
     let mut r = ringing(&[("a", Some(able(false)))]);
     r.hear(T, Event::Lost);
-    assert_eq!(wants(&mut r)[1..], ["initiate a", "terminate a Ended", "retract all Ended", "failed: lost"]);
+    assert_eq!(wants(&mut r)[1..], ["initiate a", "terminate a Failed", "retract all Failed", "failed: lost"]);
 }
 
 #[test]
@@ -273,7 +273,7 @@ fn who_answers_and_says_nothing_more_has_no_call() {
     jmi(&mut r, "phone", &proceed());
     assert_eq!(r.deadline(), Some(after(15)));
     r.timeout(after(15));
-    assert_eq!(wants(&mut r), ["terminate phone Silent", "finish phone Ended", "failed: silent"]);
+    assert_eq!(wants(&mut r), ["terminate phone Silent", "finish phone Failed", "failed: silent"]);
     // That it has, and no more.
     let mut r = ringing(&[]);
     jmi(&mut r, "phone", &proceed());
@@ -282,13 +282,13 @@ fn who_answers_and_says_nothing_more_has_no_call() {
     assert_eq!(wants(&mut r), ["ring"]);
     assert_eq!(r.deadline(), Some(after(30)));
     r.timeout(after(30));
-    assert_eq!(wants(&mut r), ["terminate phone Silent", "finish phone Ended", "failed: silent"]);
+    assert_eq!(wants(&mut r), ["terminate phone Silent", "finish phone Failed", "failed: silent"]);
     // Or that it has thought better of it.
     for (say, then) in [
         (reject(Some(Condition::Decline), false), vec!["terminate phone Declined", "failed: decline"]),
         (
             Jmi::Finish { id: "sid-5".into(), reason: None, migrated: None },
-            vec!["terminate phone Ended", "failed: declined"],
+            vec!["terminate phone Failed", "failed: declined"],
         ),
     ] {
         let mut r = ringing(&[]);
@@ -298,7 +298,7 @@ fn who_answers_and_says_nothing_more_has_no_call() {
     }
     let mut r = ringing(&[]);
     jmi(&mut r, "phone", &proceed());
-    assert_eq!(said(&mut r, "phone", ends(Condition::Busy)), ["finish phone Ended", "failed: busy"]);
+    assert_eq!(said(&mut r, "phone", ends(Condition::Busy)), ["finish phone Failed", "failed: busy"]);
 }
 
 #[test]

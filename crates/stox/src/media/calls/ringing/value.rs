@@ -109,6 +109,8 @@ pub(crate) enum Why {
     TieBreak,
     /// The device has said nothing more.
     Silent,
+    /// The device, a stream or a relay that it needs has failed.
+    Failed,
     /// The gateway ends it.
     Ended,
 }
@@ -127,6 +129,7 @@ impl Why {
             // XEP-0353 §4.1.
             Why::TieBreak => (Condition::Expired, "Tie-Break"),
             Why::Silent => (Condition::Timeout, "No answer to the session"),
+            Why::Failed => (Condition::ConnectivityError, "The call could not be set up"),
             Why::Ended => (Condition::Gone, "The gateway goes out of service"),
         };
         Reason::new(condition).with_text(text)
