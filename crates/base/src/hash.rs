@@ -8,7 +8,7 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash, Hasher};
 
 /// A secret key for hashes (SipHash-1-3). Whoever does not know it cannot make keys collide.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct HashKey(u64, u64);
 
 impl HashKey {

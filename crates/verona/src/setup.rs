@@ -48,6 +48,8 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
     if let (true, Some(proxy)) = (config.sip.peers.proxy_by_name, &proxy) {
         peers.push(gateway::Peer { source: Network::of(proxy.target.remote.ip()), domains });
     }
+    let mut random = tokens()?;
+    let seal = base::HashKey::new(random.u64(), random.u64());
     let limits = &config.limits;
     let share = |n: usize| n.div_ceil(shards).max(1);
     Ok(gateway::Config {
@@ -84,7 +86,7 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             sessions: share(limits.sessions),
         },
         msrp: None,
-        media: media_options(config, shards),
+        media: media_options(config, shards, seal),
         relay: ng::Config { servers: relays, silence: config.media.settings.relay_silence, ..ng::Config::default() },
         presence: presence_options(config, shards),
         subscriptions: sip::subscription::Config {
@@ -228,9 +230,10 @@ async fn relays(config: &Config) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// How calls are translated; None: there are none.
-fn media_options(config: &Config, shards: usize) -> Option<stox::media::Options> {
+fn media_options(config: &Config, shards: usize, seal: base::HashKey) -> Option<stox::media::Options> {
     let config::Media { mode, plain, sdes, interfaces, settings, relay: _ } = &config.media;
     settings.enabled.then(|| stox::media::Options {
+        seal: Some(seal),
         calls: config.limits.calls.div_ceil(shards).max(1),
         calls_per_pair: settings.calls_per_pair,
         calls_per_user: settings.calls_per_user,

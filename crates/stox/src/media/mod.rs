@@ -13,6 +13,7 @@ pub mod relay;
 
 pub use calls::Calls;
 
+use base::HashKey;
 use bodies::sdp::Sdp;
 use sip::{Name, NameAddr, Request};
 use std::time::Duration;
@@ -20,6 +21,8 @@ use std::time::Duration;
 /// How calls are translated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
+    /// What makes the tickets of calls that are passed on, the same in all shards; none: each shard knows its own only.
+    pub seal: Option<HashKey>,
     /// How many calls there may be in one shard; beyond: 503 or `<resource-constraint/>`.
     pub calls: usize,
     /// How many a SIP user and an XMPP user may have with each other at one time; beyond: 486 or `<busy/>`.
@@ -48,6 +51,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Options {
+            seal: None,
             calls: 10_000,
             calls_per_pair: 4,
             calls_per_user: 64,

@@ -54,9 +54,10 @@ impl Calls {
                 return super::stanzas::terminate(stage, link, &to, &from, &jingle.sid, reason);
             }
         };
+        let referred = self.ticket(&from, &to, jingle);
         let mut call = Call::new(Side::Xmpp, link, jingle.sid.clone(), to, from, stage);
         call.proposed = proposal.is_some();
-        call.referred = transfer::of_initiate(jingle);
+        call.referred = referred;
         call.description = Some(Box::new(description));
         let id = self.enter(call);
         self.save(stage, id);

@@ -1,7 +1,8 @@
 //! Calls that are passed on: XEP-0251 <-> REFER in the dialog (RFC 3515, RFC 5589), Referred-By (RFC 3892) and Replaces (RFC 3891).
 //!
-//! What replaces what travels as the `sid` of the transfer: on the way to the client who is to call it is what a Replaces header says, and nothing that
-//! the client would have to understand; it comes back in its session-initiate. So any shard can write it into the INVITE.
+//! A client that is told to call somebody of the SIP side gets a ticket, as the `sid` of the transfer: what a Replaces header is to say, sealed together with
+//! who has told whom to call whom. It is nothing that the client would have to understand, and comes back in its session-initiate. So any shard can
+//! write Referred-By and Replaces into the INVITE, and nobody can make up either.
 
 use super::Calls;
 use super::call::{Asked, CallId, State};
@@ -10,9 +11,9 @@ use crate::address::{self, Scheme};
 use crate::config::{Config, LinkId};
 use crate::error::{self, Refusal};
 use crate::mapping::Stage;
-use base::Str;
+use base::{HashKey, Str};
 use bodies::sipfrag::{self, StatusLine};
-use sip::agent::ServerId;
+use sip::agent::{Flow, ServerId};
 use sip::subscription::{Body, By, Event, REFER, Reason as Why, State as Told, Subscribe, UsageId};
 use sip::uri::{encode_param, percent_decode};
 use sip::{Cause, Name, NameAddr, Request, Response, Uri};
@@ -24,8 +25,8 @@ use xmpp::stanza::Stanza;
 
 /// How long we want to hear what has become of a REFER of ours, in seconds: as long as a telephone may ring.
 const EXPIRES: u32 = 180;
-/// The longest Replaces that is passed on, in bytes: as long as the name of a session may be.
-const MAX_REPLACES: usize = 256;
+/// The longest Replaces that is passed on, in bytes: with its seal it is as long as the name of a session may be.
+const MAX_REPLACES: usize = 200;
 
 /// A call that is being passed on, by the usage of its dialog.
 #[derive(Debug)]
@@ -41,28 +42,47 @@ pub(super) fn wish(jingle: &Jingle) -> Option<Option<Transfer>> {
     told_of(jingle, Transfer::is).map(Transfer::parse)
 }
 
-/// By whom somebody was told to call, as a session-initiate says it.
-pub(super) fn of_initiate(jingle: &Jingle) -> Option<Box<Transfer>> {
-    let transfer = jingle.other.iter().find(|e| Transfer::is(e)).and_then(Transfer::parse)?;
-    transfer.from.is_some().then(|| Box::new(transfer))
+/// By whom a SIP user was told to call, as an INVITE says it: somebody for whom whoever has sent it may speak.
+pub(super) fn of_invite(config: &Config, request: &Request, flow: Flow) -> Option<Box<Transfer>> {
+    let by = jid(config, &request.headers.referred_by().ok().flatten()?.uri)?.bare();
+    let source = flow.remote.ip();
+    let mut peers = config.peers.iter().filter(|peer| peer.source.contains(source));
+    let own = config.links.iter().any(|link| link.domain == by.domain());
+    let may = own && peers.any(|peer| peer.domains.iter().any(|domain| domain == by.domain()));
+    may.then(|| Box::new(Transfer { from: Some(by), ..Transfer::default() }))
 }
 
-/// By whom a SIP user was told to call, as an INVITE says it.
-pub(super) fn of_invite(config: &Config, request: &Request) -> Option<Box<Transfer>> {
-    let by = request.headers.referred_by().ok().flatten()?;
-    let from = Some(jid(config, &by.uri)?.bare());
-    Some(Box::new(Transfer { from, ..Transfer::default() }))
+/// What `by` has told `user` to do, for whoever knows the key: to call `to`, in place of this call.
+fn seal(key: HashKey, user: &Jid, to: &Jid, by: &Jid, replaces: &str) -> String {
+    let [user, to, by] = [user, to, by].map(|jid| jid.bare().to_string());
+    let print = key.fingerprint(&[b"transfer", user.as_bytes(), to.as_bytes(), by.as_bytes(), replaces.as_bytes()]);
+    format!("{:032x}", print.bits())
 }
 
 /// What the INVITE says of that.
 pub(super) fn headers(transfer: &Transfer) -> Vec<(Name, Str)> {
     let by = transfer.from.as_ref().and_then(|by| address::to_uri(&by.bare(), Scheme::Sip).ok());
     let by = by.map(|by| (Name::ReferredBy, base::format_compact!("<{by}>")));
-    let replaces = transfer.sid.as_ref().filter(|sid| is_replaces(sid)).map(|sid| (Name::Replaces, sid.clone()));
+    let replaces = transfer.sid.as_ref().map(|replaces| (Name::Replaces, replaces.clone()));
     by.into_iter().chain(replaces).collect()
 }
 
 impl Calls {
+    /// By whom a client was told to call, and in place of what, as its session-initiate says it: what a ticket of ours proves.
+    pub(super) fn ticket(&self, from: &Jid, to: &Jid, jingle: &Jingle) -> Option<Box<Transfer>> {
+        let said = jingle.other.iter().find(|e| Transfer::is(e)).and_then(Transfer::parse)?;
+        let (by, sid) = (said.from?.bare(), said.sid?);
+        let (proof, replaces) = sid.split_once('~')?;
+        let sound =
+            (replaces.is_empty() || is_replaces(replaces)) && proof == seal(self.seal(), from, to, &by, replaces);
+        let sid = Some(Str::from(replaces)).filter(|replaces| !replaces.is_empty());
+        sound.then(|| Box::new(Transfer { from: Some(by), to: None, sid }))
+    }
+
+    fn seal(&self) -> HashKey {
+        self.options.seal.unwrap_or(self.key)
+    }
+
     /// The XMPP user passes the SIP user on.
     pub(super) fn pass_on(&mut self, stage: &mut Stage<'_>, id: CallId, stanza: &Stanza, wish: Option<Transfer>) {
         let Some(link) = self.calls.get(&id).map(|call| call.link) else { return };
@@ -89,13 +109,20 @@ impl Calls {
         if !is_ours(stage.config, &to) {
             return Err(own(Refusal::NotServed));
         }
+        // A phone follows a REFER on its owner's account: nobody makes it call the telephone network.
+        let dialled = stage.config.numbers.dial(&to);
+        let outside = dialled.is_some_and(|dialled| dialled.uri.host.to_string() != to.domain());
+        if outside || to.local().is_some_and(|local| local.starts_with('+')) {
+            return Err(condition(Condition::NotAllowed));
+        }
         let link = call.link;
         let whom = stage.config.numbers.to_uri(&to.bare()).map_err(|e| own(Refusal::Address(e)))?;
         let speaker = address::to_uri(&call.theirs.bare(), Scheme::Sip).map_err(|e| own(Refusal::Sender(e)))?;
         let remote = stage.config.numbers.to_uri(&call.ours.bare()).map_err(|e| own(Refusal::Address(e)))?;
         // Where this shard has the call that the new one replaces, the phone learns its name; else it just calls.
         let other = wish.sid.as_ref().and_then(|sid| self.named(&to, &call.theirs, sid));
-        let other = other.and_then(|id| self.calls.get(&id)).and_then(|call| call.session);
+        let other = other.and_then(|id| self.calls.get(&id)).filter(|call| matches!(call.state, State::Active));
+        let other = other.and_then(|call| call.session);
         let replaces = other.and_then(|other| stage.sessions.dialog(other)).map(|dialog| {
             let text = format!("{};to-tag={};from-tag={}", dialog.call_id, dialog.remote_tag, dialog.local_tag);
             base::format_compact!("?Replaces={}", encode_param(text.as_bytes()))
@@ -206,7 +233,12 @@ impl Calls {
             return Err(Response::new(480, ""));
         };
         stage.rate(&call.ours).map_err(|refusal| refusal.response())?;
-        let sid = uri.and_then(|uri| uri.headers.as_deref()).and_then(replaces);
+        let replaces = uri.and_then(|uri| uri.headers.as_deref()).and_then(replaces).unwrap_or_default();
+        // Whom the client reaches without the gateway has no use for a ticket.
+        let by_us = stage.config.links.iter().any(|link| link.domain == to.domain());
+        let sid = by_us.then(|| {
+            base::format_compact!("{}~{replaces}", seal(self.seal(), &call.theirs, &to, &call.ours, &replaces))
+        });
         let transfer = Transfer { to: Some(to), from: None, sid };
         let (device, told) = (call.theirs.clone(), Jingle::info("", Info::Other(transfer.to_element())));
         self.ask_jingle(stage, id, device, Asked::Transfer(usage, server), told);
