@@ -166,6 +166,10 @@ impl Calls {
     /// Whether there is room for one more call of these two.
     fn room(&self, stage: &mut Stage<'_>, link: LinkId, sip: &Jid, xmpp: &Jid) -> Result<(), Refusal> {
         let retry_after = stage.config.limits.retry_after;
+        // Whoever sits in a room would ring as the room.
+        if stage.config.room.is_muc(xmpp.domain()) {
+            return Err(Refusal::NotSupported);
+        }
         if self.draining || self.calls.len() >= self.options.calls {
             return Err(Refusal::Overload { retry_after });
         }
