@@ -349,13 +349,16 @@ impl Sessions {
         self.servers.remove(&server);
         self.info_cancelled(id, server);
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        if entry.asked.as_ref().is_some_and(|asked| asked.server() == Some(server)) {
-            entry.asked = None;
-        }
+        let asked = entry.asked.take_if(|asked| asked.server() == Some(server)).is_some();
         let theirs = entry.theirs.take_if(|theirs| theirs.server == server && theirs.accepted.is_none());
         match theirs {
             Some(theirs) if theirs.first => self.end(ground, id, Event::Ended { id, why: Ended::Cancelled(reason) }),
-            Some(_) | None => self.try_change(ground, id),
+            Some(_) | None => {
+                if (asked || theirs.is_some()) && !entry.over {
+                    self.events.push_back(Event::OfferWithdrawn { id });
+                }
+                self.try_change(ground, id);
+            }
         }
     }
 

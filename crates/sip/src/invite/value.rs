@@ -215,6 +215,8 @@ pub enum Event {
         /// How.
         cause: Cause,
     },
+    /// What [`Event::Offered`] offered, or asked for, is taken back before it had an answer: the re-INVITE was cancelled.
+    OfferWithdrawn { id: SessionId },
     /// An INFO of those that the session takes: [`answer_info`](super::Sessions::answer_info) it.
     Info {
         id: SessionId,
@@ -254,6 +256,7 @@ impl Event {
             | Event::Offered { id, .. }
             | Event::Answered { id, .. }
             | Event::OfferRefused { id, .. }
+            | Event::OfferWithdrawn { id }
             | Event::Info { id, .. }
             | Event::InfoEnded { id, .. }
             | Event::Failed { id, .. }
@@ -272,6 +275,7 @@ impl Event {
             | Event::Offered { .. }
             | Event::Answered { .. }
             | Event::OfferRefused { .. }
+            | Event::OfferWithdrawn { .. }
             | Event::Info { .. }
             | Event::InfoEnded { .. } => false,
         }

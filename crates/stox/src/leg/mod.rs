@@ -281,7 +281,10 @@ impl Legs {
             invite::Event::Offered { id: session, body } => self.offered(footing, id, session, body),
             invite::Event::Answered { body, .. } => self.changed(footing, id, body),
             // The session goes on as it was. Nothing is said by INFO in a leg.
-            invite::Event::OfferRefused { .. } | invite::Event::Info { .. } | invite::Event::InfoEnded { .. } => {}
+            invite::Event::OfferRefused { .. }
+            | invite::Event::OfferWithdrawn { .. }
+            | invite::Event::Info { .. }
+            | invite::Event::InfoEnded { .. } => {}
             invite::Event::Failed { cause, .. } => self.failed(footing, id, Failed::Call(cause)),
             invite::Event::Ended { why, .. } => self.session_ended(footing, id, &why),
             // Nobody has a leg for an INVITE that only comes.

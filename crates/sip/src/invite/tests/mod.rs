@@ -231,6 +231,7 @@ pub(super) fn event_name(event: &Event) -> String {
         Event::Confirmed { body, .. } => format!("confirmed{}", said(body)),
         Event::Offered { body, .. } => format!("offered{}", said(body)),
         Event::Answered { body, .. } => format!("answered{}", said(body)),
+        Event::OfferWithdrawn { .. } => "offer withdrawn".to_owned(),
         Event::OfferRefused { cause: why, .. } => format!("offer refused {}", cause(why)),
         Event::Info { request, .. } => format!("info {}", String::from_utf8_lossy(&request.body)),
         Event::InfoEnded { cause: None, .. } => "info taken".to_owned(),

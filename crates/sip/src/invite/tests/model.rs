@@ -272,6 +272,7 @@ impl World {
                 let body = content(&body).expect("an answer");
                 self.sides[side].agreed.insert(id, body);
             }
+            Event::OfferWithdrawn { .. } => {}
             Event::OfferRefused { .. } => {
                 let open = self.sides[side].offers.get_mut(&id).expect("an offer");
                 *open = open.saturating_sub(1);

@@ -163,6 +163,7 @@ impl Calls {
         self.say_all(stage, id, said);
         self.save(stage, id);
         self.gather(stage, id);
+        self.trickle_early(stage, id);
     }
 
     /// What the device says goes to the SIP user, with the 200.

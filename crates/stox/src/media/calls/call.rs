@@ -11,6 +11,7 @@ use crate::media::record;
 use crate::media::relay::{Passage, Way};
 use crate::store::{About, Key};
 use base::{Fingerprint, Str, Time};
+use bodies::sdp::fragment::Fragment;
 use sip::Dialog;
 use sip::agent::ServerId;
 use sip::invite::{InfoId, SessionId};
@@ -138,6 +139,8 @@ pub(super) struct Call {
     pub(super) changing: bool,
     /// Candidates of the XMPP user of which the SIP user is told by the way.
     pub(super) trickle: Trickle,
+    /// What the SIP user has said last of where it can be reached, while devices ring.
+    pub(super) early: Option<Box<Fragment>>,
     /// What is to be said to the SIP user waits for candidates of the XMPP user: until when if none come, and until when at all.
     pub(super) gathering: Option<(Time, Time)>,
     /// It is the answer to what the SIP user offers.
@@ -179,6 +182,7 @@ impl Call {
             owes_answer: None,
             changing: false,
             trickle: Trickle::Idle,
+            early: None,
             gathering: None,
             answering: false,
             was_asked: false,

@@ -225,6 +225,21 @@ impl Calls {
         }
     }
 
+    /// It has taken back what it offered, or asked for.
+    pub(super) fn offer_withdrawn(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        let Some(call) = self.calls.get_mut(&id) else { return };
+        (call.owes_answer, call.answering, call.was_asked, call.gathering) = (None, false, false, None);
+        // What of it is at the relay is nobody's when it comes out.
+        call.passing = call.passing.take().filter(|passing| match (passing.from, passing.what) {
+            (Side::Sip, Said::NextOffer) | (Side::Xmpp, Said::NextAnswer | Said::Asked) => false,
+            (Side::Sip, Said::Offer | Said::Answer | Said::NextAnswer | Said::Asked | Said::Anew)
+            | (Side::Xmpp, Said::Offer | Said::Answer | Said::NextOffer | Said::Anew) => true,
+        });
+        let said = call.description.as_mut().map(|description| description.cancelled()).unwrap_or_default();
+        self.say_all(stage, id, said);
+        self.change_due(stage, id);
+    }
+
     /// The answer to what it offers is there.
     fn answer_due(&mut self, stage: &mut Stage<'_>, id: CallId) {
         let Some(call) = self.calls.get_mut(&id) else { return };

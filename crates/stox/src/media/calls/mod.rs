@@ -451,6 +451,7 @@ impl Mapping for Calls {
             invite::Event::Offered { body, .. } => self.offered(stage, id, body.as_ref()),
             invite::Event::Answered { body, .. } => self.answered(stage, id, body.as_ref()),
             invite::Event::OfferRefused { .. } => self.offer_refused(stage, id),
+            invite::Event::OfferWithdrawn { .. } => self.offer_withdrawn(stage, id),
             invite::Event::Failed { id: session, cause } => self.failed(stage, id, session, &cause),
             invite::Event::Ended { why, .. } => self.hung_up(stage, id, &why),
             invite::Event::Info { info, request, .. } => self.info(stage, id, info, &request),

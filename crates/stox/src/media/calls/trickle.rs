@@ -75,6 +75,27 @@ impl Calls {
         self.trickle(stage, id);
     }
 
+    /// Tells the XMPP user's device of them; once one has the call. The last fragment has all that were in those before.
+    fn trickle_in(&mut self, stage: &mut Stage<'_>, id: CallId, fragment: Fragment) {
+        let Some(call) = self.calls.get_mut(&id).filter(|call| call.passage.is_none()) else { return };
+        match call.state {
+            State::Arriving | State::Ringing { .. } | State::Inviting { .. } => call.early = Some(Box::new(fragment)),
+            State::Gathering { .. } | State::Accepting | State::Active => {
+                let description = call.description.as_mut();
+                if let Some(said) = description.and_then(|description| description.fragment(&fragment)) {
+                    self.say(stage, id, said);
+                }
+            }
+        }
+    }
+
+    /// A device has the call: it hears of the candidates that have come before.
+    pub(super) fn trickle_early(&mut self, stage: &mut Stage<'_>, id: CallId) {
+        if let Some(fragment) = self.calls.get_mut(&id).and_then(|call| call.early.take()) {
+            self.trickle_in(stage, id, *fragment);
+        }
+    }
+
     /// The SIP user has named more candidates.
     pub(super) fn trickles_in(&mut self, stage: &mut Stage<'_>, id: CallId, info: InfoId, request: &Request) {
         let type_ = request.headers.get(Name::ContentType).unwrap_or_default();
@@ -83,14 +104,7 @@ impl Calls {
             _ if !type_.eq_ignore_ascii_case(MEDIA_TYPE) => Response::new(415, ""),
             Err(_) => Response::new(400, "Bad Fragment"),
             Ok(fragment) => {
-                let Some(call) = self.calls.get_mut(&id) else { return };
-                let direct = call.passage.is_none();
-                let description = call.description.as_mut().filter(|_| direct);
-                let said = description.and_then(|description| description.fragment(&fragment));
-                // Devices that ring hear of it when one of them has answered, with the rest.
-                if let Some(said) = said.filter(|_| matches!(call.state, State::Active | State::Accepting)) {
-                    self.say(stage, id, said);
-                }
+                self.trickle_in(stage, id, fragment);
                 Response::new(200, "")
             }
         };

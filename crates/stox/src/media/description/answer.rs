@@ -190,6 +190,15 @@ impl Description {
         say.into_jingle()
     }
 
+    /// The SIP side takes back what it has offered, or asked for: what the XMPP side is told of it.
+    pub fn cancelled(&mut self) -> Vec<Jingle> {
+        match self.phase {
+            Phase::Asked(_) => self.take_back(),
+            Phase::Offering => self.refused(),
+            Phase::Settled | Phase::Answered => Vec::new(),
+        }
+    }
+
     /// The answer to a request of ours that came out of [`Asked::say`] or [`Change::say`]: `error` says whether it was refused.
     pub fn replied(&mut self, action: Action, error: Option<&xmpp::error::StanzaError>) -> Change {
         let Some(error) = error else { return Change::only(Due::Nothing) };
