@@ -260,7 +260,9 @@ impl Telephones {
     fn request_again(&mut self, now: Time, branch: &str) {
         let Some(client) = self.clients.get_mut(branch) else { return };
         let (call, invite) = (client.call.clone(), client.method == "INVITE");
-        if client.end <= now && !(invite && client.ringing && !self.talks.get(&call).is_some_and(|t| t.leaving)) {
+        // A gateway that is killed between its 100 and its final answer to a re-INVITE gives none; its BYE has ended the call.
+        let given_up = self.talks.get(&call).is_some_and(|talk| talk.leaving || talk.is_over());
+        if client.end <= now && (!invite || !client.ringing || given_up) {
             let method = client.method;
             self.clients.remove(branch);
             if method != "CANCEL" {
