@@ -138,7 +138,8 @@ pub(super) fn measure(programs: &Path, scratch: &Path, quick: bool) -> Result<St
     for at in 0..runs.len() {
         let (through, rate) = (runs[at].through, rate(&runs[at].report) / 2.0);
         let seconds = if through.is_ours() { 5.0 } else { 2.0 };
-        let report = place.calls(through, rate, ((rate * seconds) as usize).max(100))?;
+        // sipp writes times a hundred at once.
+        let report = place.calls(through, rate, ((rate * seconds) as usize / 100 * 100).max(100))?;
         runs.push(Run { through, label: format!("{}: half of that", through.name()), rate, report });
     }
     let words = [("--users", size.held), ("--settle", 40), ("--idle", 20), ("--end", 1)];
@@ -213,6 +214,10 @@ impl Place {
             running = Some(between);
         }
         generator.args(given);
+        if what != "run" {
+            // What a proxy has no room for is lost: these phones do not repeat themselves.
+            generator.args(["--patience", "5"]);
+        }
         for (key, value) in words {
             generator.args([key, value.to_string().as_str()]);
         }
@@ -268,8 +273,8 @@ fn write(size: Size, quick: bool, measured: &Measured) -> String {
         let _ = writeln!(text, "| {asked} | {measured} |");
     }
     text.push_str(
-        "\n| run | offered/s | set up/s | p50 ms | p99 ms | CPU µs to set up | to end | of the generator |\n\
-         |---|---|---|---|---|---|---|---|\n",
+        "\n| run | offered/s | set up/s | p50 ms | p99 ms | CPU µs to set up | to end | of the generator | lost or wrong |\n\
+         |---|---|---|---|---|---|---|---|---|\n",
     );
     let row = |text: &mut String, label: &str, rate: f64, report: &Value| {
         let offered = if rate > 0.0 { format!("{rate:.0}") } else { "-".to_owned() };
@@ -277,12 +282,13 @@ fn write(size: Size, quick: bool, measured: &Measured) -> String {
         let end = if ended.is_null() { "both".to_owned() } else { format!("{:.0}", number(ended, "gateway_us")) };
         let _ = writeln!(
             text,
-            "| {label} | {offered} | {:.0} | {:.2} | {:.2} | {:.0} | {end} | {:.0} |",
+            "| {label} | {offered} | {:.0} | {:.2} | {:.2} | {:.0} | {end} | {:.0} | {:.0} |",
             number(begun, "per_second"),
             number(&begun["ms"], "p50"),
             number(&begun["ms"], "p99"),
             number(begun, "gateway_us"),
             number(begun, "own_us") + number(ended, "own_us"),
+            bad(report),
         );
     };
     for run in runs {
@@ -294,13 +300,12 @@ fn write(size: Size, quick: bool, measured: &Measured) -> String {
     let _ = writeln!(
         text,
         "\nWhile the {} people talked for {} s the gateway took {:.2} s of processor time. Its memory (RSS): {:.0} MiB when the last call was \
-         there, {:.0} MiB 40 s later, {:.0} MiB at most, {:.0} MiB when all had ended.",
+         there, {:.0} MiB 40 s later, {:.0} MiB when all had ended.",
         size.held,
         number(idle, "seconds"),
         number(idle, "cpu"),
         memory("open"),
         memory("settled"),
-        number(&held["memory_kib"], "peak") / 1024.0,
         memory("after"),
     );
     text
@@ -345,8 +350,9 @@ fn judged(size: Size, runs: &[Run], held: &Value) -> Vec<(String, String)> {
             format!("{:.0} ({:.0})", rate(closed(ours)), rate(closed(Through::Nothing))),
         ));
     }
-    let wrong = runs.iter().map(|run| bad(&run.report)).sum::<f64>() + bad(held);
-    rows.push(("nothing lost, refused, twice or wrong".to_owned(), verdict(wrong == 0.0, &format!("{wrong}"))));
+    let ours = runs.iter().filter(|run| run.through.is_ours());
+    let wrong = ours.map(|run| bad(&run.report)).sum::<f64>() + bad(held);
+    rows.push(("verona: nothing lost, refused, twice or wrong".to_owned(), verdict(wrong == 0.0, &format!("{wrong}"))));
     rows
 }
 
@@ -386,9 +392,9 @@ mod tests {
             "| 25.0 KiB (RSS; 25.0 PSS; 25 MiB, without any 1): **no** |",
             "| 160 µs: 4.0 times the B2BUA's that does nothing (40) |",
             "| 4000 (9000) |",
-            "| 3: **no** |",
-            "| verona, SIP calls XMPP: closed loop | - | 5000 | 0.50 | 2.00 | 80 | 80 | 0 |",
-            "| sipp | 7 | 0 | 0.00 | 0.00 | 0 | both | 0 |",
+            "| 2: **no** |",
+            "| verona, SIP calls XMPP: closed loop | - | 5000 | 0.50 | 2.00 | 80 | 80 | 0 | 0 |",
+            "| sipp | 7 | 0 | 0.00 | 0.00 | 0 | both | 0 | 1 |",
             "`cargo xtask bench --only calls --quick`",
         ] {
             assert!(text.contains(row), "{row}: {text}");
