@@ -30,7 +30,8 @@ async fn a_sip_sender_speaks_for_its_own_domain_alone() {
         ("<sip:romeo@127.0.0.1>", 403),
         ("<sip:romeo@[::1]>", 403),
         ("<sip:romeo@localhost>", 403),
-        ("\"Anonymous\" <sip:anonymous@anonymous.invalid>", 403),
+        // Who does not say who he is may not call anybody unless the operator lets him: RFC 5079.
+        ("\"Anonymous\" <sip:anonymous@anonymous.invalid>", 433),
         ("<tel:+15551212>", 403),
         ("<urn:service:sos>", 403),
         ("<sip:sip.example.net>", 403),

@@ -25,12 +25,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
 pub(crate) const SIP_DOMAIN: &str = "sip.example.net";
 pub(crate) const XMPP_DOMAIN: &str = "xmpp.example.com";
 
-/// A loopback address that nobody else has.
+/// A loopback address that nobody else has: each test may be a process, and several of them run at once.
 pub(crate) fn loopback() -> IpAddr {
-    static NEXT: AtomicU16 = AtomicU16::new(1);
-    let [a, b] = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-    let process = u8::try_from(std::process::id() % 190).expect("less than 190");
-    IpAddr::V4(Ipv4Addr::new(127, 64 + process, a, b))
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let [.., high, low] = (std::process::id() % (190 * 256)).to_be_bytes();
+    let [.., last] = (NEXT.fetch_add(1, Ordering::Relaxed) % 250 + 1).to_be_bytes();
+    IpAddr::V4(Ipv4Addr::new(127, 64 + high, low, last))
 }
 
 /// A socket address of the system's choice.
