@@ -10,10 +10,10 @@ use std::time::{Duration, Instant};
 use xml::Element;
 
 /// The most memory that the gateway may have at any time.
-const MOST_KIB: u64 = 96 * 1024;
+const MOST_KIB: u64 = 160 * 1024;
 
 /// What a flood may add to it: what may wait for whoever is slow, and what is on its way between the threads, several times as large once it is read.
-const GROWTH_KIB: u64 = 48 * 1024;
+const GROWTH_KIB: u64 = 96 * 1024;
 
 pub(super) const MUC: &str = "http://jabber.org/protocol/muc";
 pub(super) const NS: &str = "jabber:component:accept";
