@@ -146,6 +146,50 @@ impl<K: Eq + Hash, V> Table<K, V> {
     }
 }
 
+/// A table of counts: whoever has none has no entry.
+impl<K: Eq + Hash> Table<K, usize> {
+    /// How many `key` has.
+    pub fn count(&self, key: &K) -> usize {
+        self.get(key).copied().unwrap_or(0)
+    }
+
+    /// One more for `key`.
+    pub fn count_up(&mut self, key: K) {
+        *self.or_insert_with(key, || 0) += 1;
+    }
+
+    /// One less for `key`, if it has any.
+    pub fn count_down(&mut self, key: &K) {
+        let Some(count) = self.get_mut(key) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.remove(key);
+        }
+    }
+}
+
+/// A table of lists: whoever has an empty one has no entry.
+impl<K: Eq + Hash, V: PartialEq> Table<K, Vec<V>> {
+    /// The list of `key`, as it was added to.
+    pub fn list(&self, key: &K) -> &[V] {
+        self.get(key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Adds to the list of `key`.
+    pub fn list_add(&mut self, key: K, value: V) {
+        self.or_insert_with(key, Vec::new).push(value);
+    }
+
+    /// Takes `value` off the list of `key`, if it is there.
+    pub fn list_remove(&mut self, key: &K, value: &V) {
+        let Some(list) = self.get_mut(key) else { return };
+        list.retain(|known| known != value);
+        if list.is_empty() {
+            self.remove(key);
+        }
+    }
+}
+
 impl<K, V> fmt::Debug for Table<K, V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Table of {}", self.map.len())
@@ -186,5 +230,26 @@ mod tests {
         }
         assert!(t.is_empty());
         assert!(t.map.capacity() <= 8192);
+    }
+
+    /// Neither a count nor a list stays that is empty, nor does what was never there go below nothing.
+    #[test]
+    fn counts_and_lists_come_and_go() {
+        let mut counts: Table<u8, usize> = Table::new(HashKey::new(1, 2));
+        counts.count_up(7);
+        counts.count_up(7);
+        counts.count_down(&7);
+        counts.count_down(&8);
+        assert_eq!((counts.count(&7), counts.count(&8), counts.len()), (1, 0, 1));
+        counts.count_down(&7);
+        assert!(counts.is_empty());
+        let mut lists: Table<u8, Vec<char>> = Table::new(HashKey::new(1, 2));
+        lists.list_add(7, 'a');
+        lists.list_add(7, 'b');
+        lists.list_remove(&7, &'a');
+        lists.list_remove(&8, &'b');
+        assert_eq!((lists.list(&7), lists.list(&8), lists.len()), (&['b'][..], &[][..], 1));
+        lists.list_remove(&7, &'b');
+        assert!(lists.is_empty());
     }
 }

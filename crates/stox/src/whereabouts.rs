@@ -191,7 +191,7 @@ impl Whereabouts {
 
     /// A pair is remembered that was not before.
     fn is_new(&mut self, device: &Jid, pair: Fingerprint) {
-        let user = self.key.fingerprint(&[b"user", device.bare().to_string().as_bytes()]);
+        let user = prints::user(&self.key, device);
         let mut pairs = self.users.remove(&user).unwrap_or_default();
         pairs.retain(|known| *known != pair);
         pairs.push_back(pair);

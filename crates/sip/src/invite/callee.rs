@@ -106,7 +106,7 @@ impl Sessions {
     ) {
         self.counts.invites_in += 1;
         let source = flow.remote.ip().to_canonical();
-        let same = self.sources.get(&source).copied().unwrap_or(0);
+        let same = self.sources.count(&source);
         if self.entries.len() >= self.config.max_sessions || same >= self.config.max_per_source {
             return self.refuse_full(ground, server);
         }

@@ -314,7 +314,7 @@ impl Sessions {
             self.dialogs.insert(name(&self.key, &entry.dialog), id);
         }
         if let Some(source) = entry.source {
-            *self.sources.or_insert_with(source, || 0) += 1;
+            self.sources.count_up(source);
         }
         self.ending += usize::from(entry.over);
         self.entries.insert(id, Box::new(entry));
@@ -332,13 +332,8 @@ impl Sessions {
         if let Some(at) = entry.queued {
             self.due.remove(&(at, Due::Session(id)));
         }
-        if let Some(source) = entry.source
-            && let Some(count) = self.sources.get_mut(&source)
-        {
-            *count -= 1;
-            if *count == 0 {
-                self.sources.remove(&source);
-            }
+        if let Some(source) = entry.source {
+            self.sources.count_down(&source);
         }
     }
 

@@ -313,7 +313,7 @@ impl Subscriptions {
             Part::Subscriber(_) => self.counts.subscribers += 1,
             Part::Notifier(part) => {
                 if let Some(source) = part.source {
-                    *self.sources.or_insert_with(source, || 0) += 1;
+                    self.sources.count_up(source);
                 }
             }
         }
@@ -342,13 +342,8 @@ impl Subscriptions {
         match &entry.part {
             Part::Subscriber(_) => self.counts.subscribers -= 1,
             Part::Notifier(part) => {
-                if let Some(source) = part.source
-                    && let Some(count) = self.sources.get_mut(&source)
-                {
-                    *count -= 1;
-                    if *count == 0 {
-                        self.sources.remove(&source);
-                    }
+                if let Some(source) = part.source {
+                    self.sources.count_down(&source);
                 }
             }
         }

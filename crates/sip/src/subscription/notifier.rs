@@ -153,7 +153,7 @@ impl Subscriptions {
     ) -> Option<UsageId> {
         let server = arrival.server;
         let source = arrival.flow.remote.ip().to_canonical();
-        let same = self.sources.get(&source).copied().unwrap_or(0);
+        let same = self.sources.count(&source);
         let sharing = arrival.shared.as_ref().map_or(0, Dialog::usages);
         if self.usages.len() >= self.config.max_usages || same >= self.config.max_per_source || sharing > MAX_SHARING {
             self.refuse_full(ground, server);

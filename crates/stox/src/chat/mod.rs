@@ -212,7 +212,7 @@ impl Chats {
     }
 
     fn of_pair(&self, from: &Jid, to: &Jid) -> impl DoubleEndedIterator<Item = (LegId, &Chat)> {
-        let legs = self.pairs.get(&prints::pair(&self.key, from, to)).map_or(&[][..], Vec::as_slice);
+        let legs = self.pairs.list(&prints::pair(&self.key, from, to));
         legs.iter().filter_map(|leg| Some((*leg, &**self.chats.get(leg)?)))
     }
 
@@ -243,8 +243,7 @@ impl Chats {
     }
 
     fn enter(&mut self, leg: LegId, chat: Chat) {
-        let pair = prints::pair(&self.key, &chat.xmpp, &chat.sip);
-        self.pairs.or_insert_with(pair, Vec::new).push(leg);
+        self.pairs.list_add(prints::pair(&self.key, &chat.xmpp, &chat.sip), leg);
         self.chats.insert(leg, Box::new(chat));
         self.arm(leg);
     }
@@ -254,13 +253,7 @@ impl Chats {
         if let Some(at) = chat.armed {
             self.due.remove(&(at, leg));
         }
-        let pair = prints::pair(&self.key, &chat.xmpp, &chat.sip);
-        if let Some(legs) = self.pairs.get_mut(&pair) {
-            legs.retain(|l| *l != leg);
-            if legs.is_empty() {
-                self.pairs.remove(&pair);
-            }
-        }
+        self.pairs.list_remove(&prints::pair(&self.key, &chat.xmpp, &chat.sip), &leg);
         if chat.saved {
             self.forgetting.forget(stage, record_key(&chat).to_bytes());
         }

@@ -157,9 +157,9 @@ pub struct Presences {
     watches: Table<Fingerprint, Box<Watch>>,
     subscriptions: Table<Fingerprint, Box<Subscription>>,
     /// How many authorizations each user has who watches.
-    per_user: Table<Fingerprint, u32>,
+    per_user: Table<Fingerprint, usize>,
     /// How many SIP users watch each XMPP user.
-    per_contact: Table<Fingerprint, u32>,
+    per_contact: Table<Fingerprint, usize>,
     usages: Table<UsageId, Name>,
     /// The pairs with a dialog, in an order that does not depend on the table's.
     live: BTreeSet<Name>,
@@ -229,7 +229,7 @@ impl Presences {
 
     /// Whether `user` may have one authorization more.
     fn has_room(&self, user: &Jid) -> bool {
-        let own = self.per_user.get(&self.user(user)).copied().unwrap_or(0) as usize;
+        let own = self.per_user.count(&self.user(user));
         self.authorizations() < self.options.authorizations && own < self.options.authorizations_per_user
     }
 
@@ -238,10 +238,10 @@ impl Presences {
         let (user, contact) = (self.user(user), contact.map(|contact| self.user(contact)));
         let counts = [Some((&mut self.per_user, user)), contact.map(|contact| (&mut self.per_contact, contact))];
         for (table, key) in counts.into_iter().flatten() {
-            let count = table.or_insert_with(key, || 0);
-            *count = if up { count.saturating_add(1) } else { count.saturating_sub(1) };
-            if *count == 0 {
-                table.remove(&key);
+            if up {
+                table.count_up(key);
+            } else {
+                table.count_down(&key);
             }
         }
     }

@@ -241,7 +241,7 @@ impl Presences {
             }
             Some(_) => {}
             None => {
-                let watchers = self.per_contact.get(&self.user(&xmpp)).copied().unwrap_or(0) as usize;
+                let watchers = self.per_contact.count(&self.user(&xmpp));
                 if !self.has_room(&sip) || watchers >= self.options.watchers_per_contact {
                     return Err(overload);
                 }

@@ -7,7 +7,6 @@ use crate::config::LinkId;
 use crate::mapping::{Side, Stage};
 use crate::media::description::Unfit;
 use crate::media::{reason, record};
-use crate::prints;
 use crate::records::{PACE, SOME};
 use crate::store::Key;
 use base::Time;
@@ -144,8 +143,7 @@ impl Calls {
     pub(crate) fn heard(&mut self, now: Time, stanza: &Stanza) {
         let (Kind::Presence, Some("unavailable")) = (stanza.kind, stanza.type_.as_deref()) else { return };
         let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return };
-        let calls = self.pairs.get(&prints::pair(&self.key, to, from)).cloned().unwrap_or_default();
-        for id in calls {
+        for id in self.of_pair(to, from) {
             let in_it = |call: &&mut Box<Call>| call.stands() && call.theirs == *from;
             if let Some(call) = self.calls.get_mut(&id).filter(in_it) {
                 call.check_at = Some(now + AWAY);

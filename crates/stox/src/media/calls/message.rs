@@ -203,8 +203,8 @@ impl Calls {
     }
 
     /// The calls of two users.
-    fn of_pair(&self, sip: &Jid, xmpp: &Jid) -> Vec<CallId> {
-        self.pairs.get(&crate::prints::pair(&self.key, sip, xmpp)).cloned().unwrap_or_default()
+    pub(super) fn of_pair(&self, sip: &Jid, xmpp: &Jid) -> Vec<CallId> {
+        self.pairs.list(&crate::prints::pair(&self.key, sip, xmpp)).to_vec()
     }
 }
 

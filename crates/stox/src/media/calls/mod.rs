@@ -151,8 +151,7 @@ impl Calls {
     }
 
     fn name(&self, sip: &Jid, xmpp: &Jid, sid: &str) -> Fingerprint {
-        let (sip, xmpp) = (sip.bare().to_string(), xmpp.bare().to_string());
-        self.key.fingerprint(&[b"call", sip.as_bytes(), xmpp.as_bytes(), sid.as_bytes()])
+        prints::said(&self.key, sid, sip, xmpp)
     }
 
     fn call_id(&self, call_id: &str) -> Fingerprint {
@@ -176,20 +175,19 @@ impl Calls {
         if !stage.links.is_up(link) {
             return Err(Refusal::LinkDown { retry_after });
         }
-        let same = self.pairs.get(&prints::pair(&self.key, sip, xmpp)).map_or(0, Vec::len);
-        let full = [sip, xmpp].iter().any(|user| {
-            self.users.get(&prints::user(&self.key, user)).is_some_and(|calls| *calls >= self.options.calls_per_user)
-        });
-        if same >= self.options.calls_per_pair || full { Err(Refusal::Busy) } else { Ok(()) }
+        let same = self.pairs.list(&prints::pair(&self.key, sip, xmpp)).len();
+        let own = [sip, xmpp].map(|user| self.users.count(&prints::user(&self.key, user)));
+        let full = same >= self.options.calls_per_pair || own.iter().any(|own| *own >= self.options.calls_per_user);
+        if full { Err(Refusal::Busy) } else { Ok(()) }
     }
 
     fn enter(&mut self, call: Call) -> CallId {
         self.last += 1;
         let id = CallId(self.last);
         self.by_name.insert(self.name(&call.ours, &call.theirs, &call.sid), id);
-        self.pairs.or_insert_with(prints::pair(&self.key, &call.ours, &call.theirs), Vec::new).push(id);
+        self.pairs.list_add(prints::pair(&self.key, &call.ours, &call.theirs), id);
         for user in [&call.ours, &call.theirs] {
-            *self.users.or_insert_with(prints::user(&self.key, user), || 0) += 1;
+            self.users.count_up(prints::user(&self.key, user));
         }
         self.calls.insert(id, Box::new(call));
         id
@@ -204,20 +202,9 @@ impl Calls {
             Some(at) => Note::CallEnded { by, reason, micros: micros(stage.now.since(at)) },
         });
         self.by_name.remove(&self.name(&call.ours, &call.theirs, &call.sid));
-        let pair = prints::pair(&self.key, &call.ours, &call.theirs);
-        if let Some(calls) = self.pairs.get_mut(&pair) {
-            calls.retain(|known| *known != id);
-            if calls.is_empty() {
-                self.pairs.remove(&pair);
-            }
-        }
-        for user in [&call.ours, &call.theirs].map(|user| prints::user(&self.key, user)) {
-            if let Some(calls) = self.users.get_mut(&user) {
-                *calls -= 1;
-                if *calls == 0 {
-                    self.users.remove(&user);
-                }
-            }
+        self.pairs.list_remove(&prints::pair(&self.key, &call.ours, &call.theirs), &id);
+        for user in [&call.ours, &call.theirs] {
+            self.users.count_down(&prints::user(&self.key, user));
         }
         if let Some(session) = call.session {
             self.by_session.remove(&session);

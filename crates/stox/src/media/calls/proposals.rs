@@ -73,14 +73,11 @@ impl Proposals {
             // Another device under the same name has taken it from somewhere: it has no part in this one.
             return if open.from == *from { Verdict::Again } else { Verdict::Full };
         }
-        let count = self.pairs.or_insert_with(prints::pair(&self.key, from, &ours), || 0);
-        if *count >= many {
-            if *count == 0 {
-                self.pairs.remove(&prints::pair(&self.key, from, &ours));
-            }
+        let pair = prints::pair(&self.key, from, &ours);
+        if self.pairs.count(&pair) >= many {
             return Verdict::Full;
         }
-        *count += 1;
+        self.pairs.count_up(pair);
         let until = now + PATIENCE;
         self.line.push_back((until, name));
         self.open.insert(name, Proposal { from: from.clone(), ours, id: id.clone(), link, until });
@@ -118,13 +115,7 @@ impl Proposals {
 
     fn remove(&mut self, name: Fingerprint) -> Option<Proposal> {
         let proposal = self.open.remove(&name)?;
-        let pair = prints::pair(&self.key, &proposal.from, &proposal.ours);
-        if let Some(count) = self.pairs.get_mut(&pair) {
-            *count -= 1;
-            if *count == 0 {
-                self.pairs.remove(&pair);
-            }
-        }
+        self.pairs.count_down(&prints::pair(&self.key, &proposal.from, &proposal.ours));
         // The first in the line is always one that is there; those behind it go when they are most of it.
         let open = &self.open;
         let there = |(at, name): &(Time, Fingerprint)| open.get(name).is_some_and(|open| open.until == *at);

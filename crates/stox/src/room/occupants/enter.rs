@@ -89,7 +89,7 @@ impl Occupants {
         if self.of_pair(&user, room).count() >= self.options.seats_per_pair {
             return Err(Box::new(Refusal::Busy.stanza_error()));
         }
-        if self.of_user.get(&prints::user(&self.key, &user)).is_some_and(|places| *places >= PLACES_PER_USER) {
+        if self.of_user.count(&prints::user(&self.key, &user)) >= PLACES_PER_USER {
             return Err(Box::new(Refusal::Busy.stanza_error()));
         }
         stage.rate(&user).map_err(|refusal| refusal.stanza_error())?;

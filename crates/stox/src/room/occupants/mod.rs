@@ -167,15 +167,15 @@ impl Occupants {
     }
 
     fn of_pair(&self, user: &Jid, room: &Jid) -> impl Iterator<Item = SeatId> {
-        self.pairs.get(&prints::pair(&self.key, user, room)).map_or(&[][..], Vec::as_slice).iter().copied()
+        self.pairs.list(&prints::pair(&self.key, user, room)).iter().copied()
     }
 
     fn insert(&mut self, seat: Occupant) -> SeatId {
         self.last += 1;
         let id = SeatId(self.last);
         let pair = prints::pair(&self.key, &seat.user, &seat.room);
-        self.pairs.or_insert_with(pair, Vec::new).push(id);
-        *self.of_user.or_insert_with(prints::user(&self.key, &seat.user), || 0) += 1;
+        self.pairs.list_add(pair, id);
+        self.of_user.count_up(prints::user(&self.key, &seat.user));
         self.seats.insert(id, Box::new(seat));
         self.arm(id);
         id
@@ -184,13 +184,7 @@ impl Occupants {
     /// A user has no such place any more, whatever is still to be said to the focus.
     fn vacate(&mut self, id: SeatId) {
         let Some(seat) = self.seats.get(&id) else { return };
-        let pair = prints::pair(&self.key, &seat.user, &seat.room);
-        if let Some(seats) = self.pairs.get_mut(&pair) {
-            seats.retain(|seat| *seat != id);
-            if seats.is_empty() {
-                self.pairs.remove(&pair);
-            }
-        }
+        self.pairs.list_remove(&prints::pair(&self.key, &seat.user, &seat.room), &id);
     }
 
     /// Nothing is left of a place.
@@ -198,13 +192,7 @@ impl Occupants {
         self.vacate(id);
         let seat = self.seats.remove(&id)?;
         self.weight -= seat.weight;
-        let user = prints::user(&self.key, &seat.user);
-        if let Some(places) = self.of_user.get_mut(&user) {
-            *places -= 1;
-            if *places == 0 {
-                self.of_user.remove(&user);
-            }
-        }
+        self.of_user.count_down(&prints::user(&self.key, &seat.user));
         if let Some(at) = seat.armed {
             self.due.remove(&(at, id));
         }

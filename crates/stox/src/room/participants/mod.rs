@@ -198,8 +198,7 @@ impl Participants {
     /// The places of a user in rooms of this name, whatever their domains.
     fn of_local(&self, user: &Jid, local: &str) -> impl Iterator<Item = (LegId, &Participant)> {
         let print = place_print(&self.key, user, local);
-        let legs = self.pairs.get(&print).map_or(&[][..], Vec::as_slice);
-        legs.iter().filter_map(|leg| Some((*leg, &**self.seats.get(leg)?)))
+        self.pairs.list(&print).iter().filter_map(|leg| Some((*leg, &**self.seats.get(leg)?)))
     }
 
     /// The room that a user knows by our Contact (RFC 4579 §4.2), which has its name, and not its domain.
@@ -215,7 +214,7 @@ impl Participants {
 
     fn take_place(&mut self, leg: LegId, place: Participant) {
         let pair = place_print(&self.key, &place.user, place.room.local().unwrap_or_default());
-        self.pairs.or_insert_with(pair, Vec::new).push(leg);
+        self.pairs.list_add(pair, leg);
         self.seats.insert(leg, Box::new(place));
     }
 
@@ -225,12 +224,7 @@ impl Participants {
             self.due.remove(&(at, leg));
         }
         let pair = place_print(&self.key, &place.user, place.room.local().unwrap_or_default());
-        if let Some(legs) = self.pairs.get_mut(&pair) {
-            legs.retain(|l| *l != leg);
-            if legs.is_empty() {
-                self.pairs.remove(&pair);
-            }
-        }
+        self.pairs.list_remove(&pair, &leg);
         if place.saved {
             let (key, record) = leave::orphan(&place);
             match place.farewell {
