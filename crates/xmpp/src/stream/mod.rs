@@ -1,6 +1,7 @@
 //! Streams (RFC 6120 §4), without sockets: bytes and moments go in, outputs come out.
 
 pub mod component;
+pub mod s2s;
 
 use crate::error::StreamCondition;
 use crate::ns;
