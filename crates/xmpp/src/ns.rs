@@ -21,6 +21,8 @@ pub const DISCO_INFO: &str = "http://jabber.org/protocol/disco#info";
 pub const DISCO_ITEMS: &str = "http://jabber.org/protocol/disco#items";
 /// Data forms (XEP-0004).
 pub const DATA_FORMS: &str = "jabber:x:data";
+/// Contact lists (RFC 6121 §2).
+pub const ROSTER: &str = "jabber:iq:roster";
 /// Rooms: joining one, and what a room says of itself (XEP-0045).
 pub const MUC: &str = "http://jabber.org/protocol/muc";
 /// What rooms tell people (XEP-0045).
@@ -31,18 +33,28 @@ pub const MUC_ADMIN: &str = "http://jabber.org/protocol/muc#admin";
 pub const MUC_OWNER: &str = "http://jabber.org/protocol/muc#owner";
 /// The room answers whom asks whether he is still in it (XEP-0410).
 pub const MUC_SELF_PING: &str = "http://jabber.org/protocol/muc#self-ping-optimization";
+/// Commands for people (XEP-0050).
+pub const COMMANDS: &str = "http://jabber.org/protocol/commands";
 /// Cards of people (XEP-0054).
 pub const VCARD: &str = "vcard-temp";
+/// Searches (XEP-0055).
+pub const SEARCH: &str = "jabber:iq:search";
 /// HTML in messages (XEP-0071).
 pub const XHTML_IM: &str = "http://jabber.org/protocol/xhtml-im";
 /// HTML itself (XEP-0071 §7).
 pub const XHTML: &str = "http://www.w3.org/1999/xhtml";
+/// Registration (XEP-0077).
+pub const REGISTER: &str = "jabber:iq:register";
 /// Chat states (XEP-0085).
 pub const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
 /// Software version (XEP-0092).
 pub const VERSION: &str = "jabber:iq:version";
+/// Names of the other side that become addresses (XEP-0100 §6.3).
+pub const GATEWAY: &str = "jabber:iq:gateway";
 /// Entity capabilities (XEP-0115).
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// Contacts that are proposed (XEP-0144).
+pub const ROSTERX: &str = "http://jabber.org/protocol/rosterx";
 /// Nicknames (XEP-0172).
 pub const NICK: &str = "http://jabber.org/protocol/nick";
 /// Sessions of media (XEP-0166).
@@ -111,6 +123,10 @@ pub const SSMA: &str = "urn:xmpp:jingle:apps:rtp:ssma:0";
 pub const SSMA_FEATURE: &str = "urn:ietf:rfc:5576";
 /// Calls that ring on all devices (XEP-0353).
 pub const JINGLE_MESSAGE: &str = "urn:xmpp:jingle-message:0";
+/// What a server lets a component do in its users' names (XEP-0356).
+pub const PRIVILEGE: &str = "urn:xmpp:privilege:2";
+/// The same as it was before version 0.3.
+pub const PRIVILEGE_1: &str = "urn:xmpp:privilege:1";
 /// Names of stanzas that last (XEP-0359).
 pub const STANZA_ID: &str = "urn:xmpp:sid:0";
 /// Datagrams or streams by ICE (XEP-0371).

@@ -4,9 +4,12 @@ pub mod caps;
 pub mod carbons;
 pub mod chatstates;
 pub mod coin;
+pub mod commands;
 pub mod delay;
 pub mod disco;
 pub mod dtmf;
+pub mod forms;
+pub mod gateway;
 pub mod hats;
 pub mod hints;
 pub mod invitation;
@@ -18,7 +21,11 @@ pub mod muc;
 pub mod nick;
 pub mod occupant_id;
 pub mod ping;
+pub mod privilege;
 pub mod receipts;
+pub mod register;
+pub mod roster;
+pub mod search;
 pub mod self_ping;
 pub mod stanza_id;
 pub mod transfer;
@@ -52,5 +59,10 @@ mod tests {
     /// Writes an element and reads it back, as the other side of a stream would.
     pub(super) fn over_the_wire(e: &Element) -> Element {
         Element::parse(&xml::write_document(e), &xml::Limits::default()).expect("the writer writes well-formed XML")
+    }
+    /// An element as text, without the declaration of a document.
+    pub(super) fn text(e: &Element) -> String {
+        let whole = String::from_utf8(xml::write_document(e)).expect("UTF-8");
+        whole.split_once("?>").map_or(whole.clone(), |(_, text)| text.to_owned())
     }
 }
