@@ -17,6 +17,7 @@ mod room;
 mod sdp;
 mod sip;
 mod subscription;
+mod websocket;
 mod xmpp;
 
 pub use self::bodies::{cpim, html_cleaner, multipart, pidf};
@@ -35,6 +36,7 @@ pub use self::room::room;
 pub use self::sdp::sdp;
 pub use self::sip::{framing, header, sip_message, uri};
 pub use self::subscription::subscription;
+pub use self::websocket::websocket;
 pub use self::xmpp::{component_stream, xml_stream};
 
 use ::base::Tokens;
@@ -71,6 +73,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("media_description", media_description),
     ("relay", relay),
     ("jingle", jingle),
+    ("websocket", websocket),
 ];
 
 /// A mutation of `seed`, always the same for the same `tokens`: bytes changed, cut out, put in, doubled, or a piece of `other` put in.

@@ -19,6 +19,7 @@ pub mod subscription;
 pub mod transaction;
 pub mod uri;
 mod validate;
+pub mod websocket;
 
 pub use dialog::Dialog;
 pub use framing::{Frame, StreamDecoder};
