@@ -15,6 +15,7 @@ mod message;
 mod method;
 mod parse;
 pub mod publication;
+pub mod registrar;
 pub mod subscription;
 pub mod transaction;
 pub mod uri;
