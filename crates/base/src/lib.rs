@@ -1,6 +1,7 @@
 //! What every protocol crate stands on: time that comes in as an argument, timers, unguessable tokens and tables that
 //! cannot be iterated by accident. Nothing here knows a protocol.
 
+pub mod digest;
 pub mod dns;
 mod hash;
 mod recent;

@@ -5,6 +5,7 @@
 
 pub mod agent;
 mod dialog;
+pub mod digest;
 pub mod framing;
 mod ground;
 pub mod header;

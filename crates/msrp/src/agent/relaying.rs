@@ -67,7 +67,7 @@ fn granted(session: &mut Session, core: &mut Core, now: Time, response: &Respons
     // RFC 4976 §9.1: who knows our password shows it, too.
     let shown = param(info, "rspauth");
     if let (Some(wanted), Some(shown)) = (&asked.rspauth, &shown)
-        && wanted != shown
+        && !wanted.is(shown)
     {
         return failed(session, now, 403);
     }

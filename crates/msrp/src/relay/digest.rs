@@ -1,48 +1,24 @@
-//! The digest of RFC 2617 and RFC 7616, as far as RFC 4976 §9.1 wants it: with qop `auth`, and neither Basic nor `-sess`.
+//! The digest of RFC 7616 as RFC 4976 §9.1 wants it: with qop `auth`, and neither Basic nor `-sess`. What is hashed is `base::digest`; here
+//! are the fields.
 
 use base::Str;
-use md5::{Digest, Md5};
-use sha2::Sha256;
+use base::digest::{Algorithm, Hash, Nonce, Proof, Secret};
 use std::fmt::Write as _;
 
 /// What a parameter may be long.
 const LONGEST: usize = 512;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Algorithm {
-    Md5,
-    Sha256,
-}
-
-impl Algorithm {
-    fn hash(self, text: &str) -> String {
-        match self {
-            Algorithm::Md5 => hex(&Md5::digest(text.as_bytes())),
-            Algorithm::Sha256 => hex(&Sha256::digest(text.as_bytes())),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
-}
-
 /// What a relay wants to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Challenge {
     realm: Str,
-    nonce: Str,
+    nonce: Nonce,
     opaque: Option<Str>,
     algorithm: Algorithm,
     /// Whether the relay named it.
     named: bool,
     /// Whether only the nonce was too old.
     pub(crate) stale: bool,
-    /// How often the nonce was used.
-    count: u32,
 }
 
 impl Challenge {
@@ -55,24 +31,18 @@ impl Challenge {
         }
         let params = params_of(params)?;
         let get = |name: &str| params.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v);
-        let algorithm = match get("algorithm").map(Str::as_str) {
-            None => Algorithm::Md5,
-            Some(name) if name.eq_ignore_ascii_case("MD5") => Algorithm::Md5,
-            Some(name) if name.eq_ignore_ascii_case("SHA-256") => Algorithm::Sha256,
-            Some(_) => return None,
-        };
+        let algorithm = get("algorithm").map_or(Some(Algorithm::Md5), |name| Algorithm::named(name))?;
         // RFC 4976 §9.1: a qop is always there; a relay that forgets it is given one all the same.
         if !get("qop").is_none_or(|qop| qop.split(',').any(|q| q.trim().eq_ignore_ascii_case("auth"))) {
             return None;
         }
         Some(Challenge {
             realm: get("realm")?.clone(),
-            nonce: get("nonce")?.clone(),
+            nonce: Nonce::new(get("nonce")?),
             opaque: get("opaque").cloned(),
             algorithm,
             named: get("algorithm").is_some(),
             stale: get("stale").is_some_and(|stale| stale.eq_ignore_ascii_case("true")),
-            count: 0,
         })
     }
 
@@ -84,8 +54,7 @@ impl Challenge {
     /// Takes the nonce that an Authentication-Info gives for the next time.
     pub(crate) fn renew(&mut self, info: &str) {
         if let Some(nonce) = param(info, "nextnonce") {
-            self.nonce = nonce;
-            self.count = 0;
+            self.nonce = Nonce::new(&nonce);
         }
     }
 
@@ -97,32 +66,27 @@ impl Challenge {
         method: &str,
         uri: &str,
         cnonce: &str,
-    ) -> (String, Str) {
-        self.count = self.count.saturating_add(1);
-        let Challenge { realm, nonce, opaque, algorithm, named, stale: _, count } = self;
-        let secret = algorithm.hash(&format!("{username}:{realm}:{password}"));
-        let digest = |method: &str| {
-            let what = algorithm.hash(&format!("{method}:{uri}"));
-            algorithm.hash(&format!("{secret}:{nonce}:{count:08x}:{cnonce}:auth:{what}"))
-        };
+    ) -> (String, Hash) {
+        let Challenge { realm, nonce, opaque, algorithm, named, stale: _ } = self;
+        let count = nonce.count_up();
+        let nonce = nonce.as_str();
+        let secret = Secret::new(*algorithm, username, realm, password);
+        let proof = Proof { nonce, count: Some((count, cnonce)) };
         let mut out = format!(
             "Digest username={}, realm={}, nonce={}, uri={}, qop=auth, nc={count:08x}, cnonce=\"{cnonce}\", response=\"{}\"",
             quoted(username),
             quoted(realm),
             quoted(nonce),
             quoted(uri),
-            digest(method),
+            secret.request_digest(method, uri, &proof).as_str(),
         );
         if *named {
-            out.push_str(match algorithm {
-                Algorithm::Md5 => ", algorithm=MD5",
-                Algorithm::Sha256 => ", algorithm=SHA-256",
-            });
+            let _ = write!(out, ", algorithm={algorithm}");
         }
         if let Some(opaque) = opaque {
             let _ = write!(out, ", opaque={}", quoted(opaque));
         }
-        (out, Str::from(digest("")))
+        (out, secret.response_digest(uri, &proof))
     }
 }
 

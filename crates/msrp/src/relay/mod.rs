@@ -5,6 +5,7 @@ mod digest;
 pub(crate) use digest::{Challenge, param};
 
 use crate::uri::Path;
+use base::digest::Hash;
 use base::{Str, Time};
 use std::time::Duration;
 
@@ -32,7 +33,7 @@ pub(crate) struct Asked {
     /// Its transaction id.
     pub(crate) transaction: Str,
     /// What the relay's own digest must be, if ours was sent.
-    pub(crate) rspauth: Option<Str>,
+    pub(crate) rspauth: Option<Hash>,
     /// When it has failed.
     pub(crate) until: Time,
 }

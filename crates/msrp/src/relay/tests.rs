@@ -33,7 +33,7 @@ fn the_example_of_rfc_7616() {
         "{answer}"
     );
     assert!(answer.contains("algorithm=SHA-256"));
-    assert_eq!(rspauth.len(), 64);
+    assert_eq!(rspauth.as_str().len(), 64);
 }
 
 #[test]

@@ -5,6 +5,9 @@ use crate::lex::{self, Cursor, Syntax};
 use base::Str;
 use std::fmt;
 
+/// More parameters than this nobody needs, and looking for one among them takes time.
+const MOST_PARAMS: usize = 32;
+
 /// A WWW-Authenticate or Proxy-Authenticate value.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Challenge(Scheme);
@@ -46,6 +49,9 @@ impl Scheme {
             } else {
                 Str::new(cursor.token().ok_or(Syntax("authentication parameter"))?)
             };
+            if params.len() >= MOST_PARAMS {
+                return Err(Syntax("too many authentication parameters"));
+            }
             params.push((name, value, quoted));
             if !cursor.eat_padded(b',') {
                 cursor.skip_ws();

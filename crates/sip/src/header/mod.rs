@@ -26,6 +26,7 @@ pub(crate) use name_addr::raw_tag;
 pub use name_addr::{Contacts, NameAddr};
 pub use package::{Event, SubscriptionState};
 pub use params::Params;
+pub(crate) use params::unquote;
 pub use reason::Reason;
 pub use value::{RetryAfter, Timestamp, Warning, parse_delta_seconds};
 pub use via::Via;
