@@ -85,7 +85,7 @@ async fn shell(udp: UdpSocket, phone: SocketAddr, server: SocketAddr) {
                     Output::Stanza { bytes, token, .. } => component.send(now(), &bytes, Some(token)).unwrap(),
                     Output::Save { token, .. } => gateway.handle(now(), Input::Saved(token)),
                     Output::Msrp(wire) => line.obey(wire, &mut gateway, now()).await,
-                    Output::Relay { .. } | Output::Note(_) => {}
+                    Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
                 }
             }
             component.flushed(now());

@@ -170,6 +170,10 @@ pub struct Limits {
     pub rate: u32,
     /// How many messages it may send at once before the rate counts.
     pub burst: u32,
+    /// Messages per second that all addresses of one domain may send, 0 for no bound; beyond likewise.
+    pub domain_rate: u32,
+    /// How many messages they may send at once before the rate counts.
+    pub domain_burst: u32,
     /// The seconds of every Retry-After.
     pub retry_after: u32,
 }
@@ -185,6 +189,8 @@ impl Default for Limits {
             parked_bytes: 1 << 20,
             rate: 0,
             burst: 50,
+            domain_rate: 0,
+            domain_burst: 1000,
             retry_after: 5,
         }
     }

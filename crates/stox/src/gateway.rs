@@ -7,7 +7,7 @@ mod sessions;
 mod stanzas;
 mod value;
 
-pub use value::{Input, Note, Output, Wire};
+pub use value::{Input, Note, Offence, Output, Wire};
 
 use crate::address;
 use crate::chat::Chats;
@@ -450,7 +450,18 @@ impl Gateway {
                     self.unclaimed_request(unclaimed.id, &unclaimed.request);
                 }
             }
-            Err(refusal) => self.refuse_request(id, &refusal, message),
+            Err(refusal) => {
+                self.note_sender(&refusal, flow);
+                self.refuse_request(id, &refusal, message);
+            }
+        }
+    }
+
+    /// A request was refused by who sent it. By UDP anybody may have.
+    pub(super) fn note_sender(&mut self, refusal: &Refusal, flow: Flow) {
+        let spoofed = matches!(refusal, Refusal::SpoofedDomain | Refusal::SenderNotAllowed);
+        if spoofed && flow.transport.reliable() {
+            self.out.push_back(Output::Offence(flow, Offence::Spoof));
         }
     }
 

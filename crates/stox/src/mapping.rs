@@ -267,7 +267,11 @@ impl Stage<'_> {
     /// [`Refusal::RateExceeded`].
     pub fn rate(&mut self, sender: &Jid) -> Result<(), Refusal> {
         let limits = &self.config.limits;
-        if self.given || self.rates.allows(self.now, sender, limits.rate, limits.burst) {
+        let (rate, burst) = (limits.domain_rate, limits.domain_burst);
+        if self.given
+            || self.rates.allows(self.now, sender, limits.rate, limits.burst)
+                && self.rates.allows_domain(self.now, sender.domain(), rate, burst)
+        {
             Ok(())
         } else {
             Err(Refusal::RateExceeded { retry_after: limits.retry_after })

@@ -12,6 +12,11 @@ pub(crate) fn user(key: &HashKey, user: &Jid) -> Fingerprint {
     key.fingerprint(&parts(user))
 }
 
+/// All users of a domain.
+pub(crate) fn domain(key: &HashKey, domain: &str) -> Fingerprint {
+    key.fingerprint(&[domain.as_bytes()])
+}
+
 /// A pair of users.
 pub(crate) fn pair(key: &HashKey, one: &Jid, other: &Jid) -> Fingerprint {
     let ([a, b], [c, d]) = (parts(one), parts(other));

@@ -33,6 +33,11 @@ impl Rates {
         rate == 0 || self.allows_as(now, prints::user(&self.key, sender), rate, burst)
     }
 
+    /// The same for all senders of a domain.
+    pub(crate) fn allows_domain(&mut self, now: Time, domain: &str, rate: u32, burst: u32) -> bool {
+        rate == 0 || self.allows_as(now, prints::domain(&self.key, domain), rate, burst)
+    }
+
     /// The same for somebody without an address.
     pub(crate) fn allows_as(&mut self, now: Time, print: Fingerprint, rate: u32, burst: u32) -> bool {
         if rate == 0 {
@@ -74,5 +79,7 @@ mod tests {
         assert!(rates.allows(t + Duration::from_millis(500), &romeo, 2, 3));
         assert!(!rates.allows(t + Duration::from_millis(600), &romeo, 2, 3));
         assert!(rates.allows(t + Duration::from_millis(600), &romeo, 0, 3));
+        assert!((0..3).all(|_| rates.allows_domain(t, "example.net", 2, 3)), "a domain is none of its users");
+        assert!(!rates.allows_domain(t, "example.net", 2, 3) && rates.allows_domain(t, "example.com", 2, 3));
     }
 }

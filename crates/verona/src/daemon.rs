@@ -2,6 +2,7 @@
 
 use crate::config::{Config, Listen, MsrpListen, Transport};
 use crate::dispatch::Dispatch;
+use crate::guard::Guard;
 use crate::io::bounds::{self, Bounds};
 use crate::io::clock::Clock;
 use crate::io::link::{self, Link};
@@ -41,6 +42,7 @@ pub struct Daemon {
     /// Ends when all shards have.
     writer: JoinHandle<()>,
     connections: Connections,
+    guard: Guard,
     state: Arc<State>,
     listens: Vec<Listen>,
     /// None: there are no sessions.
@@ -175,11 +177,14 @@ impl Daemon {
         let (dispatch, inboxes) = Dispatch::new(router);
         let limits = setup::message_limits(config);
         let (bounds, msrp_bounds) = Bounds::of(&config.limits, tls.is_some());
-        let connections = Connections::new(bounds, limits, dispatch.clone(), Arc::clone(&meters));
+        let guard_key = HashKey::new(tokens.u64(), tokens.u64());
+        let guard = Guard::new(clock, guard_key, &config.abuse, meters.guard());
+        let connections = Connections::new(bounds, limits, dispatch.clone(), guard.clone(), Arc::clone(&meters));
         let carrier = tls.map(|tls| {
             let fingerprint = tls.fingerprint().clone();
             let setup = msrp::Setup {
                 bounds: msrp_bounds,
+                guard: guard.clone(),
                 live: Live { config: Arc::clone(&gateway), max_size: config.msrp.settings.max_size },
                 own: listens_on(&msrp_listens, &bound.listens, config.admin.listen),
                 relay: config.msrp.relay.as_ref().map(|r| (setup::msrp_host(&r.server.host), r.server.port)),
@@ -212,6 +217,7 @@ impl Daemon {
                 tasks.spawn(reader);
             }
             let ways = Ways {
+                guard: guard.clone(),
                 sockets: sockets.clone(),
                 connections: connections.clone(),
                 msrp: carrier.as_ref().map(|c| c.pool.clone()),
@@ -245,9 +251,9 @@ impl Daemon {
             links.spawn(link.run(outbox, stopped_links.clone()));
         }
         for (_, socket) in bound.udp {
-            let (dispatch, meters) = (dispatch.clone(), Arc::clone(&meters));
+            let (dispatch, guard, meters) = (dispatch.clone(), guard.clone(), Arc::clone(&meters));
             tasks.spawn(async move {
-                if let Err(error) = udp::read(socket, limits, dispatch, meters).await {
+                if let Err(error) = udp::read(socket, limits, dispatch, guard, meters).await {
                     tracing::error!(%error, "a UDP socket failed");
                 }
             });
@@ -289,6 +295,7 @@ impl Daemon {
             links,
             writer,
             connections,
+            guard,
             state,
             listens,
             carrier,
@@ -320,6 +327,7 @@ impl Daemon {
         if let Some(Carrier { pool, .. }) = &self.carrier {
             pool.reconfigure(Live { config: Arc::clone(&gateway), max_size: config.msrp.settings.max_size });
         }
+        self.guard.reconfigure(&config.abuse);
         for shard in &self.shards {
             patiently(shard.send(Order::Reconfigure(Arc::clone(&gateway)))).await;
         }

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 mod dispatch;
+mod guard;
 mod io;
 pub mod log;
 pub mod metrics;

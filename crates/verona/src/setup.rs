@@ -110,6 +110,8 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
             parked_bytes: share(limits.write_bytes),
             rate: u32::try_from(limits.rate_per_sender).unwrap_or(u32::MAX),
             burst: u32::try_from(limits.burst_per_sender).unwrap_or(u32::MAX),
+            domain_rate: u32::try_from(limits.rate_per_domain).unwrap_or(u32::MAX),
+            domain_burst: u32::try_from(limits.burst_per_domain).unwrap_or(u32::MAX),
             retry_after: retry_after(limits.retry_after),
         },
         epoch,

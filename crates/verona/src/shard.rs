@@ -1,6 +1,7 @@
 //! One shard: a task that owns one [`Gateway`] and does what it asks for.
 
 use crate::dispatch::Batch;
+use crate::guard::Guard;
 use crate::io::clock::{Clock, Grace};
 use crate::io::link::{Outbox, Outgoing};
 use crate::io::msrp::Pool;
@@ -42,6 +43,7 @@ pub(crate) enum Order {
 
 /// A shard's way out.
 pub(crate) struct Ways {
+    pub(crate) guard: Guard,
     pub(crate) sockets: Sockets,
     pub(crate) connections: Connections,
     /// None: there are no sessions.
@@ -269,6 +271,7 @@ impl Shard {
                 }
                 Output::Msrp(wire) => self.wire(wire),
                 Output::Relay { to, bytes } => self.ways.relays.send(to, &bytes),
+                Output::Offence(flow, offence) => self.ways.guard.offence(flow.remote.ip(), offence.into()),
                 Output::Note(note) => note_to(&self.maker.meters, note),
             }
         }
@@ -425,7 +428,7 @@ mod tests {
             let (dispatch, mut inboxes) = Dispatch::new(Router::new(1, HashKey::new(1, 2)));
             let limits = setup::message_limits(&config);
             let (bounds, _) = Bounds::of(&config.limits, false);
-            let connections = Connections::new(bounds, limits, dispatch.clone(), Arc::clone(&meters));
+            let connections = Connections::new(bounds, limits, dispatch.clone(), Guard::open(), Arc::clone(&meters));
             let (queue, link) = link::outbox(1 << 20);
             let (saver, writer) = Writer::new(
                 Box::new(Memory::default()),
@@ -435,8 +438,15 @@ mod tests {
                 meters.store(),
             );
             let sockets = Sockets::new(vec![(local, socket)]);
-            let ways =
-                Ways { sockets, connections, msrp: None, relays: RelaySockets::default(), links: vec![queue], saver };
+            let ways = Ways {
+                guard: Guard::open(),
+                sockets,
+                connections,
+                msrp: None,
+                relays: RelaySockets::default(),
+                links: vec![queue],
+                saver,
+            };
             let maker = Maker::new(gateway, agent, Tokens::seeded(7), Arc::clone(&meters));
             let mut shard = Shard::new(maker, 0, Clock::start(), ways);
             shard.order(Order::Store(Answer::Restored));

@@ -103,6 +103,7 @@ pub(crate) fn output(output: &Output) {
         Output::Msrp(Wire::Bind(_) | Wire::Release(_)) => {}
         Output::Relay { to, bytes } => tracing::debug!(%to, bytes = bytes.len(), "a media relay is asked"),
         Output::Save { value, .. } => tracing::debug!(bytes = value.as_ref().map_or(0, Vec::len), "record goes"),
+        Output::Offence(flow, offence) => tracing::debug!(remote = %flow.remote, ?offence, "gateway"),
         Output::Note(note) => tracing::debug!(?note, "gateway"),
     }
 }

@@ -155,7 +155,7 @@ impl World {
                     self.stanzas.push_back(token);
                 }
                 Output::Save { token, key, value } => self.saves.push_back((token, key, value)),
-                Output::Msrp(_) | Output::Relay { .. } | Output::Note(_) => {}
+                Output::Msrp(_) | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
             }
         }
         let counts = self.gateway.subscription_counts();

@@ -438,7 +438,7 @@ impl Town {
                         let life = self.life;
                         self.at(self.disk_takes, Event::Commit { life, token, key, value });
                     }
-                    Output::Msrp(_) | Output::Relay { .. } | Output::Note(_) => {}
+                    Output::Msrp(_) | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
                 }
             }
         }

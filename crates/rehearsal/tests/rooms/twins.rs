@@ -335,7 +335,7 @@ impl Twins {
                 self.gateways[at].handle(self.now, Input::Saved(token));
             }
             Output::Msrp(wire) => self.wire(at, wire),
-            Output::Relay { .. } | Output::Note(_) => {}
+            Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
         }
     }
 

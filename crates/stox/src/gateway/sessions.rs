@@ -49,6 +49,7 @@ impl Gateway {
             }
         };
         if let Err(refusal) = checked {
+            self.note_sender(&refusal, flow);
             let (mut stage, _) = self.stage();
             stage.note_refused(&refusal, Side::Sip, false);
             // Anybody can send an INVITE in anybody's name (threat 38).

@@ -103,8 +103,19 @@ pub enum Output {
         /// The record.
         value: Option<Vec<u8>>,
     },
+    /// Whoever sent something this way has done what decent ones do not, and has shown that the address is theirs.
+    Offence(Flow, Offence),
     /// Count something.
     Note(Note),
+}
+
+/// What somebody has done that decent ones do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Offence {
+    /// Spoke for somebody else.
+    Spoof,
+    /// Showed wrong credentials.
+    Credentials,
 }
 
 /// What the shell is to do with MSRP connections.

@@ -9,6 +9,7 @@
 //! A text stands there without quotation marks; a list is texts between commas, or a TOML list. A variable wins over the
 //! file; the place after a list's last one adds an entry.
 
+mod abuse;
 mod check;
 mod media;
 mod mistake;
@@ -25,6 +26,7 @@ mod tests;
 mod tree;
 mod value;
 
+pub use abuse::Abuse;
 pub use media::{Media, RelayMode};
 pub use mistake::{Mistake, Place, Severity};
 pub use msrp::{Certificate, Chat, Mode, Msrp, MsrpListen, Relay, Tls, Trust};
@@ -33,7 +35,8 @@ pub use reload::{ReloadPlan, reload};
 pub use rooms::{RoomPassword, Rooms};
 pub use secret::Secret;
 pub use settings::{
-    ChatSettings, Limits, MediaSettings, Message, MsrpSettings, PresenceConfig, RoomSettings, SipTimes, XmppTimes,
+    AbuseSettings, ChatSettings, Limits, MediaSettings, Message, MsrpSettings, PresenceConfig, RoomSettings, SipTimes,
+    XmppTimes,
 };
 pub use stox::network::Network;
 pub(crate) use value::show_duration;
@@ -80,6 +83,8 @@ pub struct Config {
     pub log: Log,
     /// The bounds.
     pub limits: Limits,
+    /// Who is let in at all.
+    pub abuse: Abuse,
 }
 
 /// The XMPP side.

@@ -40,7 +40,7 @@ pub fn reload(old: &Config, path: &Path) -> Result<ReloadPlan, AllMistakes> {
 
 /// Whether a running gateway takes over a change of this key.
 fn is_live(key: &str) -> bool {
-    const LIVE: [&str; 17] = [
+    const LIVE: [&str; 19] = [
         "numbers",
         "sip.anonymous",
         "msrp.max_size",
@@ -52,6 +52,8 @@ fn is_live(key: &str) -> bool {
         "log.level",
         "limits.rate_per_sender",
         "limits.burst_per_sender",
+        "limits.rate_per_domain",
+        "limits.burst_per_domain",
         "limits.queue_per_pair",
         "limits.retry_after",
         "limits.subscriptions",
@@ -61,7 +63,7 @@ fn is_live(key: &str) -> bool {
     ];
     let presence = key.starts_with("presence.") && key != "presence.enabled";
     let chat = key.starts_with("chat.") && key != "chat.mode";
-    let whole = key.starts_with("message.") || key.starts_with("rooms.");
+    let whole = key.starts_with("message.") || key.starts_with("abuse.") || key.starts_with("rooms.");
     // Who asks the relays has sockets for the addresses that they have.
     let media = key.starts_with("media.") && key != "media.enabled" && key != "media.relay";
     LIVE.contains(&key) || whole || chat || media || presence || key.ends_with(".allow_from")
@@ -86,7 +88,9 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
         admin,
         log,
         limits,
+        abuse,
     } = config;
+    let super::Abuse { allow, deny, settings: abuse_settings } = abuse;
     let super::Chat { mode, settings: chat_settings } = chat;
     let super::Msrp { listen: msrp_listen, settings: msrp_settings, relay } = msrp;
     let super::Rooms { muc_domains, sip_domains, passwords, settings: room_settings } = rooms;
@@ -154,6 +158,8 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     set("tls.certificates", format!("{certificates:?}"));
     set("tls.trust", format!("{trust:?}"));
     set("security.allow_networks", format!("{:?}", security.allow_networks));
+    set("abuse.allow", format!("{allow:?}"));
+    set("abuse.deny", format!("{deny:?}"));
     set("store.url", format!("{:?}", store.url));
     set("admin.listen", format!("{:?}", admin.listen));
     set("log.level", log.level.clone());
@@ -164,6 +170,7 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
         msrp_settings.keys(),
         room_settings.keys(),
         media_settings.keys(),
+        abuse_settings.keys(),
     ]);
     for (key, value) in settings.flatten() {
         set(key, value);

@@ -1,6 +1,7 @@
 //! The sections of the file, each read by one function. A mistake does not end the reading.
 
 use super::Network;
+use super::abuse;
 use super::mistake::Wrong;
 use super::numbers;
 use super::read::{Item, Reader};
@@ -102,6 +103,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     }
     let log = log(r);
     let limits = Limits::read(r);
+    let abuse = abuse::abuse(r);
 
     let own: Vec<String> = components.iter().filter_map(|c| c.domain.clone()).collect();
     let domains = values(domains);
@@ -144,6 +146,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
         admin: Admin { listen: admin },
         log,
         limits,
+        abuse,
     })
 }
 

@@ -230,6 +230,32 @@ settings! {
 }
 
 settings! {
+    /// How fast a source may come, and when it is shut out. A source is an IPv4 address or a /64 of IPv6; those in `abuse.allow` are friends, for whom nothing of
+    /// this counts.
+    pub struct AbuseSettings in "abuse" {
+        /// Points that a source may have before it is shut out: 1 for a connection that never says who it is, 2 for bytes that are nothing of the protocol, 3 for
+        /// wrong credentials, 5 for speaking as somebody else. 0: nobody is shut out.
+        patience: usize = 60, 0..=1_000_000;
+        /// The time in which half of the points are forgotten.
+        forget: Duration = s(300), s(1)..=h(24);
+        /// How long a source is shut out the first time. Doubled each time, until it has behaved for as long.
+        ban: Duration = s(60), s(1)..=h(24);
+        /// The doubling ends here.
+        ban_max: Duration = h(24), s(1)..=h(24 * 30);
+        /// Connections that a source may open in a second; beyond: closed at once. 0: no bound.
+        connections_per_source: usize = 50, 0..=1_000_000;
+        /// Connections that it may open at once before the rate counts.
+        connections_burst: usize = 500, 1..=1_000_000;
+        /// SIP messages and stanzas of a source in a second; beyond: dropped, and SIP sends them again. 0: no bound.
+        messages_per_source: usize = 0, 0..=1_000_000;
+        /// Those that it may send at once before the rate counts.
+        messages_burst: usize = 1_000, 1..=1_000_000;
+        /// Connections that have not shown yet who they are; beyond: new ones are closed at once.
+        strangers: usize = 2_048, 1..=1_000_000;
+    }
+}
+
+settings! {
     /// The bounds of what the gateway keeps and takes. Numbers are for the whole process.
     pub struct Limits in "limits" {
         /// Workers that share the conversations; 0: one for each processor.
@@ -278,6 +304,10 @@ settings! {
         rate_per_sender: usize = 0, 0..=1_000_000;
         /// Messages that it may send at once before the rate counts.
         burst_per_sender: usize = 50, 1..=1_000_000;
+        /// Messages that all addresses of one domain may send in a second, on either side; beyond likewise. 0: no bound.
+        rate_per_domain: usize = 0, 0..=1_000_000;
+        /// Messages that they may send at once before the rate counts.
+        burst_per_domain: usize = 1_000, 1..=1_000_000;
         /// What every Retry-After says.
         retry_after: Duration = s(5), s(1)..=s(3600);
         /// From the first byte of a SIP message or MSRP frame on a connection to its last, to the first SIP message of a new connection, and to

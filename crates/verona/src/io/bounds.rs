@@ -1,6 +1,7 @@
 //! What connections of any protocol may take: descriptors, in all and for each address; time; and memory for what waits. The more of
 //! that is taken already, the less each may take ([`Budget::allows`]).
 
+use crate::guard::{Guard, Stranger};
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -154,11 +155,19 @@ pub(crate) fn bind(addr: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Takes connections from a listener for ever.
-pub(crate) async fn accept(listener: TcpListener, mut accepted: impl FnMut(TcpStream, SocketAddr)) {
+/// Takes connections from a listener for ever: those that the door lets in.
+pub(crate) async fn accept(
+    listener: TcpListener,
+    guard: &Guard,
+    mut accepted: impl FnMut(TcpStream, SocketAddr, Stranger),
+) {
     loop {
         match listener.accept().await {
-            Ok((stream, remote)) => accepted(stream, remote),
+            Ok((stream, remote)) => {
+                if let Ok(stranger) = guard.admit(remote.ip()) {
+                    accepted(stream, remote, stranger);
+                }
+            }
             // Those that are open go on, and some will close.
             Err(error) if is_exhausted(&error) => tokio::time::sleep(REST).await,
             Err(_) => tokio::task::yield_now().await,
@@ -167,7 +176,7 @@ pub(crate) async fn accept(listener: TcpListener, mut accepted: impl FnMut(TcpSt
 }
 
 /// What counts as one address: one IPv4 address, or one IPv6 network of those that are given to one customer.
-fn block(ip: IpAddr) -> IpAddr {
+pub(crate) fn block(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
         v4 => v4,

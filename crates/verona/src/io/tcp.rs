@@ -4,6 +4,7 @@
 //! for all of them, where the more is taken already the less each may take ([`Budget`]).
 
 use crate::dispatch::Dispatch;
+use crate::guard::{Guard, Offence, Stranger};
 use crate::io::bounds::{self, Bounds, Budget, CHUNK, CONNECT, FAREWELL, Places, STUCK};
 use crate::metrics::Meters;
 use bytes::Bytes;
@@ -69,6 +70,7 @@ struct Inner {
     /// Bytes of messages that have not come whole, in all.
     begun: Budget,
     dispatch: Dispatch,
+    guard: Guard,
     meters: Arc<Meters>,
 }
 
@@ -85,7 +87,13 @@ impl std::fmt::Debug for Connections {
 }
 
 impl Connections {
-    pub(crate) fn new(bounds: Bounds, limits: Limits, dispatch: Dispatch, meters: Arc<Meters>) -> Connections {
+    pub(crate) fn new(
+        bounds: Bounds,
+        limits: Limits,
+        dispatch: Dispatch,
+        guard: Guard,
+        meters: Arc<Meters>,
+    ) -> Connections {
         let inner = Inner {
             next: AtomicU64::new(1),
             tables: Mutex::default(),
@@ -94,6 +102,7 @@ impl Connections {
             waiting: Budget::new(ALL),
             begun: Budget::new(ALL),
             dispatch,
+            guard,
             meters,
         };
         Connections { inner: Arc::new(inner) }
@@ -101,11 +110,12 @@ impl Connections {
 
     /// Takes connections from a listener for ever.
     pub(crate) async fn accept(self, listener: TcpListener) {
-        bounds::accept(listener, |stream, remote| self.accepted(stream, remote)).await;
+        let accepted = |stream, remote, stranger| self.accepted(stream, remote, stranger);
+        bounds::accept(listener, &self.inner.guard, accepted).await;
     }
 
-    fn accepted(&self, stream: TcpStream, remote: SocketAddr) {
-        let serving = {
+    fn accepted(&self, stream: TcpStream, remote: SocketAddr, stranger: Stranger) {
+        let mut serving = {
             let mut tables = self.tables();
             if !tables.places.has_one(&self.inner.bounds, remote) {
                 self.inner.meters.sip_connections_refused.increment(1);
@@ -113,6 +123,7 @@ impl Connections {
             }
             self.add(&mut tables, remote, true)
         };
+        serving.stranger = Some(stranger);
         tokio::spawn(serving.run(stream));
     }
 
@@ -206,7 +217,7 @@ impl Connections {
         self.inner.meters.sip_connections.increment(1.0);
         tables.places.take(remote);
         let connections = self.clone();
-        Serving { connections, id, remote, accepted, packets, waiting, is_cut, unsent: Vec::new(), begun: 0 }
+        Serving { connections, id, remote, packets, waiting, is_cut, unsent: Vec::new(), begun: 0, stranger: None }
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -219,7 +230,6 @@ struct Serving {
     connections: Connections,
     id: u64,
     remote: SocketAddr,
-    accepted: bool,
     packets: mpsc::UnboundedReceiver<Packet>,
     waiting: Arc<AtomicUsize>,
     is_cut: oneshot::Receiver<()>,
@@ -227,6 +237,8 @@ struct Serving {
     unsent: Vec<Client>,
     /// Bytes of a message that has not come whole.
     begun: usize,
+    /// No message has come from who has connected.
+    stranger: Option<Stranger>,
 }
 
 impl Serving {
@@ -241,9 +253,9 @@ impl Serving {
         let Ok(local) = stream.local_addr() else { return };
         let flow = Flow { transport: Transport::Tcp, local, remote: self.remote, connection: Some(self.id) };
         let (reader, writer) = stream.into_split();
-        let Serving { connections, id, accepted, packets, waiting, is_cut, unsent, begun, .. } = &mut self;
+        let Serving { connections, id, packets, waiting, is_cut, unsent, begun, stranger, .. } = &mut self;
         tokio::select! {
-            () = read(connections, *id, &reader, flow, *accepted, begun) => {}
+            () = read(connections, *id, &reader, flow, stranger, begun) => {}
             () = write(connections, writer, packets, waiting, unsent) => {}
             Ok(()) = is_cut => {}
         }
@@ -295,10 +307,11 @@ async fn read(
     id: u64,
     reader: &OwnedReadHalf,
     flow: Flow,
-    accepted: bool,
+    stranger: &mut Option<Stranger>,
     begun: &mut usize,
 ) {
-    let Inner { bounds, limits, dispatch, begun: all_begun, .. } = &*connections.inner;
+    let Inner { bounds, limits, dispatch, guard, begun: all_begun, .. } = &*connections.inner;
+    let accepted = stranger.is_some();
     let mut decoder = StreamDecoder::new(*limits);
     // Keep-alives do not count: a connection that nothing ever comes by is one that others could have.
     let mut unfinished = accepted.then(Instant::now);
@@ -306,6 +319,9 @@ async fn read(
         let silent = Instant::now() + bounds.silent;
         let until = unfinished.map_or(silent, |since| silent.min(since + bounds.unfinished));
         if !matches!(timeout_at(until, reader.readable()).await, Ok(Ok(()))) {
+            if stranger.is_some() {
+                guard.offence(flow.remote.ip(), Offence::Handshake);
+            }
             return;
         }
         match read_some(reader, &mut decoder) {
@@ -319,6 +335,10 @@ async fn read(
         let end = loop {
             match decoder.next() {
                 Ok(Some(Frame::Message(message))) => {
+                    *stranger = None;
+                    if !guard.hears(flow.remote.ip()) {
+                        return;
+                    }
                     let (inputs, bytes) = &mut batches[dispatch.router.sip(&message)];
                     *bytes += message.body().len() + 1024;
                     inputs.push(Input::Sip(message, flow));
@@ -328,6 +348,7 @@ async fn read(
                 Ok(Some(Frame::Pong)) => {}
                 Ok(None) => break false,
                 Err(rejected) => {
+                    guard.offence(flow.remote.ip(), Offence::Unreadable);
                     batches[0].0.push(Input::SipRejected(rejected, flow));
                     break true;
                 }

@@ -1,6 +1,7 @@
 //! SIP over UDP.
 
 use crate::dispatch::{BATCH, Dispatch, READ_OVERHEAD};
+use crate::guard::Guard;
 use crate::metrics::Meters;
 use bytes::Bytes;
 use sip::Limits;
@@ -47,6 +48,7 @@ pub(crate) async fn read(
     socket: Arc<UdpSocket>,
     limits: Limits,
     dispatch: Dispatch,
+    guard: Guard,
     meters: Arc<Meters>,
 ) -> io::Result<()> {
     let local = socket.local_addr()?;
@@ -65,6 +67,9 @@ pub(crate) async fn read(
                     continue;
                 }
             };
+            if !guard.hears(remote.ip()) {
+                continue;
+            }
             let flow = Flow { transport: Transport::Udp, local, remote, connection: None };
             // RFC 5626 §4.4.2, and what phones send to keep a NAT open: nothing but line ends.
             if buffer[..len].iter().all(|b| matches!(b, b'\r' | b'\n' | 0)) {

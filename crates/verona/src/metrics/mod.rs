@@ -39,6 +39,9 @@
 //! | `verona_relay_requests_total` | `outcome`, `shard` | what media relays were asked: granted, refused, failed (no answer that makes sense) |
 //! | `verona_relay_repeats_total`, `verona_relay_moves_total` | `shard` | datagrams sent again; requests that went on to another relay |
 //! | `verona_relay_stray_total` | `shard` | datagrams that answer nothing that was asked |
+//! | `verona_refused_sources_total` | `reason` | connections and messages that were not let in: denied, banned, connection-rate, message-rate, strangers |
+//! | `verona_offences_total` | `offence` | what sources have done that decent ones do not: handshake, unreadable, credentials, spoof |
+//! | `verona_bans_total`, `verona_banned` | | sources that were shut out; those that were when the last one was |
 //! | `verona_sip_rejected_total` | | bytes that came as a SIP message and are none |
 //! | `verona_xmpp_link_up` | `domain` | 1 while the component stream is authenticated |
 //! | `verona_xmpp_connects_total`, `verona_xmpp_losses_total` | `domain` | streams opened, streams lost |
@@ -54,10 +57,12 @@
 //! | `process_*` | | memory, processor time, descriptors, start |
 
 mod calls;
+mod guard;
 mod msrp;
 mod process;
 mod relay;
 
+pub(crate) use guard::GuardMeters;
 pub use relay::RelayMeters;
 
 use ::metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder as _};
@@ -267,6 +272,7 @@ impl Meters {
         msrp::describe(&recorder);
         calls::describe(&recorder);
         relay::describe(&recorder);
+        guard::describe(&recorder);
         describe_gauge("verona_xmpp_link_up", "1 while the component stream is authenticated");
         describe_counter("verona_xmpp_connects_total", "Component streams opened");
         describe_counter("verona_xmpp_losses_total", "Component streams lost");

@@ -68,7 +68,7 @@ impl Bench {
                         self.gateway.handle(self.now, Input::Taken(token));
                     }
                     Output::Save { token, .. } => self.gateway.handle(self.now, Input::Saved(token)),
-                    Output::Msrp(_) | Output::Relay { .. } | Output::Note(_) => {}
+                    Output::Msrp(_) | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
                 }
             }
             let Some(at) = self.gateway.deadline().filter(|at| *at <= end) else { break };

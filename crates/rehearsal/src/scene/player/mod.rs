@@ -320,6 +320,7 @@ impl Player {
                         self.gateway().handle(now, Input::Relay { from: to, bytes });
                     }
                 }
+                Output::Offence(..) => {}
                 Output::Note(note) => self.notes.push(note),
             }
         }

@@ -10,7 +10,8 @@ fn the_example_file_shows_every_key_with_its_default() {
     let words = [Message::default().keys(), ChatSettings::default().keys(), RoomSettings::default().keys()];
     let rest = [PresenceConfig::default().keys(), MediaSettings::default().keys(), MsrpSettings::default().keys()];
     let times = [Limits::default().keys(), XmppTimes::default().keys(), SipTimes::default().keys()];
-    for (key, value) in words.into_iter().chain(rest).chain(times).flatten() {
+    let door = [AbuseSettings::default().keys()];
+    for (key, value) in words.into_iter().chain(rest).chain(times).chain(door).flatten() {
         let name = key.split_once('.').unwrap().1;
         let line = format!("# {name} = {value}");
         assert!(example.lines().any(|l| l.starts_with(&line)), "packaging/verona.toml lacks: {line}");
@@ -34,7 +35,7 @@ fn the_example_file_shows_every_key_with_its_default() {
         })
         .collect();
     let full = good(&commented.join("\n"));
-    assert_eq!(full.limits, config.limits);
+    assert_eq!((full.limits, full.abuse), (config.limits, config.abuse));
     assert_eq!(
         (full.presence, full.sip.contact, full.sip.publish),
         (config.presence, config.sip.contact, config.sip.publish)

@@ -9,6 +9,7 @@ mod serve;
 mod stream;
 
 use crate::dispatch::Dispatch;
+use crate::guard::{Guard, Stranger};
 use crate::io::bounds::{self, Bounds, Budget, FAREWELL, Places};
 use crate::io::resolve::Resolve;
 use crate::metrics::Meters;
@@ -49,6 +50,7 @@ pub(crate) struct Live {
 /// What a pool is made of.
 pub(crate) struct Setup {
     pub(crate) bounds: Bounds,
+    pub(crate) guard: Guard,
     pub(crate) live: Live,
     /// Our own listeners: no session leads to them.
     pub(crate) own: Vec<SocketAddr>,
@@ -120,13 +122,14 @@ impl Pool {
 
     /// Takes connections from a listener for ever.
     pub(crate) async fn accept(self, listener: TcpListener, secure: bool) {
-        bounds::accept(listener, |stream, remote| self.accepted(stream, remote, secure)).await;
+        let accepted = |stream, remote, stranger| self.accepted(stream, remote, stranger, secure);
+        bounds::accept(listener, &self.inner.setup.guard, accepted).await;
     }
 
-    fn accepted(&self, stream: TcpStream, remote: SocketAddr, secure: bool) {
+    fn accepted(&self, stream: TcpStream, remote: SocketAddr, stranger: Stranger, secure: bool) {
         match self.place(remote) {
-            Some(place) if secure => drop(tokio::spawn(serve::take_securely(place, stream))),
-            Some(place) => serve::take(place, stream),
+            Some(place) if secure => drop(tokio::spawn(serve::take_securely(place, stream, stranger))),
+            Some(place) => serve::take(place, stream, stranger),
             None => self.inner.meters.msrp_connections_refused.increment(1),
         }
     }

@@ -5,6 +5,7 @@ use super::open::Destination;
 use super::stream::Stream;
 use super::{Place, Pool};
 use crate::dispatch::READ_OVERHEAD;
+use crate::guard::{Offence, Stranger};
 use crate::io::bounds::{CHUNK, FAREWELL, STUCK};
 use crate::tls;
 use bytes::{Bytes, BytesMut};
@@ -32,14 +33,14 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
 /// Serves a connection that somebody has made.
-pub(super) fn take(place: Place, stream: TcpStream) {
+pub(super) fn take(place: Place, stream: TcpStream, stranger: Stranger) {
     prepare(&stream);
     let stream = Stream::Plain(stream);
-    tokio::spawn(Serving::new(place, &stream, None).0.run(stream));
+    tokio::spawn(Serving::new(place, &stream, None).0.known_as(stranger).run(stream));
 }
 
 /// Serves one that is to speak TLS first.
-pub(super) async fn take_securely(place: Place, stream: TcpStream) {
+pub(super) async fn take_securely(place: Place, stream: TcpStream, stranger: Stranger) {
     prepare(&stream);
     let inner = &place.pool.inner;
     let accepted = TlsAcceptor::from(inner.setup.tls.server()).accept(stream);
@@ -47,9 +48,12 @@ pub(super) async fn take_securely(place: Place, stream: TcpStream) {
         Ok(Ok(stream)) => {
             let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
             // A task of its own: what the handshake took is free again.
-            tokio::spawn(Serving::new(place, &stream, None).0.run(stream));
+            tokio::spawn(Serving::new(place, &stream, None).0.known_as(stranger).run(stream));
         }
-        Ok(Err(_)) | Err(_) => inner.meters.msrp_failed("tls"),
+        Ok(Err(_)) | Err(_) => {
+            inner.setup.guard.offence(place.remote.ip(), Offence::Handshake);
+            inner.meters.msrp_failed("tls");
+        }
     }
 }
 
@@ -64,6 +68,8 @@ pub(super) struct Serving {
     line: Arc<Line>,
     /// Bytes of a frame that has not come whole.
     begun: usize,
+    /// No frame has come from who has connected.
+    stranger: Option<Stranger>,
     place: Place,
 }
 
@@ -85,7 +91,13 @@ impl Serving {
         }
         drop(tables);
         inner.meters.msrp_connections.increment(1.0);
-        (Serving { line, begun: 0, place }, tickets)
+        (Serving { line, begun: 0, stranger: None, place }, tickets)
+    }
+
+    /// It is one that somebody has made, and who that is nobody knows.
+    fn known_as(mut self, stranger: Stranger) -> Serving {
+        self.stranger = Some(stranger);
+        self
     }
 
     /// What it is called.
@@ -95,9 +107,9 @@ impl Serving {
 
     pub(super) async fn run(mut self, stream: Stream) {
         let (reader, writer) = split(stream);
-        let Serving { line, begun, place } = &mut self;
+        let Serving { line, begun, stranger, place } = &mut self;
         let ended = tokio::select! {
-            ended = read(&place.pool, line, reader, begun) => ended,
+            ended = read(place, line, reader, stranger, begun) => ended,
             ended = write(&place.pool, line, writer) => ended,
             ended = watch(&place.pool, line) => ended,
         };
@@ -135,7 +147,14 @@ impl Drop for Serving {
 type Ended = Result<(), &'static str>;
 
 /// Reads until the stream ends, is no MSRP any more, holds too much, or leaves a frame unfinished for too long.
-async fn read(pool: &Pool, line: &Line, mut reader: ReadHalf<Stream>, begun: &mut usize) -> Ended {
+async fn read(
+    place: &Place,
+    line: &Line,
+    mut reader: ReadHalf<Stream>,
+    stranger: &mut Option<Stranger>,
+    begun: &mut usize,
+) -> Ended {
+    let pool = &place.pool;
     let inner = &*pool.inner;
     let (dispatch, unfinished) = (&inner.dispatch, inner.setup.bounds.unfinished);
     let mut decoder = Decoder::new(pool.limits());
@@ -155,6 +174,7 @@ async fn read(pool: &Pool, line: &Line, mut reader: ReadHalf<Stream>, begun: &mu
         let Sorted { batches, came, is_msrp } = sort(pool, line, &mut decoder);
         if came {
             since = None;
+            *stranger = None;
         }
         let before = std::mem::replace(begun, decoder.pending());
         inner.begun.take(*begun);
@@ -163,6 +183,7 @@ async fn read(pool: &Pool, line: &Line, mut reader: ReadHalf<Stream>, begun: &mu
             dispatch.send(shard, inputs, bytes).await;
         }
         if !is_msrp {
+            inner.setup.guard.offence(place.remote.ip(), Offence::Unreadable);
             inner.meters.msrp_failed("not MSRP");
             // What was asked before it may still be answered.
             line.close();

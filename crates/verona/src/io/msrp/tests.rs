@@ -81,6 +81,7 @@ impl Bench {
         let listeners = [(); 2].map(|()| bind(address.parse().unwrap()).unwrap());
         let [address, secure] = [0, 1].map(|i: usize| listeners[i].local_addr().unwrap());
         let setup = Setup {
+            guard: Guard::open(),
             bounds,
             live: Live { config: settings(allow).await, max_size: 10_000 },
             own: vec![address, secure],

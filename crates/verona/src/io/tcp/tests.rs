@@ -20,7 +20,7 @@ const BOUNDS: Bounds = Bounds {
 /// Connections of two shards, which do nothing but take what comes.
 fn connections(bounds: Bounds) -> (Connections, Vec<mpsc::Receiver<Batch>>) {
     let (dispatch, inboxes) = Dispatch::new(Router::new(2, HashKey::new(1, 2)));
-    (Connections::new(bounds, Limits::default(), dispatch, Arc::new(Meters::new())), inboxes)
+    (Connections::new(bounds, Limits::default(), dispatch, Guard::open(), Arc::new(Meters::new())), inboxes)
 }
 
 /// Connections that take what comes to an address.

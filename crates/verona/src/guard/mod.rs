@@ -1,0 +1,223 @@
+//! Who is let in at all: how fast a source may come, how many may be strangers at one time, and who is shut out for what they have done.
+//!
+//! A source is an IPv4 address or a /64 of IPv6. What comes by UDP may come from anybody whatever its source says: it shuts nobody out, unless it shows
+//! that it has seen an answer of ours (a nonce).
+
+mod book;
+
+use crate::config::Abuse;
+#[cfg(test)]
+use crate::config::Network;
+use crate::io::clock::Clock;
+use crate::metrics::GuardMeters;
+use base::HashKey;
+use book::Book;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use stox::gateway;
+
+/// Why somebody is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// `abuse.deny`.
+    Denied,
+    /// Shut out for a while.
+    Banned,
+    /// Too many connections in too short a time.
+    ConnectionRate,
+    /// Too many messages.
+    MessageRate,
+    /// Too many connections have not shown yet who they are.
+    Strangers,
+}
+
+impl Reason {
+    /// All of them, for the meters.
+    pub(crate) const ALL: [Reason; 5] =
+        [Reason::Denied, Reason::Banned, Reason::ConnectionRate, Reason::MessageRate, Reason::Strangers];
+
+    /// As the meters have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Reason::Denied => "denied",
+            Reason::Banned => "banned",
+            Reason::ConnectionRate => "connection-rate",
+            Reason::MessageRate => "message-rate",
+            Reason::Strangers => "strangers",
+        }
+    }
+}
+
+/// What a source has done that decent ones do not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offence {
+    /// Has connected and never shown who it is.
+    Handshake,
+    /// Bytes that are nothing of the protocol, or break its limits.
+    Unreadable,
+    /// Wrong credentials, or a domain that was not proved.
+    Credentials,
+    /// Speaks for somebody else.
+    Spoof,
+}
+
+impl From<gateway::Offence> for Offence {
+    fn from(offence: gateway::Offence) -> Offence {
+        match offence {
+            gateway::Offence::Spoof => Offence::Spoof,
+            gateway::Offence::Credentials => Offence::Credentials,
+        }
+    }
+}
+
+impl Offence {
+    /// All of them, for the meters.
+    pub(crate) const ALL: [Offence; 4] =
+        [Offence::Handshake, Offence::Unreadable, Offence::Credentials, Offence::Spoof];
+
+    /// As the meters have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Offence::Handshake => "handshake",
+            Offence::Unreadable => "unreadable",
+            Offence::Credentials => "credentials",
+            Offence::Spoof => "spoof",
+        }
+    }
+
+    /// How much of the patience it takes.
+    fn points(self) -> u64 {
+        match self {
+            Offence::Handshake => 1,
+            Offence::Unreadable => 2,
+            Offence::Credentials => 3,
+            Offence::Spoof => 5,
+        }
+    }
+}
+
+/// The door. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Guard {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    clock: Clock,
+    book: Mutex<Book>,
+    /// Nothing can be said against any datagram: nobody need ask.
+    idle: AtomicBool,
+    strangers: AtomicUsize,
+    most_strangers: AtomicUsize,
+    meters: GuardMeters,
+}
+
+/// A connection that has been let in and has not yet shown who it is. It counts until that is known, or until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Stranger {
+    inner: Arc<Inner>,
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        self.inner.strangers.fetch_sub(1, Relaxed);
+    }
+}
+
+impl Guard {
+    /// One that lets everybody in.
+    #[cfg(test)]
+    pub(crate) fn open() -> Guard {
+        let everybody = Network::new([0, 0, 0, 0].into(), 0).into_iter().collect();
+        let rules = Abuse { allow: everybody, ..Abuse::default() };
+        Guard::new(Clock::start(), HashKey::new(1, 2), &rules, GuardMeters::unseen())
+    }
+
+    pub(crate) fn new(clock: Clock, key: HashKey, rules: &Abuse, meters: GuardMeters) -> Guard {
+        let book = Book::new(key, rules.clone());
+        let inner = Inner {
+            clock,
+            idle: AtomicBool::new(book.is_idle()),
+            book: Mutex::new(book),
+            strangers: AtomicUsize::new(0),
+            most_strangers: AtomicUsize::new(rules.settings.strangers),
+            meters,
+        };
+        Guard { inner: Arc::new(inner) }
+    }
+
+    /// Other rules from now on.
+    pub(crate) fn reconfigure(&self, rules: &Abuse) {
+        self.inner.most_strangers.store(rules.settings.strangers, Relaxed);
+        let mut book = self.book();
+        book.reconfigure(rules.clone());
+        self.inner.idle.store(book.is_idle(), Relaxed);
+    }
+
+    /// A connection was accepted from `remote`: may it go on? It is a stranger until it has shown who it is: drop the [`Stranger`] then. A refusal has been
+    /// counted; close the connection without a word.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn admit(&self, remote: IpAddr) -> Result<Stranger, Reason> {
+        let admitted = self.book().connection(self.inner.clock.now(), remote);
+        let admitted = admitted.and_then(|()| {
+            let before = self.inner.strangers.fetch_add(1, Relaxed);
+            let stranger = Stranger { inner: Arc::clone(&self.inner) };
+            if before < self.inner.most_strangers.load(Relaxed) { Ok(stranger) } else { Err(Reason::Strangers) }
+        });
+        admitted.inspect_err(|reason| self.inner.meters.refused(*reason))
+    }
+
+    /// A message came from `remote`: may it go on? A refusal has been counted.
+    pub(crate) fn hears(&self, remote: IpAddr) -> bool {
+        if self.inner.idle.load(Relaxed) {
+            return true;
+        }
+        let heard = self.book().message(self.inner.clock.now(), remote);
+        heard.inspect_err(|reason| self.inner.meters.refused(*reason)).is_ok()
+    }
+
+    /// `remote` has done something, by a connection or in answer to something of ours.
+    pub(crate) fn offence(&self, remote: IpAddr, offence: Offence) {
+        self.inner.meters.offence(offence);
+        let now = self.inner.clock.now();
+        let mut book = self.book();
+        let Some(length) = book.offence(now, remote, offence) else { return };
+        self.inner.idle.store(false, Relaxed);
+        self.inner.meters.banned.set(book.banned(now) as f64);
+        drop(book);
+        self.inner.meters.bans.increment(1);
+        tracing::warn!(%remote, seconds = length.as_secs(), offence = offence.name(), "a source is shut out for a while");
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.inner.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strangers_are_bounded_until_they_are_none() {
+        let mut rules = Abuse::default();
+        rules.settings.strangers = 2;
+        let guard = Guard::new(Clock::start(), HashKey::new(1, 2), &rules, GuardMeters::unseen());
+        let remote: IpAddr = [192, 0, 2, 1].into();
+        let first = guard.admit(remote).unwrap();
+        let second = guard.admit(remote).unwrap();
+        assert_eq!(guard.admit(remote).err(), Some(Reason::Strangers));
+        drop(first);
+        let third = guard.admit(remote);
+        assert!(third.is_ok() && guard.hears(remote));
+        drop(second);
+        rules.deny.push(Network::of(remote));
+        guard.reconfigure(&rules);
+        assert!(!guard.hears(remote));
+        assert_eq!(guard.admit(remote).err(), Some(Reason::Denied));
+    }
+}
