@@ -54,7 +54,7 @@ async fn shell(udp: UdpSocket, phone: SocketAddr, server: SocketAddr) {
     settings.config.links.truncate(1);
     settings.config.peers[0].source.address = [127, 0, 0, 0].into();
     if let Some(proxy) = &mut settings.config.proxy {
-        proxy.target = Target { transport: Transport::Udp, remote: phone };
+        proxy.target = Target::new(Transport::Udp, phone);
     }
     settings.sip.sent_by = vec![(Transport::Udp, sip::Host::parse("127.0.0.1").unwrap(), Some(local.port()))];
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -85,7 +85,7 @@ async fn shell(udp: UdpSocket, phone: SocketAddr, server: SocketAddr) {
                     Output::Stanza { bytes, token, .. } => component.send(now(), &bytes, Some(token)).unwrap(),
                     Output::Save { token, .. } => gateway.handle(now(), Input::Saved(token)),
                     Output::Msrp(wire) => line.obey(wire, &mut gateway, now()).await,
-                    Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
+                    Output::Lookup { .. } | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
                 }
             }
             component.flushed(now());

@@ -54,7 +54,11 @@ impl Shards {
                 }
                 Output::Save { token, .. } => self.gateways[shard].handle(self.now, Input::Saved(token)),
                 Output::Sip { bytes, .. } => self.published.push((shard, String::from_utf8(bytes.to_vec()).unwrap())),
-                Output::Msrp(_) | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
+                Output::Lookup { .. }
+                | Output::Msrp(_)
+                | Output::Relay { .. }
+                | Output::Offence(..)
+                | Output::Note(_) => {}
             }
         }
     }

@@ -1,18 +1,18 @@
 //! What live subscriptions take: makes so many of each role as the first argument says, and tells the resident bytes for each.
 
-use base::{Str, Time, Tokens};
+use base::{Time, Tokens};
 use bytes::Bytes;
 use std::io::Write;
 use std::net::SocketAddr;
-use verona_sip::agent::{self, Agent, Flow, Output, Target, Transport};
+use verona_sip::agent::{self, Agent, Flow, Hop, Output, Target, Transport};
 use verona_sip::subscription::{By, Config, Event, State, Subscribe, Subscriptions};
-use verona_sip::{Ground, Host, Limits, Method, NameAddr, NextHop, Response, Uri, parse_datagram};
+use verona_sip::{Dialog, Ground, Host, Limits, Method, NameAddr, NextHop, Response, Uri, parse_datagram};
 
-struct Hop(Target);
+struct Way(Hop);
 
-impl NextHop for Hop {
-    fn next_hop(&self, _: &[Str], _: &Uri) -> Option<Target> {
-        Some(self.0)
+impl NextHop for Way {
+    fn next_hop(&self, _: &Dialog) -> Option<Hop> {
+        Some(self.0.clone())
     }
 }
 
@@ -51,7 +51,7 @@ struct World {
     tokens: Tokens,
     now: Time,
     flow: Flow,
-    hop: Hop,
+    hop: Way,
     back: Vec<String>,
     made: usize,
 }
@@ -85,7 +85,7 @@ impl World {
                     }
                     Output::Response { id, response } => drop(self.engine.response(&mut ground, id, &response)),
                     Output::Failed { id, why } => drop(self.engine.failed(&mut ground, id, why)),
-                    Output::Cancelled { .. } | Output::Ack { .. } => {}
+                    Output::Cancelled { .. } | Output::Ack { .. } | Output::Locate { .. } => {}
                 }
             } else if let Some(event) = self.engine.poll() {
                 let mut ground =
@@ -110,7 +110,7 @@ impl World {
 fn main() -> std::io::Result<()> {
     let count: usize = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(100_000);
     let remote = SocketAddr::from(([192, 0, 2, 1], 5060));
-    let target = Target { transport: Transport::Tcp, remote };
+    let hop = Hop::from(Target::new(Transport::Tcp, remote));
     let mut tokens = Tokens::seeded(1);
     let config = agent::Config {
         sent_by: vec![(Transport::Tcp, Host::Name("gw.example.com".into()), None)],
@@ -128,7 +128,7 @@ fn main() -> std::io::Result<()> {
         tokens,
         now: Time::from_secs(1),
         flow: Flow { transport: Transport::Tcp, local: remote, remote, connection: Some(1) },
-        hop: Hop(target),
+        hop: Way(hop.clone()),
         back: Vec::new(),
         made: 0,
     };
@@ -157,7 +157,7 @@ fn main() -> std::io::Result<()> {
             accept: "application/pidf+xml",
             expires: 3600,
             route: None,
-            target,
+            hop: hop.clone(),
             call_id: None,
             by: By::Subscribe,
         };

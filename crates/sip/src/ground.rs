@@ -1,10 +1,10 @@
 //! What the engines above the agent share: what they stand on for one call, and why a request of theirs failed.
 
-use crate::agent::{Agent, Failure, ServerId, Target};
+use crate::agent::{Agent, Failure, Hop, ServerId};
+use crate::dialog::Dialog;
 use crate::header::Name;
 use crate::message::Response;
-use crate::uri::Uri;
-use base::{Str, Time, Tokens};
+use base::{Time, Tokens};
 use std::fmt;
 
 /// The characters of our tags and Call-IDs: 80 and 130 random bits.
@@ -13,8 +13,8 @@ pub(crate) const CALL_ID: usize = 26;
 
 /// Who knows the way: requests within a dialog go to the first of the route set, or else to the target (RFC 3261 §8.1.2).
 pub trait NextHop {
-    /// The next hop. `None` if there is no way.
-    fn next_hop(&self, route_set: &[Str], remote_target: &Uri) -> Option<Target>;
+    /// The next hop of a request in this dialog, or of one that would begin it. `None` if there is no way.
+    fn next_hop(&self, dialog: &Dialog) -> Option<Hop>;
 }
 
 /// What an engine stands on for one call.

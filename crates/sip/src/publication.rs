@@ -11,7 +11,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::agent::{Agent, ClientId, Refused, Target};
+use crate::agent::{Agent, ClientId, Hop, Refused};
 use crate::header::{CSeq, Name, RetryAfter};
 use crate::lex::{self, TOKEN};
 use crate::message::{Request, Response};
@@ -60,12 +60,12 @@ impl Default for Config {
 }
 
 /// The way to the compositor.
-#[derive(Debug, Clone, Copy)]
-pub struct Way<'a> {
+#[derive(Debug, Clone)]
+pub struct Way {
     /// The next hop.
-    pub target: Target,
+    pub hop: Hop,
     /// The Route that leads through it, as a name-addr.
-    pub route: Option<&'a str>,
+    pub route: Option<Str>,
 }
 
 /// What the engine acts with.
@@ -76,7 +76,7 @@ pub struct Ground<'a> {
     /// What carries requests.
     pub agent: &'a mut Agent,
     /// The way, if there is one.
-    pub way: Option<Way<'a>>,
+    pub way: Option<Way>,
     /// Unguessable tokens.
     pub tokens: &'a mut Tokens,
 }
@@ -474,9 +474,9 @@ impl Publications {
 
     fn send(&mut self, ground: &mut Ground<'_>, id: PublicationId, operation: Operation, body: Option<Body<'_>>) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let Some(way) = ground.way else { return self.failure(ground, id, operation, Duration::ZERO) };
-        let request = entry.request(ground.tokens, &way, operation, body);
-        match ground.agent.request(ground.now, request, way.target, None) {
+        let Some(way) = &ground.way else { return self.failure(ground, id, operation, Duration::ZERO) };
+        let request = entry.request(ground.tokens, way, operation, body);
+        match ground.agent.request(ground.now, request, &way.hop, None) {
             Ok(client) => {
                 (entry.changed, entry.refresh, entry.refresh_at) = (false, false, None);
                 entry.paced = ground.now + self.config.interval;
@@ -505,7 +505,7 @@ impl Entry {
         }
     }
 
-    fn request(&mut self, tokens: &mut Tokens, way: &Way<'_>, operation: Operation, body: Option<Body<'_>>) -> Request {
+    fn request(&mut self, tokens: &mut Tokens, way: &Way, operation: Operation, body: Option<Body<'_>>) -> Request {
         if self.cseq >= LAST_CSEQ {
             (self.cseq, self.call_id) = (0, tokens.token(CALL_ID));
         }
@@ -513,7 +513,7 @@ impl Entry {
         let mut request = Request::new(Method::Publish, self.address.clone());
         let headers = &mut request.headers;
         headers.push(Name::MaxForwards, 70);
-        if let Some(route) = way.route {
+        if let Some(route) = &way.route {
             headers.push(Name::Route, route);
         }
         headers.push(Name::From, format_args!("<{}>;tag={}", self.address, tokens.token(TAG)));

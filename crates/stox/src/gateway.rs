@@ -28,7 +28,7 @@ use crate::room::occupants::Occupants;
 use crate::room::participants::Participants;
 use crate::store::{Broken, Key, SaveToken};
 use crate::whereabouts::Whereabouts;
-use base::{HashKey, Time, Tokens};
+use base::{HashKey, Str, Table, Time, Tokens};
 use sip::agent::{self, Agent, ClientId, Failure, Flow, ServerId};
 use sip::invite::{self, Sessions};
 use sip::subscription::{self, Subscriptions};
@@ -41,6 +41,8 @@ use std::sync::Arc;
 pub struct Gateway {
     config: Arc<Config>,
     sip: Agent,
+    /// Whom the certificates of SIP connections name.
+    secured: Table<u64, Arc<[Str]>>,
     subscriptions: Subscriptions,
     sessions: Sessions,
     msrp: msrp::Agent,
@@ -103,7 +105,7 @@ impl Gateway {
             if config.media.is_some() {
                 sip.allow.push(Method::Info);
             }
-            sip.supported.extend(invite::SUPPORTED.iter().copied().map(base::Str::const_new));
+            sip.supported.extend(invite::SUPPORTED.iter().copied().map(Str::const_new));
         }
         if !bounds.packages.is_empty() {
             sip.surfaced.retain(|method| *method != Method::Subscribe);
@@ -118,6 +120,7 @@ impl Gateway {
         Gateway {
             config,
             sip,
+            secured: Table::new(key),
             subscriptions,
             sessions,
             msrp,
@@ -188,7 +191,13 @@ impl Gateway {
             Input::Sip(message, flow) => self.sip.received(now, message, flow),
             Input::SipRejected(rejected, flow) => self.sip.rejected(now, rejected, flow),
             Input::SipSendFailed(id) => self.sip.send_failed(now, id),
-            Input::SipConnectionLost(target) => self.sip.connection_failed(now, target),
+            Input::SipConnectionLost(target) => self.sip.connection_failed(now, &target),
+            Input::SipSecured { connection, names } => drop(self.secured.insert(connection, names)),
+            Input::SipClosed(connection) => {
+                self.secured.remove(&connection);
+                self.sip.flow_failed(now, connection);
+            }
+            Input::Looked { id, answer } => self.sip.located(now, id, answer),
             Input::Stanza(link, stanza) => self.stanza(link, stanza),
             Input::Overheard(link, stanza) => self.overheard(link, &stanza),
             Input::LinkUp(link) => {
@@ -298,6 +307,7 @@ impl Gateway {
     fn sip_says(&mut self, output: agent::Output) {
         match output {
             agent::Output::Send { to, bytes, client } => self.out.push_back(Output::Sip { to, bytes, client }),
+            agent::Output::Locate { id, question } => self.out.push_back(Output::Lookup { id, question }),
             agent::Output::Request { id, request, flow } => self.request(id, request, flow),
             agent::Output::Response { id, response } => {
                 let (mut stage, _) = self.stage();

@@ -24,4 +24,5 @@ mod records;
 pub mod room;
 pub mod route;
 pub mod store;
+pub mod way;
 mod whereabouts;

@@ -9,13 +9,13 @@ use crate::leg::{self, Footing, Legs};
 use crate::links::{Links, StanzaToken};
 use crate::rate::Rates;
 use crate::store::{Broken, Key, SaveToken};
+use crate::way::{self, Hops, Route};
 use crate::whereabouts::Whereabouts;
-use base::{Fingerprint, Str, Time, Tokens};
-use sip::agent::{Agent, ClientId, Flow, ServerId, Target, Transport};
+use base::{Fingerprint, Time, Tokens};
+use sip::agent::{Agent, ClientId, Flow, ServerId, Transport};
 use sip::invite::{self, Sessions};
 use sip::subscription::{self, Subscriptions, UsageId};
-use sip::uri::Host;
-use sip::{Ground, Headers, Name, NameAddr, NextHop, Request, Response, Uri};
+use sip::{Ground, Headers, Name, NameAddr, Request, Response, SipUri, Uri};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use xmpp::error::StanzaError;
@@ -224,36 +224,6 @@ pub struct Stage<'a> {
     pub(crate) given: bool,
 }
 
-/// The way of requests within a dialog: RFC 3261 §12.2.1.1 by the addresses that the peer has named, as far as the operator lets it.
-#[derive(Debug)]
-struct Hops<'a>(&'a Config);
-
-impl NextHop for Hops<'_> {
-    fn next_hop(&self, route_set: &[Str], remote_target: &Uri) -> Option<Target> {
-        let named = match route_set.first() {
-            Some(route) => NameAddr::parse_bracketed(route).ok().and_then(|route| target(&route.uri)),
-            None => target(remote_target),
-        };
-        // A name, or an address where the gateway may not be led to: the proxy knows the way.
-        let allowed = named.filter(|target| self.0.may_lead_to(target.remote.ip()));
-        allowed.or(self.0.proxy.as_ref().map(|proxy| proxy.target))
-    }
-}
-
-/// The address that a URI names without the help of the DNS.
-fn target(uri: &Uri) -> Option<Target> {
-    let uri = uri.sip().filter(|uri| !uri.secure)?;
-    let host = uri.params.get("maddr").and_then(|maddr| Host::parse(maddr).ok()).unwrap_or_else(|| uri.host.clone());
-    let transport = match uri.params.get("transport") {
-        None => Transport::Udp,
-        Some(t) if t.eq_ignore_ascii_case("udp") => Transport::Udp,
-        Some(t) if t.eq_ignore_ascii_case("tcp") => Transport::Tcp,
-        Some(_) => return None,
-    };
-    let port = uri.port.unwrap_or(transport.default_port());
-    Some(Target { transport, remote: SocketAddr::new(host.ip()?, port) })
-}
-
 impl Stage<'_> {
     /// The date and time of the input, for people to read.
     pub fn wall(&self) -> Option<bodies::Timestamp> {
@@ -289,6 +259,14 @@ impl Stage<'_> {
         } else {
             Err(Refusal::RateExceeded { retry_after: limits.retry_after })
         }
+    }
+
+    /// Where a request from an XMPP user goes that begins something with `to`.
+    ///
+    /// # Errors
+    /// [`Refusal::NoRoute`]: nowhere.
+    pub fn route(&self, from: &Jid, to: &SipUri) -> Result<Route, Refusal> {
+        way::route(self.config, from, to)
     }
 
     /// Acts on the subscriptions.

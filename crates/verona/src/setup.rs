@@ -204,7 +204,7 @@ async fn resolve(proxy: &ProxyUri) -> io::Result<gateway::Proxy> {
         Transport::Tcp => sip::agent::Transport::Tcp,
     };
     let route = proxy.lr.then(|| base::format_compact!("<{proxy}>"));
-    Ok(gateway::Proxy { target: sip::agent::Target { transport, remote }, route })
+    Ok(gateway::Proxy { target: sip::agent::Target::new(transport, remote), route })
 }
 
 /// An address: its own if it is literal, else the first that its name has now.

@@ -12,6 +12,7 @@ use crate::metrics::{Direction, Meters, ShardMeters};
 use crate::state::Open;
 use crate::store::{Answer, Saver, Write};
 use crate::trace;
+use base::dns::{Answer as Looked, Failure};
 use base::{Time, Tokens};
 use sip::agent::{self, SendTo, Transport};
 use std::collections::BTreeSet;
@@ -257,6 +258,11 @@ impl Shard {
                     if let (false, Some(id)) = (sent, id) {
                         self.gateway.handle(self.clock.now(), Input::SipSendFailed(id));
                     }
+                }
+                // Nobody looks names up yet.
+                Output::Lookup { id, .. } => {
+                    let answer = Looked::none(Failure::Failed);
+                    self.gateway.handle(self.clock.now(), Input::Looked { id, answer });
                 }
                 Output::Stanza { link, bytes, token } => {
                     let sent = self.ways.links.get(link).is_some_and(|l| l.send(Outgoing { bytes, token }));

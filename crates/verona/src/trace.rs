@@ -48,6 +48,11 @@ pub(crate) fn input(input: &Input) {
         ),
         Input::SipSendFailed(_) => tracing::debug!("a SIP request could not be sent"),
         Input::SipConnectionLost(target) => tracing::debug!(remote = %target.remote, "a SIP connection of ours ended"),
+        Input::SipSecured { connection, names } => {
+            tracing::debug!(connection, ?names, "a SIP connection is over TLS with a certificate");
+        }
+        Input::SipClosed(connection) => tracing::debug!(connection, "a SIP connection ended"),
+        Input::Looked { id, answer } => tracing::debug!(id, ?answer, "a name server has answered"),
         Input::NotSaved(_) => tracing::debug!("a record could not be saved"),
         Input::LinkUp(_)
         | Input::LinkDown(_)
@@ -91,6 +96,7 @@ pub(crate) fn output(output: &Output) {
             let line = bytes.split(|b| *b == b'\r').next().unwrap_or_default();
             tracing::debug!(to = ?to, line = %String::from_utf8_lossy(line), "SIP message goes");
         }
+        Output::Lookup { id, question } => tracing::debug!(id, %question, "a name server is asked"),
         Output::Stanza { link, bytes, .. } => {
             // The start tag: XML has no ">" before its end, as our writer escapes it in attributes.
             let tag = bytes.split(|b| *b == b'>').next().unwrap_or_default();

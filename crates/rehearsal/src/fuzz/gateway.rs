@@ -109,7 +109,11 @@ fn from_sip(gateway: &mut stox::gateway::Gateway, input: Input, settings: &Setti
                     stanzas.push(token);
                 }
                 Output::Save { .. } => unreachable!("messages are not saved"),
-                Output::Msrp(_) | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
+                Output::Lookup { .. }
+                | Output::Msrp(_)
+                | Output::Relay { .. }
+                | Output::Offence(..)
+                | Output::Note(_) => {}
             }
         }
     };
@@ -144,7 +148,7 @@ fn from_xmpp(gateway: &mut stox::gateway::Gateway, stanza: Stanza) {
                 answers += 1;
             }
             Output::Save { .. } => unreachable!("messages are not saved"),
-            Output::Msrp(_) | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
+            Output::Lookup { .. } | Output::Msrp(_) | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
         }
     }
     assert!(requests + answers <= 1, "{requests} requests and {answers} answers to one stanza");

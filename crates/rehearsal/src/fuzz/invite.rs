@@ -3,7 +3,7 @@
 
 use ::base::{Str, Time, Tokens};
 use bytes::Bytes;
-use sip::agent::{self, Agent, ClientId, Flow, Output, ServerId, Target, Transport};
+use sip::agent::{self, Agent, ClientId, Flow, Hop, Output, ServerId, Target, Transport};
 use sip::invite::{Body, Config, Ended, Event, Info, InfoId, Infos, Invite, SessionId, Sessions};
 use sip::subscription::{self, By, REFER, Reason, Subscribe, Subscriptions, UsageId};
 use sip::{
@@ -13,10 +13,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-struct Hop;
+struct Way;
 
-impl NextHop for Hop {
-    fn next_hop(&self, _: &[Str], target: &Uri) -> Option<Target> {
+impl NextHop for Way {
+    fn next_hop(&self, dialog: &Dialog) -> Option<Hop> {
+        let target = Uri::parse(&dialog.remote_target()).ok()?;
         // One user cannot be reached.
         let user = target.sip()?.user.as_deref().unwrap_or_default();
         (user != "lost").then(hop)
@@ -63,8 +64,8 @@ fn address() -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 1], 5060))
 }
 
-fn hop() -> Target {
-    Target { transport: Transport::Udp, remote: address() }
+fn hop() -> Hop {
+    Target::new(Transport::Udp, address()).into()
 }
 
 fn uri(text: &str) -> Uri {
@@ -184,12 +185,12 @@ impl World<'_> {
 
     fn act<R>(&mut self, act: impl FnOnce(&mut Sessions, &mut Ground<'_>) -> R) -> R {
         let World { agent, engine, tokens, now, .. } = self;
-        act(engine, &mut Ground { now: *now, agent, hops: &Hop, tokens })
+        act(engine, &mut Ground { now: *now, agent, hops: &Way, tokens })
     }
 
     fn say<R>(&mut self, act: impl FnOnce(&mut Subscriptions, &mut Ground<'_>) -> R) -> R {
         let World { agent, events, tokens, now, .. } = self;
-        act(events, &mut Ground { now: *now, agent, hops: &Hop, tokens })
+        act(events, &mut Ground { now: *now, agent, hops: &Way, tokens })
     }
 
     fn happen(&mut self, what: u8) {
@@ -245,7 +246,7 @@ impl World<'_> {
             accept: "",
             expires: 60,
             route: None,
-            target: hop(),
+            hop: hop(),
             call_id: None,
             by,
         };
@@ -291,7 +292,7 @@ impl World<'_> {
             local: NameAddr::new(uri("sip:u@example.com")),
             remote: uri("sip:p@example.net"),
             contact: NameAddr::new(uri("sip:u@gw.example.com")),
-            target: hop(),
+            hop: hop(),
             route: (redirected & 8 != 0).then(|| Str::const_new("<sip:proxy.example.net;lr>")),
             call_id: None,
             headers,
@@ -526,6 +527,7 @@ impl World<'_> {
             Output::Cancelled { id, reason } => {
                 self.act(|engine, ground| engine.cancelled(ground, id, reason));
             }
+            Output::Locate { .. } => unreachable!("nobody is looked for"),
             Output::Ack { id, request, .. } => self.act(|engine, ground| engine.acked(ground, id, request)),
         }
     }

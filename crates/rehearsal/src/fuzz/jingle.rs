@@ -197,7 +197,7 @@ impl Line {
                 }
             }
             Output::Save { token, .. } => self.gateway.handle(self.now, Input::Saved(token)),
-            Output::Msrp(_) | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
+            Output::Lookup { .. } | Output::Msrp(_) | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
         }
     }
 

@@ -155,7 +155,11 @@ impl World {
                     self.stanzas.push_back(token);
                 }
                 Output::Save { token, key, value } => self.saves.push_back((token, key, value)),
-                Output::Msrp(_) | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
+                Output::Lookup { .. }
+                | Output::Msrp(_)
+                | Output::Relay { .. }
+                | Output::Offence(..)
+                | Output::Note(_) => {}
             }
         }
         let counts = self.gateway.subscription_counts();

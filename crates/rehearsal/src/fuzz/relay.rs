@@ -108,7 +108,7 @@ fn drain(gateway: &mut Gateway, now: Time, answer: impl Fn(&[u8]) -> Vec<u8>) {
             }
             Output::Relay { to, bytes } => gateway.handle(now, Input::Relay { from: to, bytes: answer(&bytes).into() }),
             Output::Save { token, .. } => gateway.handle(now, Input::Saved(token)),
-            Output::Msrp(_) | Output::Offence(..) | Output::Note(_) => {}
+            Output::Lookup { .. } | Output::Msrp(_) | Output::Offence(..) | Output::Note(_) => {}
         }
     }
 }

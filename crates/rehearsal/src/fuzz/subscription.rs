@@ -3,7 +3,7 @@
 
 use ::base::{Str, Time, Tokens};
 use bytes::Bytes;
-use sip::agent::{self, Agent, ClientId, Flow, Output, ServerId, Target, Transport};
+use sip::agent::{self, Agent, ClientId, Flow, Hop, Output, ServerId, Target, Transport};
 use sip::subscription::{
     Body, By, Change, Config, Event, REFER, Reason, State, Subscribe, Subscriptions, Usage, UsageId,
 };
@@ -14,11 +14,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::Duration;
 
-struct Hop(Target);
+struct Way(Hop);
 
-impl NextHop for Hop {
-    fn next_hop(&self, _: &[Str], _: &Uri) -> Option<Target> {
-        Some(self.0)
+impl NextHop for Way {
+    fn next_hop(&self, _: &Dialog) -> Option<Hop> {
+        Some(self.0.clone())
     }
 }
 
@@ -36,7 +36,7 @@ struct World<'a> {
     engine: Subscriptions,
     tokens: Tokens,
     now: Time,
-    hop: Hop,
+    hop: Way,
     number: u32,
     /// The session with the peer, until the process dies.
     session: Option<Dialog>,
@@ -101,7 +101,7 @@ pub fn subscription(data: &[u8]) {
         engine,
         tokens,
         now: Time::from_secs(1),
-        hop: Hop(Target { transport: Transport::Udp, remote: address() }),
+        hop: Way(Target::new(Transport::Udp, address()).into()),
         number: 0,
         session: session(),
         watches: Vec::new(),
@@ -409,7 +409,7 @@ impl World<'_> {
             accept: "application/pidf+xml",
             expires,
             route: None,
-            target: self.hop.0,
+            hop: self.hop.0.clone(),
             call_id: None,
             by,
         })
@@ -500,7 +500,7 @@ impl World<'_> {
                 self.act(|engine, ground| engine.failed(ground, id, why));
             }
             Output::Cancelled { id, .. } => drop(self.engine.cancelled(id)),
-            Output::Ack { .. } => {}
+            Output::Ack { .. } | Output::Locate { .. } => {}
         }
     }
 

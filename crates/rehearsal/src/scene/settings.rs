@@ -54,7 +54,7 @@ impl Default for Settings {
                 source: Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 },
                 domains: sip_domains(),
             }],
-            proxy: Some(Proxy { target: Target { transport: Transport::Udp, remote: PROXY.into() }, route: None }),
+            proxy: Some(Proxy { target: Target::new(Transport::Udp, PROXY.into()), route: None }),
             phone_domain: None,
             numbers: Default::default(),
             message: message::Options::default(),

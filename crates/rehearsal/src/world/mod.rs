@@ -502,7 +502,7 @@ impl World {
                         let event = |bytes: &Bytes| Event::ToRelay { shard, to, bytes: bytes.clone() };
                         self.through_the_weather(event, &bytes);
                     }
-                    Output::Offence(..) | Output::Note(_) => {}
+                    Output::Lookup { .. } | Output::Offence(..) | Output::Note(_) => {}
                 }
             }
         }

@@ -58,7 +58,7 @@ fn gateway(
     config.message.max_request = 60_000;
     config.subscriptions.notify_burst = 1000;
     if let Some(proxy) = &mut config.proxy {
-        proxy.target = Target { transport: Transport::Tcp, remote: PLACES[next_hop].into() };
+        proxy.target = Target::new(Transport::Tcp, PLACES[next_hop].into());
     }
     change(config, at);
     let (address, port) = PLACES[at];
@@ -204,7 +204,7 @@ impl Mirror {
             }
             Output::Save { token, .. } => self.gateways[at].handle(self.now, Input::Saved(token)),
             Output::Msrp(wire) => self.wire(at, wire),
-            Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
+            Output::Lookup { .. } | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
         }
     }
 

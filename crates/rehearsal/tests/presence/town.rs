@@ -438,7 +438,11 @@ impl Town {
                         let life = self.life;
                         self.at(self.disk_takes, Event::Commit { life, token, key, value });
                     }
-                    Output::Msrp(_) | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
+                    Output::Lookup { .. }
+                    | Output::Msrp(_)
+                    | Output::Relay { .. }
+                    | Output::Offence(..)
+                    | Output::Note(_) => {}
                 }
             }
         }

@@ -81,7 +81,7 @@ fn settings(at: usize, change: &impl Fn(&mut Settings)) -> Settings {
     // What has happened is told at once.
     config.subscriptions.notify_burst = 1000;
     if let Some(proxy) = &mut config.proxy {
-        proxy.target = Target { transport: Transport::Udp, remote: PLACES[1 - at].into() };
+        proxy.target = Target::new(Transport::Udp, PLACES[1 - at].into());
     }
     let (address, port) = PLACES[at];
     settings.sip.sent_by = vec![(Transport::Udp, sip::Host::V4(address.into()), Some(port))];
@@ -335,7 +335,7 @@ impl Twins {
                 self.gateways[at].handle(self.now, Input::Saved(token));
             }
             Output::Msrp(wire) => self.wire(at, wire),
-            Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
+            Output::Lookup { .. } | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
         }
     }
 

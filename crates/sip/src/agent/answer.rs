@@ -190,7 +190,7 @@ pub(super) fn reply_to(via: &Via, flow: Flow) -> SendTo {
         // checked, and a WebSocket client does not listen (RFC 7118 §5).
         Transport::Tcp => {
             let remote = SocketAddr::new(flow.remote.ip(), asked);
-            fallback = Some(Target { transport: Transport::Tcp, remote });
+            fallback = Some(Target::new(Transport::Tcp, remote));
         }
         Transport::Tls | Transport::Ws | Transport::Wss => {}
     }

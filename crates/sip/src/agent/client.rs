@@ -1,7 +1,9 @@
 //! Requests of ours: sending, sending again, and finding the transaction of an answer.
 
 use crate::agent::due::Due;
-use crate::agent::{Agent, ClientId, Failure, Output, Refused, SendTo, Target, Waiting, branch, checks};
+use crate::agent::{
+    Agent, ClientId, Failure, Hop, Next, Output, Refused, SendTo, Target, Transport, Waiting, branch, checks,
+};
 use crate::header::{CSeq, Name, Via};
 use crate::message::{Request, Response};
 use crate::method::Method;
@@ -9,6 +11,7 @@ use crate::transaction::{Effect, Timer, client, client_invite};
 use crate::validate::Essentials;
 use base::{Str, Time};
 use bytes::Bytes;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// The state of either machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,7 +115,7 @@ impl Agent {
         &mut self,
         now: Time,
         mut request: Request,
-        target: Target,
+        hop: &Hop,
         suffix: Option<&str>,
     ) -> Result<ClientId, Refused> {
         if matches!(request.method, Method::Ack | Method::Cancel) {
@@ -121,8 +124,9 @@ impl Agent {
         if self.clients.len() >= self.config.max_client {
             return Err(Refused::Full);
         }
+        let target = literal(hop).ok_or(Refused::NoTransport)?;
         let bits = self.tokens.u64() & !CANCEL_BIT;
-        let branch = self.add_via(&mut request, target, bits, suffix)?;
+        let branch = self.add_via(&mut request, &target, bits, suffix)?;
         let id = ClientId(bits);
         self.counts.requests_out += 1;
         let bytes = request.to_bytes();
@@ -145,10 +149,10 @@ impl Agent {
         Ok(id)
     }
 
-    /// How many bytes the Via takes that [`Agent::request`] will add to a request to `target`, its line end included; for those who must
+    /// How many bytes the Via takes that [`Agent::request`] will add to a request by this transport, its line end included; for those who must
     /// know the whole request's size before (RFC 3428 §8).
-    pub fn via_length(&self, target: Target, suffix: Option<&str>) -> usize {
-        let sent_by = self.config.sent_by.iter().find(|(transport, _, _)| *transport == target.transport);
+    pub fn via_length(&self, transport: Transport, suffix: Option<&str>) -> usize {
+        let sent_by = self.config.sent_by.iter().find(|(known, _, _)| *known == transport);
         sent_by.map_or(0, |(transport, host, port)| {
             let branch = branch::mint(self.config.shard, 0, suffix);
             format!("Via: {}\r\n", Via::new(transport.as_str(), host.clone(), *port, &branch)).len()
@@ -160,17 +164,18 @@ impl Agent {
     ///
     /// # Errors
     /// [`Refused`]; then nothing was sent.
-    pub fn ack(&mut self, mut request: Request, target: Target) -> Result<(), Refused> {
+    pub fn ack(&mut self, _now: Time, mut request: Request, hop: &Hop) -> Result<(), Refused> {
         if request.method != Method::Ack {
             return Err(Refused::Method);
         }
+        let target = literal(hop).ok_or(Refused::NoTransport)?;
         let bits = self.tokens.u64();
-        self.add_via(&mut request, target, bits, None)?;
+        self.add_via(&mut request, &target, bits, None)?;
         self.out.push_back(Output::Send { to: SendTo::Target(target), bytes: request.to_bytes(), client: None });
         Ok(())
     }
 
-    fn add_via(&self, request: &mut Request, target: Target, bits: u64, suffix: Option<&str>) -> Result<Str, Refused> {
+    fn add_via(&self, request: &mut Request, target: &Target, bits: u64, suffix: Option<&str>) -> Result<Str, Refused> {
         let sent_by = self.config.sent_by.iter().find(|(transport, _, _)| *transport == target.transport);
         let (transport, host, port) = sent_by.ok_or(Refused::NoTransport)?;
         let token: Option<Str> =
@@ -201,13 +206,17 @@ impl Agent {
             self.timers.set(at, Waiting::Client(id));
         }
         if reliable {
-            self.by_target.insert((t.target, id));
+            self.by_target.insert((t.target.clone(), id));
         }
         self.clients.insert(id, Box::new(t));
     }
 
     fn send_request(&mut self, id: ClientId, t: &Transaction) {
-        self.out.push_back(Output::Send { to: SendTo::Target(t.target), bytes: t.bytes.clone(), client: Some(id) });
+        self.out.push_back(Output::Send {
+            to: SendTo::Target(t.target.clone()),
+            bytes: t.bytes.clone(),
+            client: Some(id),
+        });
     }
 
     /// Cancels an INVITE of ours: RFC 3261 §9.1. The CANCEL goes out once something has come back, and the INVITE ends in any case: with the
@@ -241,7 +250,7 @@ impl Agent {
             machine: Machine::NonInvite(client::State::Trying),
             method: Method::Cancel,
             branch: t.branch.clone(),
-            target: t.target,
+            target: t.target.clone(),
             bytes: cancel.to_bytes(),
             invite: None,
             cancel: Cancel::No,
@@ -285,9 +294,23 @@ impl Agent {
 
     /// A connection that the shell had for requests to this target is gone. Requests that were sent there and have no final answer end: on a
     /// reliable transport nothing is sent again.
-    pub fn connection_failed(&mut self, now: Time, target: Target) {
-        let range = (target, ClientId(0))..=(target, ClientId(u64::MAX));
+    pub fn connection_failed(&mut self, now: Time, target: &Target) {
+        let range = (target.clone(), ClientId(0))..=(target.clone(), ClientId(u64::MAX));
         let ids: Vec<ClientId> = self.by_target.range(range).map(|(_, id)| *id).collect();
+        for id in ids {
+            self.client_step(now, id, Event::TransportError, None);
+        }
+    }
+
+    /// A connection is gone: requests that would do with no other one ([`Target::flow`]) and have no final answer end.
+    pub fn flow_failed(&mut self, now: Time, connection: u64) {
+        let least = |connection| Target {
+            flow: Some(connection),
+            ..Target::new(Transport::Udp, SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0))
+        };
+        let range = (least(connection), ClientId(0))..;
+        let of_it = self.by_target.range(range).take_while(|(target, _)| target.flow == Some(connection));
+        let ids: Vec<ClientId> = of_it.map(|(_, id)| *id).collect();
         for id in ids {
             self.client_step(now, id, Event::TransportError, None);
         }
@@ -345,7 +368,7 @@ impl Agent {
         // keep it for timer K.
         if machine.is_terminated() || machine == Machine::NonInvite(client::State::Completed) {
             if reliable {
-                self.by_target.remove(&(t.target, id));
+                self.by_target.remove(&(t.target.clone(), id));
             }
             return;
         }
@@ -369,6 +392,21 @@ impl Agent {
             self.timers.set(at, Waiting::Client(id));
         }
     }
+}
+
+/// The address that a hop names without the help of the DNS.
+fn literal(hop: &Hop) -> Option<Target> {
+    let place = match hop {
+        Hop::Target(target) => return Some(target.clone()),
+        Hop::Place(place) => place,
+        Hop::Fork(branches) => match &branches.first()?.next {
+            Next::Target(target) => return Some(target.clone()),
+            Next::Place(place) => place,
+        },
+    };
+    let transport = place.transport.unwrap_or(if place.secure { Transport::Tls } else { Transport::Udp });
+    let port = place.port.unwrap_or(transport.default_port());
+    Some(Target::new(transport, SocketAddr::new(place.host.ip()?, port)))
 }
 
 /// The ACK for a refusal of an INVITE, or its CANCEL: RFC 3261 §17.1.1.3, §9.1. Request-URI, top Via, Call-ID, From, Route and the number

@@ -8,6 +8,7 @@ mod branch;
 mod checks;
 mod client;
 mod due;
+mod hop;
 mod memory;
 mod mirror;
 mod server;
@@ -16,7 +17,9 @@ mod shapes;
 #[cfg(test)]
 mod tests;
 
+pub use crate::digest::AccountId;
 pub use branch::{branch_suffix, shard_of_branch};
+pub use hop::{Branch, Hop, Next, Place, Target};
 
 use crate::message::{Message, Request, Response};
 use crate::method::Method;
@@ -24,6 +27,7 @@ use crate::parse::Rejected;
 use crate::transaction::Intervals;
 use crate::uri::Host;
 use answer::Secrets;
+use base::dns::{Answer, Question};
 use base::{HashKey, Str, Table, Time, Timers, Tokens};
 use bytes::Bytes;
 use memory::{Bounds, Memory};
@@ -63,6 +67,17 @@ impl Transport {
         }
     }
 
+    /// The transport that `transport=` of a URI names: RFC 3261 §19.1.1, RFC 7118 §5.
+    pub fn of_uri(name: &str) -> Option<Transport> {
+        let known = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
+        known.into_iter().find(|transport| transport.as_str().eq_ignore_ascii_case(name))
+    }
+
+    /// Whether the transport is over TLS.
+    pub fn secure(self) -> bool {
+        matches!(self, Transport::Tls | Transport::Wss)
+    }
+
     /// The port that a sent-by without one means (RFC 3261 §18.1.1, RFC 7118 §5).
     pub fn default_port(self) -> u16 {
         match self {
@@ -87,17 +102,8 @@ pub struct Flow {
     pub connection: Option<u64>,
 }
 
-/// The next hop of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Target {
-    /// The transport.
-    pub transport: Transport,
-    /// The address.
-    pub remote: SocketAddr,
-}
-
 /// Where a message is to be sent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SendTo {
     /// A response: from `flow.local` to `flow.remote` by UDP, on `flow.connection` otherwise. If that connection is gone, the shell
     /// may open one to `fallback` (RFC 3261 §18.2.2); without one the response is dropped.
@@ -224,6 +230,13 @@ pub enum Output {
         id: ServerId,
         /// Why, in the words of the CANCEL's first Reason (RFC 3326), if it was a CANCEL that had one.
         reason: Option<Str>,
+    },
+    /// Ask a name server, and say [`Agent::located`].
+    Locate {
+        /// The question's name.
+        id: u64,
+        /// The question.
+        question: Question,
     },
     /// The ACK for a 2xx to an INVITE.
     Ack {
@@ -393,6 +406,9 @@ impl Agent {
         self.memory.forget(now);
         self.unreadable(&rejected, flow);
     }
+
+    /// A question of [`Output::Locate`] is answered.
+    pub fn located(&mut self, _now: Time, _id: u64, _answer: Answer) {}
 
     /// Lets pass what is due at `now`.
     pub fn timeout(&mut self, now: Time) {

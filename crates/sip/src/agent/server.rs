@@ -201,7 +201,7 @@ impl Agent {
     }
 
     fn send_response(&mut self, echo: &Echo, bytes: Bytes) {
-        self.out.push_back(Output::Send { to: echo.to, bytes, client: None });
+        self.out.push_back(Output::Send { to: echo.to.clone(), bytes, client: None });
     }
 
     /// Begins a transaction.
@@ -335,7 +335,7 @@ impl Agent {
                             Event::Invite(server_invite::Event::TimerG) => self.counts.retransmissions_out += 1,
                             Event::Invite(_) | Event::NonInvite(_) => self.counts.answered_again += 1,
                         }
-                        self.out.push_back(Output::Send { to: t.echo.to, bytes: bytes.clone(), client: None });
+                        self.out.push_back(Output::Send { to: t.echo.to.clone(), bytes: bytes.clone(), client: None });
                     }
                 }
                 Effect::InformTimeout => {

@@ -8,7 +8,7 @@ use super::refresh::{SessionTimer, ask, min_se};
 use super::reliable::Fork;
 use super::value::{Body, Config, Event, Infos, Invite, Refused, SessionId};
 use super::{Due, Sessions};
-use crate::agent::{ClientId, Refused as NotSent, Target};
+use crate::agent::{ClientId, Hop, Refused as NotSent};
 use crate::dialog::{Dialog, Opening, name, plain};
 use crate::ground::{CALL_ID, Cause, Ground, TAG};
 use crate::header::{CSeq, HeaderError, Name, NameAddr};
@@ -78,7 +78,7 @@ pub(super) struct Tail {
     base: Option<(Dialog, Str)>,
     number: u32,
     /// The ACKs by the other side's tag, to be sent for each 2xx that comes again.
-    acks: Vec<(Str, Option<(Request, Target)>)>,
+    acks: Vec<(Str, Option<(Request, Hop)>)>,
 }
 
 /// The dialog that a response to our INVITE of this number makes.
@@ -113,8 +113,7 @@ impl Sessions {
         if invite.infos != Infos::default() {
             entry.infos.get_or_insert_default().takes = invite.infos;
         }
-        let target = invite.target;
-        let (client, asked) = match ring_up(&self.config, ground, &mut entry, &invite, target, 0) {
+        let (client, asked) = match ring_up(&self.config, ground, &mut entry, &invite, &invite.hop, 0) {
             Ok(sent) => sent,
             Err(NotSent::Full) => return Err(Refused::Full),
             Err(NotSent::NoTransport | NotSent::Method) => return Err(Refused::NoTransport),
@@ -263,9 +262,9 @@ impl Sessions {
         let Some(tail) = self.tails.get_mut(&client).filter(|_| response.is_success()) else { return };
         let tag = response.headers.to_tag().unwrap_or_default();
         if let Some((_, ack)) = tail.acks.iter().find(|(known, _)| known == tag) {
-            if let Some((request, target)) = ack.clone() {
+            if let Some((request, hop)) = ack {
                 // One that cannot be sent is lost like any other.
-                let _ = ground.agent.ack(request, target);
+                let _ = ground.agent.ack(ground.now, request.clone(), hop);
             }
             return;
         }
@@ -331,8 +330,8 @@ impl Sessions {
             let Some(uri) = call.ways.pop() else { return false };
             call.tried.push(uri.clone());
             entry.dialog.refresh_target(uri.to_compact_string());
-            let target = ground.hops.next_hop(&entry.dialog.route_set, &uri);
-            if target.is_some_and(|target| self.call_again(ground, id, target)) {
+            let hop = ground.hops.next_hop(&entry.dialog);
+            if hop.is_some_and(|hop| self.call_again(ground, id, &hop)) {
                 self.counts.redirected += 1;
                 return true;
             }
@@ -343,23 +342,22 @@ impl Sessions {
     fn too_brief(&mut self, ground: &mut Ground<'_>, id: SessionId, response: &Response) {
         self.counts.too_brief += 1;
         let Some(entry) = self.entries.get_mut(&id) else { return };
-        let uri = entry.dialog.target();
-        let first = entry.call.as_ref().filter(|call| call.tried.len() == 1).map(|call| call.invite.target);
+        let first = entry.call.as_ref().filter(|call| call.tried.len() == 1).map(|call| call.invite.hop.clone());
         let Some(call) = entry.call.as_mut().filter(|_| !entry.over) else {
             return self.call_failed(ground, id, Cause::Response(Box::new(response.clone())));
         };
         let least = min_se(&response.headers).unwrap_or(0);
-        let target = first.or_else(|| ground.hops.next_hop(&entry.dialog.route_set, &uri?));
+        let hop = first.or_else(|| ground.hops.next_hop(&entry.dialog));
         let fit = call.briefs < MAX_BRIEF && least > call.asked;
         call.briefs += 1;
         call.least = call.least.max(least);
-        if !fit || !target.is_some_and(|target| self.call_again(ground, id, target)) {
+        if !fit || !hop.is_some_and(|hop| self.call_again(ground, id, &hop)) {
             self.call_failed(ground, id, Cause::Response(Box::new(response.clone())));
         }
     }
 
     /// Sends the INVITE again, as another one: RFC 3261 §8.1.3.4.
-    fn call_again(&mut self, ground: &mut Ground<'_>, id: SessionId, target: Target) -> bool {
+    fn call_again(&mut self, ground: &mut Ground<'_>, id: SessionId, hop: &Hop) -> bool {
         let Some(entry) = self.entries.get_mut(&id) else { return false };
         let Some(mut call) = entry.call.take() else { return false };
         call.early.clear();
@@ -367,7 +365,7 @@ impl Sessions {
         // Numbers that PRACKs of an early dialog have used are not used again.
         let used = forks.iter().map(|fork| fork.dialog.local_cseq()).max().unwrap_or(0);
         entry.dialog.set_local_cseq(entry.dialog.local_cseq().max(used));
-        let sent = ring_up(&self.config, ground, entry, &call.invite, target, call.least);
+        let sent = ring_up(&self.config, ground, entry, &call.invite, hop, call.least);
         if let Ok((client, asked)) = sent {
             (call.client, call.asked, call.number, call.settled) = (client, asked, entry.dialog.local_cseq(), false);
             self.clients.insert(client, (id, Purpose::Invite));
@@ -427,10 +425,10 @@ impl Tail {
     }
 
     /// Sends an ACK, and keeps it.
-    pub(super) fn send(&mut self, ground: &mut Ground<'_>, tag: Str, ack: Option<(Request, Target)>) {
-        if let Some((request, target)) = &ack {
+    pub(super) fn send(&mut self, ground: &mut Ground<'_>, tag: Str, ack: Option<(Request, Hop)>) {
+        if let Some((request, hop)) = &ack {
             // One that cannot be sent is lost like any other: the 2xx comes again.
-            let _ = ground.agent.ack(request.clone(), *target);
+            let _ = ground.agent.ack(ground.now, request.clone(), hop);
         }
         self.acks.push((tag, ack));
     }
@@ -445,7 +443,7 @@ fn ring_up(
     ground: &mut Ground<'_>,
     entry: &mut Entry,
     invite: &Invite,
-    target: Target,
+    hop: &Hop,
     least: u32,
 ) -> Result<(ClientId, u32), NotSent> {
     let Some(mut request) = entry.dialog.request(Method::Invite) else { return Err(NotSent::NoTransport) };
@@ -454,7 +452,7 @@ fn ring_up(
     let asked = ask(config, SessionTimer::default(), least, &mut request.headers);
     invite.headers.iter().for_each(|(name, value)| request.headers.push(*name, value));
     attach(&mut request, invite.offer.clone());
-    let sent = ground.agent.request(ground.now, request, target, None);
+    let sent = ground.agent.request(ground.now, request, hop, None);
     if sent.is_err() {
         entry.dialog.take_back();
     }

@@ -7,7 +7,7 @@ use super::farewell::Farewell;
 use super::infos::Exchanges;
 use super::refresh::SessionTimer;
 use super::value::Body;
-use crate::agent::{ClientId, Refused as NotSent, Target};
+use crate::agent::{ClientId, Hop, Refused as NotSent};
 use crate::dialog::Dialog;
 use crate::ground::Ground;
 use crate::header::Name;
@@ -160,10 +160,10 @@ pub(super) fn send(
     method: Method,
     say: impl FnOnce(&mut Request),
 ) -> Sent {
-    let Some(target) = way(ground, dialog) else { return Sent::NoWay };
+    let Some(hop) = ground.hops.next_hop(dialog) else { return Sent::NoWay };
     let Some(mut request) = dialog.request(method) else { return Sent::NoWay };
     say(&mut request);
-    match ground.agent.request(ground.now, request, target, None) {
+    match ground.agent.request(ground.now, request, &hop, None) {
         Ok(client) => Sent::Now(client),
         Err(NotSent::Full) => {
             dialog.take_back();
@@ -173,22 +173,17 @@ pub(super) fn send(
     }
 }
 
-/// The next hop in a dialog.
-pub(super) fn way(ground: &Ground<'_>, dialog: &Dialog) -> Option<Target> {
-    ground.hops.next_hop(&dialog.route_set, &dialog.target()?)
-}
-
 /// The ACK for a 2xx to the INVITE of this number: RFC 3261 §13.2.2.4.
 pub(super) fn acknowledgement(
     ground: &Ground<'_>,
     dialog: &Dialog,
     number: u32,
     body: Option<Body>,
-) -> Option<(Request, Target)> {
-    let target = way(ground, dialog)?;
+) -> Option<(Request, Hop)> {
+    let hop = ground.hops.next_hop(dialog)?;
     let mut request = dialog.at(number.checked_sub(1)?).request(Method::Ack)?;
     attach(&mut request, body);
-    Some((request, target))
+    Some((request, hop))
 }
 
 /// Gives a request its body.

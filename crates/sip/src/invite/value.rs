@@ -1,6 +1,6 @@
 //! What the layer above says to the engine and hears from it.
 
-use crate::agent::{Flow, ServerId, Target};
+use crate::agent::{Flow, Hop, ServerId};
 use crate::ground::Cause;
 use crate::header::{Name, NameAddr};
 use crate::message::{Request, Response};
@@ -118,7 +118,7 @@ pub struct Invite {
     /// Contact, in this INVITE and in all that is said in the dialog.
     pub contact: NameAddr,
     /// The next hop of the first INVITE. After a redirection [`NextHop`](crate::NextHop) is asked.
-    pub target: Target,
+    pub hop: Hop,
     /// A proxy that INVITEs outside of the dialog go through, as a name-addr.
     pub route: Option<Str>,
     /// Call-ID, or none to have one minted.

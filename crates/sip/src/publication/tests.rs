@@ -1,7 +1,7 @@
 //! The engine, from outside: each test states what comes in and everything that goes out.
 
 use super::*;
-use crate::agent::{self, Flow, Output, Transport};
+use crate::agent::{self, Flow, Output, Target, Transport};
 use crate::limits::Limits;
 use crate::parse::parse_datagram;
 use crate::uri::Host;
@@ -50,8 +50,8 @@ impl Desk {
     }
 
     fn act<R>(&mut self, act: impl FnOnce(&mut Publications, &mut Ground<'_>) -> R) -> R {
-        let target = Target { transport: Transport::Udp, remote: PROXY.parse().expect("an address") };
-        let way = self.way.then_some(Way { target, route: Some("<sip:proxy.example.com;lr>") });
+        let hop = Target::new(Transport::Udp, PROXY.parse().expect("an address")).into();
+        let way = self.way.then_some(Way { hop, route: Some("<sip:proxy.example.com;lr>".into()) });
         let mut ground = Ground { now: self.now, agent: &mut self.agent, way, tokens: &mut self.tokens };
         act(&mut self.engine, &mut ground)
     }

@@ -321,9 +321,8 @@ impl Subscriptions {
         };
         let changed = after != entry.state;
         let last = after == UsageState::Terminated;
-        let target = entry.dialog.target();
-        let target = target.and_then(|uri| ground.hops.next_hop(&entry.dialog.route_set, &uri));
-        let sent = target.and_then(|target| {
+        let hop = ground.hops.next_hop(&entry.dialog);
+        let sent = hop.and_then(|hop| {
             let mut request = entry.dialog.request(Method::Notify)?;
             let headers = &mut request.headers;
             headers.push(Name::Contact, &entry.contact);
@@ -336,7 +335,7 @@ impl Subscriptions {
                 }
                 request.body = body.content;
             }
-            match ground.agent.request(ground.now, request, target, None) {
+            match ground.agent.request(ground.now, request, &hop, None) {
                 Err(NotSent::NoTransport | NotSent::Method) => None,
                 sent => Some(sent),
             }

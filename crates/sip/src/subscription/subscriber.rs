@@ -3,7 +3,7 @@
 use super::usage::{Entry, MAX_UNANSWERED, Made, Part as EntryPart, Role, UsageState, Wish, seconds};
 use super::value::{By, Event, Refused, State, Subscribe, UsageId};
 use super::{MAX_SHARING, REFER, Subscriptions, destroys};
-use crate::agent::{Refused as NotSent, ServerId, Target};
+use crate::agent::{Hop, Refused as NotSent, ServerId};
 use crate::dialog::{self, Dialog, Opening};
 use crate::ground::{CALL_ID, Cause, Ground, TAG, respond, retry_after};
 use crate::header::Name;
@@ -32,7 +32,7 @@ enum Want {
 pub(super) struct Part {
     pub(super) accept: Str,
     /// The next hop of the first request; afterwards the dialog knows the way.
-    target: Option<Target>,
+    hop: Option<Hop>,
     wants: Want,
     /// The next request in the dialog is to end it.
     unsubscribe: bool,
@@ -56,10 +56,10 @@ struct Reference {
 }
 
 impl Part {
-    fn new(accept: Str, target: Option<Target>) -> Part {
+    fn new(accept: Str, hop: Option<Hop>) -> Part {
         Part {
             accept,
-            target,
+            hop,
             wants: Want::Nothing,
             unsubscribe: false,
             asked: 0,
@@ -163,7 +163,7 @@ impl Subscriptions {
         self.now = ground.now;
         let package = self.package(subscribe.package).ok_or(Refused::Package)?;
         let expires = subscribe.expires.min(self.config.max_expires);
-        let mut part = Part::new(Str::const_new(subscribe.accept), Some(subscribe.target));
+        let mut part = Part::new(Str::const_new(subscribe.accept), Some(subscribe.hop));
         part.wants = Want::Subscribe;
         let (made, expires) = match subscribe.by {
             By::Subscribe => (Made::BySubscribe, expires),
@@ -239,12 +239,9 @@ impl Subscriptions {
         let EntryPart::Subscriber(part) = &mut entry.part else { return };
         let end = part.wants == Want::Unsubscribe;
         let expires = if end { 0 } else { entry.expires };
-        let target = if entry.dialog.remote_tag.is_empty() {
-            part.target
-        } else {
-            entry.dialog.target().and_then(|uri| ground.hops.next_hop(&entry.dialog.route_set, &uri))
-        };
-        let sent = target.and_then(|target| {
+        let hop =
+            if entry.dialog.remote_tag.is_empty() { part.hop.clone() } else { ground.hops.next_hop(&entry.dialog) };
+        let sent = hop.and_then(|hop| {
             let method = if part.refer.is_some() { Method::Refer } else { Method::Subscribe };
             let mut request = entry.dialog.request(method)?;
             let headers = &mut request.headers;
@@ -259,7 +256,7 @@ impl Subscriptions {
             if !part.accept.is_empty() {
                 headers.push(Name::Accept, &part.accept);
             }
-            match ground.agent.request(ground.now, request, target, None) {
+            match ground.agent.request(ground.now, request, &hop, None) {
                 Err(NotSent::NoTransport | NotSent::Method) => None,
                 sent => Some(sent),
             }

@@ -1,6 +1,6 @@
 //! What the layer above says to the engine and hears from it.
 
-use crate::agent::{Flow, ServerId, Target};
+use crate::agent::{Flow, Hop, ServerId};
 use crate::ground::Cause;
 use crate::header::{Name, NameAddr, SubscriptionState};
 use crate::message::Request;
@@ -230,7 +230,7 @@ pub struct Subscribe {
     /// A proxy that the first request goes through, as a name-addr.
     pub route: Option<Str>,
     /// The next hop of the first request.
-    pub target: Target,
+    pub hop: Hop,
     /// Call-ID, or none to have one minted.
     pub call_id: Option<Str>,
     /// The request that asks for it.

@@ -126,11 +126,10 @@ impl Chats {
         if self.chats.len() >= self.options.sessions {
             return Err(Refusal::Overload { retry_after: stage.config.limits.retry_after });
         }
-        let proxy = stage.config.proxy.as_ref().ok_or(Refusal::NoRoute)?;
-        let (target, route) = (proxy.target, proxy.route.clone());
         let speaker = address::to_uri(from, Scheme::Sip).map_err(Refusal::Sender)?;
         let remote = stage.config.numbers.to_uri(to).map_err(Refusal::Address)?;
-        let contact = stage.contact(&Uri::from(speaker.clone()), target.transport);
+        let way = stage.route(from, &remote)?;
+        let contact = stage.contact(&Uri::from(speaker.clone()), way.transport);
         let mut local = speaker;
         local.params.remove("gr");
         // Two dialogs at one time have two Call-IDs, whatever the threads are.
@@ -141,8 +140,8 @@ impl Chats {
             local: NameAddr::new(local),
             remote: Uri::from(remote),
             contact: NameAddr::new(contact),
-            target,
-            route,
+            hop: way.hop,
+            route: way.route,
             call_id: identifiers::call_id_of_thread(&thread),
             headers: vec![(Name::Subject, x2s::subject(text, &from.bare().to_string()))],
             ring: self.options.ring,

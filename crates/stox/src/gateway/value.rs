@@ -4,6 +4,8 @@ use crate::config::LinkId;
 use crate::links::StanzaToken;
 use crate::mapping::Side;
 use crate::store::SaveToken;
+use base::Str;
+use base::dns::{Answer, Question};
 use msrp::{Arrival, ConnectionId, Fingerprint, Ticket};
 use sip::agent::{ClientId, Flow, SendTo, Target};
 use sip::{Message, Rejected};
@@ -22,6 +24,23 @@ pub enum Input {
     SipSendFailed(ClientId),
     /// A connection for requests to this target has ended: what was sent over it has no answer any more.
     SipConnectionLost(Target),
+    /// Whoever is at the other end of a SIP connection has proved to be these: the SIP domains that a valid certificate names (RFC 5922 §7.1). This
+    /// comes before anything that comes over it.
+    SipSecured {
+        /// The shell's name for the connection, as in [`Flow::connection`].
+        connection: u64,
+        /// The domains.
+        names: Arc<[Str]>,
+    },
+    /// A SIP connection is no more.
+    SipClosed(u64),
+    /// What was to be looked up is known, or known not to be.
+    Looked {
+        /// The question's name.
+        id: u64,
+        /// The answer.
+        answer: Answer,
+    },
     /// A stanza from a component stream.
     Stanza(LinkId, Stanza),
     /// One that another shard gets as [`Input::Stanza`], but that may answer what this one has asked.
@@ -74,6 +93,13 @@ pub enum Output {
         bytes: bytes::Bytes,
         /// The request it belongs to, if it is one of ours.
         client: Option<ClientId>,
+    },
+    /// Ask a name server, and say [`Input::Looked`], always and within a bounded time.
+    Lookup {
+        /// The question's name.
+        id: u64,
+        /// The question.
+        question: Question,
     },
     /// Send a stanza and say what became of it, [`Input::Taken`] or [`Input::Lost`].
     Stanza {

@@ -365,7 +365,7 @@ impl Legs {
             local: call.local,
             remote: call.remote,
             contact: call.contact,
-            target: call.target,
+            hop: call.hop,
             route: call.route,
             call_id: call.call_id,
             headers: call.headers,

@@ -5,7 +5,7 @@ use crate::error::Refusal;
 use base::{Str, Time, Tokens};
 use bytes::Bytes;
 use msrp::{FailureReport, MessageId, MessageToken};
-use sip::agent::{Agent, Target};
+use sip::agent::{Agent, Hop};
 use sip::invite::Sessions;
 use sip::{Cause, Ground, Name, NameAddr, NextHop, Response, Uri};
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub struct Call {
     /// Contact.
     pub contact: NameAddr,
     /// The next hop.
-    pub target: Target,
+    pub hop: Hop,
     /// A proxy on the way.
     pub route: Option<Str>,
     /// Call-ID, or none to have one minted.

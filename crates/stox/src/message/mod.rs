@@ -218,9 +218,13 @@ impl Messages {
 
     /// Sends a job's request. What is refused comes back with the reason.
     fn launch(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, mut job: Job) -> Result<(), (Box<Job>, Refusal)> {
-        let Some(proxy) = &stage.config.proxy else { return Err((Box::new(job), Refusal::NoRoute)) };
-        let via = stage.sip.via_length(proxy.target, job.draft.branch_suffix.as_deref());
-        let request = match job.draft.request(job.plain, proxy, via, &self.options, stage.tokens) {
+        let from = job.envelope.from.as_ref().ok_or(Refusal::NoRoute);
+        let way = match from.and_then(|from| stage.route(from, job.draft.to())) {
+            Ok(way) => way,
+            Err(refusal) => return Err((Box::new(job), refusal)),
+        };
+        let via = stage.sip.via_length(way.transport, job.draft.branch_suffix.as_deref());
+        let request = match job.draft.request(job.plain, way.route.as_deref(), via, &self.options, stage.tokens) {
             Ok((request, plain)) => {
                 // What goes out is what a 415 refuses, and what asks for a notification or does not.
                 job.plain = plain;
@@ -228,7 +232,7 @@ impl Messages {
             }
             Err(refusal) => return Err((Box::new(job), refusal)),
         };
-        match stage.sip.request(stage.now, request, proxy.target, job.draft.branch_suffix.as_deref()) {
+        match stage.sip.request(stage.now, request, &way.hop, job.draft.branch_suffix.as_deref()) {
             Ok(client) => {
                 self.queue.fly(client, pair, job);
                 Ok(())

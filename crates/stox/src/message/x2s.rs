@@ -2,7 +2,6 @@
 
 use super::{Options, peers::Peer};
 use crate::address::{self, Scheme};
-use crate::config::Proxy;
 use crate::content::departing::Text;
 use crate::content::payload::{self, Payload};
 use crate::content::{Disposition, Wanted, identifiers};
@@ -176,19 +175,24 @@ impl Draft {
     pub(super) fn request(
         &self,
         plain: bool,
-        proxy: &Proxy,
+        route: Option<&str>,
         via: usize,
         options: &Options,
         tokens: &mut Tokens,
     ) -> Result<(Request, bool), Refusal> {
         let rich = self.rich.as_ref().filter(|_| !plain).map(|r| (&r.payload, false));
         for (payload, plain) in rich.into_iter().chain([(&self.plain, true)]) {
-            let request = self.build(payload, proxy, tokens);
+            let request = self.build(payload, route, tokens);
             if request.to_bytes().len() + via <= options.max_request {
                 return Ok((request, plain));
             }
         }
         Err(Refusal::TooLong { limit: options.max_request })
+    }
+
+    /// Whom it is for.
+    pub(super) fn to(&self) -> &SipUri {
+        &self.to
     }
 
     /// Addresses the user in place of one of the user's devices. False if that was so already.
@@ -198,12 +202,12 @@ impl Draft {
         device
     }
 
-    fn build(&self, payload: &Payload, proxy: &Proxy, tokens: &mut Tokens) -> Request {
+    fn build(&self, payload: &Payload, route: Option<&str>, tokens: &mut Tokens) -> Request {
         let mut request = Request::new(Method::Message, self.to.clone());
         let mut from = NameAddr::new(self.from.clone());
         from.set_tag(&tokens.token(10));
         let headers = &mut request.headers;
-        if let Some(route) = &proxy.route {
+        if let Some(route) = route {
             headers.push(Name::Route, route);
         }
         headers.push(Name::MaxForwards, MAX_FORWARDS);

@@ -255,9 +255,11 @@ impl Presences {
         let uris = address::to_uri(&subscription.xmpp, Scheme::Sip)
             .ok()
             .zip(address::to_uri(&subscription.sip, Scheme::Sip).ok());
-        let (Some((user, remote)), Some(proxy)) = (uris, &stage.config.proxy) else {
-            return self.try_later(stage, pair, None);
-        };
+        let way = uris.and_then(|(user, remote)| {
+            let way = stage.route(&subscription.xmpp, &remote).ok()?;
+            Some((user, remote, way))
+        });
+        let Some((user, remote, way)) = way else { return self.try_later(stage, pair, None) };
         let user = Uri::from(user);
         let mut local = NameAddr::new(user.clone());
         local.display.clone_from(&subscription.nick);
@@ -266,11 +268,11 @@ impl Presences {
             event_id: None,
             local,
             remote: remote.into(),
-            contact: NameAddr::new(stage.contact(&user, proxy.target.transport)),
+            contact: NameAddr::new(stage.contact(&user, way.transport)),
             accept: ACCEPT,
             expires,
-            route: proxy.route.clone(),
-            target: proxy.target,
+            route: way.route,
+            hop: way.hop,
             call_id: None,
             by: By::Subscribe,
         };

@@ -185,10 +185,10 @@ impl Invitations {
             // As it is read where somebody calls the room.
             room.params.set(super::PASSWORD, Some(password.as_bytes()));
         }
-        let proxy = stage.config.proxy.as_ref().ok_or(Refusal::NoRoute)?;
         let mut speaker = address::to_uri(from, Scheme::Sip).map_err(Refusal::Sender)?;
         let remote = address::to_uri(to, Scheme::Sip).map_err(Refusal::Address)?;
-        let contact = stage.contact(&Uri::from(speaker.clone()), proxy.target.transport);
+        let way = stage.route(from, &remote)?;
+        let contact = stage.contact(&Uri::from(speaker.clone()), way.transport);
         speaker.params.remove("gr");
         // A service speaks for its own users, and not for those of others.
         let by = asks.by.as_ref().filter(|by| by.domain() == from.domain());
@@ -206,8 +206,8 @@ impl Invitations {
             contact: NameAddr::new(contact),
             accept: "message/sipfrag",
             expires: EXPIRES,
-            route: proxy.route.clone(),
-            target: proxy.target,
+            route: way.route,
+            hop: way.hop,
             call_id: None,
             by: By::Refer { refer_to: base::format_compact!("<{room}>"), headers },
         };

@@ -108,7 +108,7 @@ fn file(path: &Path, phone_domain: Option<&str>) -> Result<(), String> {
                 gateway.handle(now, Input::Taken(token));
             }
             Output::Save { token, .. } => gateway.handle(now, Input::Saved(token)),
-            Output::Msrp(_) | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
+            Output::Lookup { .. } | Output::Msrp(_) | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
         }
     }
     if silent { Err("nothing comes out: it is dropped without an answer".to_owned()) } else { Ok(()) }

@@ -290,7 +290,7 @@ impl Drop for Serving {
         // The loss goes first: it says the same of each request, and whoever hears that one failed may send the next at once.
         if ours {
             for shard in 0..inner.dispatch.shards() {
-                let target = Target { transport: Transport::Tcp, remote: self.remote };
+                let target = Target::new(Transport::Tcp, self.remote);
                 inner.dispatch.post(shard, Input::SipConnectionLost(target));
             }
         }

@@ -68,7 +68,11 @@ impl Bench {
                         self.gateway.handle(self.now, Input::Taken(token));
                     }
                     Output::Save { token, .. } => self.gateway.handle(self.now, Input::Saved(token)),
-                    Output::Msrp(_) | Output::Relay { .. } | Output::Offence(..) | Output::Note(_) => {}
+                    Output::Lookup { .. }
+                    | Output::Msrp(_)
+                    | Output::Relay { .. }
+                    | Output::Offence(..)
+                    | Output::Note(_) => {}
                 }
             }
             let Some(at) = self.gateway.deadline().filter(|at| *at <= end) else { break };

@@ -15,6 +15,7 @@ use super::settings::{self, Settings};
 use super::stanza;
 use crate::stub::{Mood, Relay};
 use crate::wire::SipText;
+use ::base::dns::Answer;
 use base::Time;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
@@ -321,6 +322,10 @@ impl Player {
                     }
                 }
                 Output::Offence(..) => {}
+                Output::Lookup { id, .. } => {
+                    let (now, answer) = (self.now, Answer::none(::base::dns::Failure::NoName));
+                    self.gateway().handle(now, Input::Looked { id, answer });
+                }
                 Output::Note(note) => self.notes.push(note),
             }
         }

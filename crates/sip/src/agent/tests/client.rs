@@ -14,12 +14,12 @@ pub(super) fn ours(method: Method) -> Request {
 }
 
 pub(super) fn target(transport: Transport) -> Target {
-    Target { transport, remote: address("192.0.2.1:5060") }
+    Target::new(transport, address("192.0.2.1:5060"))
 }
 
 /// Sends a request and gives its name and its bytes.
 pub(super) fn send(desk: &mut Desk, method: Method, transport: Transport) -> (ClientId, String) {
-    let id = desk.agent.request(desk.now, ours(method), target(transport), Some("m1")).expect("sent");
+    let id = desk.agent.request(desk.now, ours(method), &target(transport).into(), Some("m1")).expect("sent");
     (id, text(&sent(&desk.drain())))
 }
 
@@ -139,11 +139,11 @@ fn a_transport_that_fails_ends_what_it_carried() {
     desk.agent.send_failed(desk.now, first);
     assert_eq!(told(&desk.drain()), "failed Transport\n");
     assert_eq!(told(&desk.receive(&response(&tcp, 200))), "response 200\n");
-    desk.agent.connection_failed(desk.now, target(Transport::Udp));
+    desk.agent.connection_failed(desk.now, &target(Transport::Udp));
     assert_eq!(told(&desk.drain()), "");
-    desk.agent.connection_failed(desk.now, target(Transport::Tcp));
+    desk.agent.connection_failed(desk.now, &target(Transport::Tcp));
     assert_eq!(told(&desk.drain()), "failed Transport\n");
-    desk.agent.connection_failed(desk.now, target(Transport::Tcp));
+    desk.agent.connection_failed(desk.now, &target(Transport::Tcp));
     assert_eq!(timed(&desk.wait(100_000)), "");
     let counts = desk.agent.counts();
     assert_eq!((counts.transport_failures, counts.client_open), (2, 0));
@@ -153,7 +153,7 @@ fn a_transport_that_fails_ends_what_it_carried() {
 fn what_is_not_begun() {
     let mut desk = Desk::with(Config { max_client: 1, ..config() });
     let mut begin =
-        |method: Method, transport| desk.agent.request(Time::ZERO, ours(method), target(transport), None).err();
+        |method: Method, transport| desk.agent.request(Time::ZERO, ours(method), &target(transport).into(), None).err();
     assert_eq!(begin(Method::Ack, Transport::Udp), Some(Refused::Method));
     assert_eq!(begin(Method::Cancel, Transport::Udp), Some(Refused::Method));
     assert_eq!(begin(Method::Message, Transport::Tls), Some(Refused::NoTransport));
@@ -166,7 +166,7 @@ fn what_is_not_begun() {
 fn a_suffix_cannot_end_the_header() {
     let mut desk = Desk::new();
     desk.agent
-        .request(desk.now, ours(Method::Message), target(Transport::Udp), Some("a\r\nX: ;y=\u{e9},z"))
+        .request(desk.now, ours(Method::Message), &target(Transport::Udp).into(), Some("a\r\nX: ;y=\u{e9},z"))
         .expect("sent");
     let bytes = text(&sent(&desk.drain()));
     assert!(bytes.lines().nth(1).is_some_and(|via| via.ends_with("_aXyz;rport")), "{bytes}");

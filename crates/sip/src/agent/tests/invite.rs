@@ -205,7 +205,7 @@ fn our_invite_is_sent_again_and_its_refusal_acknowledged() {
     let mut desk = Desk::new();
     let mut invite = ours(Method::Invite);
     invite.headers.push(Name::Route, "<sip:proxy.example.net;lr>");
-    desk.agent.request(desk.now, invite, target(Transport::Udp), None).expect("sent");
+    desk.agent.request(desk.now, invite, &target(Transport::Udp).into(), None).expect("sent");
     let bytes = text(&sent(&desk.drain()));
     let again: Vec<u64> = desk.wait(16_000).iter().map(|(at, _)| *at).collect();
     assert_eq!(again, [500, 1500, 3500, 7500, 15_500]);
@@ -249,13 +249,13 @@ fn every_2xx_to_our_invite_is_passed_on_until_timer_m() {
     assert_eq!(told(&desk.receive(&response(&bytes, 486))), "");
     let mut ack = ours(Method::Ack);
     ack.headers.set(Name::To, "<sip:romeo@example.net>;tag=r");
-    assert_eq!(desk.agent.ack(ack, target(Transport::Tcp)), Ok(()));
+    assert_eq!(desk.agent.ack(desk.now, ack, &target(Transport::Tcp).into()), Ok(()));
     assert!(
         text(&sent(&desk.drain()))
             .starts_with("ACK sip:romeo@example.net SIP/2.0\r\nVia: SIP/2.0/TCP gw.example.com;branch=")
     );
-    assert_eq!(desk.agent.ack(ours(Method::Invite), target(Transport::Tcp)), Err(Refused::Method));
-    desk.agent.connection_failed(desk.now, target(Transport::Tcp));
+    assert_eq!(desk.agent.ack(desk.now, ours(Method::Invite), &target(Transport::Tcp).into()), Err(Refused::Method));
+    desk.agent.connection_failed(desk.now, &target(Transport::Tcp));
     assert_eq!(timed(&desk.wait(32_000)), "");
     assert_eq!(desk.agent.counts().client_open, 0);
 }

@@ -107,6 +107,7 @@ pub(super) fn told(outputs: &[Output]) -> String {
             Output::Failed { why, .. } => format!("failed {why:?}"),
             Output::Cancelled { .. } => "cancelled".to_owned(),
             Output::Ack { .. } => "ack".to_owned(),
+            Output::Locate { question, .. } => format!("asks {question}"),
         };
         let _ = writeln!(out, "{line}");
     }
@@ -132,7 +133,7 @@ pub(super) fn sent(outputs: &[Output]) -> Bytes {
 /// Where the one message was sent.
 pub(super) fn sent_to(outputs: &[Output]) -> SendTo {
     match outputs {
-        [Output::Send { to, .. }] => *to,
+        [Output::Send { to, .. }] => to.clone(),
         other => panic!("not one message: {}", told(other)),
     }
 }

@@ -100,8 +100,8 @@ impl World {
         let mut request = ours(if n.is_multiple_of(3) { Method::Invite } else { Method::Message });
         let call_id = format!("call{n}");
         request.headers.set(Name::CallId, &call_id);
-        let target = Target { transport: self.weather.transport, remote: address("192.0.2.2:5060") };
-        let id = self.client.request(self.now, request, target, None).expect("sent");
+        let target = Target::new(self.weather.transport, address("192.0.2.2:5060"));
+        let id = self.client.request(self.now, request, &target.into(), None).expect("sent");
         self.fates.insert(call_id.clone(), Fate { invite: n.is_multiple_of(3), ..Fate::default() });
         self.ids.insert(id, call_id);
         // An INVITE that is Proceeding waits for ever (RFC 3261 §17.1.1.2), unless its user loses patience. A 2xx is sent again by a user too,

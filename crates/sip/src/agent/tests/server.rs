@@ -166,7 +166,7 @@ fn where_an_answer_goes() {
 /// RFC 3261 §18.2.2: the connection that the request came by; without it, by TCP, one to the same address.
 #[test]
 fn where_an_answer_goes_by_connection() {
-    let fallback = Some(Target { transport: Transport::Tcp, remote: address("192.0.2.1:5060") });
+    let fallback = Some(Target::new(Transport::Tcp, address("192.0.2.1:5060")));
     for (transport, fallback) in
         [(Transport::Tcp, fallback), (Transport::Tls, None), (Transport::Ws, None), (Transport::Wss, None)]
     {
@@ -252,13 +252,13 @@ fn without_the_cookie_the_whole_via_counts() {
 #[test]
 fn a_request_of_ours_that_comes_back_is_a_loop() {
     let mut desk = Desk::new();
-    let target = Target { transport: Transport::Udp, remote: address("192.0.2.1:5060") };
+    let target = Target::new(Transport::Udp, address("192.0.2.1:5060"));
     let mut ours = Request::new(Method::Message, crate::uri::Uri::parse("sip:romeo@example.net").expect("a URI"));
     ours.headers.push(Name::From, "<sip:juliet@example.com>;tag=j");
     ours.headers.push(Name::To, "<sip:romeo@example.net>");
     ours.headers.push(Name::CallId, "x");
     ours.headers.push(Name::CSeq, "1 MESSAGE");
-    desk.agent.request(desk.now, ours, target, None).expect("sent");
+    desk.agent.request(desk.now, ours, &target.into(), None).expect("sent");
     let bytes = text(&sent(&desk.drain())).replace("\r\n", "\n");
     let through = bytes.replacen("Via:", "Via: SIP/2.0/UDP p.example.net;branch=z9hG4bKp\nVia:", 1);
     for looped in [bytes, through] {

@@ -269,8 +269,8 @@ fn bounds_of_ours() {
     desk.calling("offer");
     desk.act(|engine, ground| assert_eq!(engine.invite(ground, wish("")).err(), Some(Refused::Full)));
     let mut desk = Desk::new();
-    let target = Target { transport: Transport::Tls, remote: address("192.0.2.1:5061") };
-    let tls = Invite { target, ..wish("") };
+    let hop = Target::new(Transport::Tls, address("192.0.2.1:5061")).into();
+    let tls = Invite { hop, ..wish("") };
     desk.act(|engine, ground| assert_eq!(engine.invite(ground, tls).err(), Some(Refused::NoTransport)));
     desk.rests();
 }

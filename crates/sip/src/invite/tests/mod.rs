@@ -10,7 +10,7 @@ mod sharing;
 
 use super::*;
 use crate::NextHop;
-use crate::agent::{self, Agent, Output, SendTo, Target, Transport};
+use crate::agent::{self, Agent, Hop, Output, SendTo, Target, Transport};
 use crate::limits::Limits;
 use crate::parse::parse_datagram;
 use crate::uri::{Host, Uri};
@@ -23,15 +23,16 @@ use std::net::SocketAddr;
 pub(super) struct Hops;
 
 impl NextHop for Hops {
-    fn next_hop(&self, route_set: &[Str], target: &Uri) -> Option<Target> {
-        let route = route_set.first().map(|route| NameAddr::parse_bracketed(route).expect("a route").uri);
-        let uri = route.as_ref().unwrap_or(target).sip()?;
+    fn next_hop(&self, dialog: &Dialog) -> Option<Hop> {
+        let target = dialog.target()?;
+        let route = dialog.route_set.first().map(|route| NameAddr::parse_bracketed(route).expect("a route").uri);
+        let uri = route.as_ref().unwrap_or(&target).sip()?;
         let remote = match uri.host.ip() {
             Some(ip) => SocketAddr::new(ip, uri.port.unwrap_or(5060)),
             None if uri.host == Host::parse("nowhere.example").expect("a host") => return None,
             None => address("192.0.2.1:5070"),
         };
-        Some(Target { transport: Transport::Udp, remote })
+        Some(Target::new(Transport::Udp, remote).into())
     }
 }
 
@@ -121,6 +122,7 @@ impl Desk {
                     Output::Cancelled { id, reason } => {
                         self.engine.cancelled(&mut ground, id, reason);
                     }
+                    Output::Locate { .. } => panic!("nobody is looked for"),
                     Output::Ack { id, request, .. } => self.engine.acked(&mut ground, id, request),
                 }
             } else if let Some(event) = self.engine.poll() {
@@ -320,7 +322,7 @@ pub(super) fn wish(offer: &str) -> Invite {
         local: NameAddr::parse("\"Juliet\" <sip:juliet@example.com>;x=y").expect("an address"),
         remote: uri("sip:romeo@example.net"),
         contact: NameAddr::new(uri("sip:juliet@gw.example.com;gr=balcony")),
-        target: Target { transport: Transport::Udp, remote: address("192.0.2.1:5070") },
+        hop: Target::new(Transport::Udp, address("192.0.2.1:5070")).into(),
         route: None,
         call_id: None,
         headers: vec![(Name::Subject, "Hi".into())],

@@ -78,10 +78,11 @@ fn of(side: usize) -> SocketAddr {
 struct Map;
 
 impl NextHop for Map {
-    fn next_hop(&self, _: &[Str], target: &Uri) -> Option<Target> {
+    fn next_hop(&self, dialog: &Dialog) -> Option<Hop> {
+        let target = dialog.target()?;
         let host = target.sip()?.host.to_string();
         let side = NAMES.iter().position(|name| *name == host)?;
-        Some(Target { transport: Transport::Udp, remote: of(side) })
+        Some(Target::new(Transport::Udp, of(side)).into())
     }
 }
 
@@ -184,6 +185,7 @@ impl World {
             Output::Cancelled { id, reason } => {
                 self.act(side, |engine, ground| engine.cancelled(ground, id, reason));
             }
+            Output::Locate { .. } => panic!("nobody is looked for"),
             Output::Ack { id, request, .. } => {
                 let headers = &request.headers;
                 let half = (headers.get(Name::CallId).unwrap_or_default(), headers.to_tag().unwrap_or_default());
@@ -369,7 +371,7 @@ impl World {
                 let invite = Invite {
                     remote: uri(&format!("sip:user@{}", NAMES[1 - side])),
                     contact: NameAddr::new(uri(&format!("sip:user@{}", NAMES[side]))),
-                    target: Target { transport: Transport::Udp, remote: of(1 - side) },
+                    hop: Target::new(Transport::Udp, of(1 - side)).into(),
                     headers: if required { vec![(Name::Require, "100rel".into())] } else { Vec::new() },
                     offer,
                     infos: TAKES,

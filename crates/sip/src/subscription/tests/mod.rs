@@ -11,7 +11,7 @@ mod subscriber;
 
 use super::*;
 use crate::NextHop;
-use crate::agent::{self, Agent, Output, SendTo, Target, Transport};
+use crate::agent::{self, Agent, Hop, Output, SendTo, Target, Transport};
 use crate::header::NameAddr;
 use crate::limits::Limits;
 use crate::parse::parse_datagram;
@@ -25,15 +25,16 @@ use std::net::SocketAddr;
 pub(super) struct Hops;
 
 impl NextHop for Hops {
-    fn next_hop(&self, route_set: &[Str], target: &Uri) -> Option<Target> {
-        let route = route_set.first().map(|route| NameAddr::parse_bracketed(route).expect("a route").uri);
-        let uri = route.as_ref().unwrap_or(target).sip().expect("a SIP URI");
+    fn next_hop(&self, dialog: &Dialog) -> Option<Hop> {
+        let target = dialog.target()?;
+        let route = dialog.route_set.first().map(|route| NameAddr::parse_bracketed(route).expect("a route").uri);
+        let uri = route.as_ref().unwrap_or(&target).sip().expect("a SIP URI");
         let remote = match uri.host.ip() {
             Some(ip) => SocketAddr::new(ip, uri.port.unwrap_or(5060)),
             None if uri.host == Host::parse("nowhere.example").expect("a host") => return None,
             None => address("192.0.2.1:5070"),
         };
-        Some(Target { transport: Transport::Udp, remote })
+        Some(Target::new(Transport::Udp, remote).into())
     }
 }
 
@@ -145,6 +146,7 @@ impl Desk {
                     }
                     Output::Failed { id, why } => assert!(self.engine.failed(&mut ground, id, why), "of nobody"),
                     Output::Cancelled { id, .. } => told.cancelled |= self.engine.cancelled(id),
+                    Output::Locate { .. } => panic!("nobody is looked for"),
                     Output::Ack { .. } => panic!("no INVITE was sent"),
                 }
             } else if let Some(event) = self.engine.poll() {
@@ -379,7 +381,7 @@ pub(super) fn wish(expires: u32) -> Subscribe {
         accept: "application/pidf+xml",
         expires,
         route: None,
-        target: Target { transport: Transport::Udp, remote: address("192.0.2.1:5070") },
+        hop: Target::new(Transport::Udp, address("192.0.2.1:5070")).into(),
         call_id: None,
         by: By::Subscribe,
     }

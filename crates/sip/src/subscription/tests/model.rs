@@ -77,9 +77,10 @@ fn of(side: usize) -> SocketAddr {
 struct Map;
 
 impl NextHop for Map {
-    fn next_hop(&self, _: &[Str], target: &Uri) -> Option<Target> {
+    fn next_hop(&self, dialog: &Dialog) -> Option<Hop> {
+        let target = dialog.target()?;
         let side = usize::from(target.to_string().contains(NAMES[1]));
-        Some(Target { transport: Transport::Udp, remote: of(side) })
+        Some(Target::new(Transport::Udp, of(side)).into())
     }
 }
 
@@ -210,6 +211,7 @@ impl World {
                 self.sides[side].waiting.remove(&id);
                 self.sides[side].engine.cancelled(id);
             }
+            Output::Locate { .. } => panic!("nobody is looked for"),
             Output::Ack { .. } => panic!("no INVITE was sent"),
         }
     }
@@ -325,10 +327,10 @@ impl World {
             (0..5, _) | (_, None) if self.chance(self.weather.inside) => self.step_inside(side),
             (0..5, _) | (_, None) => {
                 let expires = [0, 3, 20, 60, 900][self.dice.below(5) as usize];
-                let target = Target { transport: Transport::Udp, remote: of(1 - side) };
+                let hop = Target::new(Transport::Udp, of(1 - side)).into();
                 let remote = uri(&format!("sip:user@{}", NAMES[1 - side]));
                 let contact = NameAddr::new(uri(&format!("sip:user@{}", NAMES[side])));
-                let wish = Subscribe { remote, contact, target, ..self.wish(expires) };
+                let wish = Subscribe { remote, contact, hop, ..self.wish(expires) };
                 if let Ok(id) = self.act(side, |engine, ground| engine.subscribe(ground, wish)) {
                     self.sides[side].alive.insert(id);
                 }

@@ -338,8 +338,8 @@ fn the_route_set_is_the_way() {
     assert!(ok.contains("\nRecord-Route: <sip:192.0.2.7;lr>\nRecord-Route: <sip:192.0.2.8>\n"), "{ok}");
     let notify = told.notify();
     assert!(notify.contains("\nRoute: <sip:192.0.2.7;lr>\nRoute: <sip:192.0.2.8>\n"), "{notify}");
-    let to = told.sent.iter().find(|(_, text)| text.starts_with("NOTIFY")).map(|(to, _)| *to).expect("sent");
-    let target = Target { transport: Transport::Udp, remote: address("192.0.2.7:5060") };
+    let to = told.sent.iter().find(|(_, text)| text.starts_with("NOTIFY")).map(|(to, _)| to.clone()).expect("sent");
+    let target = Target::new(Transport::Udp, address("192.0.2.7:5060"));
     assert_eq!(to, SendTo::Target(target));
     // Nobody knows the way.
     let mut desk = Desk::new();

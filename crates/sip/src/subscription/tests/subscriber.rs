@@ -235,7 +235,7 @@ fn a_first_subscribe_is_refused() {
     unknown.package = "dialog";
     desk.act(|engine, ground| assert_eq!(engine.subscribe(ground, unknown).err(), Some(Refused::Package)));
     let mut none = wish(3600);
-    none.target.transport = Transport::Tls;
+    none.hop = Target::new(Transport::Tls, address("192.0.2.1:5070")).into();
     let told = desk.act(|engine, ground| engine.subscribe(ground, none));
     assert_eq!(told.names(), ["refused NoWay gone"]);
 }

@@ -3,9 +3,9 @@ use super::*;
 use crate::config::Config;
 use base::{HashKey, Str, Time, Tokens};
 use msrp::{Arrival, ConnectionId, Decoder, Frame, Limits, Path, Peer, Way};
-use sip::agent::{Agent, Target};
+use sip::agent::{Agent, Hop};
 use sip::invite::Sessions;
-use sip::{NextHop, Uri};
+use sip::{Dialog, NextHop};
 
 const PEER: &str = "msrp://192.0.2.10:2855/peer;tcp";
 const WIRE: ConnectionId = ConnectionId(1);
@@ -13,7 +13,7 @@ const WIRE: ConnectionId = ConnectionId(1);
 struct Nowhere;
 
 impl NextHop for Nowhere {
-    fn next_hop(&self, _: &[Str], _: &Uri) -> Option<Target> {
+    fn next_hop(&self, _: &Dialog) -> Option<Hop> {
         None
     }
 }

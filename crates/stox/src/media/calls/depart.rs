@@ -13,6 +13,7 @@ use crate::mapping::{Side, Stage};
 use crate::media::description::Description;
 use crate::media::reason;
 use crate::numbers::Dialled;
+use crate::way::Route;
 use base::Str;
 use bodies::sdp::{Host, MEDIA_TYPE, Origin, Sdp};
 use bytes::Bytes;
@@ -107,15 +108,15 @@ impl Calls {
     }
 
     /// Where the INVITE would go, and as who: refused before anything is promised.
-    pub(super) fn way_out(&self, stage: &Stage<'_>, from: &Jid, to: &Jid) -> Result<(SipUri, Dialled), Refusal> {
-        stage.config.proxy.as_ref().ok_or(Refusal::NoRoute)?;
+    pub(super) fn way_out(&self, stage: &Stage<'_>, from: &Jid, to: &Jid) -> Result<(SipUri, Dialled, Route), Refusal> {
         let speaker = address::to_uri(from, Scheme::Sip).map_err(Refusal::Sender)?;
-        if let Some(dialled) = stage.config.numbers.dial(to) {
-            return Ok((speaker, dialled));
-        }
-        // The resource of somebody who is called is made up: the call is for the user.
-        let uri = address::to_uri(&to.bare(), Scheme::Sip).map_err(Refusal::Address)?;
-        Ok((speaker, Dialled { uri, caller: None }))
+        let remote = match stage.config.numbers.dial(to) {
+            Some(dialled) => dialled,
+            // The resource of somebody who is called is made up: the call is for the user.
+            None => Dialled { uri: address::to_uri(&to.bare(), Scheme::Sip).map_err(Refusal::Address)?, caller: None },
+        };
+        let way = stage.route(from, &remote.uri)?;
+        Ok((speaker, remote, way))
     }
 
     /// Sends the INVITE with this offer.
@@ -129,10 +130,8 @@ impl Calls {
     fn try_invite(&mut self, stage: &mut Stage<'_>, id: CallId, offer: &Sdp) -> Result<(), Refusal> {
         let retry_after = stage.config.limits.retry_after;
         let Some(call) = self.calls.get(&id) else { return Ok(()) };
-        let (speaker, remote) = self.way_out(stage, &call.theirs, &call.ours)?;
-        let proxy = stage.config.proxy.as_ref().ok_or(Refusal::NoRoute)?;
-        let (target, route) = (proxy.target, proxy.route.clone());
-        let contact = stage.contact(&Uri::from(speaker.clone()), target.transport);
+        let (speaker, remote, way) = self.way_out(stage, &call.theirs, &call.ours)?;
+        let contact = stage.contact(&Uri::from(speaker.clone()), way.transport);
         let mut local = speaker;
         local.params.remove("gr");
         // RFC 3325 §5, RFC 5876 §3.1: whoever is called by telephone gets to see a number.
@@ -146,8 +145,8 @@ impl Calls {
             local: NameAddr::new(local),
             remote: Uri::from(remote.uri),
             contact: NameAddr::new(contact),
-            target,
-            route,
+            hop: way.hop,
+            route: way.route,
             call_id: Some(call_id.clone()),
             headers: asserted.into_iter().chain(referred).collect(),
             offer: Some(body(offer)),

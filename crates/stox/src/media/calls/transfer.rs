@@ -130,7 +130,7 @@ impl Calls {
         let overload = Refusal::Overload { retry_after: stage.config.limits.retry_after };
         let dialog = stage.sessions.share(session).ok_or_else(|| own(Refusal::NoDialog))?;
         let contact = stage.sessions.contact(session).unwrap_or_else(|| NameAddr::new(speaker.clone()));
-        let target = stage.config.proxy.as_ref().ok_or_else(|| own(Refusal::NoRoute))?.target;
+        let hop = stage.route(&call.theirs, &remote).map_err(own)?.hop;
         let subscribe = Subscribe {
             package: REFER,
             event_id: None,
@@ -140,7 +140,7 @@ impl Calls {
             accept: "message/sipfrag",
             expires: EXPIRES,
             route: None,
-            target,
+            hop,
             call_id: None,
             by: By::Refer {
                 refer_to: base::format_compact!("<{whom}{}>", replaces.unwrap_or_default()),

@@ -13,6 +13,7 @@ use crate::presence::{ACCEPT, PACKAGE, Presences, Then};
 use base::{Fingerprint, HashKey, Str, Table, Time};
 use sip::Uri;
 use sip::agent::ClientId;
+use sip::agent::Hop;
 use sip::publication::{self, Event, Ground, PublicationId, Publications, Way};
 use sip::subscription::Body;
 use xmpp::jid::Jid;
@@ -225,6 +226,6 @@ impl Presences {
 /// What the engine acts with: everything goes to the outbound proxy.
 fn ground<'a>(stage: &'a mut Stage<'_>) -> Ground<'a> {
     let way = stage.config.proxy.as_ref();
-    let way = way.map(|proxy| Way { target: proxy.target, route: proxy.route.as_deref() });
+    let way = way.map(|proxy| Way { hop: Hop::Target(proxy.target.clone()), route: proxy.route.clone() });
     Ground { now: stage.now, agent: stage.sip, way, tokens: stage.tokens }
 }

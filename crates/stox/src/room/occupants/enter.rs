@@ -12,6 +12,7 @@ use crate::mapping::{Side, Stage};
 use crate::prints;
 use crate::room::CONFERENCE;
 use crate::room::nickname::Nickname;
+use crate::way::Route;
 use base::Str;
 use bodies::conference::{Bounds, Conference};
 use sip::header::NameAddr;
@@ -45,18 +46,19 @@ pub(super) struct Parties {
     pub(super) local: NameAddr,
     pub(super) contact: Uri,
     pub(super) room: SipUri,
+    pub(super) way: Route,
 }
 
 impl Parties {
     pub(super) fn new(stage: &Stage<'_>, user: &Jid, room: &Jid, nick: &Nickname) -> Result<Parties, Refusal> {
-        let proxy = stage.config.proxy.as_ref().ok_or(Refusal::NoRoute)?;
         let mut speaker = address::to_uri(user, Scheme::Sip).map_err(Refusal::Sender)?;
         let room = address::to_uri(&room.bare(), Scheme::Sip).map_err(Refusal::Address)?;
-        let contact = stage.contact(&Uri::from(speaker.clone()), proxy.target.transport);
+        let way = stage.route(user, &room)?;
+        let contact = stage.contact(&Uri::from(speaker.clone()), way.transport);
         // RFC 7247 §8, RFC 7701 §6.1: the user goes by the address of record.
         speaker.params.remove("gr");
         let local = NameAddr { display: Some(Str::from(nick.as_str())), ..NameAddr::new(speaker) };
-        Ok(Parties { local, contact, room })
+        Ok(Parties { local, contact, room, way })
     }
 }
 
@@ -176,13 +178,12 @@ impl Occupants {
     /// Asks the focus for a session: Example 2.
     fn call(&mut self, stage: &mut Stage<'_>, user: &Jid, room: &Jid, nick: &Nickname) -> Result<LegId, Refusal> {
         let parties = Parties::new(stage, user, room, nick)?;
-        let proxy = stage.config.proxy.as_ref().ok_or(Refusal::NoRoute)?;
         let call = Call {
             local: parties.local,
             remote: Uri::from(parties.room),
             contact: NameAddr::new(parties.contact),
-            target: proxy.target,
-            route: proxy.route.clone(),
+            hop: parties.way.hop,
+            route: parties.way.route,
             call_id: None,
             headers: Vec::new(),
             ring: self.options.join,
@@ -273,7 +274,7 @@ impl Occupants {
             seat.phase = Phase::Subscribing;
         }
         let parties = Parties::new(stage, &seat.user, &seat.room, seat.people.nick());
-        let (Ok(parties), Some(proxy)) = (parties, stage.config.proxy.as_ref()) else { return };
+        let Ok(parties) = parties else { return };
         let subscribe = Subscribe {
             package: CONFERENCE,
             event_id: None,
@@ -282,8 +283,8 @@ impl Occupants {
             contact: NameAddr::new(parties.contact),
             accept: bodies::conference::MEDIA_TYPE,
             expires: EXPIRES,
-            route: proxy.route.clone(),
-            target: proxy.target,
+            route: parties.way.route,
+            hop: parties.way.hop,
             call_id: None,
             by: By::Subscribe,
         };

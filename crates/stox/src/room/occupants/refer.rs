@@ -108,7 +108,6 @@ impl Occupants {
         let session = stage.legs(|legs, _| legs.session(leg)).ok_or(own(Refusal::SipTransport))?;
         let dialog = stage.sessions(|sessions, _| sessions.share(session)).ok_or(own(Refusal::SipTransport))?;
         let contact = stage.sessions(|sessions, _| sessions.contact(session));
-        let proxy = stage.config.proxy.as_ref().ok_or(own(Refusal::NoRoute))?;
         let mut headers = vec![(Name::ReferredBy, base::format_compact!("<{}>", parties.local.uri))];
         if let Some(reason) = reason.map(error::reason_of_text).filter(|reason| !reason.is_empty()) {
             headers.push((Name::Subject, reason));
@@ -122,7 +121,7 @@ impl Occupants {
             accept: "message/sipfrag",
             expires: EXPIRES,
             route: None,
-            target: proxy.target,
+            hop: parties.way.hop,
             call_id: None,
             by: By::Refer { refer_to, headers },
         };

@@ -4,6 +4,7 @@ use super::*;
 use crate::dispatch::Batch;
 use crate::io::bounds::{FLOOR, bind};
 use base::HashKey;
+use sip::agent::Hop;
 use stox::route::Router;
 use tokio::io::AsyncReadExt;
 
@@ -37,9 +38,9 @@ fn clients(count: usize) -> Vec<ClientId> {
     let via = sip::Host::parse("127.0.0.1").unwrap();
     let config = sip::agent::Config { sent_by: vec![(Transport::Tcp, via, None)], ..Default::default() };
     let mut agent = sip::agent::Agent::new(config, base::Tokens::seeded(1));
-    let target = Target { transport: Transport::Tcp, remote: "127.0.0.1:1".parse().unwrap() };
+    let hop = Hop::from(Target::new(Transport::Tcp, "127.0.0.1:1".parse().unwrap()));
     let request = || sip::Request::new(sip::Method::Message, sip::Uri::parse("sip:a@b").unwrap());
-    (0..count).map(|_| agent.request(base::Time::ZERO, request(), target, None).unwrap()).collect()
+    (0..count).map(|_| agent.request(base::Time::ZERO, request(), &hop, None).unwrap()).collect()
 }
 
 async fn next(inbox: &mut mpsc::Receiver<Batch>) -> Input {
