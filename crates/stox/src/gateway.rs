@@ -221,6 +221,7 @@ impl Gateway {
             Input::MsrpLost(connection) => self.msrp.lost(now, connection),
             Input::Relay { from, bytes } => self.relay.received(now, from, &bytes),
             Input::Restore { key, value } => self.restore(&key, &value),
+            Input::Changed { key, value } => self.changed(&key, value.as_deref()),
             Input::Saved(token) => self.saved(token, true),
             Input::NotSaved(token) => self.saved(token, false),
         }
@@ -379,6 +380,13 @@ impl Gateway {
             restored.unwrap_or(Err(Broken::Key))
         });
         if restored.is_err() {
+            self.out.push_back(Output::Note(Note::RecordBroken));
+        }
+    }
+
+    fn changed(&mut self, key: &[u8], value: Option<&[u8]>) {
+        let known = Key::parse(key).is_ok_and(|key| self.any(|mapping, stage| mapping.changed(stage, &key, value)));
+        if !known {
             self.out.push_back(Output::Note(Note::RecordBroken));
         }
     }

@@ -143,6 +143,12 @@ pub trait Mapping {
         None
     }
 
+    /// A record of this mapping that is for all shards and belongs to another one is so from now on, or (no `value`) is no more. Whether it is this mapping's, and
+    /// can be read.
+    fn changed(&mut self, _: &mut Stage<'_>, _: &Key, _value: Option<&[u8]>) -> bool {
+        false
+    }
+
     /// The gateway is to end: nothing new comes any more, and what does not end by itself is to be ended in order.
     fn drain(&mut self, _: &mut Stage<'_>) {}
 

@@ -39,6 +39,8 @@ pub enum About {
     Occupant(Str),
     /// A call, named likewise.
     Call(Str),
+    /// A SIP account that an XMPP user has linked. The SIP side of the key is the domain of ours that it was linked at.
+    Linked,
 }
 
 /// The name of a record: what it is about, and a pair of bare addresses.
@@ -67,6 +69,24 @@ const OCCUPANT: u8 = b'o';
 /// What begins the key of a call.
 const CALL: u8 = b'v';
 
+/// What begins the key of a linked account.
+const LINKED: u8 = b'l';
+
+/// What begins the value of a sealed record ([`is_sealed`]) as it is on disk. The gateway never sees more of it than this, and only where it
+/// could not be opened.
+pub const SEALED: &[u8] = b"sealed1:";
+
+/// Whether the record of this key is for all shards: each gets it, the one that it belongs to as [`crate::gateway::Input::Restore`], the others as
+/// [`crate::gateway::Input::Changed`], then and whenever it changes.
+pub fn is_shared(key: &[u8]) -> bool {
+    key.first() == Some(&LINKED)
+}
+
+/// Whether the record of this key has something in it that nobody may read on disk: whoever keeps it seals it with a key of its own.
+pub fn is_sealed(key: &[u8]) -> bool {
+    key.first() == Some(&LINKED)
+}
+
 impl Key {
     /// The key as the store has it: kind, direction or id and NUL, the SIP user, NUL, the XMPP user. No address holds a NUL.
     pub fn to_bytes(&self) -> Vec<u8> {
@@ -78,6 +98,7 @@ impl Key {
             About::Participant(id) => [&[PARTICIPANT], id.as_bytes(), &[0]].concat(),
             About::Occupant(id) => [&[OCCUPANT], id.as_bytes(), &[0]].concat(),
             About::Call(id) => [&[CALL], id.as_bytes(), &[0]].concat(),
+            About::Linked => vec![LINKED],
         };
         [&kind, sip.as_bytes(), &[0], xmpp.as_bytes()].concat()
     }
@@ -90,6 +111,7 @@ impl Key {
         let (about, rest) = match bytes {
             [PRESENCE, b's', rest @ ..] => (About::Presence(Direction::SipWatchesXmpp), rest),
             [PRESENCE, b'x', rest @ ..] => (About::Presence(Direction::XmppWatchesSip), rest),
+            [LINKED, rest @ ..] => (About::Linked, rest),
             [kind @ (CHAT | PARTICIPANT | OCCUPANT | CALL), rest @ ..] => {
                 let end = rest.iter().position(|b| *b == 0).filter(|end| (1..=64).contains(end)).ok_or(Broken::Key)?;
                 let id = &rest[..end];
@@ -144,6 +166,9 @@ pub fn check(key: &[u8], value: &[u8]) -> Result<Key, Broken> {
         About::Chat(_) => chat::record::Chat::parse(value).map(drop)?,
         About::Participant(_) | About::Occupant(_) => room::record::Seat::parse(value).map(drop)?,
         About::Call(_) => media::record::Call::parse(value).map(drop)?,
+        // Only who has the key can say more.
+        About::Linked if value.starts_with(SEALED) => {}
+        About::Linked => return Err(Broken::Value("it is not sealed".to_owned())),
     }
     Ok(key)
 }
@@ -161,6 +186,7 @@ mod tests {
             About::Participant("aB-_9".into()),
             About::Occupant("aB-_9".into()),
             About::Call("aB-_9".into()),
+            About::Linked,
         ]) {
             let key = Key { about, sip: jid("romeo@example.net"), xmpp: jid("o\\27malley@example.com") };
             assert_eq!(Key::parse(&key.to_bytes()), Ok(key.clone()));

@@ -59,6 +59,7 @@ pub(crate) fn input(input: &Input) {
         | Input::Taken(_)
         | Input::Lost(_)
         | Input::Restore { .. }
+        | Input::Changed { .. }
         | Input::Overheard(..)
         | Input::Saved(_) => {}
     }

@@ -76,6 +76,13 @@ pub enum Input {
         /// Its value.
         value: Vec<u8>,
     },
+    /// A record for all shards ([`crate::store::is_shared`]) that belongs to another one: it was there at the start, or was changed since.
+    Changed {
+        /// Its key.
+        key: Vec<u8>,
+        /// Its value; none: it was forgotten.
+        value: Option<Vec<u8>>,
+    },
     /// A record is saved: it survives whatever happens now.
     Saved(SaveToken),
     /// A record could not be saved.

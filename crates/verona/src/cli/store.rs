@@ -8,6 +8,8 @@ use super::{Exit, complain, say};
 use crate::config::{self, Environment, Store};
 use crate::store::redb::{Redb, SCHEMA};
 use crate::store::{Engine as _, Error};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde_json::{Value, json};
 use std::io::{self, BufWriter, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
@@ -60,7 +62,7 @@ pub(super) fn check(config: &Path) -> Exit {
         Err(e) => return failed(&path, &e),
     }
     let (mut from_sip, mut from_xmpp, mut chats, mut seats) = (0_usize, 0_usize, 0_usize, 0_usize);
-    let (mut calls, mut broken) = (0_usize, 0_usize);
+    let (mut calls, mut linked, mut broken) = (0_usize, 0_usize, 0_usize);
     let loaded = store.load(&mut |key, value| {
         match stox::store::check(key, value) {
             Ok(Key { about: About::Presence(Direction::SipWatchesXmpp), .. }) => from_sip += 1,
@@ -68,6 +70,7 @@ pub(super) fn check(config: &Path) -> Exit {
             Ok(Key { about: About::Chat(_), .. }) => chats += 1,
             Ok(Key { about: About::Participant(_) | About::Occupant(_), .. }) => seats += 1,
             Ok(Key { about: About::Call(_), .. }) => calls += 1,
+            Ok(Key { about: About::Linked, .. }) => linked += 1,
             Err(why) => {
                 broken += 1;
                 if broken <= NAMED {
@@ -90,6 +93,9 @@ pub(super) fn check(config: &Path) -> Exit {
     }
     if calls > 0 {
         say(&format!("calls to be ended, as the gateway that held them was stopped: {calls}"));
+    }
+    if linked > 0 {
+        say(&format!("SIP accounts that XMPP users have linked, sealed with a key that is not in the store: {linked}"));
     }
     match broken {
         0 => Exit::Good,
@@ -140,7 +146,12 @@ fn failed(path: &Path, error: &Error) -> Exit {
 /// A record for people and programs. One that cannot be read is shown as it is, with the reason.
 fn line(key: &[u8], value: &[u8]) -> Value {
     let read = stox::store::check(key, value).map_err(|why| why.to_string());
-    let read = read.and_then(|key| serde_json::from_slice::<Value>(value).map(|v| (key, v)).map_err(|e| e.to_string()));
+    // What is sealed stays so: it can be opened where its key is.
+    let value_of = |key: Key| match key.about {
+        About::Linked => Ok((key, json!({ "sealed": BASE64.encode(value) }))),
+        _ => serde_json::from_slice::<Value>(value).map(|v| (key, v)).map_err(|e| e.to_string()),
+    };
+    let read = read.and_then(value_of);
     match read {
         Ok((Key { about, sip, xmpp }, record)) => {
             let (kind, name, value) = match &about {
@@ -150,6 +161,7 @@ fn line(key: &[u8], value: &[u8]) -> Value {
                 About::Participant(id) => ("participant", "id", id.as_str()),
                 About::Occupant(id) => ("occupant", "id", id.as_str()),
                 About::Call(id) => ("call", "id", id.as_str()),
+                About::Linked => ("linked", "at", "gateway"),
             };
             json!({
                 "kind": kind,

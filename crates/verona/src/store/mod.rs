@@ -6,6 +6,7 @@
 
 pub mod memory;
 pub mod redb;
+pub mod seal;
 mod writer;
 
 #[cfg(test)]
@@ -73,6 +74,8 @@ pub enum Error {
     Migration(String),
     /// It is no store, or it was damaged beyond what it can mend by itself.
     Damaged(String),
+    /// The key that seals records is missing, or is none; the file and why.
+    Key(String),
     /// The disk, or the way there.
     Io(io::Error),
 }
@@ -103,6 +106,7 @@ impl fmt::Display for Error {
             Error::Damaged(why) => {
                 write!(f, "no store, or damaged: {why}; put a copy in its place, or move it away to begin anew")
             }
+            Error::Key(why) => f.write_str(why),
             Error::Io(e) => e.fmt(f),
         }
     }

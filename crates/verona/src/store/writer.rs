@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use stox::gateway::Input;
 use stox::route::Router;
-use stox::store::SaveToken;
+use stox::store::{SaveToken, is_shared};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, timeout_at};
@@ -175,11 +175,16 @@ impl Writer {
             self.meters.queue.decrement(writes.len() as f64);
             let saved = self.commit(&writes);
             let mut batches = self.parts();
-            for (shard, token, held) in asked {
+            for ((shard, token, held), write) in asked.into_iter().zip(writes) {
                 if let Some(batch) = batches.get_mut(shard) {
                     batch.push(if saved { Input::Saved(token) } else { Input::NotSaved(token) });
                 }
                 drop(held);
+                if saved && is_shared(&write.key) {
+                    for (_, batch) in batches.iter_mut().enumerate().filter(|(other, _)| *other != shard) {
+                        batch.push(Input::Changed { key: write.key.clone(), value: write.value.clone() });
+                    }
+                }
             }
             for (shard, batch) in batches.into_iter().enumerate().filter(|(_, batch)| !batch.is_empty()) {
                 (self.answers)(shard, Answer::Inputs(batch));
@@ -253,9 +258,14 @@ impl Writer {
         let mut parts = self.parts();
         let Writer { engine, router, answers, .. } = self;
         engine.load(&mut |key, value| {
-            let shard = router.record(key);
-            if only.is_none_or(|only| only == shard) {
-                parts[shard].push(Input::Restore { key: key.to_vec(), value: value.to_vec() });
+            let own = router.record(key);
+            let concerned = if is_shared(key) { 0..parts.len() } else { own..own + 1 };
+            for shard in concerned.filter(|shard| only.is_none_or(|only| only == *shard)) {
+                let (key, value) = (key.to_vec(), value.to_vec());
+                parts[shard].push(match shard == own {
+                    true => Input::Restore { key, value },
+                    false => Input::Changed { key, value: Some(value) },
+                });
                 if parts[shard].len() == LOAD {
                     answers(shard, Answer::Inputs(std::mem::take(&mut parts[shard])));
                 }

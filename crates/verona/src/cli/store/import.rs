@@ -4,10 +4,12 @@ use super::{failed, place};
 use crate::cli::{Exit, complain, say};
 use crate::config::Store;
 use crate::store::{self, Write};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD as BASE64;
 use serde_json::Value;
 use std::io::{self, BufRead};
 use std::path::Path;
-use stox::store::{About, Direction, Key};
+use stox::store::{About, Direction, Key, is_sealed};
 use xmpp::jid::Jid;
 
 /// The records of one transaction.
@@ -94,7 +96,8 @@ fn read(line: &[u8]) -> Result<Write, String> {
             other => return Err(format!("watcher is {other:?}, not \"sip\" or \"xmpp\"")),
         }),
         "chat" => About::Chat(text("id")?.into()),
-        kind => return Err(format!("kind is {kind:?}: this version knows \"presence\" and \"chat\"")),
+        "linked" => About::Linked,
+        kind => return Err(format!("kind is {kind:?}: this version knows \"presence\", \"chat\" and \"linked\"")),
     };
     let jid = |name: &str| {
         let jid = Jid::parse(text(name)?).map_err(|e| format!("{name}: {e}"))?;
@@ -102,6 +105,10 @@ fn read(line: &[u8]) -> Result<Write, String> {
     };
     let key = Key { about, sip: jid("sip")?, xmpp: jid("xmpp")? }.to_bytes();
     let value = match &line["record"] {
+        Value::Object(record) if is_sealed(&key) => {
+            let sealed = record.get("sealed").and_then(Value::as_str).ok_or("sealed is missing, or no string")?;
+            BASE64.decode(sealed).map_err(|e| format!("sealed: {e}"))?
+        }
         record @ Value::Object(_) => record.to_string().into_bytes(),
         _ => return Err("record is missing, or no object".to_owned()),
     };
@@ -119,6 +126,15 @@ mod tests {
         let key = b"pxromeo@example.net\0juliet@example.com";
         let write = read(super::super::line(key, value).to_string().as_bytes()).unwrap();
         assert_eq!(write, Write { key: key.to_vec(), value: Some(value.to_vec()) });
+    }
+
+    #[test]
+    fn what_is_sealed_stays_so() {
+        let (key, value) = (b"lexample.net\0juliet@example.com", b"sealed1:\x00\xff\x80");
+        let line = super::super::line(key, value).to_string();
+        let write = read(line.as_bytes()).unwrap();
+        assert_eq!(write, Write { key: key.to_vec(), value: Some(value.to_vec()) });
+        assert!(super::super::line(key, b"{}").get("broken").is_some(), "nothing that was not sealed by somebody");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The engines, their schemas and files; the disks under them and the thread that writes have modules of their own.
 
 mod disks;
+mod sealed;
 mod thread;
 
 use super::redb::{Migration, Record, Redb, SCHEMA, Schema, on_file};

@@ -207,7 +207,7 @@ async fn what_is_too_much_is_refused_at_once() {
     let taken = (1..1000).take_while(|token| bench.save(0, *token, put(&token.to_string(), &megabyte))).count();
     assert_eq!(taken, 15, "sixteen megabytes, less what the first takes");
     assert!(bench.metric("verona_store_failures_total") == 1.0);
-    assert!(bench.save(1, 7, put("little", "1")), "there is room for a little");
+    assert!(bench.save(1, 7, put("some", "1")), "there is room for a little");
     bench.let_commit();
     assert_eq!(bench.outcomes(), (0, vec![(0, true)]));
     assert_eq!(bench.begun(), 16);
