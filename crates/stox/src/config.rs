@@ -12,7 +12,9 @@ use xmpp::agent::Identity;
 pub struct Config {
     /// The XMPP domains that SIP users reach here. A SIP From in one of them is always refused.
     pub xmpp_domains: Vec<Str>,
-    /// The component streams, one for each SIP domain that the gateway stands for. [`LinkId`] is the place in this list.
+    /// Whether SIP users of federated domains reach every other XMPP domain, too.
+    pub any_xmpp_domain: bool,
+    /// The ways to XMPP, one for each SIP domain that the gateway stands for. [`LinkId`] is the place in this list.
     pub links: Vec<Link>,
     /// Who may send SIP for which SIP domains; the first entry whose network holds the source decides nothing alone: all
     /// that match are looked at.
@@ -71,6 +73,23 @@ impl Config {
         })
     }
 
+    /// Whether a domain is one of XMPP, as far as SIP users may know: not one that the gateway stands for or takes SIP for, nor an address.
+    pub fn is_xmpp(&self, domain: &str) -> bool {
+        let is_sip = || {
+            let of_peers = self.peers.iter().flat_map(|peer| &peer.domains);
+            self.links.iter().map(|link| &link.domain).chain(of_peers).any(|sip| sip == domain)
+        };
+        let is_address = || domain.starts_with('[') || domain.parse::<IpAddr>().is_ok();
+        self.xmpp_domains.iter().any(|own| own == domain) || self.any_xmpp_domain && !is_address() && !is_sip()
+    }
+
+    /// Whether users of the SIP domain of `link` reach the users of `domain`. What is not listed is reached by federation alone: behind a
+    /// component there is a server that would have to pass it on.
+    pub fn reaches(&self, link: LinkId, domain: &str) -> bool {
+        let federated = self.links.get(link).is_some_and(|link| link.kind == LinkKind::Federation);
+        self.xmpp_domains.iter().any(|own| own == domain) || federated && self.is_xmpp(domain)
+    }
+
     /// Whether there are sessions at all: chats, rooms or calls.
     pub fn has_sessions(&self) -> bool {
         let rooms = !self.room.muc_domains.is_empty() || !self.room.sip_domains.is_empty();
@@ -110,12 +129,34 @@ fn is_global(address: IpAddr) -> bool {
 /// A place in [`Config::links`].
 pub type LinkId = usize;
 
-/// One component stream.
+/// What leads from a SIP domain to XMPP users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LinkKind {
+    /// A component stream (XEP-0114): one XMPP server does the rest.
+    Component,
+    /// Streams with all other servers (RFC 6120): the gateway is the domain's XMPP server. Such a link is always up; what cannot be delivered comes back
+    /// as the error that a server would send.
+    Federation,
+}
+
+impl LinkKind {
+    /// The content namespace of its streams.
+    pub fn namespace(self) -> &'static str {
+        match self {
+            LinkKind::Component => xmpp::ns::COMPONENT_ACCEPT,
+            LinkKind::Federation => xmpp::ns::SERVER,
+        }
+    }
+}
+
+/// The way from one SIP domain to XMPP users.
 #[derive(Debug, Clone)]
 pub struct Link {
-    /// The SIP domain that the gateway stands for on this stream.
+    /// What it is.
+    pub kind: LinkKind,
+    /// The SIP domain that the gateway stands for on it.
     pub domain: Str,
-    /// The XMPP domains whose users may send to it; empty means any. The server vouches for the `from` of each stanza.
+    /// The XMPP domains whose users may send to it; empty means any. The server vouches for the `from` of each stanza, or the stream that it came by.
     pub allow_from: Vec<Str>,
     /// How its users are reached with chat messages.
     pub chat: Mode,

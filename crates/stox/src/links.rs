@@ -1,11 +1,11 @@
-//! The XMPP side as the mappings see it: component streams that are up or down, and what became of each stanza.
+//! The XMPP side as the mappings see it: links that are up or down, and what became of each stanza. A link is a component stream, or what we
+//! have to do with all other XMPP servers on behalf of one SIP domain.
 
-use crate::config::{Config, LinkId};
+use crate::config::{Config, LinkId, LinkKind};
 use crate::gateway::{Note, Output};
-use base::{HashKey, Table, Time};
+use base::{HashKey, Str, Table, Time};
 use std::collections::VecDeque;
 use std::time::Duration;
-use xmpp::ns;
 use xmpp::stanza::Stanza;
 
 /// The name of one stanza that we sent, unique in this gateway.
@@ -18,13 +18,21 @@ enum Owed {
     Outcome,
     /// Nobody waits, but it has to arrive: an answer that the stream lost is sent again. Without its bytes where too many are kept already:
     /// then it is sent once.
-    Arrival { link: LinkId, bytes: Option<Vec<u8>> },
+    Arrival { link: LinkId, letter: Option<Letter> },
 }
 
-#[derive(Debug, Default)]
+/// A stanza as it goes out, and where to on a link that leads to many servers.
+#[derive(Debug, Clone)]
+struct Letter {
+    domain: Option<Str>,
+    bytes: Vec<u8>,
+}
+
+#[derive(Debug)]
 struct Link {
+    kind: LinkKind,
     up: bool,
-    parked: VecDeque<Vec<u8>>,
+    parked: VecDeque<Letter>,
     parked_bytes: usize,
     /// When the parked are tried again, on a stream that is up but had no room.
     retry: Option<Time>,
@@ -34,7 +42,13 @@ struct Link {
 /// when there is room again.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// The component streams of this gateway.
+impl Link {
+    fn new(kind: LinkKind) -> Link {
+        Link { kind, up: false, parked: VecDeque::new(), parked_bytes: 0, retry: None }
+    }
+}
+
+/// The links of this gateway.
 #[derive(Debug)]
 pub(crate) struct Links {
     links: Vec<Link>,
@@ -48,7 +62,7 @@ pub(crate) struct Links {
 impl Links {
     pub(crate) fn new(config: &Config, key: HashKey, first_token: StanzaToken) -> Links {
         Links {
-            links: config.links.iter().map(|_| Link::default()).collect(),
+            links: config.links.iter().map(|link| Link::new(link.kind)).collect(),
             owed: Table::new(key),
             next: first_token,
             parked_limit: config.limits.parked_bytes,
@@ -66,18 +80,19 @@ impl Links {
         if !self.is_up(link) {
             return None;
         }
+        let Letter { domain, bytes } = self.letter(link, stanza)?;
         let token = self.mint(Owed::Outcome);
-        out.push_back(Output::Stanza { link, bytes: stanza.to_bytes(ns::COMPONENT_ACCEPT), token });
+        out.push_back(Output::Stanza { link, domain, bytes, token });
         Some(token)
     }
 
     /// Sends a stanza that nobody waits for, an error or an answer: now, or when the stream is up again.
     pub(crate) fn answer(&mut self, link: LinkId, stanza: &Stanza, out: &mut VecDeque<Output>) {
-        let bytes = stanza.to_bytes(ns::COMPONENT_ACCEPT);
+        let Some(letter) = self.letter(link, stanza) else { return };
         if self.is_up(link) {
-            self.send(link, bytes, out);
+            self.send(link, letter, out);
         } else {
-            self.park(link, bytes, out);
+            self.park(link, letter, out);
         }
     }
 
@@ -85,12 +100,12 @@ impl Links {
     pub(crate) fn taken(&mut self, token: StanzaToken, out: &mut VecDeque<Output>) -> bool {
         match self.owed.remove(&token) {
             Some(Owed::Outcome) => true,
-            Some(Owed::Arrival { link, bytes }) => {
-                self.kept -= bytes.map_or(0, |b| b.len());
+            Some(Owed::Arrival { link, letter }) => {
+                self.kept -= letter.map_or(0, |letter| letter.bytes.len());
                 // What did not fit into the stream before may fit now.
                 for _ in 0..2 {
-                    let Some(bytes) = self.unpark(link) else { break };
-                    self.send(link, bytes, out);
+                    let Some(letter) = self.unpark(link) else { break };
+                    self.send(link, letter, out);
                 }
                 false
             }
@@ -102,15 +117,15 @@ impl Links {
     pub(crate) fn lost(&mut self, now: Time, token: StanzaToken, out: &mut VecDeque<Output>) -> bool {
         match self.owed.remove(&token) {
             Some(Owed::Outcome) => true,
-            Some(Owed::Arrival { link, bytes: Some(bytes) }) => {
-                self.kept -= bytes.len();
-                self.park(link, bytes, out);
+            Some(Owed::Arrival { link, letter: Some(letter) }) => {
+                self.kept -= letter.bytes.len();
+                self.park(link, letter, out);
                 if let Some(l) = self.links.get_mut(link).filter(|l| l.up) {
                     l.retry = l.retry.or(Some(now + RETRY));
                 }
                 false
             }
-            Some(Owed::Arrival { bytes: None, .. }) => {
+            Some(Owed::Arrival { letter: None, .. }) => {
                 out.push_back(Output::Note(Note::AnswerDropped));
                 false
             }
@@ -129,8 +144,8 @@ impl Links {
         for link in 0..self.links.len() {
             if self.links[link].retry.is_some_and(|at| at <= now) {
                 self.links[link].retry = None;
-                while let Some(bytes) = self.unpark(link) {
-                    self.send(link, bytes, out);
+                while let Some(letter) = self.unpark(link) {
+                    self.send(link, letter, out);
                 }
             }
         }
@@ -144,16 +159,26 @@ impl Links {
     pub(crate) fn up(&mut self, link: LinkId, out: &mut VecDeque<Output>) {
         let Some(l) = self.links.get_mut(link) else { return };
         l.up = true;
-        while let Some(bytes) = self.unpark(link) {
-            self.send(link, bytes, out);
+        while let Some(letter) = self.unpark(link) {
+            self.send(link, letter, out);
         }
     }
 
-    fn unpark(&mut self, link: LinkId) -> Option<Vec<u8>> {
+    /// The stanza as this link writes it.
+    fn letter(&self, link: LinkId, stanza: &Stanza) -> Option<Letter> {
+        let kind = self.links.get(link)?.kind;
+        let domain = match kind {
+            LinkKind::Component => None,
+            LinkKind::Federation => Some(Str::from(stanza.to.as_ref()?.domain())),
+        };
+        Some(Letter { domain, bytes: stanza.to_bytes(kind.namespace()) })
+    }
+
+    fn unpark(&mut self, link: LinkId) -> Option<Letter> {
         let l = self.links.get_mut(link).filter(|l| l.up)?;
-        let bytes = l.parked.pop_front()?;
-        l.parked_bytes -= bytes.len();
-        Some(bytes)
+        let letter = l.parked.pop_front()?;
+        l.parked_bytes -= letter.bytes.len();
+        Some(letter)
     }
 
     fn mint(&mut self, owed: Owed) -> StanzaToken {
@@ -163,22 +188,23 @@ impl Links {
         token
     }
 
-    fn send(&mut self, link: LinkId, bytes: Vec<u8>, out: &mut VecDeque<Output>) {
-        let keep = self.kept + bytes.len() <= self.parked_limit;
-        self.kept += if keep { bytes.len() } else { 0 };
-        let token = self.mint(Owed::Arrival { link, bytes: keep.then(|| bytes.clone()) });
-        out.push_back(Output::Stanza { link, bytes, token });
+    fn send(&mut self, link: LinkId, letter: Letter, out: &mut VecDeque<Output>) {
+        let keep = self.kept + letter.bytes.len() <= self.parked_limit;
+        self.kept += if keep { letter.bytes.len() } else { 0 };
+        let token = self.mint(Owed::Arrival { link, letter: keep.then(|| letter.clone()) });
+        let Letter { domain, bytes } = letter;
+        out.push_back(Output::Stanza { link, domain, bytes, token });
     }
 
     /// Keeps a stanza for a stream that is down. At the bound the oldest goes: its sender has waited longest and has most
     /// likely given up.
-    fn park(&mut self, link: LinkId, bytes: Vec<u8>, out: &mut VecDeque<Output>) {
+    fn park(&mut self, link: LinkId, letter: Letter, out: &mut VecDeque<Output>) {
         let Some(l) = self.links.get_mut(link) else { return };
-        l.parked_bytes += bytes.len();
-        l.parked.push_back(bytes);
+        l.parked_bytes += letter.bytes.len();
+        l.parked.push_back(letter);
         while l.parked_bytes > self.parked_limit {
             let Some(dropped) = l.parked.pop_front() else { break };
-            l.parked_bytes -= dropped.len();
+            l.parked_bytes -= dropped.bytes.len();
             out.push_back(Output::Note(Note::AnswerDropped));
         }
     }
@@ -197,7 +223,9 @@ mod tests {
     fn an_answer_waits_for_room() {
         let config = Config {
             xmpp_domains: Vec::new(),
+            any_xmpp_domain: false,
             links: vec![crate::config::Link {
+                kind: LinkKind::Component,
                 domain: "example.net".into(),
                 allow_from: Vec::new(),
                 chat: crate::config::Mode::Message,

@@ -196,7 +196,8 @@ impl Daemon {
         });
         let sockets = Sockets::new(bound.udp.clone());
         let (queues, outboxes): (Vec<_>, Vec<_>) =
-            gateway.links.iter().map(|_| link::outbox(config.limits.write_bytes)).unzip();
+            config.xmpp.components.iter().map(|_| link::outbox(config.limits.write_bytes)).unzip();
+        let federation: Option<link::Outbox> = None;
 
         let (stop_shards, stopped_shards) = watch::channel(false);
         let (stop_links, stopped_links) = watch::channel(false);
@@ -223,6 +224,7 @@ impl Daemon {
                 msrp: carrier.as_ref().map(|c| c.pool.clone()),
                 relays,
                 links: queues.clone(),
+                federation: federation.clone(),
                 saver: saver.clone(),
             };
             let maker = Maker::new(Arc::clone(&gateway), agent, tokens.fork(), Arc::clone(&meters));

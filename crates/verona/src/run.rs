@@ -83,7 +83,7 @@ async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(
     let (mut hangup, mut terminate, mut interrupt) =
         (listen(SignalKind::hangup())?, listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
 
-    let domains: Vec<String> = config.xmpp.components.iter().map(|c| c.domain.clone()).collect();
+    let domains: Vec<String> = config.sip_domains().map(str::to_owned).collect();
     let sockets: Vec<String> = config.sip.listen.iter().map(ToString::to_string).collect();
     let msrp: Vec<String> = config.msrp.listen.iter().map(ToString::to_string).collect();
     let state = Arc::new(State::new(&domains, &sockets).with_msrp(&msrp));

@@ -37,7 +37,7 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
         None => None,
     };
     let relays = relays(config).await?;
-    let domains: Vec<Str> = config.xmpp.components.iter().map(|c| Str::from(&c.domain)).collect();
+    let domains: Vec<Str> = config.sip_domains().map(Str::from).collect();
     let mut peers: Vec<gateway::Peer> = config
         .sip
         .peers
@@ -54,16 +54,8 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
     let share = |n: usize| n.div_ceil(shards).max(1);
     Ok(gateway::Config {
         xmpp_domains: config.sip.domains.iter().map(Str::from).collect(),
-        links: config
-            .xmpp
-            .components
-            .iter()
-            .map(|c| gateway::Link {
-                domain: Str::from(&c.domain),
-                allow_from: c.allow_from.list().iter().map(Str::from).collect(),
-                chat: c.chat,
-            })
-            .collect(),
+        any_xmpp_domain: config.sip.any_domain,
+        links: links(config),
         peers,
         proxy,
         phone_domain: config.sip.phone_domain.as_deref().map(Str::from),
@@ -117,6 +109,26 @@ pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -
         epoch,
         version: Str::const_new(VERSION),
     })
+}
+
+/// The ways to XMPP: the component streams, and behind them the federated domains.
+fn links(config: &Config) -> Vec<gateway::Link> {
+    let component = |c: &Component| gateway::Link {
+        kind: gateway::LinkKind::Component,
+        domain: Str::from(&c.domain),
+        allow_from: c.allow_from.list().iter().map(Str::from).collect(),
+        chat: c.chat,
+    };
+    let federated = |federation: &config::Federation, domain: &String| gateway::Link {
+        kind: gateway::LinkKind::Federation,
+        domain: Str::from(domain),
+        // Who is let in at all is known to those who keep the streams.
+        allow_from: Vec::new(),
+        chat: federation.chat,
+    };
+    let components = config.xmpp.components.iter().map(component);
+    let federation = config.xmpp.federation.iter();
+    components.chain(federation.flat_map(|f| f.domains.iter().map(move |domain| federated(f, domain)))).collect()
 }
 
 /// How telephone numbers are written, and whose word for callers counts.

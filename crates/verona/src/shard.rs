@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
-use stox::config::{Config, LinkId};
+use stox::config::{Config, LinkId, LinkKind};
 use stox::gateway::{Gateway, Input, Note, Output, Wire};
 use stox::mapping::Side;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -50,8 +50,17 @@ pub(crate) struct Ways {
     /// None: there are no sessions.
     pub(crate) msrp: Option<Pool>,
     pub(crate) relays: RelaySockets,
+    /// Those of the component streams.
     pub(crate) links: Vec<Outbox>,
+    /// That of all federated domains, whose links come behind those; none where there are none.
+    pub(crate) federation: Option<Outbox>,
     pub(crate) saver: Saver,
+}
+
+impl Ways {
+    fn outbox(&self, link: LinkId) -> Option<&Outbox> {
+        self.links.get(link).or(self.federation.as_ref())
+    }
 }
 
 /// Makes a shard's gateway: at the start, and again should it ever panic.
@@ -67,7 +76,10 @@ pub(crate) struct Maker {
 
 impl Maker {
     pub(crate) fn new(config: Arc<Config>, agent: agent::Config, tokens: Tokens, meters: Arc<Meters>) -> Maker {
-        Maker { config, agent, tokens, meters, up: BTreeSet::new(), draining: false }
+        // What is federated is always up: what has nowhere to go comes back.
+        let federated = config.links.iter().enumerate().filter(|(_, link)| link.kind == LinkKind::Federation);
+        let up = federated.map(|(link, _)| link).collect();
+        Maker { config, agent, tokens, meters, up, draining: false }
     }
 
     /// A gateway that has no records yet and knows of no streams.
@@ -264,8 +276,9 @@ impl Shard {
                     let answer = Looked::none(Failure::Failed);
                     self.gateway.handle(self.clock.now(), Input::Looked { id, answer });
                 }
-                Output::Stanza { link, bytes, token } => {
-                    let sent = self.ways.links.get(link).is_some_and(|l| l.send(Outgoing { bytes, token }));
+                Output::Stanza { link, domain, bytes, token } => {
+                    let outgoing = Outgoing { link, domain, bytes, token };
+                    let sent = self.ways.outbox(link).is_some_and(|way| way.send(outgoing));
                     if !sent {
                         self.gateway.handle(self.clock.now(), Input::Lost(token));
                     }
@@ -283,7 +296,7 @@ impl Shard {
         }
         let to_sip = self.gateway.under_way_to_sip();
         if to_sip.abs_diff(self.told) >= 64 || to_sip == 0 && self.told > 0 {
-            for link in &self.ways.links {
+            for link in self.ways.links.iter().chain(&self.ways.federation) {
                 link.tell_under_way(self.told, to_sip);
             }
             self.told = to_sip;
@@ -451,6 +464,7 @@ mod tests {
                 msrp: None,
                 relays: RelaySockets::default(),
                 links: vec![queue],
+                federation: None,
                 saver,
             };
             let maker = Maker::new(gateway, agent, Tokens::seeded(7), Arc::clone(&meters));
@@ -496,7 +510,7 @@ mod tests {
         }
 
         fn at_link(&mut self) -> (String, u64) {
-            let Outgoing { bytes, token } = self.link.next().unwrap();
+            let Outgoing { bytes, token, .. } = self.link.next().unwrap();
             (String::from_utf8(bytes).unwrap(), token)
         }
     }

@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod error;
 pub mod ext;
+pub mod federation;
 pub mod jid;
 pub mod ns;
 pub mod stanza;

@@ -8,7 +8,7 @@ use sip::uri::Host;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
-use stox::config::{Config, Limits, Link, Mode, Peer, Proxy};
+use stox::config::{Config, Limits, Link, LinkKind, Mode, Peer, Proxy};
 use stox::gateway::Gateway;
 use stox::network::Network;
 use stox::room::Password;
@@ -46,9 +46,10 @@ impl Default for Settings {
         let sip_domains = || vec![Str::from("example.net"), Str::from("sip.example")];
         let config = Config {
             xmpp_domains: vec!["example.com".into(), "xmpp.example".into()],
+            any_xmpp_domain: false,
             links: sip_domains()
                 .into_iter()
-                .map(|domain| Link { domain, allow_from: Vec::new(), chat: Mode::Message })
+                .map(|domain| Link { kind: LinkKind::Component, domain, allow_from: Vec::new(), chat: Mode::Message })
                 .collect(),
             peers: vec![Peer {
                 source: Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 },
@@ -139,7 +140,12 @@ impl Settings {
             // Before anything happens: each domain has a stream of its own.
             "sip_rooms" => {
                 for domain in list() {
-                    config.links.push(Link { domain: domain.clone(), allow_from: Vec::new(), chat: Mode::Auto });
+                    config.links.push(Link {
+                        kind: LinkKind::Component,
+                        domain: domain.clone(),
+                        allow_from: Vec::new(),
+                        chat: Mode::Auto,
+                    });
                     config.peers.iter_mut().for_each(|peer| peer.domains.push(domain.clone()));
                     config.room.sip_domains.push(domain);
                 }

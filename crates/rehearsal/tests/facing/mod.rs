@@ -16,7 +16,7 @@ use sip::agent::{Flow, SendTo, Target, Transport};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use stox::config::{Config, Link, Mode, Peer};
+use stox::config::{Config, Link, LinkKind, Mode, Peer};
 use stox::gateway::{Gateway, Input, Output, Wire};
 use stox::network::Network;
 use xmpp::stanza::Stanza;
@@ -48,7 +48,7 @@ fn gateway(
     let mut settings = Settings::default();
     let config = &mut settings.config;
     config.xmpp_domains = vec![own.into()];
-    config.links = vec![Link { domain: other.into(), allow_from: Vec::new(), chat }];
+    config.links = vec![Link { kind: LinkKind::Component, domain: other.into(), allow_from: Vec::new(), chat }];
     if let Some(msrp) = &mut config.msrp {
         msrp.advertise[0].host = msrp::Host::Ip(PLACES[at].0.into());
     }

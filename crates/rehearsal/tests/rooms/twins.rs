@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use stox::config::{Link, Mode, Peer};
+use stox::config::{Link, LinkKind, Mode, Peer};
 use stox::gateway::{Gateway, Input, Output, Wire};
 use stox::network::Network;
 use xmpp::error::{Condition, ErrorType, StanzaError};
@@ -60,7 +60,12 @@ pub struct Twins {
 fn settings(at: usize, change: &impl Fn(&mut Settings)) -> Settings {
     let mut settings = Settings::default();
     let config = &mut settings.config;
-    let link = |domain: &str| Link { domain: domain.into(), allow_from: Vec::new(), chat: Mode::Session };
+    let link = |domain: &str| Link {
+        kind: LinkKind::Component,
+        domain: domain.into(),
+        allow_from: Vec::new(),
+        chat: Mode::Session,
+    };
     let theirs = if at == 0 {
         config.xmpp_domains = vec!["a.example".into(), ROOMS.into()];
         config.room.muc_domains = vec![ROOMS.into()];

@@ -54,7 +54,7 @@ impl Gateway {
         // Most XMPP servers still apply stringprep, which would make another user of this one.
         address::keeps_its_name(&from).map_err(Refusal::Sender)?;
         let to = address::to_jid(&request.uri, &self.addresses).map_err(Refusal::Address)?;
-        if !self.config.xmpp_domains.iter().any(|d| d == to.domain()) {
+        if !self.config.reaches(link, to.domain()) {
             return Err(Refusal::NotServed);
         }
         // The gateway ends the SIP path and begins an XMPP one: the request is forwarded in all but name (RFC 5393, RFC 7247 §8).

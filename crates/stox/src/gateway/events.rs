@@ -19,7 +19,7 @@ impl Gateway {
         let jid = |uri: &sip::Uri| address::to_jid(uri, &self.addresses).ok();
         let from = request.headers.from().ok().and_then(|from| jid(&from.uri));
         let (Some(from), Some(to)) = (from, jid(&request.uri)) else { return };
-        if self.config.xmpp_domains.iter().any(|domain| domain == to.domain()) {
+        if self.config.is_xmpp(to.domain()) {
             return;
         }
         let room = to.local().and_then(|local| self.participants.room_called(&from, local));

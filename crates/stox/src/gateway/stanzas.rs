@@ -11,7 +11,7 @@ use xmpp::error::StanzaError;
 use xmpp::stanza::{Kind, Stanza};
 
 impl Gateway {
-    /// A stanza from a component stream, whose server vouches for its `from`.
+    /// A stanza that came by a link, whose server, or stream, vouches for its `from`.
     pub(super) fn stanza(&mut self, link: LinkId, stanza: Stanza) {
         if stanza.is_error() {
             return self.error_stanza(&stanza);

@@ -41,15 +41,15 @@ pub enum Input {
         /// The answer.
         answer: Answer,
     },
-    /// A stanza from a component stream.
+    /// A stanza that came by a link.
     Stanza(LinkId, Stanza),
     /// One that another shard gets as [`Input::Stanza`], but that may answer what this one has asked.
     Overheard(LinkId, Stanza),
-    /// A component stream is authenticated.
+    /// A component stream is authenticated. For a federated domain this is said once, at the start.
     LinkUp(LinkId),
     /// A component stream ended.
     LinkDown(LinkId),
-    /// The server took a stanza.
+    /// The server took a stanza. What could not be delivered has come back as an error before.
     Taken(StanzaToken),
     /// The stream ended, or refused to carry more, before the server took a stanza.
     Lost(StanzaToken),
@@ -110,9 +110,11 @@ pub enum Output {
     },
     /// Send a stanza and say what became of it, [`Input::Taken`] or [`Input::Lost`].
     Stanza {
-        /// The stream.
+        /// The link.
         link: LinkId,
-        /// The stanza in the namespace of component streams.
+        /// The domain of the recipient, where the link leads to many servers ([`LinkKind::Federation`](crate::config::LinkKind)); None on a component stream.
+        domain: Option<Str>,
+        /// The stanza in the link's [namespace](crate::config::LinkKind::namespace).
         bytes: Vec<u8>,
         /// Its name.
         token: StanzaToken,

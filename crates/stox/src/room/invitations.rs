@@ -112,7 +112,7 @@ impl Invitations {
         // A MUC is no person; and where the gateway serves nothing there is no room that could be entered from here.
         let known = stage.link_of(room.domain()).is_some()
             || rooms.is_muc(room.domain())
-            || stage.config.xmpp_domains.iter().any(|domain| domain == room.domain());
+            || stage.config.is_xmpp(room.domain());
         if rooms.is_muc(to.domain()) || !known || !method.eq_ignore_ascii_case("INVITE") || room.local().is_none() {
             return Err(Refusal::NotSupported);
         }
@@ -174,7 +174,7 @@ impl Invitations {
         let mut room = address::to_uri(&asks.room.bare(), Scheme::Sip).map_err(Refusal::Address)?;
         let rooms = &stage.config.room;
         let domain = asks.room.domain();
-        let may_be_muc = || rooms.muc_domains.is_empty() && stage.config.xmpp_domains.iter().any(|d| d == domain);
+        let may_be_muc = || rooms.muc_domains.is_empty() && stage.config.is_xmpp(domain);
         let is_muc = rooms.is_muc(domain) || may_be_muc();
         if asks.room.local().is_none() || !is_muc && !rooms.is_conference(domain) {
             // SIP does not lead there, and the user may know another way; or it may be no room: some telephones call whatever they are referred to.

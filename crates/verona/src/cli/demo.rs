@@ -38,7 +38,7 @@ async fn show(once: bool) -> io::Result<()> {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
     let mut stage = Stage::open(Settings::new(nowhere), Ladder::new().watched(say)).await?;
     let config = configuration(&stage)?;
-    let domains: Vec<String> = config.xmpp.components.iter().map(|c| c.domain.clone()).collect();
+    let domains: Vec<String> = config.sip_domains().map(str::to_owned).collect();
     let sockets: Vec<String> = config.sip.listen.iter().map(ToString::to_string).collect();
     let state = Arc::new(State::new(&domains, &sockets));
     let daemon = Daemon::start(&config, state, Arc::new(Meters::new())).await.map_err(io::Error::other)?;

@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 /// The domains of either side.
 pub(super) struct Own<'a> {
     pub(super) components: &'a [RawComponent],
+    /// `xmpp.federation.domains`.
+    pub(super) federated: &'a [Item<String>],
     /// `sip.domains`.
     pub(super) xmpp_domains: &'a [Item<String>],
     pub(super) phone_domain: Option<&'a str>,
@@ -18,7 +20,7 @@ pub(super) struct Own<'a> {
 
 /// Every domain is on one side only: a domain on both would send what comes from one side back to it.
 pub(super) fn domains(r: &mut Reader<'_>, all: &Own<'_>, peers: Option<&[RawPeer]>) {
-    let Own { components, xmpp_domains, phone_domain, trunks } = all;
+    let Own { components, federated, xmpp_domains, phone_domain, trunks } = all;
     let mut own: BTreeSet<&str> = BTreeSet::new();
     for RawComponent { key, domain, allow_from, .. } in *components {
         let Some(domain) = domain else { continue };
@@ -33,6 +35,14 @@ pub(super) fn domains(r: &mut Reader<'_>, all: &Own<'_>, peers: Option<&[RawPeer
             if value.as_ref() == Some(domain) {
                 r.wrong(key, Wrong::new("the component's own domain: messages would go in a circle", ""));
             }
+        }
+    }
+    for Item { key, value } in *federated {
+        if xmpp_domains.iter().any(|x| x.value == *value) {
+            r.wrong(key, Wrong::new("also an XMPP domain in sip.domains: messages would go in a circle", ""));
+        }
+        if !own.insert(value) {
+            r.wrong(key, Wrong::new("the gateway stands for this domain already", ""));
         }
     }
     let mut seen: BTreeSet<&str> = BTreeSet::new();

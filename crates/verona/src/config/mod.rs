@@ -11,6 +11,7 @@
 
 mod abuse;
 mod check;
+mod federation;
 mod media;
 mod mistake;
 mod msrp;
@@ -27,6 +28,7 @@ mod tree;
 mod value;
 
 pub use abuse::Abuse;
+pub use federation::{Federation, FederationListen};
 pub use media::{Media, RelayMode};
 pub use mistake::{Mistake, Place, Severity};
 pub use msrp::{Certificate, Chat, Mode, Msrp, MsrpListen, Relay, Tls, Trust};
@@ -35,8 +37,8 @@ pub use reload::{ReloadPlan, reload};
 pub use rooms::{RoomPassword, Rooms};
 pub use secret::Secret;
 pub use settings::{
-    AbuseSettings, ChatSettings, Limits, MediaSettings, Message, MsrpSettings, PresenceConfig, RoomSettings, SipTimes,
-    XmppTimes,
+    AbuseSettings, ChatSettings, FederationSettings, Limits, MediaSettings, Message, MsrpSettings, PresenceConfig,
+    RoomSettings, SipTimes, XmppTimes,
 };
 pub use stox::network::Network;
 pub(crate) use value::show_duration;
@@ -87,13 +89,23 @@ pub struct Config {
     pub abuse: Abuse,
 }
 
+impl Config {
+    /// The SIP domains that the gateway stands for: those of the components, then those that are federated.
+    pub fn sip_domains(&self) -> impl Iterator<Item = &str> {
+        let federated = self.xmpp.federation.iter().flat_map(|federation| &federation.domains);
+        self.xmpp.components.iter().map(|component| &component.domain).chain(federated).map(String::as_str)
+    }
+}
+
 /// The XMPP side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Xmpp {
-    /// The component streams, at least one, each with a domain of its own.
+    /// The component streams, each with a domain of its own; at least one where nothing is federated.
     pub components: Vec<Component>,
     /// Their times.
     pub times: XmppTimes,
+    /// The SIP domains that the gateway itself is the XMPP server of; none: there are none.
+    pub federation: Option<Federation>,
 }
 
 /// A component stream (XEP-0114): one SIP domain that the gateway stands for at an XMPP server.
@@ -114,8 +126,10 @@ pub struct Component {
 /// The SIP side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sip {
-    /// The XMPP domains that SIP users reach here, at least one.
+    /// The XMPP domains that SIP users reach here; at least one, unless it is any.
     pub domains: Vec<String>,
+    /// Whether users of federated domains reach every other XMPP domain, too (`"*"` in the file).
+    pub any_domain: bool,
     /// The sockets, at least one, no two the same.
     pub listen: Vec<Listen>,
     /// The next hop of everything that goes to SIP. Without it nothing from XMPP gets to SIP.

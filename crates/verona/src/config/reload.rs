@@ -66,7 +66,13 @@ fn is_live(key: &str) -> bool {
     let whole = key.starts_with("message.") || key.starts_with("abuse.") || key.starts_with("rooms.");
     // Who asks the relays has sockets for the addresses that they have.
     let media = key.starts_with("media.") && key != "media.enabled" && key != "media.relay";
-    LIVE.contains(&key) || whole || chat || media || presence || key.ends_with(".allow_from")
+    LIVE.contains(&key)
+        || whole
+        || chat
+        || media
+        || presence
+        || key.ends_with(".allow_from")
+        || super::federation::is_live(key)
 }
 
 /// Every key with a text that is the same exactly where the value is. The secrets are among them: it stays in here.
@@ -103,9 +109,10 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
         settings: media_settings,
     } = media;
     let super::Tls { certificates, trust } = tls;
-    let super::Xmpp { components, times } = xmpp;
+    let super::Xmpp { components, times, federation } = xmpp;
     let super::Sip {
         domains,
+        any_domain,
         listen,
         outbound_proxy,
         peers,
@@ -128,7 +135,10 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     }
     let places: Vec<String> = listen.iter().map(ToString::to_string).collect();
     let names: Vec<String> = listen.iter().map(|l| l.advertise.to_string()).collect();
-    set("sip.domains", format!("{domains:?}"));
+    if let Some(federation) = federation {
+        federation.leaves(&mut set);
+    }
+    set("sip.domains", format!("{domains:?} {any_domain}"));
     set("sip.listen", places.join(" "));
     set("sip.advertise", names.join(" "));
     set("sip.outbound_proxy", format!("{:?}", outbound_proxy.as_ref().map(|p| &p.uri)));

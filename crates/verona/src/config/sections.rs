@@ -2,6 +2,7 @@
 
 use super::Network;
 use super::abuse;
+use super::federation;
 use super::mistake::Wrong;
 use super::numbers;
 use super::read::{Item, Reader};
@@ -42,13 +43,14 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     if times.reconnect_min > times.reconnect_max {
         r.wrong("xmpp.reconnect_min", Wrong::new("longer than xmpp.reconnect_max", ""));
     }
-    let components = components(r, folder, world_readable);
+    let federation = federation::federation(r);
+    let components = components(r, folder, world_readable, federation.is_some());
     let sip_times = SipTimes::read(r);
-    let domains = r.texts("sip.domains", value::domain);
+    let domains = r.texts("sip.domains", value::domain_or_any);
     if domains.as_ref().is_none_or(Vec::is_empty) && !r.is_wrong("sip.domains") {
         r.missing("sip.domains", "the XMPP domains that SIP users reach here: [\"example.com\"]");
     }
-    let domains = domains.unwrap_or_default();
+    let (domains, any_domain) = xmpp_domains(r, domains.unwrap_or_default(), federation.is_some());
     let listen = listen(r);
     let outbound_proxy = r.text("sip.outbound_proxy", value::proxy);
     if !r.has("sip.outbound_proxy") {
@@ -59,7 +61,11 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     let publish = r.flag("sip.publish").unwrap_or(false);
     let raw_peers = peers(r);
     let anonymous = r.flag("sip.anonymous").unwrap_or(false);
-    let sip_domains = || components.iter().filter_map(|c| c.domain.as_deref()).collect::<Vec<_>>();
+    let federated = federation.as_ref().map_or(&[][..], |federation| &federation.domains);
+    let sip_domains = || {
+        let own = components.iter().filter_map(|c| c.domain.as_deref());
+        own.chain(federated.iter().map(|item| item.value.as_str())).collect::<Vec<_>>()
+    };
     let xmpp_domains = || domains.iter().map(|item| item.value.as_str()).collect::<Vec<_>>();
     let around = numbers::Around {
         xmpp_domains: xmpp_domains(),
@@ -69,6 +75,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     let numbers = numbers::numbers(r, &around);
     let own = check::Own {
         components: &components,
+        federated,
         xmpp_domains: &domains,
         phone_domain: phone_domain.as_deref(),
         trunks: numbers.iter().filter_map(|rule| rule.trunk.as_deref()).collect(),
@@ -83,6 +90,9 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
         if let Some(mode) = chat {
             msrp::check_mode(r, &format!("{key}.chat"), *mode, !msrp.listen.is_empty());
         }
+    }
+    if let Some(mode) = federation.as_ref().and_then(|federation| federation.chat) {
+        msrp::check_mode(r, "xmpp.federation.chat", mode, !msrp.listen.is_empty());
     }
     let around = Around { xmpp_domains: xmpp_domains(), sip_domains: sip_domains(), has_msrp: !msrp.listen.is_empty() };
     let media = media::media(r, &around.sip_domains);
@@ -105,13 +115,15 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     let limits = Limits::read(r);
     let abuse = abuse::abuse(r);
 
-    let own: Vec<String> = components.iter().filter_map(|c| c.domain.clone()).collect();
+    let own: Vec<String> = sip_domains().into_iter().map(str::to_owned).collect();
+    let federation = federation.map(|federation| federation.finish(chat.mode));
     let domains = values(domains);
     let peers = finish_peers(raw_peers, &own, outbound_proxy.as_ref());
     let components = components
         .into_iter()
         .map(|c| {
             let allow_from = match c.allow_from.map(values) {
+                None if any_domain => Domains::Any,
                 None => Domains::These(domains.clone()),
                 Some(listed) if listed.iter().any(Option::is_none) => Domains::Any,
                 Some(listed) => Domains::These(listed.into_iter().flatten().collect()),
@@ -121,9 +133,10 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
         })
         .collect::<Option<Vec<_>>>()?;
     Some(Config {
-        xmpp: Xmpp { components, times },
+        xmpp: Xmpp { components, times, federation },
         sip: Sip {
             domains,
+            any_domain,
             listen,
             outbound_proxy,
             peers,
@@ -154,9 +167,21 @@ fn values<T>(items: Vec<Item<T>>) -> Vec<T> {
     items.into_iter().map(|item| item.value).collect()
 }
 
-fn components(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> Vec<RawComponent> {
+/// The XMPP domains that are named, and whether all others are reached as well.
+fn xmpp_domains(r: &mut Reader<'_>, items: Vec<Item<Option<String>>>, federated: bool) -> (Vec<Item<String>>, bool) {
+    let any = items.iter().find(|item| item.value.is_none());
+    if let Some(Item { key, .. }) = any.filter(|_| !federated) {
+        let allowed = "XMPP domains, or [xmpp.federation] beside it";
+        r.wrong(key, Wrong::new("only federated domains reach every XMPP domain", allowed));
+    }
+    let any = any.is_some();
+    let named = items.into_iter().filter_map(|Item { key, value }| Some(Item { key, value: value? }));
+    (named.collect(), any)
+}
+
+fn components(r: &mut Reader<'_>, folder: &Path, world_readable: bool, federated: bool) -> Vec<RawComponent> {
     let keys = r.tables("xmpp.component");
-    if keys.is_empty() && !r.is_wrong("xmpp.component") {
+    if keys.is_empty() && !federated && !r.is_wrong("xmpp.component") {
         r.missing("xmpp.component", "at least one [[xmpp.component]] with domain, server and secret");
     }
     keys.into_iter()

@@ -112,6 +112,38 @@ settings! {
 }
 
 settings! {
+    /// The times and bounds of the streams with other XMPP servers. Numbers are for the whole process.
+    pub struct FederationSettings in "xmpp.federation" {
+        /// How long one target may take to be connected to.
+        connect: Duration = s(10), ms(100)..=s(60);
+        /// From the connection to the proof of who is there.
+        handshake: Duration = s(20), s(1)..=s(120);
+        /// How long a stanza may wait for a stream; then its sender gets remote-server-timeout.
+        wait: Duration = s(20), s(1)..=s(60);
+        /// A stream over which nothing was said for so long is closed.
+        idle: Duration = s(600), s(10)..=h(24);
+        /// A silent stream is asked whether its other end is still there after this time; it has `xmpp.ping_timeout` to answer.
+        ping_interval: Duration = s(120), s(5)..=h(1);
+        /// The first wait before a server that could not be reached is tried again. Meanwhile what is for it comes back at once.
+        retry_min: Duration = s(2), ms(100)..=s(60);
+        /// The longest such wait.
+        retry_max: Duration = s(300), s(1)..=h(24);
+        /// Streams, those of strangers among them; beyond: new ones are refused, and what waits for one comes back.
+        streams: usize = 20_000, 2..=1_000_000;
+        /// Streams with one domain; beyond: its new ones are refused.
+        streams_per_domain: usize = 8, 2..=1_000;
+        /// Streams that came and have not proved yet who they are; beyond: new ones are refused.
+        strangers: usize = 2_000, 1..=1_000_000;
+        /// Stanzas from one of our domains to another server that wait or are not acknowledged; beyond: resource-constraint.
+        queue: usize = 2_000, 1..=1_000_000;
+        /// Bytes of those; beyond likewise.
+        queue_bytes: usize = 2_097_152, 65_536..=67_108_864;
+        /// Bytes of all that wait so, for all servers; beyond likewise.
+        queued_bytes: usize = 67_108_864, 1_048_576..=4_294_967_296;
+    }
+}
+
+settings! {
     /// The times of SIP transactions.
     pub struct SipTimes in "sip" {
         /// T1, the estimate of a round trip (RFC 3261 §17.1.1.1). A request is given up after 64 times as long.

@@ -4,6 +4,7 @@ use super::*;
 use std::time::Duration;
 
 mod example;
+mod federation;
 mod media;
 mod numbers;
 mod rooms;

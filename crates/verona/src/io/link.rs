@@ -5,6 +5,7 @@ use crate::dispatch::{Dispatch, READ_OVERHEAD};
 use crate::io::clock::{Clock, Grace};
 use crate::metrics::LinkMeters;
 use crate::state::State;
+use base::Str;
 use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -45,6 +46,9 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// A stanza on its way out.
 #[derive(Debug)]
 pub(crate) struct Outgoing {
+    pub(crate) link: LinkId,
+    /// The recipient's domain, where the link leads to many servers.
+    pub(crate) domain: Option<Str>,
     pub(crate) bytes: Vec<u8>,
     pub(crate) token: u64,
 }
@@ -233,7 +237,7 @@ impl Link {
 
     fn send(&mut self, batch: &mut Vec<Outgoing>, waiting: &Waiting) {
         let now = self.clock.now();
-        for Outgoing { bytes, token } in batch.drain(..) {
+        for Outgoing { bytes, token, .. } in batch.drain(..) {
             waiting.bytes.fetch_sub(bytes.len(), Relaxed);
             if self.component.send(now, &bytes, Some(token)).is_err() {
                 self.inbound_one(token, Input::Lost(token));

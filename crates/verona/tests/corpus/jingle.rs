@@ -8,7 +8,7 @@ use sip::agent::{Flow, Transport};
 use std::sync::Arc;
 use std::time::Duration;
 use stox::gateway::{Gateway, Input, Output};
-use stox::{config::Link, config::Mode, media};
+use stox::{config::Link, config::LinkKind, config::Mode, media};
 use xml::{Element, Limits};
 use xmpp::error::StanzaError;
 use xmpp::ext::jingle::{self, Action, Jingle};
@@ -37,8 +37,12 @@ impl Bench {
     fn new() -> Bench {
         let mut settings = Settings::default();
         settings.config.xmpp_domains = vec!["example.com".into()];
-        settings.config.links =
-            vec![Link { domain: "sip.example.net".into(), allow_from: Vec::new(), chat: Mode::Message }];
+        settings.config.links = vec![Link {
+            kind: LinkKind::Component,
+            domain: "sip.example.net".into(),
+            allow_from: Vec::new(),
+            chat: Mode::Message,
+        }];
         // The samples have neither keys nor a relay.
         let relay = media::relay::Options { mode: media::relay::Mode::Never, ..Default::default() };
         settings.config.media = Some(media::Options { relay, ..Default::default() });

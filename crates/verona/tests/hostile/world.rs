@@ -231,7 +231,7 @@ impl Gateway {
     /// A gateway in this process with this configuration.
     pub(crate) async fn with(text: &str) -> Gateway {
         let config = verona::config::parse("test.toml", text, Environment::of([])).unwrap().config;
-        let domains: Vec<String> = config.xmpp.components.iter().map(|c| c.domain.clone()).collect();
+        let domains: Vec<String> = config.sip_domains().map(str::to_owned).collect();
         let sockets: Vec<String> = config.sip.listen.iter().map(ToString::to_string).collect();
         let state = Arc::new(State::new(&domains, &sockets));
         let meters = Arc::new(Meters::new());

@@ -37,6 +37,7 @@ impl Desk {
         let options = Options { advertise: vec![here.clone()], fingerprint: None, max_size: 1_000, relay: None };
         let config = Config {
             xmpp_domains: Vec::new(),
+            any_xmpp_domain: false,
             links: Vec::new(),
             peers: Vec::new(),
             proxy: None,

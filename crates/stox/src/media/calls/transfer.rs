@@ -295,7 +295,7 @@ fn jid(config: &Config, uri: &Uri) -> Option<Jid> {
 /// Whether somebody is of a domain of either side: nobody is sent anywhere else (THREATS 46).
 fn is_ours(config: &Config, jid: &Jid) -> bool {
     let domain = jid.domain();
-    config.xmpp_domains.iter().any(|own| own == domain) || config.links.iter().any(|link| link.domain == domain)
+    config.is_xmpp(domain) || config.links.iter().any(|link| link.domain == domain)
 }
 
 /// Replaces among the headers of a URI.
