@@ -1,4 +1,4 @@
-//! XMPP without sockets: addresses (RFC 7622), stanzas whatever the stream's namespace, component streams (XEP-0114),
+//! XMPP without sockets: addresses (RFC 7622), stanzas whatever the stream's namespace, component streams (XEP-0114), streams with other servers,
 //! a typed view of each extension that the gateway knows, and the answers it owes to those who ask what it is.
 
 pub mod agent;

@@ -7,7 +7,7 @@ use super::settings::FederationSettings;
 use super::value;
 use std::fmt;
 use std::net::SocketAddr;
-use xmpp::federation::{Pattern, Policy, Rules};
+use xmpp::stream::s2s::{Pattern, Policy, Rules};
 
 /// The SIP domains that the gateway itself is the XMPP server of, and how it finds and is found by others.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -156,6 +156,7 @@ fn policy(r: &mut Reader<'_>, table: &str, otherwise: Policy) -> Policy {
         dialback: flag("dialback", otherwise.dialback),
         require_tls: flag("require_tls", otherwise.require_tls),
         require_certificate: flag("require_certificate", otherwise.require_certificate),
+        allow: true,
     };
     let key = format!("{table}.require_tls");
     if policy.require_certificate && !policy.require_tls && r.has(&key) {

@@ -237,7 +237,8 @@ impl Link {
 
     fn send(&mut self, batch: &mut Vec<Outgoing>, waiting: &Waiting) {
         let now = self.clock.now();
-        for Outgoing { bytes, token, .. } in batch.drain(..) {
+        for Outgoing { link, domain, bytes, token } in batch.drain(..) {
+            debug_assert!(link == self.id && domain.is_none(), "one stream, one server");
             waiting.bytes.fetch_sub(bytes.len(), Relaxed);
             if self.component.send(now, &bytes, Some(token)).is_err() {
                 self.inbound_one(token, Input::Lost(token));

@@ -1,5 +1,6 @@
 //! Streams (RFC 6120 §4), without sockets: bytes and moments go in, outputs come out.
 
+pub(crate) mod backoff;
 pub mod component;
 pub mod s2s;
 

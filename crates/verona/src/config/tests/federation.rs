@@ -1,7 +1,7 @@
 //! `[xmpp.federation]`.
 
 use super::*;
-use xmpp::federation::{Pattern, Policy, Rules};
+use xmpp::stream::s2s::{Pattern, Policy, Rules};
 
 const FEDERATED: &str = r#"
 [xmpp.federation]
@@ -58,8 +58,8 @@ require_certificate = true
     let c = good(&FEDERATED.replace("\n\n[sip]", &format!("{more}\n[sip]")));
     let rules = c.xmpp.federation.unwrap().rules;
     let pattern = |text| Pattern::parse(text).unwrap();
-    let general = Policy { dialback: false, require_tls: true, require_certificate: false };
-    let old = Policy { dialback: true, require_tls: false, require_certificate: false };
+    let general = Policy { dialback: false, ..Policy::default() };
+    let old = Policy { require_tls: false, ..Policy::default() };
     let bank = Policy { require_certificate: true, ..general };
     let expected = Rules {
         allow: vec![pattern("*.example")],

@@ -1,6 +1,5 @@
 //! The gateway's side of a component stream.
 
-use super::backoff::Backoff;
 use super::barrier::Barriers;
 use super::{Config, Counts, DownReason, Fault, Output, SendError};
 use crate::error::{Condition, StanzaError, StreamCondition};
@@ -8,6 +7,7 @@ use crate::ext::ping::Ping;
 use crate::jid::Jid;
 use crate::ns;
 use crate::stanza::{Kind, Stanza, StanzaFault};
+use crate::stream::backoff::Backoff;
 use crate::stream::{CLOSE, StreamError, write_header};
 use base::{Str, Time, Tokens};
 use std::collections::VecDeque;

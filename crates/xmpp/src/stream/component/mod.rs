@@ -10,7 +10,6 @@
 //! no barrier at all, [`Config::barrier_timeout`] after the batch stands in for the answer; a server that has answered
 //! one on this stream or the one before is waited for, since its silence means that it is busy or gone.
 
-mod backoff;
 mod barrier;
 mod machine;
 mod secret;

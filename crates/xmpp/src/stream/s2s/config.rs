@@ -1,6 +1,6 @@
 //! How streams behave.
 
-use super::{Pair, Secret};
+use super::{Pair, Policy, Rules, Secret};
 use base::Str;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -12,9 +12,7 @@ pub struct Config {
     /// Our domains, prepared.
     pub local: BTreeMap<Str, Local>,
     /// How other domains are dealt with.
-    pub policy: Policy,
-    /// How some of them are dealt with, by their prepared names.
-    pub policies: BTreeMap<Str, Policy>,
+    pub rules: Rules,
     /// What dialback keys are made with (XEP-0185). The same for all processes that speak for our domains.
     pub secret: Secret,
     /// Whether connections that carry both directions are offered and asked for (XEP-0288).
@@ -60,32 +58,12 @@ pub struct Local {
     pub certificate: bool,
 }
 
-/// How another domain is dealt with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
-    /// Whether it is spoken to at all.
-    pub allow: bool,
-    /// Nothing but its name is said and heard before TLS (RFC 7590 §3).
-    pub require_tls: bool,
-    /// A domain is proved by a valid certificate and by nothing else. Wants TLS.
-    pub require_certificate: bool,
-    /// Whether dialback proves it.
-    pub dialback: bool,
-}
-
-impl Default for Policy {
-    fn default() -> Policy {
-        Policy { allow: true, require_tls: true, require_certificate: false, dialback: true }
-    }
-}
-
 impl Config {
     /// The usual behaviour, for these domains of ours.
     pub fn new(local: impl IntoIterator<Item = (Str, Local)>, secret: Secret) -> Config {
         Config {
             local: local.into_iter().collect(),
-            policy: Policy::default(),
-            policies: BTreeMap::new(),
+            rules: Rules::default(),
             secret,
             bidi: true,
             sm: true,
@@ -115,9 +93,9 @@ impl Config {
         }
     }
 
-    /// How `remote` is dealt with. A domain that is denied is denied whatever else holds.
+    /// How `remote`, prepared, is dealt with.
     pub fn policy(&self, remote: &str) -> Policy {
-        self.policies.get(remote).copied().unwrap_or(self.policy)
+        self.rules.policy(remote)
     }
 
     /// Whether the domain, prepared, is one of ours.

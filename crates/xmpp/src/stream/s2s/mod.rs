@@ -22,9 +22,11 @@ mod key;
 mod machine;
 mod output;
 mod pair;
+mod rules;
 
-pub use config::{Config, Initiate, Local, Policy, Purpose};
+pub use config::{Config, Initiate, Local, Purpose};
 pub use key::Secret;
 pub use machine::Stream;
 pub use output::{Counts, DownReason, Fault, Output, SendError};
 pub use pair::{Certificate, DialbackCondition, Pair, Proof, Verdict, Verification};
+pub use rules::{Pattern, Policy, Rules};

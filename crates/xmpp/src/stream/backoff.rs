@@ -5,24 +5,24 @@ use std::time::Duration;
 
 /// Doubling waits with jitter, so that the components of a server that restarts do not all come at once (fault 1).
 #[derive(Debug)]
-pub(super) struct Backoff {
+pub(crate) struct Backoff {
     min: Duration,
     max: Duration,
     failures: u32,
 }
 
 impl Backoff {
-    pub(super) fn new(min: Duration, max: Duration) -> Backoff {
+    pub(crate) fn new(min: Duration, max: Duration) -> Backoff {
         Backoff { min, max, failures: 0 }
     }
 
     /// The stream that ended was a good one.
-    pub(super) fn reset(&mut self) {
+    pub(crate) fn reset(&mut self) {
         self.failures = 0;
     }
 
     /// The wait before the next attempt: between half and all of the doubled time.
-    pub(super) fn next(&mut self, tokens: &mut Tokens) -> Duration {
+    pub(crate) fn next(&mut self, tokens: &mut Tokens) -> Duration {
         let doubled = self.min.saturating_mul(1u32 << self.failures.min(16)).min(self.max);
         self.failures = self.failures.saturating_add(1);
         let half = doubled / 2;

@@ -1,6 +1,6 @@
-//! With whom we speak, and how sure we want to be that it is they.
+//! How other domains are dealt with.
 
-use crate::jid::JidError;
+use crate::jid::{self, JidError};
 use base::Str;
 use std::fmt;
 
@@ -23,8 +23,8 @@ impl Pattern {
     pub fn parse(text: &str) -> Result<Pattern, JidError> {
         match text.strip_prefix("*.") {
             _ if text == "*" => Ok(Pattern::Any),
-            Some(parent) => crate::jid::domain(parent).map(Pattern::Below),
-            None => crate::jid::domain(text).map(Pattern::Exactly),
+            Some(parent) => jid::domain(parent).map(Pattern::Below),
+            None => jid::domain(text).map(Pattern::Exactly),
         }
     }
 
@@ -57,24 +57,26 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// What proof of a server is good enough.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How another domain is dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Whether a server whose certificate proves nothing may prove its domain by dialback (XEP-0220), and we ours.
-    pub dialback: bool,
-    /// Whether nothing is said, not even dialback, before there is TLS.
+    /// Whether it is spoken to at all.
+    pub allow: bool,
+    /// Nothing but its name is said and heard before TLS (RFC 7590 §3).
     pub require_tls: bool,
-    /// Whether a valid certificate must be there. Dialback then is only another way of saying which domains are meant.
+    /// A domain is proved by a valid certificate and by nothing else. Wants TLS.
     pub require_certificate: bool,
+    /// Whether dialback proves it.
+    pub dialback: bool,
 }
 
 impl Default for Policy {
     fn default() -> Policy {
-        Policy { dialback: true, require_tls: true, require_certificate: false }
+        Policy { allow: true, require_tls: true, require_certificate: false, dialback: true }
     }
 }
 
-/// The rules for all domains.
+/// How all other domains are dealt with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// Whom we speak with. None: with nobody.
@@ -94,16 +96,12 @@ impl Default for Rules {
 }
 
 impl Rules {
-    /// Whether we speak with `domain`.
-    pub fn allows(&self, domain: &str) -> bool {
-        let listed = |list: &[Pattern]| list.iter().any(|pattern| pattern.matches(domain));
-        listed(&self.allow) && !listed(&self.deny)
-    }
-
-    /// What proof of `domain` is good enough.
+    /// How `domain`, which is prepared, is dealt with. A domain that is denied is denied whatever else holds.
     pub fn policy(&self, domain: &str) -> Policy {
+        let listed = |list: &[Pattern]| list.iter().any(|pattern| pattern.matches(domain));
         let own = self.exceptions.iter().filter(|(pattern, _)| pattern.matches(domain));
-        own.max_by_key(|(pattern, _)| pattern.weight()).map_or(self.policy, |(_, policy)| *policy)
+        let policy = own.max_by_key(|(pattern, _)| pattern.weight()).map_or(self.policy, |(_, policy)| *policy);
+        Policy { allow: policy.allow && listed(&self.allow) && !listed(&self.deny), ..policy }
     }
 }
 
@@ -134,8 +132,8 @@ mod tests {
 
     #[test]
     fn what_says_most_counts() {
-        let weak = Policy { dialback: true, require_tls: false, require_certificate: false };
-        let strict = Policy { dialback: false, require_tls: true, require_certificate: true };
+        let weak = Policy { require_tls: false, ..Policy::default() };
+        let strict = Policy { dialback: false, require_certificate: true, ..Policy::default() };
         let rules = Rules {
             allow: vec![pattern("*.example"), pattern("b.test")],
             deny: vec![pattern("bad.example")],
@@ -146,13 +144,13 @@ mod tests {
                 (pattern("*.b.example"), strict),
             ],
         };
-        let may = |domain| rules.allows(domain);
+        let may = |domain| rules.policy(domain).allow;
         assert!(may("a.example") && may("b.test") && may("x.bad.example"));
         assert!(!may("bad.example") && !may("c.test") && !may("example"));
         assert_eq!(rules.policy("x.example"), weak);
         assert_eq!(rules.policy("c.b.example"), strict);
         assert_eq!(rules.policy("a.b.example"), Policy::default());
         assert_eq!(rules.policy("b.test"), Policy::default());
-        assert!(Rules::default().allows("anybody.example"));
+        assert!(Rules::default().policy("anybody.example").allow);
     }
 }

@@ -1,0 +1,94 @@
+//! One connection, before there is a stream on it and after.
+
+use super::{ConnectionId, Target};
+use crate::stream::s2s::{Pair, Stream};
+use base::{Str, Time};
+
+/// Which way a connection was made.
+#[derive(Debug)]
+pub(super) enum Origin {
+    /// By us, looking for the remote domain of this pair.
+    Ours { pair: Pair, target: Target, external: bool },
+    /// By the other side.
+    Theirs,
+}
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) origin: Origin,
+    /// None while it is being made.
+    pub(super) stream: Option<Box<Stream>>,
+    /// When it has to be made.
+    pub(super) until: Option<Time>,
+    /// The deadline that is in the queue of timers.
+    pub(super) armed: Option<Time>,
+    /// The domains of the other side in whose lists it is.
+    pub(super) remotes: Vec<Str>,
+    /// It was made to show keys.
+    pub(super) keys_only: bool,
+    /// Keys can be shown on it.
+    pub(super) can_verify: bool,
+    /// Something was proved on it, by either side.
+    pub(super) proved: bool,
+    /// The stream is over; the connection ends.
+    pub(super) down: bool,
+    /// The connection has ended.
+    pub(super) closed: bool,
+    /// It is in the list of those that may have something to say.
+    pub(super) touched: bool,
+}
+
+impl Connection {
+    pub(super) fn new(origin: Origin) -> Connection {
+        Connection {
+            origin,
+            stream: None,
+            until: None,
+            armed: None,
+            remotes: Vec::new(),
+            keys_only: false,
+            can_verify: false,
+            proved: false,
+            down: false,
+            closed: false,
+            touched: false,
+        }
+    }
+
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self.origin, Origin::Ours { .. })
+    }
+
+    /// Somebody has come, and has proved nothing yet.
+    pub(super) fn is_stranger(&self) -> bool {
+        !self.is_ours() && !self.proved
+    }
+
+    /// The stream, while it lasts.
+    pub(super) fn live(&mut self) -> Option<&mut Stream> {
+        if self.down {
+            return None;
+        }
+        self.stream.as_deref_mut()
+    }
+
+    pub(super) fn sends(&self, pair: &Pair) -> bool {
+        !self.down && self.stream.as_ref().is_some_and(|stream| stream.sends(pair))
+    }
+
+    /// When it has to be looked at next; `idle` is how long it may be silent.
+    pub(super) fn deadline(&self, idle: std::time::Duration) -> Option<Time> {
+        let Some(stream) = &self.stream else { return self.until };
+        let idle = (self.proved && !self.down).then(|| stream.used() + idle);
+        stream.deadline().into_iter().chain(idle).min()
+    }
+}
+
+/// What a timer is for.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Due {
+    /// A connection has a deadline.
+    Connection(ConnectionId),
+    /// Something has waited long enough for this domain.
+    Waiting(Str),
+}

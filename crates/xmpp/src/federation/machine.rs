@@ -1,0 +1,452 @@
+//! The machine: what comes in, and what streams have to say.
+
+use super::connection::{Connection, Due, Origin};
+use super::deliver::Sent;
+use super::remote::{Failing, Remote, Step};
+use super::{Config, ConnectionId, Counts, Event, Output, Refused, Seen, Target, Unlocated};
+use crate::error::StreamCondition;
+use crate::stanza::{Kind, Stanza};
+use crate::stream::StreamError;
+use crate::stream::s2s::{self, Certificate, DownReason, Pair, Stream};
+use base::{HashKey, Recent, Str, Table, Time, Timers, Tokens};
+use std::collections::VecDeque;
+
+/// How many pairs are remembered that could not be served; the oldest are forgotten, and tried again at once.
+const FAILING: usize = 32_768;
+
+/// All streams with all other servers. Sans I/O: tell it what happens, as much as there is, then [`Federation::flushed`], then
+/// [`Federation::poll`] until there is nothing more, then wait for the next event or [`Federation::deadline`].
+#[derive(Debug)]
+pub struct Federation {
+    pub(super) config: Config,
+    pub(super) tokens: Tokens,
+    pub(super) connections: Table<ConnectionId, Connection>,
+    next: u64,
+    pub(super) remotes: Table<Str, Remote>,
+    pub(super) failing: Recent<Pair, Failing>,
+    /// By token: what was sent and is not known to be dealt with.
+    pub(super) sent: Table<u64, Sent>,
+    /// By the id of their streams: where keys came by that are being verified.
+    pub(super) askers: Table<Str, ConnectionId>,
+    pub(super) timers: Timers<Due>,
+    /// Those that may have something to say.
+    touched: VecDeque<ConnectionId>,
+    pub(super) outgoing: usize,
+    pub(super) strangers: usize,
+    pub(super) waiting: usize,
+    pub(super) waiting_bytes: usize,
+    pub(super) stopping: bool,
+    pub(super) out: VecDeque<Output>,
+}
+
+impl Federation {
+    /// No streams yet.
+    pub fn new(config: Config, mut tokens: Tokens) -> Federation {
+        let key = HashKey::new(tokens.u64(), tokens.u64());
+        Federation {
+            config,
+            tokens,
+            connections: Table::new(key),
+            next: 1,
+            remotes: Table::new(key),
+            failing: Recent::new(key, FAILING),
+            sent: Table::new(key),
+            askers: Table::new(key),
+            timers: Timers::new(),
+            touched: VecDeque::new(),
+            outgoing: 0,
+            strangers: 0,
+            waiting: 0,
+            waiting_bytes: 0,
+            stopping: false,
+            out: VecDeque::new(),
+        }
+    }
+
+    /// Takes a new configuration: it holds for what comes. Streams with domains that are denied now are ended, and what waits for those
+    /// comes back.
+    pub fn reconfigure(&mut self, now: Time, config: Config) {
+        self.config = config;
+        for id in self.connections.keys_sorted() {
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            let denied = connection.remotes.iter().any(|remote| !self.config.stream.policy(remote).allow);
+            if let Some(stream) = connection.live() {
+                stream.reconfigure(self.config.stream.clone());
+                if denied {
+                    stream.close(now, Some(StreamError::new(StreamCondition::PolicyViolation)));
+                }
+            }
+            self.touch(id);
+        }
+        for domain in self.remotes.keys_sorted() {
+            self.forget_denied(now, &domain);
+        }
+    }
+
+    /// A connection has come, with TLS from its beginning or not. What it is called from now on.
+    ///
+    /// # Errors
+    /// There is no room for it: it is to be closed.
+    pub fn accepted(&mut self, now: Time, direct_tls: bool) -> Result<ConnectionId, Refused> {
+        if self.stopping {
+            return Err(Refused::Stopping);
+        }
+        if self.connections.len() >= self.config.max_streams {
+            return Err(Refused::Streams);
+        }
+        if self.strangers >= self.config.max_strangers {
+            return Err(Refused::Strangers);
+        }
+        let stream = Stream::receiving(self.config.stream.clone(), self.tokens.fork(), now, direct_tls);
+        let mut connection = Connection::new(Origin::Theirs);
+        connection.stream = Some(Box::new(stream));
+        let id = self.mint();
+        self.connections.insert(id, connection);
+        self.strangers += 1;
+        self.touch(id);
+        Ok(id)
+    }
+
+    /// The connection is there that was asked for, with TLS if its target has it from the beginning.
+    pub fn connected(&mut self, now: Time, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id).filter(|connection| connection.stream.is_none()) else {
+            return self.out.push_back(Output::Abort(id));
+        };
+        connection.until = None;
+        self.open(now, id);
+        self.touch(id);
+    }
+
+    /// What came over a connection, decrypted.
+    pub fn received(&mut self, now: Time, id: ConnectionId, bytes: &[u8]) {
+        self.on(id, |stream| stream.received(now, bytes));
+    }
+
+    /// TLS stands, after [`Output::StartTls`].
+    pub fn secured(&mut self, now: Time, id: ConnectionId) {
+        self.on(id, |stream| stream.secured(now));
+    }
+
+    /// The answer to [`Output::Judge`].
+    pub fn judged(&mut self, now: Time, id: ConnectionId, domain: &str, certificate: Certificate) {
+        self.on(id, |stream| stream.judged(now, domain, certificate));
+    }
+
+    /// The connection has ended, by either side's doing, or could not be made.
+    pub fn closed(&mut self, now: Time, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.closed = true;
+        match &mut connection.stream {
+            Some(stream) => {
+                stream.closed(now);
+                self.touch(id);
+            }
+            None => self.not_connected(now, id),
+        }
+    }
+
+    /// The answer to [`Output::Locate`]: targets in the order in which they are to be tried, the first 16 of which count.
+    pub fn located(&mut self, now: Time, domain: &str, targets: Result<Vec<Target>, Unlocated>) {
+        self.located_at(now, domain, targets);
+    }
+
+    /// The batch is complete. Call it after the last event and before the first [`Federation::poll`].
+    pub fn flushed(&mut self, now: Time) {
+        while let Some(id) = self.touched.pop_front() {
+            self.pump(now, id);
+        }
+    }
+
+    /// The moment of [`Federation::deadline`] has come. Earlier calls do no harm.
+    pub fn timeout(&mut self, now: Time) {
+        while let Some((at, due)) = self.timers.pop(now) {
+            match due {
+                Due::Connection(id) => {
+                    let Some(connection) = self.connections.get_mut(&id).filter(|c| c.armed == Some(at)) else {
+                        continue;
+                    };
+                    connection.armed = None;
+                    self.connection_due(now, id);
+                }
+                Due::Waiting(domain) => {
+                    let Some(remote) = self.remotes.get_mut(&domain).filter(|r| r.armed == Some(at)) else { continue };
+                    remote.armed = None;
+                    self.too_late(now, &domain);
+                }
+            }
+        }
+    }
+
+    /// When [`Federation::timeout`] wants to be called.
+    pub fn deadline(&self) -> Option<Time> {
+        self.timers.next()
+    }
+
+    /// Closes all streams in good order, once what was sent is settled. What waits is lost; nothing new is begun. When
+    /// [`Federation::is_over`], all was told.
+    pub fn shutdown(&mut self, now: Time) {
+        if std::mem::replace(&mut self.stopping, true) {
+            return;
+        }
+        for (_, remote) in self.remotes.take_sorted() {
+            for waiting in remote.routes.into_values().flat_map(|route| route.waiting) {
+                self.out.extend(waiting.token.map(Output::Lost));
+            }
+        }
+        (self.waiting, self.waiting_bytes) = (0, 0);
+        for id in self.connections.keys_sorted() {
+            let Some(connection) = self.connections.get_mut(&id) else { continue };
+            match &mut connection.stream {
+                Some(stream) if !connection.down => {
+                    stream.close(now, None);
+                    self.touch(id);
+                }
+                Some(_) => {}
+                None => {
+                    self.out.push_back(Output::Abort(id));
+                    self.remove(id);
+                }
+            }
+        }
+    }
+
+    /// Whether there is nothing left to wait for after [`Federation::shutdown`].
+    pub fn is_over(&self) -> bool {
+        self.stopping && self.connections.is_empty() && self.out.is_empty()
+    }
+
+    /// What the shell is to do next.
+    pub fn poll(&mut self) -> Option<Output> {
+        let output = self.out.pop_front();
+        if self.out.is_empty() && self.out.capacity() > 4096 {
+            self.out.shrink_to(64);
+        }
+        output
+    }
+
+    /// Numbers for the metrics.
+    pub fn counts(&self) -> Counts {
+        Counts {
+            outgoing: self.outgoing,
+            incoming: self.connections.len() - self.outgoing,
+            strangers: self.strangers,
+            remotes: self.remotes.len(),
+            waiting: self.waiting,
+            waiting_bytes: self.waiting_bytes,
+            unacknowledged: self.sent.len(),
+        }
+    }
+
+    /// The domains that there is anything with, in their order, `most` of them.
+    pub fn seen(&self, most: usize) -> Vec<Seen> {
+        let domains = self.remotes.keys_sorted().into_iter().take(most);
+        let seen = domains.filter_map(|domain| {
+            let remote = self.remotes.get(&domain)?;
+            let streams = || remote.streams.iter().filter_map(|id| self.connections.get(id)?.stream.as_ref());
+            let sending = streams().filter(|s| s.pairs().any(|(pair, out, _)| pair.remote == domain && out.is_some()));
+            let taking = streams().filter(|s| s.pairs().any(|(pair, _, came)| pair.remote == domain && came.is_some()));
+            Some(Seen {
+                sending: sending.count(),
+                taking: taking.count(),
+                waiting: remote.routes.values().map(|route| route.waiting.len()).sum(),
+                seeking: remote.search.is_some(),
+                domain,
+            })
+        });
+        seen.collect()
+    }
+
+    pub(super) fn mint(&mut self) -> ConnectionId {
+        self.next += 1;
+        ConnectionId(self.next)
+    }
+
+    /// Has the connection looked at before the batch ends.
+    pub(super) fn touch(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id).filter(|connection| !connection.touched) {
+            connection.touched = true;
+            self.touched.push_back(id);
+        }
+    }
+
+    /// Lets a stream act, if there is one.
+    pub(super) fn on<T>(&mut self, id: ConnectionId, act: impl FnOnce(&mut Stream) -> T) -> Option<T> {
+        let acted = self.connections.get_mut(&id)?.stream.as_deref_mut().map(act);
+        self.touch(id);
+        acted
+    }
+
+    /// Forgets a connection. Its stream has told all.
+    pub(super) fn remove(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.remove(&id) else { return };
+        self.outgoing -= usize::from(connection.is_ours());
+        self.strangers -= usize::from(connection.is_stranger());
+    }
+
+    /// Hears a stream out.
+    fn pump(&mut self, now: Time, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.touched = false;
+        if let Some(stream) = &mut connection.stream {
+            stream.flushed(now);
+        }
+        while let Some(output) = self.connections.get_mut(&id).and_then(|c| c.stream.as_mut()?.poll()) {
+            self.says(now, id, output);
+        }
+        let Some(connection) = self.connections.get(&id) else { return };
+        if connection.closed && connection.stream.is_some() {
+            self.remove(id);
+        } else {
+            self.arm(id);
+        }
+    }
+
+    fn says(&mut self, now: Time, id: ConnectionId, output: s2s::Output) {
+        let say = |out: &mut VecDeque<Output>, event| out.push_back(Output::Event(event));
+        match output {
+            s2s::Output::Bytes(bytes) => self.out.push_back(Output::Bytes { connection: id, bytes }),
+            s2s::Output::StartTls => {
+                let client = match self.connections.get(&id).map(|connection| &connection.origin) {
+                    Some(Origin::Ours { pair, .. }) => Some((pair.remote.clone(), pair.local.clone())),
+                    Some(Origin::Theirs) | None => None,
+                };
+                self.out.push_back(Output::StartTls { connection: id, client });
+            }
+            s2s::Output::Judge(domain) => self.out.push_back(Output::Judge { connection: id, domain }),
+            s2s::Output::Close => self.out.push_back(Output::Close(id)),
+            s2s::Output::Abort => {
+                self.out.push_back(Output::Abort(id));
+                self.closed(now, id);
+            }
+            s2s::Output::Ready { pair, proof } => {
+                say(&mut self.out, Event::Ready { connection: id, pair: pair.clone(), proof });
+                self.ready(now, id, &pair);
+            }
+            s2s::Output::Refused { pair, verdict: _ } => self.refused(now, id, &pair),
+            s2s::Output::Accepts { pair, proof } => {
+                say(&mut self.out, Event::Accepts { connection: id, pair: pair.clone(), proof });
+                self.accepts(now, id, &pair);
+            }
+            s2s::Output::Verify(verification) => self.verify(now, id, verification),
+            s2s::Output::CanVerify => self.can_verify(now, id),
+            s2s::Output::Verified { pair, id: stream, verdict } => self.verified(now, &stream, &pair, verdict),
+            s2s::Output::Stanza(stanza) => self.stanza(now, stanza),
+            s2s::Output::Reply(stanza) => self.reply(now, &stanza),
+            s2s::Output::Taken(token) => self.taken(now, token),
+            s2s::Output::Lost(token) => self.lost(token),
+            s2s::Output::Down(reason) => self.down(now, id, reason),
+            s2s::Output::Fault(fault) => say(&mut self.out, Event::Fault(id, fault)),
+        }
+    }
+
+    /// A stanza has come; what answers a ping behind our own stanzas is for whoever has sent it.
+    fn stanza(&mut self, now: Time, stanza: Stanza) {
+        let answer = stanza.kind == Kind::Iq && matches!(stanza.type_.as_deref(), Some("result" | "error"));
+        let domain = stanza.to.as_ref().filter(|to| answer && to.local().is_none()).and(stanza.from.as_ref());
+        let streams = domain.and_then(|from| Some(self.remotes.get(from.domain())?.streams.clone()));
+        for id in streams.into_iter().flatten() {
+            if self.on(id, |stream| stream.answered(now, &stanza)) == Some(true) {
+                return;
+            }
+        }
+        self.out.push_back(Output::Stanza(stanza));
+    }
+
+    /// Something is proved on a stream for a domain of the other side.
+    pub(super) fn register(&mut self, id: ConnectionId, domain: &Str) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        if connection.remotes.contains(domain) {
+            return;
+        }
+        connection.remotes.push(domain.clone());
+        self.remotes.or_insert_with(domain.clone(), Remote::default).streams.push(id);
+    }
+
+    /// The other side has proved that it speaks for a pair: it is there, whatever was found before.
+    fn accepts(&mut self, now: Time, id: ConnectionId, pair: &Pair) {
+        self.prove(id);
+        self.register(id, &pair.remote);
+        self.failing.remove(pair);
+        let Some(remote) = self.remotes.get(&pair.remote) else { return };
+        let theirs = |id: &&ConnectionId| self.connections.get(id).is_some_and(|c| !c.is_ours() && !c.down);
+        let theirs: Vec<ConnectionId> = remote.streams.iter().filter(theirs).copied().collect();
+        if theirs.len() > self.config.max_streams_per_domain {
+            let used = |id: &ConnectionId| Some(self.connections.get(id)?.stream.as_ref()?.used());
+            if let Some(oldest) = theirs.into_iter().filter(|other| *other != id).min_by_key(|id| (used(id), *id)) {
+                let error = StreamError::new(StreamCondition::Conflict).with_text("Too many streams of this domain");
+                self.on(oldest, |stream| stream.close(now, Some(error)));
+            }
+        }
+    }
+
+    /// Something is proved on the connection.
+    pub(super) fn prove(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        self.strangers -= usize::from(connection.is_stranger());
+        connection.proved = true;
+    }
+
+    fn down(&mut self, now: Time, id: ConnectionId, reason: DownReason) {
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        connection.down = true;
+        let (proved, mut remotes) = (connection.proved, std::mem::take(&mut connection.remotes));
+        let answers = connection.stream.as_ref().is_some_and(|stream| stream.answers_barriers());
+        if let Some(name) = connection.stream.as_ref().and_then(|stream| stream.id()) {
+            self.askers.remove(name);
+        }
+        for domain in &remotes {
+            let Some(remote) = self.remotes.get_mut(domain) else { continue };
+            remote.streams.retain(|stream| *stream != id);
+            remote.answers |= answers;
+            for route in remote.routes.values_mut() {
+                route.stream = route.stream.filter(|stream| *stream != id);
+                route.asked = route.asked.filter(|stream| *stream != id);
+            }
+        }
+        if let (true, Origin::Ours { pair, .. }) = (remotes.is_empty(), &connection.origin) {
+            remotes.push(pair.remote.clone());
+        }
+        let event = Event::Down { connection: id, remotes: remotes.clone(), proved, reason: reason.clone() };
+        self.out.push_back(Output::Event(event));
+        self.search_down(now, id, &reason);
+        for domain in remotes {
+            self.look_again(now, &domain);
+        }
+    }
+
+    fn connection_due(&mut self, now: Time, id: ConnectionId) {
+        let idle = self.config.idle;
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        match &mut connection.stream {
+            Some(stream) => {
+                stream.timeout(now);
+                if connection.proved && !connection.down && stream.used() + idle <= now {
+                    stream.close(now, None);
+                }
+                self.touch(id);
+            }
+            None if connection.until.is_some_and(|until| until <= now) => {
+                self.out.push_back(Output::Abort(id));
+                self.not_connected(now, id);
+            }
+            None => self.arm(id),
+        }
+    }
+
+    /// Puts the connection's next deadline into the queue, unless an earlier one is in it.
+    pub(super) fn arm(&mut self, id: ConnectionId) {
+        let idle = self.config.idle;
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(at) = connection.deadline(idle) else { return };
+        if connection.armed.is_none_or(|armed| at < armed) {
+            connection.armed = Some(at);
+            self.timers.set(at, Due::Connection(id));
+        }
+    }
+
+    /// The connection that a search is at.
+    pub(super) fn is_searched_by(&self, domain: &str, id: ConnectionId) -> bool {
+        let search = self.remotes.get(domain).and_then(|remote| remote.search.as_ref());
+        search.is_some_and(|search| matches!(search.step, Step::Trying(tried) if tried == id))
+    }
+}
