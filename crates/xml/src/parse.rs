@@ -82,6 +82,10 @@ impl Parser {
         }
     }
 
+    pub(crate) fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     pub(crate) fn place(&self) -> Place {
         self.place
     }

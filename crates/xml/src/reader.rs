@@ -66,6 +66,16 @@ impl Reader {
         Ok(event)
     }
 
+    /// From here on these are the limits. What was read already is not looked at again: to be called between stanzas.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.parser.set_limits(limits);
+    }
+
+    /// The bytes that no event was made of: what has come behind the last one, white space included.
+    pub fn unread(&self) -> &[u8] {
+        &self.buf[self.parser.pos..]
+    }
+
     /// How many bytes of an unfinished first-level element, stream header or declaration have come: 0 between stanzas.
     pub fn buffered(&self) -> usize {
         self.parser.held() + self.buf.len() - self.parser.pos

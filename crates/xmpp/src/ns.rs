@@ -6,8 +6,20 @@ pub const CLIENT: &str = "jabber:client";
 pub const SERVER: &str = "jabber:server";
 /// The content namespace of a stream that a component opened (XEP-0114).
 pub const COMPONENT_ACCEPT: &str = "jabber:component:accept";
-/// Server dialback (XEP-0220), which has no business on a component stream.
+/// Server dialback (XEP-0220), for streams between servers alone.
 pub const DIALBACK: &str = "jabber:server:dialback";
+/// A feature: server dialback, with its errors (XEP-0220 §2.4.2).
+pub const DIALBACK_FEATURE: &str = "urn:xmpp:features:dialback";
+/// TLS that is begun within a stream (RFC 6120 §5).
+pub const TLS: &str = "urn:ietf:params:xml:ns:xmpp-tls";
+/// Authentication by SASL (RFC 6120 §6).
+pub const SASL: &str = "urn:ietf:params:xml:ns:xmpp-sasl";
+/// A stream between servers that is to carry both directions (XEP-0288).
+pub const BIDI: &str = "urn:xmpp:bidi";
+/// A feature: it can (XEP-0288 §2.1).
+pub const BIDI_FEATURE: &str = "urn:xmpp:features:bidi";
+/// Acknowledgements of stanzas (XEP-0198).
+pub const SM: &str = "urn:xmpp:sm:3";
 /// Stream headers, stream features and stream errors (RFC 6120 §4.8.1).
 pub const STREAM: &str = "http://etherx.jabber.org/streams";
 /// The conditions of stream errors (RFC 6120 §4.9.2).

@@ -44,10 +44,18 @@ impl StreamError {
 
     /// Appends it as it goes out on a stream that binds the prefix `stream`.
     fn write(&self, out: &mut Vec<u8>) {
+        self.write_with(None, out);
+    }
+
+    /// The same with a condition of the application's (§4.9.4).
+    fn write_with(&self, app: Option<&Element>, out: &mut Vec<u8>) {
         out.extend_from_slice(b"<stream:error>");
         xml::write(&Element::new(self.condition.name(), ns::STREAM_ERRORS), "", out);
         if let Some(text) = &self.text {
             xml::write(&Element::new("text", ns::STREAM_ERRORS).with_lang("en").with_text(text), "", out);
+        }
+        if let Some(app) = app {
+            xml::write(app, "", out);
         }
         out.extend_from_slice(b"</stream:error>");
     }

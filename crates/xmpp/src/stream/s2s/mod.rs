@@ -17,12 +17,17 @@
 //! an acknowledgement says that the other server has the stanzas: on a connection for both directions that is enough, and else it is when
 //! no barrier is answered within [`Config::barrier_timeout`]. Where there is neither, that wait stands in for an answer.
 
+mod barrier;
 mod config;
+mod element;
 mod key;
 mod machine;
 mod output;
 mod pair;
 mod rules;
+
+#[cfg(test)]
+mod tests;
 
 pub use config::{Config, Initiate, Local, Purpose};
 pub use key::Secret;
