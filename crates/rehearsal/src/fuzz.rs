@@ -4,6 +4,7 @@
 mod bodies;
 mod chat;
 mod conference;
+mod digest;
 mod gateway;
 mod invite;
 mod jingle;
@@ -23,6 +24,7 @@ mod xmpp;
 pub use self::bodies::{cpim, html_cleaner, multipart, pidf};
 pub use self::chat::chat;
 pub use self::conference::conference;
+pub use self::digest::digest;
 pub use self::gateway::{gateway, jid_sip_mapping};
 pub use self::invite::invite;
 pub use self::jingle::jingle;
@@ -73,6 +75,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("media_description", media_description),
     ("relay", relay),
     ("jingle", jingle),
+    ("digest", digest),
     ("websocket", websocket),
 ];
 

@@ -16,6 +16,7 @@ mod message;
 mod method;
 mod parse;
 pub mod publication;
+pub mod register;
 pub mod registrar;
 pub mod subscription;
 pub mod transaction;

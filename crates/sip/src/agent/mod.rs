@@ -21,6 +21,7 @@ pub use crate::digest::AccountId;
 pub use branch::{branch_suffix, shard_of_branch};
 pub use hop::{Branch, Hop, Next, Place, Target};
 
+use crate::digest::Wallet;
 use crate::message::{Message, Request, Response};
 use crate::method::Method;
 use crate::parse::Rejected;
@@ -347,6 +348,7 @@ pub struct Agent {
     accepted: Table<u128, ServerId>,
     last_server: u64,
     memory: Memory,
+    wallet: Wallet,
     shapes: shapes::Shapes,
     timers: Timers<Waiting>,
     out: VecDeque<Output>,
@@ -377,12 +379,23 @@ impl Agent {
             accepted: Table::new(table),
             last_server: 0,
             memory: Memory::new(bounds, table),
+            wallet: Wallet::new(table),
             shapes: shapes::Shapes::new(table),
             timers: Timers::new(),
             out: VecDeque::new(),
             counts: Counts::default(),
             config,
         }
+    }
+
+    /// The accounts that challenges to our requests are answered with: [`Place::account`] says which.
+    pub fn wallet(&self) -> &Wallet {
+        &self.wallet
+    }
+
+    /// The same, to change them.
+    pub fn wallet_mut(&mut self) -> &mut Wallet {
+        &mut self.wallet
     }
 
     /// What Retry-After says from now on, in seconds.
