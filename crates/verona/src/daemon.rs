@@ -5,10 +5,10 @@ use crate::dispatch::Dispatch;
 use crate::guard::Guard;
 use crate::io::bounds::{self, Bounds};
 use crate::io::clock::Clock;
-use crate::io::link::{self, Link};
+use crate::io::dns::Dns;
+use crate::io::link::{self, Around, Link};
 use crate::io::msrp::{self, Live, Pool};
 use crate::io::relay::RelaySockets;
-use crate::io::resolve::System;
 use crate::io::tcp::Connections;
 use crate::io::udp::{self, Sockets};
 use crate::metrics::Meters;
@@ -45,6 +45,8 @@ pub struct Daemon {
     guard: Guard,
     state: Arc<State>,
     listens: Vec<Listen>,
+    dns: Dns,
+    tls: Tls,
     /// None: there are no sessions.
     carrier: Option<Carrier>,
 }
@@ -54,7 +56,6 @@ pub struct Daemon {
 struct Carrier {
     pool: Pool,
     listens: Vec<MsrpListen>,
-    fingerprint: ::msrp::Fingerprint,
 }
 
 /// Why a gateway did not start.
@@ -159,14 +160,12 @@ impl Daemon {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         // A branch names its shard in one byte, and more than these help nobody.
         let shards = if config.limits.shards == 0 { cores.min(64) } else { config.limits.shards };
-        let mut gateway = doing("looking up names", setup::gateway_config(config, shards, epoch).await)?;
+        let dns = doing("dns.server", Dns::of(&config.dns))?;
+        let mut gateway = doing("looking up names", setup::gateway_config(config, &dns, shards, epoch).await)?;
         let bound = bind(&config.sip.listen)?;
         let (msrp_listeners, msrp_listens) = bind_msrp(&config.msrp.listen)?;
-        let tls = match msrp_listens.is_empty() {
-            true => None,
-            false => Some(doing("tls.certificates", Tls::new(&config.tls, &named(&msrp_listens)))?),
-        };
-        gateway.msrp = setup::carriage(config, &msrp_listens, tls.as_ref().map(Tls::fingerprint));
+        let tls = doing("tls.certificates", Tls::new(&config.tls, &named(&msrp_listens)))?;
+        gateway.msrp = setup::carriage(config, &msrp_listens, &tls.fingerprint());
         let gateway = Arc::new(gateway);
         let opening = format!("opening the store {}", config.store.url);
         let url = config.store.url.clone();
@@ -176,23 +175,22 @@ impl Daemon {
         let router = Router::new(shards, HashKey::new(tokens.u64(), tokens.u64()));
         let (dispatch, inboxes) = Dispatch::new(router);
         let limits = setup::message_limits(config);
-        let (bounds, msrp_bounds) = Bounds::of(&config.limits, tls.is_some());
+        let (bounds, msrp_bounds) = Bounds::of(&config.limits, !msrp_listens.is_empty());
         let guard_key = HashKey::new(tokens.u64(), tokens.u64());
         let guard = Guard::new(clock, guard_key, &config.abuse, meters.guard());
         let connections = Connections::new(bounds, limits, dispatch.clone(), guard.clone(), Arc::clone(&meters));
-        let carrier = tls.map(|tls| {
-            let fingerprint = tls.fingerprint().clone();
+        let carrier = (!msrp_listens.is_empty()).then(|| {
             let setup = msrp::Setup {
                 bounds: msrp_bounds,
                 guard: guard.clone(),
                 live: Live { config: Arc::clone(&gateway), max_size: config.msrp.settings.max_size },
                 own: listens_on(&msrp_listens, &bound.listens, config.admin.listen),
                 relay: config.msrp.relay.as_ref().map(|r| (setup::msrp_host(&r.server.host), r.server.port)),
-                tls,
-                resolver: Box::new(System),
+                tls: tls.clone(),
+                dns: dns.clone(),
             };
             let pool = Pool::new(setup, dispatch.clone(), Arc::clone(&meters));
-            Carrier { pool, listens: msrp_listens, fingerprint }
+            Carrier { pool, listens: msrp_listens }
         });
         let sockets = Sockets::new(bound.udp.clone());
         let (queues, outboxes): (Vec<_>, Vec<_>) =
@@ -245,11 +243,12 @@ impl Daemon {
         let read = is_restored.await.map_err(io::Error::other);
         doing(&opening, read.and_then(|read| read.map_err(io::Error::other)))?;
 
+        let around = Around { clock, dns: dns.clone(), dispatch: dispatch.clone(), state: Arc::clone(&state) };
         for (id, (component, outbox)) in config.xmpp.components.iter().zip(outboxes).enumerate() {
             let stream = setup::component_config(config, component);
             let machine = Component::new(stream, tokens.fork(), clock.now());
             let meters = meters.link(&component.domain);
-            let link = Link::new(id, component, machine, clock, dispatch.clone(), Arc::clone(&state), meters);
+            let link = Link::new(id, component, machine, around.clone(), meters);
             links.spawn(link.run(outbox, stopped_links.clone()));
         }
         for (_, socket) in bound.udp {
@@ -300,6 +299,8 @@ impl Daemon {
             guard,
             state,
             listens,
+            dns,
+            tls,
             carrier,
         })
     }
@@ -315,15 +316,26 @@ impl Daemon {
         listens.filter(|l| l.secure == secure).map(|l| l.address).collect()
     }
 
+    /// Returns when the files of certificates have changed and connections are made with the new ones: then descriptions have to tell of them,
+    /// too, as they do after [`Daemon::reconfigure`].
+    pub fn certificates_changed(&self) -> impl Future<Output = ()> + use<> {
+        let store = self.tls.clone();
+        async move { store.changed().await }
+    }
+
     /// Takes a configuration of which [`crate::config::ReloadPlan::applicable`] is true. What is under way goes on.
     ///
     /// # Errors
-    /// The new proxy's name has no address, or a media relay's has none any more: nothing was changed.
+    /// The new proxy's name has no address, a media relay's has none any more, or a certificate cannot be used: nothing was changed.
     pub async fn reconfigure(&mut self, config: &Config) -> Result<(), StartError> {
-        let gateway = setup::gateway_config(config, self.shards.len(), self.epoch).await;
+        doing("dns.server", self.dns.reload(&config.dns))?;
+        let gateway = setup::gateway_config(config, &self.dns, self.shards.len(), self.epoch).await;
         let mut gateway = doing("looking up names", gateway)?;
-        if let Some(Carrier { listens, fingerprint, .. }) = &self.carrier {
-            gateway.msrp = setup::carriage(config, listens, Some(fingerprint));
+        let (store, files) = (self.tls.clone(), config.tls.clone());
+        let reloaded = spawn_blocking(move || store.reload(&files)).await.map_err(io::Error::other);
+        doing("tls.certificates", reloaded.and_then(|reloaded| reloaded))?;
+        if let Some(Carrier { listens, .. }) = &self.carrier {
+            gateway.msrp = setup::carriage(config, listens, &self.tls.fingerprint());
         }
         let gateway = Arc::new(gateway);
         if let Some(Carrier { pool, .. }) = &self.carrier {

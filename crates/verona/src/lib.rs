@@ -17,5 +17,6 @@ mod setup;
 mod shard;
 pub mod state;
 pub mod store;
+#[allow(dead_code, reason = "what federation and the edges of SIP are about to use")]
 mod tls;
 mod trace;

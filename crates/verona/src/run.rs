@@ -122,6 +122,12 @@ async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
+            () = daemon.certificates_changed() => {
+                tracing::info!("certificates have changed");
+                if let Err(e) = daemon.reconfigure(&config).await {
+                    tracing::error!(error = %e, "the new certificates are not told in descriptions");
+                }
+            }
             () = daemon.broken() => return Err("a part of it has ended by itself".to_owned().into()),
         }
     }

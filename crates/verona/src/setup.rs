@@ -1,6 +1,8 @@
 //! From the operator's configuration to what the protocol crates are told.
 
 use crate::config::{self, Component, Config, ContactHost, Host, HostPort, Listen, MsrpListen, ProxyUri, Transport};
+use crate::io::dns::Dns;
+use base::dns::Failure;
 use base::{Str, Tokens};
 use msrp::Fingerprint;
 use std::io;
@@ -31,12 +33,17 @@ pub(crate) fn tokens() -> io::Result<Tokens> {
 ///
 /// # Errors
 /// The outbound proxy's name, or a media relay's, has no address now.
-pub(crate) async fn gateway_config(config: &Config, shards: usize, epoch: u64) -> io::Result<gateway::Config> {
+pub(crate) async fn gateway_config(
+    config: &Config,
+    dns: &Dns,
+    shards: usize,
+    epoch: u64,
+) -> io::Result<gateway::Config> {
     let proxy = match &config.sip.outbound_proxy {
-        Some(proxy) => Some(resolve(proxy).await?),
+        Some(proxy) => Some(resolve(dns, proxy).await?),
         None => None,
     };
-    let relays = relays(config).await?;
+    let relays = relays(config, dns).await?;
     let domains: Vec<Str> = config.sip_domains().map(Str::from).collect();
     let mut peers: Vec<gateway::Peer> = config
         .sip
@@ -154,7 +161,7 @@ fn numbers(config: &Config) -> stox::numbers::Numbers {
 pub(crate) fn carriage(
     config: &Config,
     listens: &[MsrpListen],
-    fingerprint: Option<&Fingerprint>,
+    fingerprint: &Fingerprint,
 ) -> Option<stox::leg::Options> {
     let advertise: Vec<msrp::Advertised> = listens
         .iter()
@@ -166,7 +173,7 @@ pub(crate) fn carriage(
         .collect();
     (!advertise.is_empty()).then(|| stox::leg::Options {
         advertise,
-        fingerprint: fingerprint.cloned(),
+        fingerprint: Some(fingerprint.clone()),
         max_size: config.msrp.settings.max_size,
         relay: config.msrp.relay.as_ref().and_then(relay),
     })
@@ -209,8 +216,8 @@ fn retry_after(d: Duration) -> u32 {
 }
 
 /// The proxy's address: its own if it is literal, else the first that its name has now.
-async fn resolve(proxy: &ProxyUri) -> io::Result<gateway::Proxy> {
-    let remote = address(&proxy.host, proxy.port).await?;
+async fn resolve(dns: &Dns, proxy: &ProxyUri) -> io::Result<gateway::Proxy> {
+    let remote = address(dns, &proxy.host, proxy.port).await?;
     let transport = match proxy.transport {
         Transport::Udp => sip::agent::Transport::Udp,
         Transport::Tcp => sip::agent::Transport::Tcp,
@@ -220,24 +227,21 @@ async fn resolve(proxy: &ProxyUri) -> io::Result<gateway::Proxy> {
 }
 
 /// An address: its own if it is literal, else the first that its name has now.
-async fn address(host: &Host, port: u16) -> io::Result<SocketAddr> {
-    match host {
-        Host::Address(ip) => Ok(SocketAddr::new(*ip, port)),
-        Host::Name(name) => {
-            let found = timeout(LOOKUP, tokio::net::lookup_host((name.as_str(), port))).await;
-            let slow = |_| io::Error::new(io::ErrorKind::TimedOut, format!("no address of {name} came in time"));
-            let none = || io::Error::new(io::ErrorKind::NotFound, format!("{name} has no address"));
-            found.map_err(slow)??.next().ok_or_else(none)
-        }
+async fn address(dns: &Dns, host: &Host, port: u16) -> io::Result<SocketAddr> {
+    let nothing = |why: String| io::Error::new(io::ErrorKind::NotFound, format!("the address of {host}: {why}"));
+    match timeout(LOOKUP, dns.host(host, port)).await {
+        Ok(Ok(found)) => found.first().copied().ok_or_else(|| nothing(Failure::NoRecords.to_string())),
+        Ok(Err(failure)) => Err(nothing(failure.to_string())),
+        Err(_) => Err(nothing(Failure::Timeout.to_string())),
     }
 }
 
 /// Where the media relays are; none where there are no calls.
-async fn relays(config: &Config) -> io::Result<Vec<SocketAddr>> {
+async fn relays(config: &Config, dns: &Dns) -> io::Result<Vec<SocketAddr>> {
     let mut relays = Vec::new();
     if config.media.settings.enabled {
         for HostPort { host, port } in &config.media.relay {
-            relays.push(address(host, *port).await?);
+            relays.push(address(dns, host, *port).await?);
         }
     }
     Ok(relays)

@@ -441,7 +441,8 @@ mod tests {
                 phone.local_addr().unwrap()
             );
             let config = config::parse("a test", &text, Environment::default()).unwrap().config;
-            let gateway = Arc::new(setup::gateway_config(&config, 1, 0).await.unwrap());
+            let gateway =
+                Arc::new(setup::gateway_config(&config, &crate::io::dns::Dns::of_nothing(), 1, 0).await.unwrap());
             let agent = setup::agent_config(&config, &config.sip.listen, 0, 1);
             let meters = Arc::new(Meters::new());
             let (dispatch, mut inboxes) = Dispatch::new(Router::new(1, HashKey::new(1, 2)));

@@ -18,6 +18,7 @@
 )]
 
 mod baresip;
+mod dnsmasq;
 mod driver;
 mod ejabberd;
 mod gateway;
@@ -34,11 +35,13 @@ mod sip_dialog;
 mod sip_phone;
 mod sipp;
 mod template;
+mod test_ca;
 mod xmpp_client;
 mod xmpp_crowd;
 mod xmpp_server;
 
 pub use baresip::{Baresip, Media, Sound};
+pub use dnsmasq::{Dnsmasq, Zone};
 pub use driver::Driver;
 pub use ejabberd::Ejabberd;
 pub use gateway::{Gateway, Settings};
@@ -55,6 +58,7 @@ pub use serde_json::{Value, json};
 pub use sip_dialog::SipDialog;
 pub use sip_phone::{SipMessage, SipPhone};
 pub use sipp::{Answer, Sipp, SippMessage};
+pub use test_ca::{Certificate, Credentials, TestCa};
 pub use xmpp_client::{IqAnswer, XmppClient, XmppError, XmppMessage, XmppPresence};
 pub use xmpp_crowd::XmppCrowd;
 pub use xmpp_server::XmppServer;

@@ -11,6 +11,7 @@
 
 mod abuse;
 mod check;
+mod dns;
 mod federation;
 mod media;
 mod mistake;
@@ -28,6 +29,7 @@ mod tree;
 mod value;
 
 pub use abuse::Abuse;
+pub use dns::Dns;
 pub use federation::{Federation, FederationListen};
 pub use media::{Media, RelayMode};
 pub use mistake::{Mistake, Place, Severity};
@@ -69,6 +71,8 @@ pub struct Config {
     pub msrp: Msrp,
     /// Certificates.
     pub tls: Tls,
+    /// Who is asked for names.
+    pub dns: Dns,
     /// How rooms are translated.
     pub rooms: Rooms,
     /// How calls are translated, and what carries their media.

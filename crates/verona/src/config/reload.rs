@@ -40,7 +40,8 @@ pub fn reload(old: &Config, path: &Path) -> Result<ReloadPlan, AllMistakes> {
 
 /// Whether a running gateway takes over a change of this key.
 fn is_live(key: &str) -> bool {
-    const LIVE: [&str; 19] = [
+    const LIVE: [&str; 20] = [
+        "dns.server",
         "numbers",
         "sip.anonymous",
         "msrp.max_size",
@@ -65,11 +66,13 @@ fn is_live(key: &str) -> bool {
     let chat = key.starts_with("chat.") && key != "chat.mode";
     let whole = key.starts_with("message.") || key.starts_with("abuse.") || key.starts_with("rooms.");
     // Who asks the relays has sockets for the addresses that they have.
+    let tls = key.starts_with("tls.");
     let media = key.starts_with("media.") && key != "media.enabled" && key != "media.relay";
     LIVE.contains(&key)
         || whole
         || chat
         || media
+        || tls
         || presence
         || key.ends_with(".allow_from")
         || super::federation::is_live(key)
@@ -86,6 +89,7 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
         chat,
         msrp,
         tls,
+        dns,
         rooms,
         media,
         presence,
@@ -166,6 +170,7 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     set("media.sdes", format!("{sdes:?}"));
     set("media.interfaces", format!("{interfaces:?}"));
     set("tls.certificates", format!("{certificates:?}"));
+    set("dns.server", format!("{:?}", dns.server));
     set("tls.trust", format!("{trust:?}"));
     set("security.allow_networks", format!("{:?}", security.allow_networks));
     set("abuse.allow", format!("{allow:?}"));

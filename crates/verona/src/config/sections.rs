@@ -13,7 +13,7 @@ use super::{
     Admin, Component, Config, Limits, Log, LogFormat, Message, Peer, Peers, PresenceConfig, Security, Sip, SipTimes,
     StoreConfig, Xmpp, XmppTimes, check,
 };
-use super::{Mode, media, msrp};
+use super::{Mode, dns, media, msrp};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
@@ -84,6 +84,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
 
     let message = Message::read(r);
     let tls = msrp::tls(r, folder);
+    let dns = dns::dns(r);
     let msrp = msrp::msrp(r, folder, world_readable);
     let chat = msrp::chat(r, !msrp.listen.is_empty());
     for RawComponent { key, chat, .. } in &components {
@@ -151,6 +152,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
         chat,
         msrp,
         tls,
+        dns,
         rooms,
         media,
         presence,

@@ -1,8 +1,9 @@
 //! A component stream on its socket: the machine of `xmpp::stream::component` with a clock and a connection.
 
-use crate::config;
+use crate::config::{self, HostPort};
 use crate::dispatch::{Dispatch, READ_OVERHEAD};
 use crate::io::clock::{Clock, Grace};
+use crate::io::dns::Dns;
 use crate::metrics::LinkMeters;
 use crate::state::State;
 use base::Str;
@@ -106,13 +107,24 @@ impl Outbox {
     }
 }
 
+/// What all links use.
+#[derive(Clone)]
+pub(crate) struct Around {
+    pub(crate) clock: Clock,
+    pub(crate) dns: Dns,
+    pub(crate) dispatch: Dispatch,
+    /// Is told when a stream is authenticated.
+    pub(crate) state: Arc<State>,
+}
+
 /// One component stream.
 pub(crate) struct Link {
     id: LinkId,
-    server: String,
+    server: HostPort,
     domain: String,
     component: Component,
     clock: Clock,
+    dns: Dns,
     dispatch: Dispatch,
     state: Arc<State>,
     meters: LinkMeters,
@@ -132,22 +144,22 @@ pub(crate) struct Link {
 }
 
 impl Link {
-    /// A stream that is to be made as `settings` say; `state` is told when it is authenticated.
+    /// A stream that is to be made as `settings` say.
     pub(crate) fn new(
         id: LinkId,
         settings: &config::Component,
         component: Component,
-        clock: Clock,
-        dispatch: Dispatch,
-        state: Arc<State>,
+        around: Around,
         meters: LinkMeters,
     ) -> Link {
+        let Around { clock, dns, dispatch, state } = around;
         Link {
             id,
-            server: settings.server.to_string(),
+            server: settings.server.clone(),
             domain: settings.domain.clone(),
             component,
             clock,
+            dns,
             dispatch,
             state,
             meters,
@@ -313,7 +325,7 @@ impl Link {
                         inputs.push(Input::LinkDown(self.id));
                     }
                 }
-                Output::Connect => match timeout(CONNECT, TcpStream::connect(&self.server)).await {
+                Output::Connect => match timeout(CONNECT, self.dns.connect(&self.server)).await {
                     Ok(Ok(stream)) => {
                         let _ = stream.set_nodelay(true);
                         self.stream = Some(stream);
@@ -451,7 +463,8 @@ mod tests {
         let component = Component::new(stream, Tokens::seeded(1), clock.now());
         let state = Arc::new(State::new(&["example.net".to_owned()], &[]));
         let meters = Meters::new().link("example.net");
-        let mut link = Link::new(0, settings, component, clock, dispatch, state, meters);
+        let around = Around { clock, dns: Dns::of_nothing(), dispatch, state };
+        let mut link = Link::new(0, settings, component, around, meters);
         link.drain().await;
         let other = listener.accept().await.unwrap().0;
         (link, other, inboxes.remove(0))

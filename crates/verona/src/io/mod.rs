@@ -2,9 +2,9 @@
 
 pub(crate) mod bounds;
 pub(crate) mod clock;
+pub(crate) mod dns;
 pub(crate) mod link;
 pub(crate) mod msrp;
 pub(crate) mod relay;
-pub(crate) mod resolve;
 pub(crate) mod tcp;
 pub(crate) mod udp;

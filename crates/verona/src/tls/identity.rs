@@ -1,5 +1,6 @@
 //! Certificates: our own, from files or made at the start, and what they are known by.
 
+use super::names::Names;
 use super::provider;
 use crate::config::Certificate;
 use base::Str;
@@ -10,18 +11,19 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::ParsedCertificate;
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
+use rustls::sign::CertifiedKey;
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
 /// A certificate with its key.
 #[derive(Debug)]
 pub(crate) struct Identity {
-    /// What shows it, to whoever connects and to whom we connect.
-    pub(crate) shown: Arc<SingleCertAndKey>,
+    /// What is shown, to whoever connects and to whom we connect.
+    pub(crate) certified: Arc<CertifiedKey>,
     certificate: CertificateDer<'static>,
+    /// Its names.
+    pub(crate) names: Names,
     /// Its SHA-256 hash.
     pub(crate) fingerprint: Fingerprint,
 }
@@ -84,23 +86,29 @@ impl Identity {
     fn of(certified: CertifiedKey) -> Identity {
         let certificate = certified.cert.first().cloned().unwrap_or_else(|| CertificateDer::from(&[][..]));
         let fingerprint = fingerprint("sha-256", &SHA256, &certificate);
-        Identity { shown: Arc::new(SingleCertAndKey::from(certified)), certificate, fingerprint }
+        let names = Names::of(&certificate);
+        Identity { certified: Arc::new(certified), certificate, names, fingerprint }
+    }
+
+    /// The same once more.
+    pub(super) fn same(&self) -> Identity {
+        let Identity { certified, certificate, names, fingerprint } = self;
+        Identity {
+            certified: Arc::clone(certified),
+            certificate: certificate.clone(),
+            names: names.clone(),
+            fingerprint: fingerprint.clone(),
+        }
     }
 
     /// The certificate.
-    #[cfg(test)]
-    pub(crate) fn certificate(&self) -> &[u8] {
+    pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
 
     /// Whether the certificate is for this name or address.
     pub(crate) fn is_for(&self, host: &str) -> bool {
-        let name = match host.parse::<IpAddr>() {
-            Ok(address) => Some(ServerName::from(address)),
-            Err(_) => ServerName::try_from(host).ok(),
-        };
-        let (Some(name), Ok(parsed)) = (name, ParsedCertificate::try_from(&self.certificate)) else { return false };
-        rustls::client::verify_server_name(&parsed, &name).is_ok()
+        self.names.are_for(host)
     }
 }
 

@@ -11,7 +11,7 @@ mod stream;
 use crate::dispatch::Dispatch;
 use crate::guard::{Guard, Stranger};
 use crate::io::bounds::{self, Bounds, Budget, FAREWELL, Places};
-use crate::io::resolve::Resolve;
+use crate::io::dns::Dns;
 use crate::metrics::Meters;
 use crate::tls::Tls;
 use bytes::Bytes;
@@ -57,7 +57,7 @@ pub(crate) struct Setup {
     /// The operator's relay, if any: the one place that need not be open to what peers say.
     pub(crate) relay: Option<(::msrp::Host, u16)>,
     pub(crate) tls: Tls,
-    pub(crate) resolver: Box<dyn Resolve>,
+    pub(crate) dns: Dns,
 }
 
 #[derive(Default)]

@@ -4,8 +4,10 @@ use super::line::Way;
 use super::serve::{Serving, prepare};
 use super::stream::Stream;
 use super::{Place, Pool};
+use crate::config;
 use crate::io::bounds::CONNECT;
 use crate::tls::Tls;
+use base::dns::Failure;
 use msrp::{ConnectionId, Hop, Host, Ticket};
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -109,23 +111,35 @@ impl Attempt {
             Host::Ip(ip) => Ok(vec![SocketAddr::new(*ip, *port)]),
             Host::Name(name) => {
                 let _turn = self.pool.inner.lookups.acquire().await;
-                let found = self.pool.inner.setup.resolver.lookup(name, *port).await;
-                let mut found = found.map_err(|_| "name not found")?;
-                // A resolver answers what was asked, but the port of it is ours.
-                found.iter_mut().for_each(|address| address.set_port(*port));
+                let dns = &self.pool.inner.setup.dns;
+                let is_relay = self.is_relay();
+                let found = match is_relay {
+                    // As the operator has written it.
+                    true => dns.host(&config::Host::Name(name.to_string()), *port).await,
+                    false => dns.addresses(name).await.map(|found| {
+                        found.into_iter().map(|address| SocketAddr::new(address, *port)).collect::<Vec<_>>()
+                    }),
+                };
+                let mut found = found.map_err(|failure| match failure {
+                    Failure::NoRecords => "no address",
+                    Failure::NoName | Failure::Failed | Failure::Timeout => "name not found",
+                })?;
                 found.truncate(ADDRESSES as usize);
                 Ok(found)
             }
         }
     }
 
+    /// Whether it is the relay that the operator has named.
+    fn is_relay(&self) -> bool {
+        let Destination { host, port, .. } = &self.destination;
+        self.pool.inner.setup.relay.as_ref().is_some_and(|(h, p)| h == host && p == port)
+    }
+
     /// Whether we may connect to this address: it is where the operator said, or open to what peers say, and not ourselves.
     fn may_lead_to(&self, remote: SocketAddr) -> bool {
-        let setup = &self.pool.inner.setup;
-        let Destination { host, port, .. } = &self.destination;
-        let is_relay = setup.relay.as_ref().is_some_and(|(h, p)| h == host && p == port);
-        let is_own = setup.own.iter().any(|own| is_listened_on(*own, remote));
-        !is_own && (is_relay || self.pool.live().config.may_lead_to(remote.ip()))
+        let is_own = self.pool.inner.setup.own.iter().any(|own| is_listened_on(*own, remote));
+        !is_own && (self.is_relay() || self.pool.live().config.may_lead_to(remote.ip()))
     }
 
     /// Promises a connection of ours that leads this way, if there is one, to all who wait.
@@ -150,7 +164,7 @@ impl Attempt {
         let stream = TcpStream::connect(remote).await.map_err(|_| "unreachable")?;
         prepare(&stream);
         let Some(wanted) = &self.hop.tls else { return Ok(Stream::Plain(stream)) };
-        let config = self.pool.inner.setup.tls.client(wanted).map_err(|_| "tls")?;
+        let config = self.pool.inner.setup.tls.session_client(wanted).map_err(|_| "tls")?;
         let name = Tls::name(wanted, remote.ip()).ok_or("tls")?;
         match TlsConnector::from(config).connect(name, stream).await {
             Ok(stream) => Ok(Stream::Tls(Box::new(TlsStream::Client(stream)))),

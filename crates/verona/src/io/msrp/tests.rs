@@ -4,12 +4,12 @@ use super::*;
 use crate::config::{self, Environment};
 use crate::dispatch::Batch;
 use crate::io::bounds::bind;
-use crate::io::resolve::{Found, System};
+use crate::io::dns::{Coming, Lookup};
 use crate::setup;
 use ::msrp::{self as wire, Advertised, Agent, Arrival, Frame, Host, Output, Peer};
+use base::dns::{Answer, Failure, Question};
 use base::{HashKey, Time, Tokens};
 use std::collections::VecDeque;
-use std::io;
 use stox::route::Router;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -33,16 +33,16 @@ const LONG: Bounds = Bounds { unfinished: PATIENCE, ..BOUNDS };
 /// A resolver that knows two names.
 struct Names;
 
-impl Resolve for Names {
-    fn lookup<'a>(&'a self, name: &'a str, port: u16) -> Found<'a> {
-        Box::pin(async move {
-            match name {
-                "here.example" => Ok(vec![SocketAddr::from(([127, 0, 0, 1], port))]),
-                "inside.example" => Ok(vec![SocketAddr::from(([10, 0, 0, 1], port))]),
-                "none.example" => Ok(vec![]),
-                _ => Err(io::Error::other("no such name")),
-            }
-        })
+impl Lookup for Names {
+    fn look_up(&self, question: Question) -> Coming {
+        let at = |address: [u8; 4]| Answer::of_addresses([address.into()], Duration::from_secs(60));
+        let answer = match question.name().as_str() {
+            "here.example" => at([127, 0, 0, 1]),
+            "inside.example" => at([10, 0, 0, 1]),
+            "none.example" => Answer::none(Failure::NoRecords),
+            _ => Answer::none(Failure::NoName),
+        };
+        Box::pin(async { answer })
     }
 }
 
@@ -63,7 +63,7 @@ async fn settings(allow: &str) -> Arc<Config> {
          [\"example.com\"]\nlisten = [\"udp:127.0.0.1:5060\"]\n[security]\nallow_networks = [{allow}]\n"
     );
     let config = config::parse("a test", &text, Environment::default()).unwrap().config;
-    Arc::new(setup::gateway_config(&config, 1, 0).await.unwrap())
+    Arc::new(setup::gateway_config(&config, &Dns::of_nothing(), 1, 0).await.unwrap())
 }
 
 fn tls() -> Tls {
@@ -87,7 +87,7 @@ impl Bench {
             own: vec![address, secure],
             relay,
             tls: tls(),
-            resolver: Box::new(Names),
+            dns: Dns::new(Names, HashKey::new(1, 2)),
         };
         let pool = Pool::new(setup, dispatch, Arc::clone(&meters));
         for (listener, secure) in listeners.into_iter().zip([false, true]) {
@@ -576,10 +576,4 @@ async fn what_waits_is_written_before_the_end() {
     let (finished, (_, read)) = tokio::join!(bench.pool.finish(), ends(&mut stream));
     assert_eq!((finished, read.len()), ((), 500_000));
     assert!(bench.pool.tables().places.is_empty());
-}
-
-#[tokio::test]
-async fn the_systems_resolver_knows_its_own_name() {
-    let found = System.lookup("localhost", 7).await.unwrap();
-    assert!(found.iter().all(|a| a.ip().is_loopback() && a.port() == 7) && !found.is_empty(), "{found:?}");
 }

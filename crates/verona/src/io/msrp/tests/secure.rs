@@ -9,7 +9,7 @@ async fn over_tls_the_certificate_is_the_one_that_was_said() {
     let peer = tls();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let there = listener.local_addr().unwrap();
-    let acceptor = TlsAcceptor::from(peer.server());
+    let acceptor = TlsAcceptor::from(peer.session_server());
     let (seen, mut certificates) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
@@ -28,7 +28,7 @@ async fn over_tls_the_certificate_is_the_one_that_was_said() {
     });
     let said =
         |fingerprint: &wire::Fingerprint| Some(wire::Tls { fingerprints: vec![fingerprint.clone()], name: "x".into() });
-    let (right, wrong) = (said(peer.fingerprint()), said(tls().fingerprint()));
+    let (right, wrong) = (said(&peer.fingerprint()), said(&tls().fingerprint()));
     let all = tickets(0, 6);
     bench.pool.open(all[0], hop(there, wrong));
     assert_eq!(bench.opened(0).await, (all[0], None));
@@ -37,12 +37,12 @@ async fn over_tls_the_certificate_is_the_one_that_was_said() {
     assert_eq!(bench.opened(0).await, (all[1], None));
     bench.pool.open(all[2], hop(there, right.clone()));
     let connection = bench.opened(0).await.1.unwrap();
-    assert_eq!(&certificates.recv().await.unwrap(), bench.pool.inner.setup.tls.fingerprint());
+    assert_eq!(certificates.recv().await.unwrap(), bench.pool.inner.setup.tls.fingerprint());
     bench.pool.bind(0, connection);
     let frame = send("00", &"z".repeat(9000));
     bench.pool.write(connection, Bytes::from(frame));
     match bench.next(0).await {
-        Input::MsrpSecured(on, hashes) => assert_eq!((on, &hashes[0]), (connection, peer.fingerprint())),
+        Input::MsrpSecured(on, hashes) => assert_eq!((on, &hashes[0]), (connection, &peer.fingerprint())),
         other => panic!("{other:?}"),
     }
     let (same, arrival) = bench.frame(0).await;
@@ -50,7 +50,7 @@ async fn over_tls_the_certificate_is_the_one_that_was_said() {
     // The same certificate is the same way; a plain one, or another one, is not.
     bench.pool.open(all[3], hop(there, right));
     assert_eq!(bench.opened(0).await.1, Some(connection));
-    bench.pool.open(all[4], hop(there, said(tls().fingerprint())));
+    bench.pool.open(all[4], hop(there, said(&tls().fingerprint())));
     assert_eq!(bench.opened(0).await.1, None);
     bench.pool.open(all[5], hop(there, None));
     assert_ne!(bench.opened(0).await.1, Some(connection));
@@ -61,15 +61,15 @@ async fn over_tls_the_certificate_is_the_one_that_was_said() {
 async fn who_connects_by_tls_is_known_by_the_certificate_shown() {
     let mut bench = Bench::new(BOUNDS).await;
     let client = tls();
-    let ours = bench.pool.inner.setup.tls.fingerprint().clone();
+    let ours = bench.pool.inner.setup.tls.fingerprint();
     let wanted = wire::Tls { fingerprints: vec![ours], name: "127.0.0.1".into() };
-    let connector = TlsConnector::from(client.client(&wanted).unwrap());
+    let connector = TlsConnector::from(client.session_client(&wanted).unwrap());
     let stream = TcpStream::connect(bench.secure).await.unwrap();
     let mut stream = connector.connect(Tls::name(&wanted, [127, 0, 0, 1].into()).unwrap(), stream).await.unwrap();
     stream.write_all(&send("01", "hi")).await.unwrap();
     stream.flush().await.unwrap();
     let Input::MsrpSecured(on, shown) = bench.next(1).await else { panic!("the certificate comes first") };
-    assert_eq!(&shown[0], client.fingerprint());
+    assert_eq!(shown[0], client.fingerprint());
     let (connection, arrival) = bench.frame(1).await;
     assert_eq!((body(&arrival), on), (&b"hi"[..], connection));
     bench.pool.bind(1, connection);
