@@ -6,7 +6,11 @@
 pub mod bytes;
 pub mod calls;
 pub mod component;
+pub mod federation;
+pub mod handshakes;
 pub mod ledger;
+pub mod line;
+pub mod names;
 pub mod options;
 pub mod presence;
 pub mod process;
@@ -16,4 +20,5 @@ pub mod run;
 mod send;
 pub mod sessions;
 mod sip;
+pub mod trust;
 mod xmpp;

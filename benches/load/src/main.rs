@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 use verona_load::options::{HELP, Options};
-use verona_load::{calls, presence, report, rooms, run, sessions};
+use verona_load::{calls, handshakes, presence, report, rooms, run, sessions};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -20,6 +20,8 @@ fn main() -> ExitCode {
         Some(("sessions", words)) => Some(sessions::main(words)),
         Some(("rooms", words)) => Some(rooms::main(words)),
         Some(("calls", words)) => Some(calls::main(words)),
+        Some(("certificates", words)) => Some(handshakes::certificates(words)),
+        Some(("handshakes", words)) => Some(handshakes::main(words)),
         Some(_) | None => None,
     };
     if let Some(done) = part {

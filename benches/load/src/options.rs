@@ -1,6 +1,7 @@
 //! The command line.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// What `--help` says.
@@ -25,6 +26,17 @@ secret \"secret\"). One line of JSON comes out.
   --xmpp-domain D      the XMPP users' domain                  example.com
   --patience S         how long nothing may happen             35
   --watch PID          report this process's CPU and memory
+  --tls FOLDER         SIP over TLS, with the certificates there  -
+  --federation A:P     it is the server of the XMPP users' domain, and  -
+                       the gateway one that takes streams there (direct
+                       TLS); --server is where it takes the gateway's
+  --names A:P          where it plays the name server for that  127.0.0.1:5053
+  --domains N          XMPP users of so many domains; answers to  1
+                       each come on its own stream (XEP-0288)
+
+verona-load certificates      makes the certificates for --tls FOLDER: an authority, `load` with the names of the generator, `gateway` with those of the
+                              gateway (--sip-domain)
+verona-load handshakes        makes --count TLS connections to --gateway, --window at a time, and streams between servers to --federation
 
 verona-load presence fill     presence authorizations, a line of JSON each, for `verona store import`; SIP users watch XMPP users and the
                               other way round, in turns; of --users N authorizations the first --live N have a dialog
@@ -90,6 +102,14 @@ pub struct Options {
     pub patience: Duration,
     /// A process to watch.
     pub watch: Option<u32>,
+    /// The folder of the certificates, if SIP goes over TLS.
+    pub tls: Option<PathBuf>,
+    /// Where the gateway takes streams of other servers (direct TLS), if it is one of them and no component.
+    pub federation: Option<SocketAddr>,
+    /// Where the gateway finds its name server.
+    pub names: SocketAddr,
+    /// Over how many domains the XMPP users are spread.
+    pub domains: usize,
 }
 
 impl Options {
@@ -115,6 +135,10 @@ impl Options {
             xmpp_domain: "example.com".to_owned(),
             patience: Duration::from_secs(35),
             watch: None,
+            tls: None,
+            federation: None,
+            names: local(5053),
+            domains: 1,
         };
         while let Some(word) = words.next() {
             if word == "--tcp" {
@@ -144,10 +168,18 @@ impl Options {
                 "--xmpp-domain" => options.xmpp_domain = value,
                 "--patience" => options.patience = Duration::from_secs(number(&word, &value)?),
                 "--watch" => options.watch = Some(number(&word, &value)?),
+                "--tls" => (options.tls, options.tcp) = (Some(value.into()), true),
+                "--federation" => options.federation = Some(number(&word, &value)?),
+                "--names" => options.names = number(&word, &value)?,
+                "--domains" => options.domains = number::<usize>(&word, &value)?.max(1),
                 _ => return Err(format!("{word} is unknown")),
             }
         }
-        if [options.gateway, options.listen, options.server].iter().any(|a| !a.ip().is_loopback()) {
+        if [options.gateway, options.listen, options.server, options.names]
+            .iter()
+            .chain(&options.federation)
+            .any(|a| !a.ip().is_loopback())
+        {
             return Err("loopback addresses only: this is no tool to be pointed at others".to_owned());
         }
         Ok(options)

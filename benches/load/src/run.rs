@@ -1,11 +1,13 @@
 //! One run: what all threads share, and its course.
 
 use crate::ledger::{Ledger, settled_from_sip, settled_from_xmpp};
+use crate::line::Line;
 use crate::options::{Options, Way};
 use crate::process::{self, Usage};
 use crate::report::Measured;
-use crate::{bytes, component, send, sip, xmpp};
-use std::io::{self, Write};
+use crate::trust::Trust;
+use crate::{bytes, component, federation, names, send, sip, xmpp};
+use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -36,9 +38,12 @@ pub struct Shared {
     pub over: AtomicBool,
     /// The SIP socket over UDP.
     pub(crate) udp: Option<UdpSocket>,
-    /// The SIP connection to the gateway over TCP.
-    pub(crate) tcp: Option<Mutex<TcpStream>>,
-    component: Mutex<TcpStream>,
+    /// The SIP connection to the gateway over TCP or TLS.
+    pub(crate) tcp: Option<Line>,
+    /// What lines over TLS are made with.
+    pub(crate) trust: Option<Trust>,
+    /// The stream to the gateway.
+    xmpp: Line,
     start: Instant,
 }
 
@@ -91,7 +96,11 @@ impl Shared {
     /// The SIP user's and the XMPP user's address.
     pub fn addresses(&self, message: usize) -> (String, String) {
         let (sip, xmpp) = self.users(message);
-        (format!("s{sip}@{}", self.options.sip_domain), format!("x{xmpp}@{}", self.options.xmpp_domain))
+        let Options { sip_domain, xmpp_domain, domains, .. } = &self.options;
+        match domains {
+            1 => (format!("s{sip}@{sip_domain}"), format!("x{xmpp}@{xmpp_domain}")),
+            _ => (format!("s{sip}@{sip_domain}"), format!("x{xmpp}@d{}.{xmpp_domain}", xmpp % domains)),
+        }
     }
 
     /// Compares what came with what was sent.
@@ -108,7 +117,7 @@ impl Shared {
 
     /// Sends to the gateway's XMPP side.
     pub(crate) fn send_xmpp(&self, bytes: &[u8]) -> io::Result<()> {
-        lock(&self.component).write_all(bytes)
+        self.xmpp.write(bytes)
     }
 }
 
@@ -124,25 +133,32 @@ pub fn run(options: Options) -> io::Result<(Arc<Shared>, Measured)> {
     let listener = TcpListener::bind(options.server)?;
     let udp = if options.tcp { None } else { Some(bind(options.listen)?) };
     let accepting = if options.tcp { Some(TcpListener::bind(options.listen)?) } else { None };
-    let (stream, first) = component::accept(&listener, &options.secret, CONNECT)?;
+    let trust = options.tls.as_ref().map(|folder| Trust::read(folder, "load")).transpose()?;
+    let (xmpp, first) = match (options.federation, &trust) {
+        (Some(gateway), Some(trust)) => federate(&options, gateway, trust)?,
+        (Some(_), None) => return Err(io::Error::other("--federation needs --tls")),
+        (None, _) => {
+            let (stream, first) = component::accept(&listener, &options.secret, CONNECT)?;
+            (Line::plain(stream)?, first)
+        }
+    };
     // The gateway has to notice that its stream is up.
     thread::sleep(Duration::from_millis(200));
-    let tcp = if options.tcp { Some(TcpStream::connect(options.gateway)?) } else { None };
-    if let Some(tcp) = &tcp {
-        tcp.set_nodelay(true)?;
-    }
+    let tcp = match &trust {
+        Some(trust) => Some(Line::connected(options.gateway, &options.sip_domain, Arc::clone(&trust.client))?),
+        None if options.tcp => Some(Line::plain(TcpStream::connect(options.gateway)?)?),
+        None => None,
+    };
     let count = |way| if options.ways.contains(&way) { options.count } else { 0 };
     let shared = Arc::new(Shared {
         name: name(),
         from_sip: Ledger::new(count(Way::SipToXmpp)),
         from_xmpp: Ledger::new(count(Way::XmppToSip)),
         over: AtomicBool::new(false),
-        tcp: match &tcp {
-            Some(tcp) => Some(Mutex::new(tcp.try_clone()?)),
-            None => None,
-        },
+        tcp: tcp.clone(),
         udp,
-        component: Mutex::new(stream.try_clone()?),
+        trust,
+        xmpp: xmpp.clone(),
         start: Instant::now(),
         options,
     });
@@ -154,13 +170,17 @@ pub fn run(options: Options) -> io::Result<(Arc<Shared>, Measured)> {
         let shared = Arc::clone(&shared);
         thread::spawn(move || {
             let came = |stanza: &[u8], answers: &mut Vec<u8>| xmpp::came(&shared, stanza, answers);
-            xmpp::read(stream, first, came, |bytes| shared.send_xmpp(bytes));
+            xmpp::read(xmpp, first, came, |bytes| shared.send_xmpp(bytes));
         });
+    }
+    if shared.options.federation.is_some() {
+        let shared = Arc::clone(&shared);
+        thread::spawn(move || take_streams(&shared, &listener));
     }
     match (tcp, accepting) {
         (Some(tcp), Some(accepting)) => {
             let (one, other) = (Arc::clone(&shared), Arc::clone(&shared));
-            thread::spawn(move || sip::read_tcp(&one, tcp));
+            thread::spawn(move || sip::read_line(&one, &tcp));
             thread::spawn(move || sip::accept(&other, &accepting));
         }
         _ => {
@@ -188,6 +208,42 @@ pub fn run(options: Options) -> io::Result<(Arc<Shared>, Measured)> {
     thread::sleep(AFTERMATH);
     shared.over.store(true, SeqCst);
     Ok((shared, measured))
+}
+
+/// Becomes a server that the gateway federates with, as soon as it is there.
+fn federate(options: &Options, gateway: SocketAddr, trust: &Trust) -> io::Result<(Line, Vec<u8>)> {
+    names::serve(options.names, options.server.port())?;
+    let until = Instant::now() + CONNECT;
+    loop {
+        let line = Line::connected(gateway, &options.sip_domain, Arc::clone(&trust.client));
+        match line.and_then(|line| Ok((federation::connect(&line, &options.xmpp_domain, &options.sip_domain)?, line))) {
+            Ok((first, line)) => return Ok((line, first)),
+            Err(e) if Instant::now() > until => return Err(e),
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// Takes the streams that the gateway makes.
+fn take_streams(shared: &Arc<Shared>, listener: &TcpListener) {
+    let Some(trust) = &shared.trust else { return };
+    let _ = listener.set_nonblocking(false);
+    for socket in listener.incoming().flatten() {
+        let (shared, config) = (Arc::clone(shared), Arc::clone(&trust.server));
+        // Thousands of them, each with little to do.
+        let thread = thread::Builder::new().stack_size(256 << 10).spawn(move || {
+            let Ok(line) = Line::accepted(socket, config) else { return };
+            // Of many domains each answers on its own stream; of one it is ours to the gateway.
+            let bidi = shared.options.domains > 1;
+            let Ok((_, first)) = federation::accept(&line, bidi) else { return };
+            let came = |stanza: &[u8], answers: &mut Vec<u8>| xmpp::came(&shared, stanza, answers);
+            let back = line.clone();
+            xmpp::read(line, first, came, |bytes| if bidi { back.write(bytes) } else { shared.send_xmpp(bytes) });
+        });
+        if thread.is_err() {
+            return;
+        }
+    }
 }
 
 /// The UDP socket of the SIP side.

@@ -3,7 +3,7 @@
 use crate::bytes::escape;
 use crate::ledger::Ledger;
 use crate::options::{Options, Way};
-use crate::run::{Shared, lock};
+use crate::run::Shared;
 use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
@@ -110,7 +110,7 @@ fn write(
         }
         (Way::SipToXmpp, None, Some(tcp)) => {
             messages.for_each(|m| request(shared, m, buffer));
-            lock(tcp).write_all(buffer)
+            tcp.write(buffer)
         }
         (Way::SipToXmpp, None, None) => Ok(()),
     }
@@ -120,7 +120,11 @@ fn write(
 pub(crate) fn request(shared: &Shared, message: usize, out: &mut Vec<u8>) {
     let (sip, xmpp) = shared.addresses(message);
     let (text, name, listen) = (shared.text(message), &shared.name, shared.options.listen);
-    let transport = if shared.options.tcp { "TCP" } else { "UDP" };
+    let transport = match (&shared.options.tls, shared.options.tcp) {
+        (Some(_), _) => "TLS",
+        (None, true) => "TCP",
+        (None, false) => "UDP",
+    };
     // Writing to a vector cannot fail.
     let _ = write!(
         out,

@@ -2,12 +2,13 @@
 
 use crate::bytes::{address, find, hash, header, headers};
 use crate::ledger::{ACCEPTED, DELIVERED, Ledger, REFUSED, UNANSWERED};
+use crate::line::Line;
 use crate::options::Way;
-use crate::run::{Arrival, Shared, lock, settling};
+use crate::run::{Arrival, Shared, settling};
 use crate::send::request;
 use std::collections::VecDeque;
-use std::io::{self, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::thread;
@@ -37,37 +38,30 @@ pub(crate) fn read_udp(shared: &Arc<Shared>) {
 pub(crate) fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
     for stream in listener.incoming().flatten() {
         let shared = Arc::clone(shared);
-        thread::spawn(move || read_tcp(&shared, stream));
+        thread::spawn(move || {
+            let line = match &shared.trust {
+                Some(trust) => Line::accepted(stream, Arc::clone(&trust.server)),
+                None => Line::plain(stream),
+            };
+            line.map(|line| read_line(&shared, &line))
+        });
     }
 }
 
 /// Reads a connection until it ends.
-pub(crate) fn read_tcp(shared: &Arc<Shared>, mut stream: TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let (mut got, mut buffer, mut answers) = (Vec::new(), vec![0; 1 << 17], Vec::new());
-    while let Ok(n @ 1..) = stream.read(&mut buffer) {
-        got.extend_from_slice(&buffer[..n]);
+pub(crate) fn read_line(shared: &Arc<Shared>, line: &Line) {
+    let (mut got, mut answers) = (Vec::new(), Vec::new());
+    while let Ok(1..) = line.read(&mut got) {
         let mut done = 0;
         while let Some(len) = frame(&got[done..]) {
             came(shared, &got[done..done + len], &mut answers);
             done += len;
         }
         got.drain(..done);
-        if write_answers(shared, &mut stream, &answers).is_err() {
+        if !answers.is_empty() && line.write(&answers).is_err() {
             return;
         }
         answers.clear();
-    }
-}
-
-/// Answers go back on the connection; the one to the gateway has a lock, as requests go there, too.
-fn write_answers(shared: &Shared, stream: &mut TcpStream, answers: &[u8]) -> io::Result<()> {
-    if answers.is_empty() {
-        return Ok(());
-    }
-    match &shared.tcp {
-        Some(ours) if lock(ours).local_addr().ok() == stream.local_addr().ok() => lock(ours).write_all(answers),
-        _ => stream.write_all(answers),
     }
 }
 

@@ -2,20 +2,19 @@
 
 use crate::bytes::{attribute, bare, between, find, unescape};
 use crate::ledger::{DELIVERED, Ledger, REFUSED};
+use crate::line::Source;
 use crate::options::Way;
 use crate::run::{Arrival, Shared, settling};
 use memchr::memmem::Finder;
-use std::io::{self, Read, Write};
-use std::net::TcpStream;
+use std::io::{self, Write};
 
 /// Reads the component's stream until it ends. What is written for a stanza by `came` goes to `send`.
 pub(crate) fn read(
-    mut stream: TcpStream,
+    mut stream: impl Source,
     mut got: Vec<u8>,
     came: impl Fn(&[u8], &mut Vec<u8>),
     send: impl Fn(&[u8]) -> io::Result<()>,
 ) {
-    let mut buffer = vec![0; 1 << 18];
     let mut answers = Vec::new();
     let ends = [
         ("message", Finder::new("</message>")),
@@ -33,8 +32,8 @@ pub(crate) fn read(
             return;
         }
         answers.clear();
-        match stream.read(&mut buffer) {
-            Ok(n @ 1..) => got.extend_from_slice(&buffer[..n]),
+        match stream.more(&mut got) {
+            Ok(1..) => {}
             Ok(0) | Err(_) => return,
         }
     }

@@ -1,5 +1,6 @@
 //! The gateways that are measured, each a process of its own for each run.
 
+use super::federation::Secure;
 use super::generator::{Generator, Offer, Outcome};
 use super::kamailio;
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ pub(crate) struct Gateway {
     pub(crate) programs: PathBuf,
     pub(crate) scratch: PathBuf,
     pub(crate) null: PathBuf,
+    /// Over TLS on both sides, as a server that federates.
+    pub(crate) secure: Option<Secure>,
 }
 
 /// A gateway that runs; it ends with this.
@@ -96,16 +99,18 @@ impl Gateway {
         generator.offer(offer, running.id())
     }
 
-    fn start(&self) -> Result<Running, String> {
+    /// Starts it.
+    pub(crate) fn start(&self) -> Result<Running, String> {
         let mut command = match self.kind {
             Kind::Null => {
                 let mut command = Command::new(&self.null);
-                command.args([SIP, SERVER, PHONE]);
+                command.args([SIP, SERVER, PHONE]).args(self.secure.iter().flat_map(Secure::null));
                 command
             }
             Kind::Verona => {
                 let file = self.scratch.join("verona.toml");
-                std::fs::write(&file, verona_config()).map_err(|e| format!("{}: {e}", file.display()))?;
+                std::fs::write(&file, self.secure.as_ref().map_or_else(verona_config, Secure::config))
+                    .map_err(|e| format!("{}: {e}", file.display()))?;
                 let mut command = Command::new(self.programs.join("verona"));
                 command.args(["run", "-c"]).arg(file);
                 command

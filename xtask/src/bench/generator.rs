@@ -1,5 +1,6 @@
 //! What offers the messages, and what it says became of them.
 
+use super::federation::Secure;
 use super::gateway::{PHONE, SERVER, SIP};
 use serde_json::Value;
 use std::fmt;
@@ -15,6 +16,8 @@ pub(crate) struct Generator {
     pub(crate) null: PathBuf,
     program: PathBuf,
     external: bool,
+    /// Over TLS on both sides, as a server that federates.
+    pub(crate) secure: Option<Secure>,
 }
 
 /// What is offered.
@@ -26,11 +29,13 @@ pub(crate) struct Offer {
     pub(crate) rate: f64,
     pub(crate) users: usize,
     pub(crate) body: usize,
+    /// Over how many XMPP domains the users are spread.
+    pub(crate) domains: usize,
 }
 
 impl Offer {
     pub(crate) fn of(way: &'static str) -> Offer {
-        Offer { way, count: 10_000, rate: 0.0, users: 100, body: 64 }
+        Offer { way, count: 10_000, rate: 0.0, users: 100, body: 64, domains: 1 }
     }
 
     /// At this rate for so many seconds.
@@ -89,6 +94,7 @@ impl Generator {
             null: programs.join("nullgw"),
             program: programs.join("verona-load"),
             external: false,
+            secure: None,
         }
     }
 
@@ -107,6 +113,7 @@ impl Generator {
             null: programs.join("nullgw"),
             program: programs.join("stoxload"),
             external: true,
+            secure: None,
         })
     }
 
@@ -130,6 +137,8 @@ impl Generator {
         } else {
             command.args(["--way", offer.way, "--body", &body, "--gateway", SIP, "--listen", PHONE]);
             command.args(["--server", SERVER, "--watch", &gateway.to_string()]);
+            command.args(["--domains", &offer.domains.to_string()]);
+            command.args(self.secure.iter().flat_map(Secure::words));
         }
         let output = command.output().map_err(|e| format!("{}: {e}", self.program.display()))?;
         let json: Value = serde_json::from_slice(&output.stdout)

@@ -1,12 +1,13 @@
 //! `cargo xtask bench`: the gateway under load, in one run on one machine. Messages are measured beside a gateway that does nothing and
 //! beside Kamailio's; presence ([`presence`]) against the figures that are asked for; chat sessions ([`sessions`]) against those and beside an
 //! MSRP forwarder that does nothing; rooms ([`rooms`]) beside as many messages in sessions; calls ([`calls`]) beside a B2BUA that does nothing
-//! and a proxy. The tables go into benches/README.md.
+//! and a proxy; messages once more over TLS between servers ([`federation`]). The tables go into benches/README.md.
 //!
 //! The generator is the project's own (benches/load). If VERONA_LOADGEN names the folder of another one with the programs `stoxload` and
 //! `nullgw`, the same is measured with that too.
 
 mod calls;
+mod federation;
 mod gateway;
 mod generator;
 mod kamailio;
@@ -42,14 +43,15 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> bool {
         words => (false, words),
     };
     let parts: &[&str] = match words {
-        [] => &["messages", "presence", "sessions", "rooms", "calls"],
+        [] => &["messages", "presence", "sessions", "rooms", "calls", "federation"],
         ["--only", "messages"] => &["messages"],
         ["--only", "presence"] => &["presence"],
         ["--only", "sessions"] => &["sessions"],
         ["--only", "rooms"] => &["rooms"],
         ["--only", "calls"] => &["calls"],
+        ["--only", "federation"] => &["federation"],
         _ => {
-            say("usage: cargo xtask bench [--quick] [--only messages|presence|sessions|rooms|calls]");
+            say("usage: cargo xtask bench [--quick] [--only messages|presence|sessions|rooms|calls|federation]");
             return false;
         }
     };
@@ -75,6 +77,7 @@ fn measure(root: &Path, quick: bool, parts: &[&str]) -> Result<(), String> {
             "sessions" => sessions::measure(&programs, &scratch, quick)?,
             "rooms" => rooms::measure(&programs, &scratch, quick)?,
             "calls" => calls::measure(&programs, &scratch, quick)?,
+            "federation" => federation::measure(&programs, &scratch, quick)?,
             _ => messages(&programs, &scratch, quick)?,
         };
         table::into_readme(&readme, part, &text)?;
@@ -93,6 +96,7 @@ fn messages(programs: &Path, scratch: &Path, quick: bool) -> Result<String, Stri
             programs: programs.to_owned(),
             scratch: scratch.to_owned(),
             null: programs.join("nullgw"),
+            secure: None,
         };
         kamailio = gateway.run(&Generator::own(programs), &Offer { count: 100, ..Offer::of("s2x") }).map(drop);
     }
@@ -110,6 +114,7 @@ fn messages(programs: &Path, scratch: &Path, quick: bool) -> Result<String, Stri
             programs: programs.to_owned(),
             scratch: scratch.to_owned(),
             null: generator.null.clone(),
+            secure: None,
         };
         let mut ways = vec![];
         for name in ["s2x", "x2s"] {

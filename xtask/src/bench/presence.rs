@@ -100,6 +100,7 @@ pub(super) fn measure(programs: &Path, scratch: &Path, quick: bool) -> Result<St
         programs: programs.to_owned(),
         scratch: scratch.to_owned(),
         null: programs.join("nullgw"),
+        secure: None,
     };
     let fresh = fresh.run(&Generator::own(programs), &Offer { count: size.changes, ..Offer::of("x2s") })?;
     say(&format!("presence, messages of a gateway without any: {fresh}"));

@@ -15,34 +15,41 @@ pub(crate) fn write(parts: &[(&'static str, Vec<Way>)], no_kamailio: Option<&str
         let _ = writeln!(text, "\nWithout Kamailio: {why}.");
     }
     for (generator, ways) in parts {
-        let _ = write!(text, "\n### Measured with {generator}\n\n| what is asked | s2x | x2s |\n|---|---|---|\n");
-        for (target, judge) in TARGETS {
-            let cells: Vec<String> = ways.iter().map(judge).collect();
-            let _ = writeln!(text, "| {target} | {} |", cells.join(" | "));
-        }
-        text.push_str(
-            "\n| run | offered/s | delivered/s | sent | delivered | refused | unanswered | lost | twice | wrong | p50 ms | p99 ms \
+        let _ = write!(text, "\n### Measured with {generator}\n\n{}", self::ways(ways));
+    }
+    text
+}
+
+/// What is asked of two ways, how they did, and all runs.
+pub(crate) fn ways(ways: &[Way]) -> String {
+    let mut text = "| what is asked | s2x | x2s |\n|---|---|---|\n".to_owned();
+    for (target, judge) in TARGETS {
+        let cells: Vec<String> = ways.iter().map(judge).collect();
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| {target} | {} |", cells.join(" | "));
+    }
+    text.push_str(
+        "\n| run | offered/s | delivered/s | sent | delivered | refused | unanswered | lost | twice | wrong | p50 ms | p99 ms \
              | CPU s/100k | PSS MiB |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n",
         );
-        for (_, label, o) in ways.iter().flat_map(|w| &w.runs) {
-            let offered = if o.offered > 0.0 { format!("{:.0}", o.offered) } else { "-".to_owned() };
-            let _ = writeln!(
-                text,
-                "| {label} | {offered} | {:.0} | {} | {} | {} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.0} |",
-                o.per_second,
-                o.sent,
-                o.delivered,
-                o.refused,
-                o.unanswered,
-                o.lost,
-                o.duplicates,
-                o.wrong,
-                o.p50,
-                o.p99,
-                o.cpu,
-                o.memory
-            );
-        }
+    for (_, label, o) in ways.iter().flat_map(|w| &w.runs) {
+        let offered = if o.offered > 0.0 { format!("{:.0}", o.offered) } else { "-".to_owned() };
+        let _ = writeln!(
+            text,
+            "| {label} | {offered} | {:.0} | {} | {} | {} | {} | {} | {} | {} | {:.2} | {:.2} | {:.2} | {:.0} |",
+            o.per_second,
+            o.sent,
+            o.delivered,
+            o.refused,
+            o.unanswered,
+            o.lost,
+            o.duplicates,
+            o.wrong,
+            o.p50,
+            o.p99,
+            o.cpu,
+            o.memory
+        );
     }
     text
 }
