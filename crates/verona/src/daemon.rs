@@ -164,6 +164,13 @@ impl Daemon {
         let mut gateway = doing("looking up names", setup::gateway_config(config, &dns, shards, epoch).await)?;
         let bound = bind(&config.sip.listen)?;
         let (msrp_listeners, msrp_listens) = bind_msrp(&config.msrp.listen)?;
+        let acme = match &config.acme {
+            Some(acme) => {
+                doing("tls.acme.folder", crate::acme::prepare(acme))?;
+                Some((acme.clone(), doing("tls.acme.listen", bounds::bind(acme.listen))?))
+            }
+            None => None,
+        };
         let tls = doing("tls.certificates", Tls::new(&config.tls, &named(&msrp_listens)))?;
         gateway.msrp = setup::carriage(config, &msrp_listens, &tls.fingerprint());
         let gateway = Arc::new(gateway);
@@ -258,6 +265,9 @@ impl Daemon {
                     tracing::error!(%error, "a UDP socket failed");
                 }
             });
+        }
+        if let Some((acme, listener)) = acme {
+            tasks.spawn(crate::acme::run(acme, listener));
         }
         for listener in bound.tcp {
             tasks.spawn(connections.clone().accept(listener));

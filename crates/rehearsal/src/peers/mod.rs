@@ -17,6 +17,7 @@
     reason = "this module serves tests alone, and a peer that fails ends the test that asked for it"
 )]
 
+mod acme;
 mod baresip;
 mod dnsmasq;
 mod driver;
@@ -40,6 +41,7 @@ mod xmpp_client;
 mod xmpp_crowd;
 mod xmpp_server;
 
+pub use acme::AcmeServer;
 pub use baresip::{Baresip, Media, Sound};
 pub use dnsmasq::{Dnsmasq, Zone};
 pub use driver::Driver;

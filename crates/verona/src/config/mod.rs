@@ -10,6 +10,7 @@
 //! file; the place after a list's last one adds an entry.
 
 mod abuse;
+mod acme;
 mod check;
 mod dns;
 mod federation;
@@ -29,6 +30,7 @@ mod tree;
 mod value;
 
 pub use abuse::Abuse;
+pub use acme::Acme;
 pub use dns::Dns;
 pub use federation::{Federation, FederationListen};
 pub use media::{Media, RelayMode};
@@ -39,8 +41,8 @@ pub use reload::{ReloadPlan, reload};
 pub use rooms::{RoomPassword, Rooms};
 pub use secret::Secret;
 pub use settings::{
-    AbuseSettings, ChatSettings, FederationSettings, Limits, MediaSettings, Message, MsrpSettings, PresenceConfig,
-    RoomSettings, SipTimes, XmppTimes,
+    AbuseSettings, AcmeSettings, ChatSettings, FederationSettings, Limits, MediaSettings, Message, MsrpSettings,
+    PresenceConfig, RoomSettings, SipTimes, XmppTimes,
 };
 pub use stox::network::Network;
 pub(crate) use value::show_duration;
@@ -91,6 +93,8 @@ pub struct Config {
     pub limits: Limits,
     /// Who is let in at all.
     pub abuse: Abuse,
+    /// Who gives us certificates by itself. Its files are the last of `tls.certificates`.
+    pub acme: Option<Acme>,
 }
 
 impl Config {

@@ -66,7 +66,7 @@ fn is_live(key: &str) -> bool {
     let chat = key.starts_with("chat.") && key != "chat.mode";
     let whole = key.starts_with("message.") || key.starts_with("abuse.") || key.starts_with("rooms.");
     // Who asks the relays has sockets for the addresses that they have.
-    let tls = key.starts_with("tls.");
+    let tls = key.starts_with("tls.") && !key.starts_with("tls.acme");
     let media = key.starts_with("media.") && key != "media.enabled" && key != "media.relay";
     LIVE.contains(&key)
         || whole
@@ -99,6 +99,7 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
         log,
         limits,
         abuse,
+        acme,
     } = config;
     let super::Abuse { allow, deny, settings: abuse_settings } = abuse;
     let super::Chat { mode, settings: chat_settings } = chat;
@@ -171,6 +172,13 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     set("media.interfaces", format!("{interfaces:?}"));
     set("tls.certificates", format!("{certificates:?}"));
     set("dns.server", format!("{:?}", dns.server));
+    set(
+        "tls.acme",
+        format!("{:?}", acme.as_ref().map(|acme| super::Acme { settings: Default::default(), ..acme.clone() })),
+    );
+    for (key, value) in acme.iter().flat_map(|acme| acme.settings.keys()) {
+        set(key, value);
+    }
     set("tls.trust", format!("{trust:?}"));
     set("security.allow_networks", format!("{:?}", security.allow_networks));
     set("abuse.allow", format!("{allow:?}"));

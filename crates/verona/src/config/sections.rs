@@ -1,7 +1,6 @@
 //! The sections of the file, each read by one function. A mistake does not end the reading.
 
 use super::Network;
-use super::abuse;
 use super::federation;
 use super::mistake::Wrong;
 use super::numbers;
@@ -9,6 +8,7 @@ use super::read::{Item, Reader};
 use super::rooms::{self, Around};
 use super::secret::{Secret, SecretKeys};
 use super::value::{self, ContactHost, Domains, HostPort, Listen, ProxyUri, Store, Transport};
+use super::{Acme, abuse, acme};
 use super::{
     Admin, Component, Config, Limits, Log, LogFormat, Message, Peer, Peers, PresenceConfig, Security, Sip, SipTimes,
     StoreConfig, Xmpp, XmppTimes, check,
@@ -115,6 +115,9 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     let log = log(r);
     let limits = Limits::read(r);
     let abuse = abuse::abuse(r);
+    let acme = acme::acme(r, folder);
+    let mut tls = tls;
+    tls.certificates.extend(acme.as_ref().map(Acme::files));
 
     let own: Vec<String> = sip_domains().into_iter().map(str::to_owned).collect();
     let federation = federation.map(|federation| federation.finish(chat.mode));
@@ -162,6 +165,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
         log,
         limits,
         abuse,
+        acme,
     })
 }
 

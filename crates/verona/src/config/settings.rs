@@ -262,6 +262,14 @@ settings! {
 }
 
 settings! {
+    /// Certificates from an authority that gives them out by itself (RFC 8555).
+    pub struct AcmeSettings in "tls.acme" {
+        /// How long before its end a certificate is renewed; at the earliest when two thirds of its life are over.
+        renew: Duration = h(24 * 30), h(1)..=h(24 * 365);
+    }
+}
+
+settings! {
     /// How fast a source may come, and when it is shut out. A source is an IPv4 address or a /64 of IPv6; those in `abuse.allow` are friends, for whom nothing of
     /// this counts.
     pub struct AbuseSettings in "abuse" {

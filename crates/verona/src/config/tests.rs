@@ -112,7 +112,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
              publish, t1",
         ],
     ),
-    ("[sip]", "[tls]\nkey = 1\n[sip]", &["v.toml:8:7: tls.key = 1: unknown key; allowed: certificates, trust"]),
+    ("[sip]", "[tls]\nkey = 1\n[sip]", &["v.toml:8:7: tls.key = 1: unknown key; allowed: acme, certificates, trust"]),
     (
         "secret = \"s3cret\"",
         "secret = \"s3cret\"\n\"a.b\" = 1",

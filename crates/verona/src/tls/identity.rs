@@ -15,6 +15,10 @@ use rustls::sign::CertifiedKey;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::der_parser::asn1_rs::FromDer as _;
+use x509_parser::time::ASN1Time;
 
 /// A certificate with its key.
 #[derive(Debug)]
@@ -104,6 +108,19 @@ impl Identity {
     /// The certificate.
     pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    /// From when until when it is good; nothing where it cannot be read.
+    pub(crate) fn validity(&self) -> Option<(SystemTime, SystemTime)> {
+        let (_, parsed) = X509Certificate::from_der(&self.certificate).ok()?;
+        let at = |time: ASN1Time| u64::try_from(time.timestamp()).ok().map(|s| UNIX_EPOCH + Duration::from_secs(s));
+        Some((at(parsed.validity().not_before)?, at(parsed.validity().not_after)?))
+    }
+
+    /// Whether nobody else has signed it.
+    pub(crate) fn is_self_signed(&self) -> bool {
+        let parsed = X509Certificate::from_der(&self.certificate);
+        parsed.is_ok_and(|(_, parsed)| parsed.issuer().as_raw() == parsed.subject().as_raw())
     }
 
     /// Whether the certificate is for this name or address.
