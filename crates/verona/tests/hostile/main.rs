@@ -5,6 +5,7 @@
 mod caller;
 mod chats;
 mod connections;
+mod door;
 mod floods;
 mod halls;
 mod identity;
