@@ -1,6 +1,6 @@
 //! The running gateway: sockets, shards and streams, brought up in order, and down again without losing what is under way.
 
-use crate::config::{Config, Listen, MsrpListen, Transport};
+use crate::config::{Config, FederationListen, Listen, MsrpListen, Transport};
 use crate::dispatch::Dispatch;
 use crate::guard::Guard;
 use crate::io::bounds::{self, Bounds};
@@ -9,6 +9,7 @@ use crate::io::dns::Dns;
 use crate::io::link::{self, Around, Link};
 use crate::io::msrp::{self, Live, Pool};
 use crate::io::relay::RelaySockets;
+use crate::io::s2s;
 use crate::io::tcp::Connections;
 use crate::io::udp::{self, Sockets};
 use crate::metrics::Meters;
@@ -17,7 +18,7 @@ use crate::shard::{Maker, Order, Shard, Ways};
 use crate::state::State;
 use crate::store::{self, Writer};
 use crate::tls::Tls;
-use base::HashKey;
+use base::{HashKey, Str};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use xmpp::stream::component::Component;
+use xmpp::stream::s2s::Secret;
 
 /// A gateway that runs on the current runtime until it is stopped or dropped.
 #[derive(Debug)]
@@ -49,6 +51,17 @@ pub struct Daemon {
     tls: Tls,
     /// None: there are no sessions.
     carrier: Option<Carrier>,
+    /// None: there are no domains that we are the XMPP server of.
+    federated: Option<Federated>,
+}
+
+/// The domains that we are the XMPP server of.
+#[derive(Debug)]
+struct Federated {
+    live: watch::Sender<s2s::Live>,
+    /// What dialback keys are made with.
+    secret: Secret,
+    listens: Vec<FederationListen>,
 }
 
 /// What chat sessions travel over.
@@ -135,6 +148,20 @@ fn bind_msrp(listens: &[MsrpListen]) -> Result<(Vec<tokio::net::TcpListener>, Ve
     Ok((listeners, listens))
 }
 
+/// The sockets for other XMPP servers, and where they are bound.
+fn bind_federation(
+    listens: &[FederationListen],
+) -> Result<(Vec<tokio::net::TcpListener>, Vec<FederationListen>), StartError> {
+    let (mut listeners, mut listens) = (Vec::new(), listens.to_vec());
+    for listen in &mut listens {
+        let what = format!("binding {listen} for XMPP servers");
+        let listener = doing(&what, bounds::bind(listen.address))?;
+        listen.address = doing(&what, listener.local_addr())?;
+        listeners.push(listener);
+    }
+    Ok((listeners, listens))
+}
+
 /// Everything that listens here for TCP, where no session is to lead.
 fn listens_on(msrp: &[MsrpListen], sip: &[Listen], admin: Option<SocketAddr>) -> Vec<SocketAddr> {
     let sip = sip.iter().filter(|listen| listen.transport == Transport::Tcp).map(|listen| listen.address);
@@ -142,9 +169,10 @@ fn listens_on(msrp: &[MsrpListen], sip: &[Listen], admin: Option<SocketAddr>) ->
 }
 
 /// Whose certificate sessions are to show: what their paths name, over TLS if anywhere.
-fn named(listens: &[MsrpListen]) -> String {
+fn named(listens: &[MsrpListen], config: &Config) -> String {
     let listen = listens.iter().find(|listen| listen.secure).or(listens.first());
-    listen.map(|listen| setup::bare(&listen.advertise.host)).unwrap_or_default()
+    let federated = config.xmpp.federation.iter().flat_map(|federation| &federation.domains).next();
+    listen.map(|listen| setup::bare(&listen.advertise.host)).or(federated.cloned()).unwrap_or_default()
 }
 
 impl Daemon {
@@ -171,7 +199,7 @@ impl Daemon {
             }
             None => None,
         };
-        let tls = doing("tls.certificates", Tls::new(&config.tls, &named(&msrp_listens)))?;
+        let tls = doing("tls.certificates", Tls::new(&config.tls, &named(&msrp_listens, config)))?;
         gateway.msrp = setup::carriage(config, &msrp_listens, &tls.fingerprint());
         let gateway = Arc::new(gateway);
         let opening = format!("opening the store {}", config.store.url);
@@ -202,7 +230,9 @@ impl Daemon {
         let sockets = Sockets::new(bound.udp.clone());
         let (queues, outboxes): (Vec<_>, Vec<_>) =
             config.xmpp.components.iter().map(|_| link::outbox(config.limits.write_bytes)).unzip();
-        let federation: Option<link::Outbox> = None;
+        let federation = config.xmpp.federation.as_ref();
+        let bound_federation = federation.map(|f| bind_federation(&f.listen)).transpose()?;
+        let (federation_queue, federation_outbox) = federation.map(|_| link::outbox(config.limits.write_bytes)).unzip();
 
         let (stop_shards, stopped_shards) = watch::channel(false);
         let (stop_links, stopped_links) = watch::channel(false);
@@ -229,7 +259,9 @@ impl Daemon {
                 msrp: carrier.as_ref().map(|c| c.pool.clone()),
                 relays,
                 links: queues.clone(),
-                federation: federation.clone(),
+                federation: federation_queue.clone(),
+                dns: dns.clone(),
+                dispatch: dispatch.clone(),
                 saver: saver.clone(),
             };
             let maker = Maker::new(Arc::clone(&gateway), agent, tokens.fork(), Arc::clone(&meters));
@@ -258,6 +290,28 @@ impl Daemon {
             let link = Link::new(id, component, machine, around.clone(), meters);
             links.spawn(link.run(outbox, stopped_links.clone()));
         }
+        let federated = match (federation, federation_outbox, bound_federation) {
+            (Some(settings), Some(outbox), Some((listeners, listens))) => {
+                let secret = Secret::new(tokens.token(64).as_bytes());
+                let machine = s2s::machine(config, settings, &tls, secret.clone());
+                let (live, lives) = watch::channel(s2s::Live { machine, gateway: Arc::clone(&gateway) });
+                let parts = s2s::Parts {
+                    live: lives.borrow().clone(),
+                    tokens: tokens.fork(),
+                    tls: tls.clone(),
+                    guard: guard.clone(),
+                    first: config.xmpp.components.len(),
+                    domains: settings.domains.iter().map(Str::from).collect(),
+                };
+                let hub = s2s::Hub::new(parts, around);
+                for (listener, listen) in listeners.into_iter().zip(&listens) {
+                    tasks.spawn(hub.accept(listener, listen.secure));
+                }
+                links.spawn(hub.run(outbox, lives, stopped_links.clone()));
+                Some(Federated { live, secret, listens })
+            }
+            _ => None,
+        };
         for (_, socket) in bound.udp {
             let (dispatch, guard, meters) = (dispatch.clone(), guard.clone(), Arc::clone(&meters));
             tasks.spawn(async move {
@@ -312,6 +366,7 @@ impl Daemon {
             dns,
             tls,
             carrier,
+            federated,
         })
     }
 
@@ -323,6 +378,12 @@ impl Daemon {
     /// The addresses that it listens on for MSRP, over TLS or not, with the ports that the system chose.
     pub fn listening_for_msrp(&self, secure: bool) -> Vec<SocketAddr> {
         let listens = self.carrier.iter().flat_map(|carrier| &carrier.listens);
+        listens.filter(|l| l.secure == secure).map(|l| l.address).collect()
+    }
+
+    /// The addresses that it listens on for other XMPP servers, with TLS from the beginning or not, with the ports that the system chose.
+    pub fn listening_for_servers(&self, secure: bool) -> Vec<SocketAddr> {
+        let listens = self.federated.iter().flat_map(|federated| &federated.listens);
         listens.filter(|l| l.secure == secure).map(|l| l.address).collect()
     }
 
@@ -352,6 +413,10 @@ impl Daemon {
             pool.reconfigure(Live { config: Arc::clone(&gateway), max_size: config.msrp.settings.max_size });
         }
         self.guard.reconfigure(&config.abuse);
+        if let (Some(federated), Some(settings)) = (&self.federated, &config.xmpp.federation) {
+            let machine = s2s::machine(config, settings, &self.tls, federated.secret.clone());
+            federated.live.send_replace(s2s::Live { machine, gateway: Arc::clone(&gateway) });
+        }
         for shard in &self.shards {
             patiently(shard.send(Order::Reconfigure(Arc::clone(&gateway)))).await;
         }

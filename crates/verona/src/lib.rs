@@ -18,6 +18,6 @@ mod setup;
 mod shard;
 pub mod state;
 pub mod store;
-#[allow(dead_code, reason = "what federation and the edges of SIP are about to use")]
+#[allow(dead_code, reason = "what the edges of SIP are about to use")]
 mod tls;
 mod trace;

@@ -1,8 +1,9 @@
 //! One shard: a task that owns one [`Gateway`] and does what it asks for.
 
-use crate::dispatch::Batch;
+use crate::dispatch::{Batch, Dispatch};
 use crate::guard::Guard;
 use crate::io::clock::{Clock, Grace};
+use crate::io::dns::Dns;
 use crate::io::link::{Outbox, Outgoing};
 use crate::io::msrp::Pool;
 use crate::io::relay::RelaySockets;
@@ -12,7 +13,6 @@ use crate::metrics::{Direction, Meters, ShardMeters};
 use crate::state::Open;
 use crate::store::{Answer, Saver, Write};
 use crate::trace;
-use base::dns::{Answer as Looked, Failure};
 use base::{Time, Tokens};
 use sip::agent::{self, SendTo, Transport};
 use std::collections::BTreeSet;
@@ -55,6 +55,9 @@ pub(crate) struct Ways {
     /// That of all federated domains, whose links come behind those; none where there are none.
     pub(crate) federation: Option<Outbox>,
     pub(crate) saver: Saver,
+    /// Who is asked for names, and the way of the answers.
+    pub(crate) dns: Dns,
+    pub(crate) dispatch: Dispatch,
 }
 
 impl Ways {
@@ -271,11 +274,16 @@ impl Shard {
                         self.gateway.handle(self.clock.now(), Input::SipSendFailed(id));
                     }
                 }
-                // Nobody looks names up yet.
-                Output::Lookup { id, .. } => {
-                    let answer = Looked::none(Failure::Failed);
-                    self.gateway.handle(self.clock.now(), Input::Looked { id, answer });
-                }
+                Output::Lookup { id, question } => match self.ways.dns.known(&question) {
+                    Some(answer) => self.gateway.handle(self.clock.now(), Input::Looked { id, answer }),
+                    None => {
+                        let (dns, dispatch, number) = (self.ways.dns.clone(), self.ways.dispatch.clone(), self.number);
+                        tokio::spawn(async move {
+                            let answer = dns.ask(&question).await;
+                            dispatch.post(number, Input::Looked { id, answer });
+                        });
+                    }
+                },
                 Output::Stanza { link, domain, bytes, token } => {
                     let outgoing = Outgoing { link, domain, bytes, token };
                     let sent = self.ways.outbox(link).is_some_and(|way| way.send(outgoing));
@@ -441,8 +449,7 @@ mod tests {
                 phone.local_addr().unwrap()
             );
             let config = config::parse("a test", &text, Environment::default()).unwrap().config;
-            let gateway =
-                Arc::new(setup::gateway_config(&config, &crate::io::dns::Dns::of_nothing(), 1, 0).await.unwrap());
+            let gateway = Arc::new(setup::gateway_config(&config, &Dns::of_nothing(), 1, 0).await.unwrap());
             let agent = setup::agent_config(&config, &config.sip.listen, 0, 1);
             let meters = Arc::new(Meters::new());
             let (dispatch, mut inboxes) = Dispatch::new(Router::new(1, HashKey::new(1, 2)));
@@ -466,6 +473,8 @@ mod tests {
                 relays: RelaySockets::default(),
                 links: vec![queue],
                 federation: None,
+                dns: Dns::of_nothing(),
+                dispatch: dispatch.clone(),
                 saver,
             };
             let maker = Maker::new(gateway, agent, Tokens::seeded(7), Arc::clone(&meters));

@@ -33,10 +33,10 @@ const JAMMED: usize = UNWRITTEN / 4;
 const CROWDED: usize = 2_000;
 
 /// How long nothing is read for either reason. Then the limits decide who is refused: one dead phone must not hold up all others.
-const JAM: Duration = Duration::from_secs(1);
+pub(crate) const JAM: Duration = Duration::from_secs(1);
 
 /// How soon to look again whether SIP has taken enough.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
 /// How much is read at once.
 const READ: usize = 64 * 1024;
@@ -78,6 +78,20 @@ pub(crate) fn outbox(most: usize) -> (Outbox, Waiting) {
     let (bytes, under_way) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let outbox = Outbox { queue: sender, bytes: Arc::clone(&bytes), under_way: Arc::clone(&under_way), most };
     (outbox, Waiting { queue: receiver, bytes, under_way })
+}
+
+impl Waiting {
+    /// Takes what waits, some of it, and waits for that. Nothing: all shards have ended.
+    pub(crate) async fn take(&mut self, batch: &mut Vec<Outgoing>) -> usize {
+        let n = self.queue.recv_many(batch, 256).await;
+        self.bytes.fetch_sub(batch.iter().map(|outgoing| outgoing.bytes.len()).sum(), Relaxed);
+        n
+    }
+
+    /// Whether so much is on its way to SIP that nothing more should be read.
+    pub(crate) fn is_crowded(&self) -> bool {
+        self.under_way.load(Relaxed) > CROWDED
+    }
 }
 
 #[cfg(test)]
@@ -262,7 +276,7 @@ impl Link {
     /// we do gets its way after [`JAM`].
     fn is_jammed(&mut self, waiting: &Waiting) -> bool {
         let unsent = self.unwritten.len() - self.written + waiting.bytes.load(Relaxed);
-        let crowded = waiting.under_way.load(Relaxed) > CROWDED;
+        let crowded = waiting.is_crowded();
         if unsent < JAMMED && !crowded || self.stream.is_none() {
             self.jammed = None;
             return false;
@@ -403,7 +417,7 @@ impl Link {
     }
 }
 
-fn shard_of(token: u64, shards: usize) -> usize {
+pub(crate) fn shard_of(token: u64, shards: usize) -> usize {
     Gateway::shard_of_token(token).min(shards - 1)
 }
 
@@ -428,7 +442,7 @@ async fn readable(stream: Option<&TcpStream>) -> io::Result<()> {
     }
 }
 
-async fn sleep(deadline: Option<tokio::time::Instant>) {
+pub(crate) async fn sleep(deadline: Option<tokio::time::Instant>) {
     match deadline {
         Some(at) => tokio::time::sleep_until(at).await,
         None => std::future::pending().await,

@@ -19,14 +19,14 @@ async fn shaken(server: Arc<ServerConfig>, client: Arc<ClientConfig>, asked: &st
         stream.write_all(b"hi").await?;
         stream.flush().await?;
         stream.read_exact(&mut [0; 2]).await?;
-        Ok::<_, io::Error>(stream.get_ref().1.peer_certificates().map(|chain| chain.to_vec()))
+        Ok::<_, io::Error>(stream.get_ref().1.peer_certificates().map(<[_]>::to_vec))
     };
     let connected = async {
         let mut stream = TlsConnector::from(client).connect(server_name(asked).unwrap(), near).await?;
         stream.read_exact(&mut [0; 2]).await?;
         stream.write_all(b"hi").await?;
         stream.flush().await?;
-        Ok::<_, io::Error>((stream.get_ref().1.peer_certificates().map(|chain| chain.to_vec()), stream))
+        Ok::<_, io::Error>((stream.get_ref().1.peer_certificates().map(<[_]>::to_vec), stream))
     };
     let (of_client, of_server) = tokio::join!(accepted, connected);
     Ok((of_server?.0, of_client?))
