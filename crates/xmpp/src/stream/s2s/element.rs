@@ -73,6 +73,9 @@ impl Features {
     }
 }
 
+/// The longest key, or id of a stream, that is looked at: four times as long as ours.
+const MAX_KEY: usize = 256;
+
 /// Which of the two elements of dialback it is (XEP-0220 §2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DialbackKind {
@@ -119,7 +122,7 @@ impl Dialback {
         let domain = |name| e.attr(name).and_then(|a| jid::domain(a).ok());
         let pair = Pair { local: domain("to")?, remote: domain("from")? };
         let id = e.attr("id").filter(|id| !id.is_empty()).map(Str::from);
-        if kind == DialbackKind::Verify && id.is_none() {
+        if id.as_ref().map_or(kind == DialbackKind::Verify, |id| id.len() > MAX_KEY) {
             return None;
         }
         let says = match e.attr("type") {
@@ -138,10 +141,10 @@ impl Dialback {
             }
             Some(_) => return None,
         };
-        if says == Says::Key(Str::default()) {
-            return None;
+        match &says {
+            Says::Key(key) if key.is_empty() || key.len() > MAX_KEY => None,
+            Says::Key(_) | Says::Verdict(_) => Some(Dialback { kind, pair, id, says }),
         }
-        Some(Dialback { kind, pair, id, says })
     }
 
     /// Appends it as we send it: from `pair.local` to `pair.remote`. The prefix is the one that the header binds; some servers know no other

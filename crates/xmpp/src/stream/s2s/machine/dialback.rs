@@ -10,6 +10,9 @@ use crate::stream::s2s::{
 use base::{Str, Time};
 use xml::Element;
 
+/// How many pairs somebody may ask for who has proved none.
+const UNPROVEN_PAIRS: usize = 4;
+
 impl Stream {
     /// See [`Stream::prove`].
     pub(super) fn prove_pair(&mut self, now: Time, pair: &Pair) -> Result<(), SendError> {
@@ -112,7 +115,8 @@ impl Stream {
         let waiting = |inward: &Inward| matches!(inward, Inward::Judging { .. } | Inward::Verifying { .. });
         let under_way = self.pairs.iter().filter(|(_, e)| waiting(&e.inward)).count();
         let is_known = self.pairs.get(pair).is_some_and(|e| e.inward != Inward::Idle);
-        if under_way >= self.config.max_verifications && !is_known {
+        let may = if self.proven { self.config.max_verifications } else { UNPROVEN_PAIRS };
+        if under_way >= may && !is_known {
             return self.refuse_pair(now, pair, Verdict::Error(DialbackCondition::ResourceConstraint));
         }
         let Some(entry) = self.pairs.enter(pair, max) else {

@@ -130,6 +130,21 @@ fn a_certificate_is_as_good_as_a_key() {
 }
 
 #[test]
+fn how_many_domains_a_stranger_may_name() {
+    let mut one = stranger();
+    for n in 0..4 {
+        assert_eq!(one.hear(&request(&format!("{n}.example.com"))), "");
+    }
+    let text = one.hear(&request("one-more.example.com"));
+    assert!(text.contains("<resource-constraint "), "{text}");
+    one.stream.verified(one.now, &Pair::new(LOCAL, "0.example.com"), Verdict::Valid);
+    one.told();
+    one.text();
+    assert_eq!(one.hear(&request("one-more.example.com")), "");
+    assert!(one.told().contains(&"verify sip.example.net and one-more.example.com key".to_owned()));
+}
+
+#[test]
 fn what_the_verification_may_come_to() {
     for condition in ["remote-server-not-found", "remote-connection-failed", "remote-server-timeout"] {
         let mut one = stranger();
@@ -223,6 +238,8 @@ fn elements_that_make_no_sense() {
         "<db:result from='example.com' to='sip.example.net' type='maybe'>key</db:result>",
         "<db:verify from='example.com' to='sip.example.net'>key</db:verify>",
         "<db:verify from='example.com' to='sip.example.net' id=''>key</db:verify>",
+        &format!("<db:result from='example.com' to='sip.example.net'>{}</db:result>", "k".repeat(257)),
+        &format!("<db:verify from='example.com' to='sip.example.net' id='{}'>k</db:verify>", "i".repeat(257)),
         "<db:x from='example.com' to='sip.example.net' id='1'>key</db:x>",
     ] {
         let mut one = stranger();

@@ -1,7 +1,10 @@
 //! One stream against scripts, and two against each other.
 
+mod acks;
+mod both;
 mod dialback;
 mod initiating;
+mod model;
 mod receiving;
 mod stanzas;
 
