@@ -57,7 +57,7 @@ impl Stream {
         let Some(entry) = self.pairs.get_mut(pair) else { return };
         if !is_enough {
             entry.outward = Outward::Idle;
-            self.pairs.tidy(pair);
+            self.forget(pair);
             let verdict = Verdict::Error(DialbackCondition::NotAuthorized);
             return self.out.push_back(Output::Refused { pair: pair.clone(), verdict });
         }
@@ -199,13 +199,24 @@ impl Stream {
         }
     }
 
+    /// Forgets a pair that nobody asks for any more, and what is said of the certificate for a domain that is in none: a stranger to
+    /// every domain may ask for one after the other.
+    fn forget(&mut self, pair: &Pair) {
+        self.pairs.tidy(pair);
+        let is_wanted =
+            self.remote.as_ref() == Some(&pair.remote) || self.pairs.iter().any(|(p, _)| p.remote == pair.remote);
+        if !is_wanted {
+            self.verdicts.remove(&pair.remote);
+        }
+    }
+
     fn refuse_pair(&mut self, now: Time, pair: &Pair, verdict: Verdict) {
         if let Some(entry) = self.pairs.get_mut(pair)
             && !matches!(entry.inward, Inward::Accepted(_))
         {
             entry.inward = Inward::Idle;
         }
-        self.pairs.tidy(pair);
+        self.forget(pair);
         self.out.push_back(Output::Fault(Fault::DialbackRefused(pair.clone(), verdict.clone())));
         self.say(now, DialbackKind::Result, pair, None, Says::Verdict(verdict));
     }
@@ -230,7 +241,7 @@ impl Stream {
         if verdict == Verdict::Valid {
             return self.ready(now, pair, Proof::Dialback);
         }
-        self.pairs.tidy(pair);
+        self.forget(pair);
         self.out.push_back(Output::Refused { pair: pair.clone(), verdict });
     }
 
@@ -254,7 +265,7 @@ impl Stream {
             if let Some(entry) = self.pairs.get_mut(&pair) {
                 entry.outward = Outward::Idle;
             }
-            self.pairs.tidy(&pair);
+            self.forget(&pair);
             self.out.push_back(Output::Refused { pair, verdict: silence() });
         }
         for pair in self.pairs.matching(|_, e| matches!(e.inward, Inward::Verifying { until } if until <= now)) {

@@ -28,6 +28,14 @@ impl Stream {
         self.bytes(&header);
     }
 
+    /// §4.7.4: what they write in, as long as it is the name of a language.
+    pub(super) fn note_language(&mut self, header: &Element) {
+        let is_name = |lang: &&str| {
+            (1..=35).contains(&lang.len()) && lang.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        };
+        self.lang = header.lang().filter(is_name).map(Str::from);
+    }
+
     /// What is wrong with the other side's header, whoever sent it: its namespaces (§4.8.1, §4.8.2) or its version (§4.7.5). Streams without
     /// a version have no features, and so neither TLS nor SASL.
     pub(super) fn header_fault(&self, header: &Element) -> Option<(StreamCondition, &'static str)> {

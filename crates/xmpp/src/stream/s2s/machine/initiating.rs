@@ -3,7 +3,6 @@
 use super::pairs::Outward;
 use super::{Role, State, Stream};
 use crate::error::StreamCondition;
-use crate::jid;
 use crate::ns;
 use crate::stream::s2s::element::Features;
 use crate::stream::s2s::{Certificate, DownReason, Fault, Initiate, Output, Pair, Policy, Proof, Purpose};
@@ -13,7 +12,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use xml::Element;
 
 impl Stream {
-    /// Their header. Its `from` is looked at with their features: a server that does not know the name says so in between.
+    /// Their header. It may name another domain than we have called (RFC 6120 §4.7.1): what counts is what they can prove.
     pub(super) fn answered_header(&mut self, now: Time, header: &Element) {
         if let Some((condition, why)) = self.header_fault(header) {
             return self.fail(now, condition, why);
@@ -22,12 +21,8 @@ impl Stream {
             return self.fail(now, StreamCondition::BadFormat, "the stream has no id");
         };
         self.id = id.into();
-        let from = header.attr("from").map(jid::domain);
+        self.note_language(header);
         self.state = State::Features;
-        // RFC 6120 §4.7.1: who answers for another domain is not whom we have called.
-        if from.is_some_and(|from| from.ok() != self.remote) {
-            self.answered_by_another = true;
-        }
         if self.secured
             && let Some(remote) = self.remote.clone()
         {
@@ -39,9 +34,6 @@ impl Stream {
     pub(super) fn offered(&mut self, now: Time, features: Features) {
         if self.state != State::Features || self.features.is_some() {
             return self.fail(now, StreamCondition::UnsupportedStanzaType, "features out of turn");
-        }
-        if self.answered_by_another {
-            return self.fail(now, StreamCondition::InvalidFrom, "another domain answers");
         }
         self.features = Some(features);
         self.choose(now);

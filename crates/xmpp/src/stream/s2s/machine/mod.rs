@@ -75,8 +75,8 @@ pub struct Stream {
     secured: bool,
     /// Our header is out on the present stream of the connection.
     header_out: bool,
-    /// The header of theirs that answers ours names another domain than we called.
-    answered_by_another: bool,
+    /// The language of their stanzas where these do not say it themselves (RFC 6120 §4.7.4).
+    lang: Option<Str>,
     /// The id that the receiving side has given to the present stream.
     id: Str,
     /// Whom the header of the side that opened the stream names: us, and them. Prepared; of streams that we opened from the beginning.
@@ -135,7 +135,7 @@ impl Stream {
             reader: Reader::new(config.unproven_limits.clone()),
             secured,
             header_out: false,
-            answered_by_another: false,
+            lang: None,
             id: Str::default(),
             local: None,
             remote: None,
@@ -491,7 +491,7 @@ impl Stream {
         self.reader = Reader::new(limits.clone());
         self.half_since = None;
         self.header_out = false;
-        self.answered_by_another = false;
+        self.lang = None;
         self.id = Str::default();
         self.features = None;
         self.state = State::Opening;

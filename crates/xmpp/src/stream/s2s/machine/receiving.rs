@@ -29,6 +29,7 @@ impl Stream {
         let (to, from) = (domain("to"), domain("from"));
         self.local = to.clone().and_then(Result::ok).filter(|to| self.config.serves(to));
         self.remote = from.clone().and_then(Result::ok);
+        self.note_language(header);
         self.answer_header();
         if let Some((condition, why)) = self.header_fault(header) {
             return self.fail(now, condition, why);

@@ -310,3 +310,30 @@ impl Stream {
         !self.is_awaited()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::s2s::{Config, Secret};
+    use base::Tokens;
+    use std::sync::Arc;
+
+    /// XEP-0198 §4: after 2^32 - 1 comes 0, on both sides.
+    #[test]
+    fn numbers_start_again() {
+        let mut acks = Acks { handled: u32::MAX, ..Acks::default() };
+        acks.handle();
+        assert_eq!(acks.handled, 0);
+        let config = Arc::new(Config::new([], Secret::new(b"")));
+        let mut stream = Stream::receiving(config, Tokens::seeded(1), Time::ZERO, true);
+        let most = u64::from(u32::MAX);
+        stream.acks = Acks { sm: Sm::On, sent: most + 3, acked: most, ..Acks::default() };
+        let mut hear = |h: &str| {
+            stream.acknowledged(Time::ZERO, &Element::new("a", ns::SM).with_attr("h", h));
+            stream.acks.acked
+        };
+        assert_eq!(hear("4294967295"), most);
+        assert_eq!(hear("1"), most + 2);
+        assert_eq!(hear("3"), most + 2, "more than was sent");
+    }
+}

@@ -3,6 +3,7 @@
 use super::{NS, Stream};
 use crate::error::{Condition, StanzaError, StreamCondition};
 use crate::jid::{Jid, domain};
+use crate::ns;
 use crate::stanza::{Kind, Stanza};
 use crate::stream::s2s::{Fault, Output, Pair};
 use base::{Str, Time};
@@ -17,11 +18,12 @@ impl Stream {
         self.acks.handle();
         self.used = now;
         match Stanza::from_element(e, NS) {
-            Ok(stanza) => {
+            Ok(mut stanza) => {
                 if self.answers_a_barrier(now, &stanza) {
                     return;
                 }
                 self.counts.received += 1;
+                stanza.lang = stanza.lang.or_else(|| self.lang.clone());
                 self.out.push_back(Output::Stanza(stanza));
             }
             Err((fault, e)) => {
@@ -48,6 +50,9 @@ impl Stream {
         // §4.9.3.12: nothing before something is proved.
         if !self.pairs.accepts_some(|_| true) {
             return Some((StreamCondition::NotAuthorized, "nobody may send on this stream"));
+        }
+        if [ns::CLIENT, ns::COMPONENT_ACCEPT].contains(&e.ns.as_str()) {
+            return Some((StreamCondition::InvalidNamespace, "not of this stream"));
         }
         if e.ns != NS || Kind::from_name(&e.name).is_none() {
             return Some((StreamCondition::UnsupportedStanzaType, "not a stanza"));

@@ -144,6 +144,19 @@ fn how_many_domains_a_stranger_may_name() {
     assert!(one.told().contains(&"verify sip.example.net and one-more.example.com key".to_owned()));
 }
 
+/// What was said of a certificate for a domain is forgotten with the last pair that it was for.
+#[test]
+fn verdicts_are_not_kept() {
+    let mut one = receiving(|c| c.rules.policy.require_certificate = true, Certificate::None);
+    for _ in 0..2 {
+        one.judged.clear();
+        assert!(one.hear(&request("b.example")).contains("<not-authorized "));
+        assert_eq!(one.judged, ["b.example"], "asked anew");
+        assert!(one.hear(&request(REMOTE)).contains("<not-authorized "));
+        assert_eq!(one.judged.len(), 1, "the one in the header is kept");
+    }
+}
+
 #[test]
 fn what_the_verification_may_come_to() {
     for condition in ["remote-server-not-found", "remote-connection-failed", "remote-server-timeout"] {

@@ -213,7 +213,6 @@ fn headers_that_are_refused() {
         (header(&format!("from='{REMOTE}' id=''")), "bad-format"),
         (answer().replace("jabber:server'", "jabber:client'"), "invalid-namespace"),
         (answer().replace(" version='1.0'>", ">"), "unsupported-version"),
-        (format!("{}{}", answer().replace(REMOTE, "evil.example"), features(DIALBACK)), "invalid-from"),
         (format!("{}{}", answer(), features(DIALBACK).replace("features", "x")), "unsupported-stanza-type"),
         (format!("{}{}", answer(), "<message from='a@example.com' to='b@sip.example.net'/>"), "not-authorized"),
         (format!("{}{}", answer(), PROCEED), "unsupported-stanza-type"),
@@ -232,6 +231,13 @@ fn headers_that_are_refused() {
         assert_eq!(condition(&text), Some(expected), "{bytes}: {text}");
         assert!(matches!(one.ends(), DownReason::OurError(_)));
     }
+    // §4.7.1: in whose name they answer is theirs; what they can prove is asked of the name that was called.
+    let initiate = Initiate { direct_tls: true, ..Initiate::new(pair()) };
+    let mut one = One::initiating(config(LOCAL), initiate).with_certificate(Certificate::None);
+    one.text();
+    let other = answer().replace(REMOTE, "host.example");
+    assert_eq!(one.hear(&format!("{other}{}", features(DIALBACK))), our_result());
+    assert_eq!(one.judged, [REMOTE]);
     // A server that does not know the name answers in another one, and says so.
     let mut one = One::initiating(config(LOCAL), Initiate::new(pair()));
     one.text();

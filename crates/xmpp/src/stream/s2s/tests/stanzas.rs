@@ -37,11 +37,15 @@ fn what_ends_the_stream() {
             assert!(!one.told().iter().any(|t| t.starts_with("stanza") || t.starts_with("reply")), "{attrs}");
         }
     }
-    for element in
-        ["<x/>", "<message xmlns='jabber:client' from='a@example.com' to='b@sip.example.net'/>", "<handshake/>"]
-    {
+    for (element, expected) in [
+        ("<x/>", "unsupported-stanza-type"),
+        ("<x xmlns='urn:x'/>", "unsupported-stanza-type"),
+        ("<handshake/>", "unsupported-stanza-type"),
+        // §4.8.3: of another kind of stream.
+        ("<message xmlns='jabber:client' from='a@example.com' to='b@sip.example.net'/>", "invalid-namespace"),
+    ] {
         let mut one = proved();
-        assert_eq!(condition(&one.hear(element)), Some("unsupported-stanza-type"), "{element}");
+        assert_eq!(condition(&one.hear(element)), Some(expected), "{element}");
     }
 }
 
@@ -104,6 +108,28 @@ fn spellings() {
     let Some(Output::Stanza(stanza)) = one.others.pop_front() else { panic!("a stanza") };
     assert_eq!(stanza.from.map(|j| j.to_string()).as_deref(), Some("a@example.com/r"));
     assert_eq!(stanza.to.map(|j| j.to_string()).as_deref(), Some("b@sip.example.net"));
+}
+
+/// RFC 6120 §4.7.4: what the header says holds for the stanzas that say nothing.
+#[test]
+fn languages() {
+    let lang = |header_lang: &str| {
+        let mut one = One::receiving(config(LOCAL), true);
+        one.hear(&their_header());
+        one.hear(&auth("="));
+        one.hear(&header(&format!("from='{REMOTE}' to='{LOCAL}' xml:lang='{header_lang}'")));
+        one.told();
+        one.hear("<message from='a@example.com' to='b@sip.example.net'/>");
+        one.hear("<message from='a@example.com' to='b@sip.example.net' xml:lang='en'/>");
+        let langs = one.others.drain(..).map(|o| match o {
+            Output::Stanza(stanza) => stanza.lang,
+            other => panic!("{other:?}"),
+        });
+        langs.collect::<Vec<_>>()
+    };
+    assert_eq!(lang("de-CH"), [Some("de-CH".into()), Some("en".into())]);
+    assert_eq!(lang("d e"), [None, Some("en".into())]);
+    assert_eq!(lang(&"x".repeat(36)), [None, Some("en".into())]);
 }
 
 #[test]
