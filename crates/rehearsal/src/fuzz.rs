@@ -15,6 +15,7 @@ mod occupants;
 mod presence;
 mod relay;
 mod room;
+mod s2s;
 mod sdp;
 mod sip;
 mod subscription;
@@ -35,6 +36,7 @@ pub use self::occupants::occupants;
 pub use self::presence::presence;
 pub use self::relay::relay;
 pub use self::room::room;
+pub use self::s2s::s2s;
 pub use self::sdp::sdp;
 pub use self::sip::{framing, header, sip_message, uri};
 pub use self::subscription::subscription;
@@ -77,6 +79,7 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("jingle", jingle),
     ("digest", digest),
     ("websocket", websocket),
+    ("s2s", s2s),
 ];
 
 /// A mutation of `seed`, always the same for the same `tokens`: bytes changed, cut out, put in, doubled, or a piece of `other` put in.

@@ -77,5 +77,5 @@ macro_rules! targets {
 targets! {
     sip_message uri header framing cpim multipart jid_sip_mapping html_cleaner pidf sdp xml_stream component_stream
     gateway subscription presence invite msrp_framing msrp_session chat conference nickname muc room occupants media_description relay
-    jingle digest websocket
+    jingle digest websocket s2s
 }
