@@ -23,6 +23,19 @@ impl Ejabberd {
     /// Starts it and waits until it listens. `components` are the domains that external components may take.
     #[track_caller]
     pub fn start(place: &Place, components: &[&str]) -> Ejabberd {
+        Ejabberd::with_modules(place, components, "")
+    }
+
+    /// As [`start`](Ejabberd::start); what these components want to do in its users' names, they may (XEP-0356): rosters, and messages.
+    #[track_caller]
+    pub fn trusting(place: &Place, components: &[&str]) -> Ejabberd {
+        let privilege =
+            "  mod_privilege:\n    roster:\n      both: everybody\n    message:\n      outgoing: everybody\n";
+        Ejabberd::with_modules(place, components, privilege)
+    }
+
+    #[track_caller]
+    fn with_modules(place: &Place, components: &[&str], modules: &str) -> Ejabberd {
         let (client, component) = (place.free(), place.free());
         let hosts: Vec<String> =
             components.iter().map(|d| format!("      \"{d}\":\n        password: \"{SECRET}\"")).collect();
@@ -35,6 +48,7 @@ impl Ejabberd {
                 ("COMPONENT_PORT", &component.port().to_string()),
                 ("COMPONENTS", &hosts.join("\n")),
                 ("ROOMS", ROOMS),
+                ("MODULES", modules),
             ],
         );
         place.write("ejabberd.yml", &config);

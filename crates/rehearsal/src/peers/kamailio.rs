@@ -22,6 +22,13 @@ impl Kamailio {
         Kamailio::granting(place, address, gateway, patience, 3600)
     }
 
+    /// As [`start`](Kamailio::start); `jules` has to prove by this password who it is (RFC 3261 §22), as whom it registers and in what the gateway
+    /// sends in its name.
+    #[track_caller]
+    pub fn with_password(place: &Place, address: SocketAddr, gateway: SocketAddr, password: &str) -> Kamailio {
+        Kamailio::filled(place, address, gateway, Duration::from_secs(2), 3600, Some(password))
+    }
+
     /// As [`start`](Kamailio::start); as a presence agent it grants `seconds` at most.
     #[track_caller]
     pub fn granting(
@@ -31,6 +38,18 @@ impl Kamailio {
         patience: Duration,
         seconds: u32,
     ) -> Kamailio {
+        Kamailio::filled(place, address, gateway, patience, seconds, None)
+    }
+
+    #[track_caller]
+    fn filled(
+        place: &Place,
+        address: SocketAddr,
+        gateway: SocketAddr,
+        patience: Duration,
+        seconds: u32,
+        password: Option<&str>,
+    ) -> Kamailio {
         let config = template::fill(
             "kamailio.cfg",
             &[
@@ -39,6 +58,9 @@ impl Kamailio {
                 ("XMPP_DOMAIN", Prosody::DOMAIN),
                 ("SIP_DOMAIN", Kamailio::DOMAIN),
                 ("GATEWAY", &gateway.to_string()),
+                ("GATEWAY_IP", &gateway.ip().to_string()),
+                ("PASSWORDS", if password.is_some() { "#!define PASSWORDS" } else { "" }),
+                ("PASSWORD", password.unwrap_or_default()),
                 ("GRANTED", &seconds.to_string()),
                 ("PATIENCE", &patience.as_millis().to_string()),
             ],

@@ -2,6 +2,7 @@
 //! Kamailio and a phone that is strict about every byte on the other. What a program lacks, `scripts/setup` installs; a
 //! test without its program fails and says so.
 
+mod accounts_linking;
 mod acme;
 mod calls;
 mod calls_between;
