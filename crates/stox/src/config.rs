@@ -39,6 +39,8 @@ pub struct Config {
     pub relay: ng::Config,
     /// How presence is translated.
     pub presence: crate::presence::Options,
+    /// How XMPP users link SIP accounts of their own; `None`: they do not.
+    pub accounts: Option<crate::account::Options>,
     /// The bounds of the SIP subscriptions, of one shard.
     pub subscriptions: sip::subscription::Config,
     /// Loopback, link-local and private networks that addresses named by a peer (in a Contact, a Record-Route) may lead to. Others of these
@@ -70,6 +72,7 @@ impl Config {
             conference: self.room.is_conference(domain),
             calls: self.media.is_some(),
             numbers: self.phone_domain.as_ref() == Some(domain),
+            accounts: self.accounts.is_some(),
         })
     }
 

@@ -9,6 +9,8 @@ mod value;
 
 pub use value::{Input, Note, Offence, Output, Wire};
 
+use crate::account::Accounts;
+use crate::account::linked::Linked;
 use crate::address;
 use crate::chat::Chats;
 use crate::choice::Choice;
@@ -31,6 +33,7 @@ use crate::whereabouts::Whereabouts;
 use base::{HashKey, Str, Table, Time, Tokens};
 use sip::agent::{self, Agent, ClientId, Failure, Flow, ServerId};
 use sip::invite::{self, Sessions};
+use sip::register::{self, Registrations};
 use sip::subscription::{self, Subscriptions};
 use sip::{Method, Request};
 use std::collections::VecDeque;
@@ -61,6 +64,9 @@ pub struct Gateway {
     occupants: Occupants,
     invitations: Invitations,
     calls: Calls,
+    accounts: Accounts,
+    linked: Linked,
+    registrations: Registrations,
     names: Names,
     whereabouts: Whereabouts,
     next_save: SaveToken,
@@ -88,6 +94,7 @@ impl Gateway {
         let occupants = Occupants::new(&config, key);
         let invitations = Invitations::new(&config, key);
         let calls = Calls::new(&config, key);
+        let accounts = Accounts::new(&config, key);
         let names = Names::new(key);
         let mut bounds = config.subscriptions.clone();
         // What belongs to no dialog of ours is refused here, as only the gateway knows them all.
@@ -138,6 +145,9 @@ impl Gateway {
             occupants,
             invitations,
             calls,
+            accounts,
+            linked: Linked::new(key),
+            registrations: Registrations::new(register::Config::default(), key),
             names,
             whereabouts: Whereabouts::new(key),
             next_save: first_token,
@@ -236,6 +246,7 @@ impl Gateway {
         self.msrp.timeout(now);
         self.relay.timeout(now);
         let (mut stage, _) = self.stage();
+        stage.registering(Registrations::timeout);
         stage.events(Subscriptions::timeout);
         stage.sessions(Sessions::timeout);
         stage.legs(Legs::timeout);
@@ -265,6 +276,8 @@ impl Gateway {
             self.occupants.deadline(),
             self.invitations.deadline(),
             self.calls.deadline(),
+            self.accounts.deadline(),
+            self.registrations.deadline(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -287,6 +300,9 @@ impl Gateway {
                 self.handed_over(handed);
             } else if let Some(event) = self.subscriptions.poll() {
                 self.subscription_says(event);
+            } else if let Some(event) = self.registrations.poll() {
+                let mut event = Some(event);
+                self.each(|mapping, stage| event = event.take().and_then(|event| mapping.registration(stage, event)));
             } else {
                 return self.note_refusals();
             }
@@ -312,7 +328,8 @@ impl Gateway {
             agent::Output::Request { id, request, flow } => self.request(id, request, flow),
             agent::Output::Response { id, response } => {
                 let (mut stage, _) = self.stage();
-                let taken = stage.events(|events, ground| events.response(ground, id, &response))
+                let taken = stage.registering(|all, ground| all.response(ground, id, &response))
+                    || stage.events(|events, ground| events.response(ground, id, &response))
                     || stage.sessions(|sessions, ground| sessions.response(ground, id, &response));
                 // Of all that is asked, only INVITEs and their like have an interest in provisional responses.
                 if !taken && response.code >= 200 {
@@ -321,7 +338,8 @@ impl Gateway {
             }
             agent::Output::Failed { id, why } => {
                 let (mut stage, _) = self.stage();
-                let taken = stage.events(|events, ground| events.failed(ground, id, why))
+                let taken = stage.registering(|all, ground| all.failed(ground, id, why))
+                    || stage.events(|events, ground| events.failed(ground, id, why))
                     || stage.sessions(|sessions, ground| sessions.failed(ground, id, why));
                 if !taken {
                     let refusal = match why {
@@ -392,7 +410,7 @@ impl Gateway {
     }
 
     /// What a mapping acts with, and the list of the mappings.
-    fn stage(&mut self) -> (Stage<'_>, [&mut dyn Mapping; 7]) {
+    fn stage(&mut self) -> (Stage<'_>, [&mut dyn Mapping; 8]) {
         let stage = Stage {
             now: self.now,
             config: &self.config,
@@ -409,13 +427,27 @@ impl Gateway {
             out: &mut self.out,
             next_save: &mut self.next_save,
             rates: &mut self.rates,
+            linked: &mut self.linked,
+            registrations: &mut self.registrations,
             whereabouts: &mut self.whereabouts,
             given: self.given,
         };
         let rooms: [&mut dyn Mapping; 3] = [&mut self.participants, &mut self.occupants, &mut self.invitations];
         let [participants, occupants, invitations] = rooms;
         let (messages, chats) = (&mut self.messages, &mut self.chats);
-        (stage, [participants, occupants, &mut self.calls, invitations, messages, chats, &mut self.presences])
+        (
+            stage,
+            [
+                &mut self.accounts,
+                participants,
+                occupants,
+                &mut self.calls,
+                invitations,
+                messages,
+                chats,
+                &mut self.presences,
+            ],
+        )
     }
 
     /// Lets each mapping act.

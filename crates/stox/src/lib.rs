@@ -1,6 +1,7 @@
 //! The gateway between SIP and XMPP without its sockets: addresses (RFC 7247 §6), errors (RFC 7247 §7), and one folder
 //! per mapping. [`gateway::Gateway`] is the whole of it as a machine that is handed inputs and asked for outputs.
 
+pub mod account;
 pub mod address;
 pub mod chat;
 pub mod choice;

@@ -241,6 +241,7 @@ mod tests {
             media: None,
             relay: ng::Config::default(),
             presence: crate::presence::Options::default(),
+            accounts: None,
             subscriptions: sip::subscription::Config::default(),
             allow_networks: Vec::new(),
             contact_is_domain: false,

@@ -1,5 +1,7 @@
 //! What a mapping is, and what it acts with.
 
+use crate::account::linked::Linked;
+use crate::account::speaking;
 use crate::address;
 use crate::choice::{Choice, Way};
 use crate::config::{Config, LinkId};
@@ -14,6 +16,7 @@ use crate::whereabouts::Whereabouts;
 use base::{Fingerprint, Time, Tokens};
 use sip::agent::{Agent, ClientId, Flow, ServerId, Transport};
 use sip::invite::{self, Sessions};
+use sip::register::{self, Registrations};
 use sip::subscription::{self, Subscriptions, UsageId};
 use sip::{Ground, Headers, Name, NameAddr, Request, Response, SipUri, Uri};
 use std::collections::VecDeque;
@@ -133,6 +136,11 @@ pub trait Mapping {
         Some(event)
     }
 
+    /// Something happened to a registration with another registrar. What is another mapping's comes back.
+    fn registration(&mut self, _: &mut Stage<'_>, event: register::Event) -> Option<register::Event> {
+        Some(event)
+    }
+
     /// A record was saved, or (`saved` false) could not be.
     fn saved(&mut self, _: &mut Stage<'_>, _: SaveToken, _saved: bool) -> bool {
         false
@@ -224,6 +232,10 @@ pub struct Stage<'a> {
     pub(crate) out: &'a mut VecDeque<Output>,
     pub(crate) next_save: &'a mut SaveToken,
     pub(crate) rates: &'a mut Rates,
+    /// The SIP accounts that XMPP users have linked.
+    pub(crate) linked: &'a mut Linked,
+    /// The registrations with other registrars.
+    pub(crate) registrations: &'a mut Registrations,
     /// On which devices XMPP users are to be found.
     pub(crate) whereabouts: &'a mut Whereabouts,
     /// What is handled was given on by another mapping: it was counted, and is not given back.
@@ -272,26 +284,38 @@ impl Stage<'_> {
     /// # Errors
     /// [`Refusal::NoRoute`]: nowhere.
     pub fn route(&self, from: &Jid, to: &SipUri) -> Result<Route, Refusal> {
-        way::route(self.config, from, to)
+        let mut way = way::route(self.config, from, to)?;
+        let domain = xmpp::jid::domain(&to.host.to_string()).ok();
+        // Who has an account there answers challenges with it.
+        if let Some(account) = domain.and_then(|domain| self.linked.credentials(from, &domain)) {
+            way.hop = speaking::with_account(way.hop, account);
+        }
+        Ok(way)
     }
 
     /// Acts on the subscriptions.
     pub fn events<R>(&mut self, act: impl FnOnce(&mut Subscriptions, &mut Ground<'_>) -> R) -> R {
-        let hops = Hops(self.config);
+        let hops = Hops(self.config, self.linked);
         let mut ground = Ground { now: self.now, agent: self.sip, hops: &hops, tokens: self.tokens };
         act(self.subscriptions, &mut ground)
     }
 
     /// Acts on the sessions.
     pub fn sessions<R>(&mut self, act: impl FnOnce(&mut Sessions, &mut Ground<'_>) -> R) -> R {
-        let hops = Hops(self.config);
+        let hops = Hops(self.config, self.linked);
         let mut ground = Ground { now: self.now, agent: self.sip, hops: &hops, tokens: self.tokens };
         act(self.sessions, &mut ground)
     }
 
+    /// Acts on the registrations.
+    pub(crate) fn registering<R>(&mut self, act: impl FnOnce(&mut Registrations, &mut register::Ground<'_>) -> R) -> R {
+        let mut ground = register::Ground { now: self.now, agent: self.sip, tokens: self.tokens };
+        act(self.registrations, &mut ground)
+    }
+
     /// Acts on the legs.
     pub fn legs<R>(&mut self, act: impl FnOnce(&mut Legs, &mut Footing<'_>) -> R) -> R {
-        let hops = Hops(self.config);
+        let hops = Hops(self.config, self.linked);
         let mut footing = Footing {
             now: self.now,
             config: self.config,

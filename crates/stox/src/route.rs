@@ -61,7 +61,13 @@ impl Router {
         let own = self.stanza(&stanza);
         let asks = matches!(stanza.type_.as_deref(), Some("subscribe" | "unsubscribe" | "probe"));
         let to_gateway = stanza.to.as_ref().is_some_and(|to| to.local().is_none());
-        let others = if stanza.kind == Kind::Presence && to_gateway && !asks { self.shards } else { 0 };
+        let told = match stanza.kind {
+            Kind::Presence => !asks,
+            // What a server lets the gateway do is for all to know.
+            Kind::Message => stanza.from.as_ref().is_some_and(|from| from.local().is_none()),
+            Kind::Iq => false,
+        };
+        let others = if told && to_gateway { self.shards } else { 0 };
         let overheard: Vec<_> =
             (0..others).filter(|shard| *shard != own).map(|shard| (shard, stanza.clone())).collect();
         let overheard = overheard.into_iter().map(move |(shard, stanza)| (shard, Input::Overheard(link, stanza)));

@@ -1,5 +1,8 @@
 //! Where requests to SIP go.
 
+use crate::account::linked::Linked;
+use crate::account::speaking;
+use crate::address;
 use crate::config::Config;
 use crate::error::Refusal;
 use base::Str;
@@ -29,7 +32,7 @@ pub(crate) fn route(config: &Config, _from: &Jid, _to: &SipUri) -> Result<Route,
 
 /// The way of requests within a dialog: RFC 3261 §12.2.1.1 by the addresses that the peer has named, as far as the operator lets it.
 #[derive(Debug)]
-pub(crate) struct Hops<'a>(pub(crate) &'a Config);
+pub(crate) struct Hops<'a>(pub(crate) &'a Config, pub(crate) &'a Linked);
 
 impl NextHop for Hops<'_> {
     fn next_hop(&self, dialog: &Dialog) -> Option<Hop> {
@@ -39,7 +42,14 @@ impl NextHop for Hops<'_> {
         };
         // A name, or an address where the gateway may not be led to: the proxy knows the way.
         let allowed = named.filter(|target| self.0.may_lead_to(target.remote.ip()));
-        allowed.or(self.0.proxy.as_ref().map(|proxy| proxy.target.clone())).map(Hop::Target)
+        let hop = allowed.or(self.0.proxy.as_ref().map(|proxy| proxy.target.clone())).map(Hop::Target)?;
+        // In a dialog of an account challenges are answered with it.
+        let local = NameAddr::parse(&dialog.local_uri).ok();
+        let local = local.and_then(|local| address::to_jid(&local.uri, &address::Options::default()).ok());
+        Some(match local.and_then(|local| self.1.credentials_of(&local)) {
+            Some(account) => speaking::with_account(hop, account),
+            None => hop,
+        })
     }
 }
 

@@ -204,7 +204,14 @@ impl Daemon {
         let gateway = Arc::new(gateway);
         let opening = format!("opening the store {}", config.store.url);
         let url = config.store.url.clone();
-        let engine = spawn_blocking(move || store::open(&url)).await.map_err(io::Error::other);
+        let accounts = &config.xmpp.accounts;
+        let key_file = accounts.settings.enabled.then(|| accounts.key_file.clone());
+        let open = move || -> Result<Box<dyn store::Engine>, store::Error> {
+            let engine = store::open(&url)?;
+            let Some(key_file) = key_file else { return Ok(engine) };
+            Ok(Box::new(store::seal::Sealing::new(engine, &key_file)?))
+        };
+        let engine = spawn_blocking(open).await.map_err(io::Error::other);
         let engine = doing(&opening, engine.and_then(|opened| opened.map_err(io::Error::other)))?;
 
         let router = Router::new(shards, HashKey::new(tokens.u64(), tokens.u64()));

@@ -88,6 +88,7 @@ pub(crate) async fn gateway_config(
         media: media_options(config, shards, seal),
         relay: ng::Config { servers: relays, silence: config.media.settings.relay_silence, ..ng::Config::default() },
         presence: presence_options(config, shards),
+        accounts: account_options(config),
         subscriptions: sip::subscription::Config {
             min_expires: whole_seconds(config.presence.min_expires),
             max_expires: whole_seconds(config.presence.max_expires),
@@ -318,6 +319,19 @@ fn room_options(config: &Config, shards: usize) -> stox::room::Options {
         seats: config.limits.seats.div_ceil(shards).max(1),
         seats_per_pair: settings.seats_per_pair,
     }
+}
+
+/// How XMPP users link SIP accounts; None: they do not. What is counted is not shared out: all shards know all accounts, and a user's attempts are one shard's.
+fn account_options(config: &Config) -> Option<stox::account::Options> {
+    let config::Accounts { domains, key_file: _, registrar, settings } = &config.xmpp.accounts;
+    settings.enabled.then(|| stox::account::Options {
+        domains: domains.iter().map(Str::from).collect(),
+        registrar: Str::from(registrar),
+        expires: whole_seconds(settings.expires),
+        accounts: settings.accounts,
+        attempts: u32::try_from(settings.attempts).unwrap_or(u32::MAX),
+        ..stox::account::Options::default()
+    })
 }
 
 /// How presence is translated.

@@ -33,6 +33,8 @@ pub struct Identity<'a> {
     pub calls: bool,
     /// Whether telephone numbers are addresses in the domain that can be called.
     pub numbers: bool,
+    /// Whether people link SIP accounts of their own here, and look for contacts.
+    pub accounts: bool,
 }
 
 /// Whom a request is for: the caller knows who is a user and what is a room.
@@ -64,6 +66,9 @@ impl<'a> Asked<'a> {
 
 /// What the gateway itself can do.
 const OF_THE_GATEWAY: [&str; 5] = [ns::DISCO_INFO, ns::DISCO_ITEMS, ns::VERSION, ns::PING, ns::VCARD];
+
+/// What it can do besides where people link SIP accounts of their own. What each may do of it, the list of commands says.
+const OF_ACCOUNTS: [&str; 4] = [ns::COMMANDS, ns::REGISTER, ns::GATEWAY, ns::SEARCH];
 
 /// What the gateway is called.
 const NAME: &str = "SIP gateway";
@@ -140,11 +145,14 @@ pub fn answer(identity: &Identity<'_>, iq: &Stanza, asked: Asked<'_>) -> Option<
 
 /// What the gateway says that it can do, in short, for its own presence.
 pub fn caps(identity: &Identity<'_>) -> Caps {
-    static CAPS: LazyLock<[[Caps; 2]; 2]> = LazyLock::new(|| {
-        [false, true].map(|conference| [false, true].map(|numbers| Caps::of(&gateway_info(conference, numbers), "")))
+    const EITHER: [bool; 2] = [false, true];
+    static CAPS: LazyLock<[[[Caps; 2]; 2]; 2]> = LazyLock::new(|| {
+        EITHER.map(|rooms| {
+            EITHER.map(|numbers| EITHER.map(|accounts| Caps::of(&gateway_info(rooms, numbers, accounts), "")))
+        })
     });
-    let [rooms, numbers] = [identity.conference, rings(identity)].map(usize::from);
-    Caps { node: caps_node(identity), ..CAPS[rooms][numbers].clone() }
+    let [rooms, numbers, accounts] = [identity.conference, rings(identity), identity.accounts].map(usize::from);
+    Caps { node: caps_node(identity), ..CAPS[rooms][numbers][accounts].clone() }
 }
 
 /// What can be done with any SIP user, in short, for its presence.
@@ -156,7 +164,7 @@ pub fn user_caps(identity: &Identity<'_>) -> Caps {
 
 fn get(identity: &Identity<'_>, asked: Asked<'_>, payload: &Element) -> Result<Option<Element>, Condition> {
     let info = match asked {
-        Asked::Gateway => gateway_info(identity.conference, rings(identity)),
+        Asked::Gateway => gateway_info(identity.conference, rings(identity), identity.accounts),
         Asked::User { .. } => user_info(identity.calls),
         Asked::Room(_) | Asked::Nobody => return Err(Condition::ServiceUnavailable),
     };
@@ -210,8 +218,9 @@ fn rings(identity: &Identity<'_>) -> bool {
     identity.calls && identity.numbers
 }
 
-/// `conference`: whether the domain is one of rooms; `numbers`: whether one of telephone numbers that can be called.
-fn gateway_info(conference: bool, numbers: bool) -> Info {
+/// `conference`: whether the domain is one of rooms; `numbers`: whether one of telephone numbers that can be called; `accounts`: whether people link
+/// accounts here.
+fn gateway_info(conference: bool, numbers: bool, accounts: bool) -> Info {
     // The registrar's name for a gateway to SIP messaging and presence is "simple".
     let mut info = Info {
         node: None,
@@ -221,6 +230,9 @@ fn gateway_info(conference: bool, numbers: bool) -> Info {
     if numbers {
         // What clients look for that have a keypad.
         info.identities.push(disco::Identity::new("gateway", "pstn").with_name(NAME));
+    }
+    if accounts {
+        info.features.extend(OF_ACCOUNTS.map(Str::const_new));
     }
     if conference {
         // XEP-0045 §6.2. First, for whoever looks at the first identity only.

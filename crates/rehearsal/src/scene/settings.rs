@@ -12,7 +12,7 @@ use stox::config::{Config, Limits, Link, LinkKind, Mode, Peer, Proxy};
 use stox::gateway::Gateway;
 use stox::network::Network;
 use stox::room::Password;
-use stox::{chat, leg, media, message, presence, room};
+use stox::{account, chat, leg, media, message, presence, room};
 use xmpp::jid::Jid;
 
 /// The gateway's own address.
@@ -70,6 +70,7 @@ impl Default for Settings {
             media: None,
             relay: ng::Config::default(),
             presence: presence::Options::default(),
+            accounts: None,
             subscriptions: subscription::Config::default(),
             allow_networks: vec![Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 }],
             contact_is_domain: false,
@@ -202,6 +203,20 @@ impl Settings {
             }
             "plain" => config.media.iter_mut().for_each(|media| media.relay.plain = list()),
             "store" => self.store = flag()?,
+            // Users of example.com may link accounts.
+            "accounts" => {
+                let domains = vec![Str::const_new("example.com")];
+                config.accounts = flag()?.then(|| account::Options { domains, ..account::Options::default() });
+            }
+            "attempts" => {
+                let attempts = small()?;
+                config.accounts.iter_mut().for_each(|accounts| accounts.attempts = attempts);
+            }
+            "most_accounts" => {
+                let most = number()?;
+                config.accounts.iter_mut().for_each(|accounts| accounts.accounts = most);
+            }
+            "registrar" => config.accounts.iter_mut().for_each(|accounts| accounts.registrar = value.into()),
             "presence" => config.presence.enabled = flag()?,
             "publish" => config.presence.publish = flag()?,
             "presence_rich" => config.presence.rich = flag()?,

@@ -99,6 +99,15 @@ impl Registrations {
         self.pump(ground);
     }
 
+    /// Ends a registration without a word to the registrar, and without an event: another one with the same contact has taken its place, say.
+    pub fn forget(&mut self, id: RegistrationId) {
+        let Some(entry) = self.entries.remove(&id) else { return };
+        if let Some(due) = entry.due {
+            self.due.remove(&(due, id));
+        }
+        self.counts.registered -= usize::from(entry.until.is_some());
+    }
+
     /// Tries again now, whatever has failed before: the password is another one, say, or the connection was lost that requests come by.
     pub fn retry(&mut self, ground: &mut Ground<'_>, id: RegistrationId) {
         let Some(entry) = self.entries.get_mut(&id) else { return };

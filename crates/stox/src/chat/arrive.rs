@@ -122,6 +122,7 @@ impl Chats {
             return Ok(());
         };
         let taken = stage.deliver(chat.link, &stanza);
+        stage.copy_to_owners(chat.link, &chat.sip, &stanza);
         let taken = taken.ok_or(Refusal::LinkDown { retry_after: limits.retry_after })?;
         chat.messages += 1;
         chat.composing = None;

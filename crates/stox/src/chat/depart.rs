@@ -126,18 +126,16 @@ impl Chats {
         if self.chats.len() >= self.options.sessions {
             return Err(Refusal::Overload { retry_after: stage.config.limits.retry_after });
         }
-        let speaker = address::to_uri(from, Scheme::Sip).map_err(Refusal::Sender)?;
+        let voice = stage.voice(from, to)?;
         let remote = stage.config.numbers.to_uri(to).map_err(Refusal::Address)?;
         let way = stage.route(from, &remote)?;
-        let contact = stage.contact(&Uri::from(speaker.clone()), way.transport);
-        let mut local = speaker;
-        local.params.remove("gr");
+        let contact = stage.contact(&voice.contact, way.transport);
         // Two dialogs at one time have two Call-IDs, whatever the threads are.
         let free = |thread: &Str| self.of_pair(from, to).all(|(_, chat)| chat.thread != *thread);
         let thread = thread.filter(free).filter(|t| identifiers::call_id_of_thread(t).is_some());
         let thread = thread.unwrap_or_else(|| stage.tokens.token(26));
         let call = Call {
-            local: NameAddr::new(local),
+            local: NameAddr::new(voice.from),
             remote: Uri::from(remote),
             contact: NameAddr::new(contact),
             hop: way.hop,
@@ -249,7 +247,7 @@ impl Chats {
             return;
         }
         chat.said_composing = Some(composing);
-        let (Ok(speaker), Ok(listener)) = (uri(&chat.xmpp), uri(&chat.sip)) else { return };
+        let (Ok(speaker), Ok(listener)) = (stage.known_as(&chat.xmpp, &chat.sip), uri(&chat.sip)) else { return };
         let parties = Parties { from: &speaker, to: &listener, now: stage.wall() };
         let payload = stage.legs(|legs, footing| {
             legs.accepts(leg).and_then(|accept| x2s::state(state, accept, parties, footing.tokens))
@@ -264,7 +262,7 @@ impl Chats {
         let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else { return };
         let Some(leg) = self.owing(from, to, id) else { return };
         let Some(chat) = self.chats.get_mut(&leg) else { return };
-        let (Ok(speaker), Ok(listener)) = (uri(&chat.xmpp), uri(&chat.sip)) else { return };
+        let (Ok(speaker), Ok(listener)) = (stage.known_as(&chat.xmpp, &chat.sip), uri(&chat.sip)) else { return };
         let Some(at) = chat.owed.iter().position(|owed| owed.stanza_id == id) else { return };
         let owed = &mut chat.owed[at];
         if std::mem::take(&mut owed.success) {
@@ -316,7 +314,8 @@ fn enclose(
     text: &Text,
 ) -> Result<(MessageId, Option<Told>), Refusal> {
     let from = stanza.from.as_ref().ok_or(Refusal::BadRequest("from is missing"))?;
-    let (speaker, listener) = (uri(from).map_err(Refusal::Sender)?, uri(&chat.sip).map_err(Refusal::Address)?);
+    let (speaker, listener) =
+        (stage.known_as(from, &chat.sip).map_err(Refusal::Sender)?, uri(&chat.sip).map_err(Refusal::Address)?);
     let parties = Parties { from: &speaker, to: &listener, now: stage.wall() };
     let message_id = stanza.id.as_deref().and_then(identifiers::message_id_of_id);
     let id = stanza.id.as_deref().filter(|id| id.len() <= super::LONGEST);

@@ -6,7 +6,7 @@ use crate::config::{LinkId, Peer};
 use crate::error::Refusal;
 use crate::numbers;
 use base::Str;
-use sip::agent::Flow;
+use sip::agent::{Flow, Transport};
 use sip::{Method, NameAddr, Request, Uri};
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
@@ -53,7 +53,10 @@ impl Gateway {
         }
         // Most XMPP servers still apply stringprep, which would make another user of this one.
         address::keeps_its_name(&from).map_err(Refusal::Sender)?;
-        let to = address::to_jid(&request.uri, &self.addresses).map_err(Refusal::Address)?;
+        let to = match self.called_by_account(&request.uri) {
+            Some(user) => user,
+            None => address::to_jid(&request.uri, &self.addresses).map_err(Refusal::Address)?,
+        };
         if !self.config.reaches(link, to.domain()) {
             return Err(Refusal::NotServed);
         }
@@ -62,6 +65,19 @@ impl Gateway {
             return Err(Refusal::TooManyHops);
         }
         Ok((from, to, link))
+    }
+
+    /// The XMPP user whom a registrar reaches by the Contact that it was given for the user's account, if this is one: at our address, or where the
+    /// operator has Contacts lead to.
+    pub(super) fn called_by_account(&self, uri: &Uri) -> Option<Jid> {
+        let uri = uri.sip()?;
+        let user = self.linked.called(uri)?;
+        const TRANSPORTS: [Transport; 5] =
+            [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
+        let ours = |transport| self.sip.sent_by(transport).is_some_and(|(host, _)| *host == uri.host);
+        let host = uri.host.to_string();
+        let by_domain = || self.config.is_xmpp(&host);
+        (TRANSPORTS.into_iter().any(ours) || by_domain()).then_some(user)
     }
 
     /// Whether whoever sent this may speak for its From.

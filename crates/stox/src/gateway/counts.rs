@@ -2,7 +2,7 @@
 
 use super::Gateway;
 use crate::room::Seat;
-use crate::{chat, media};
+use crate::{account, chat, media};
 use sip::{agent, invite, subscription};
 
 impl Gateway {
@@ -71,6 +71,11 @@ impl Gateway {
         self.calls.len()
     }
 
+    /// The SIP accounts that XMPP users have linked, as far as this shard acts on them.
+    pub fn account_counts(&self) -> account::Counts {
+        self.accounts.counts()
+    }
+
     /// The publications' counts, for metrics.
     pub fn publication_counts(&self) -> sip::publication::Counts {
         self.presences.publication_counts()
@@ -86,7 +91,7 @@ impl Gateway {
         let seats = self.participants.len() + self.occupants.len();
         let ending =
             if self.draining { self.chats.len() + self.calls.len() + seats + self.sessions.counts().ending } else { 0 };
-        self.messages.under_way() + self.chats.under_way() + self.rooms_under_way() + ending
+        self.messages.under_way() + self.accounts.under_way() + self.chats.under_way() + self.rooms_under_way() + ending
     }
 
     /// The messages from XMPP under way: where they are many, it is better not to read any more than to refuse them.

@@ -27,7 +27,10 @@ impl Gateway {
         }
         let dialog = self.sessions.find(request).and_then(|id| self.sessions.dialog(id));
         let Some(user) = dialog.and_then(|dialog| sip::NameAddr::parse(&dialog.local_uri).ok()) else { return false };
-        request.uri = user.uri;
+        // With a linked account, it is the Contact that says who the XMPP user is.
+        if self.called_by_account(&request.uri).is_none() {
+            request.uri = user.uri;
+        }
         true
     }
 

@@ -150,6 +150,9 @@ impl Messages {
         }
         let token =
             stage.deliver(incoming.link, &stanza).ok_or(Refusal::LinkDown { retry_after: limits.retry_after })?;
+        if matches!(arrived, Arrived::Text(_)) {
+            stage.copy_to_owners(incoming.link, from, &stanza);
+        }
         Ok(Some((token, key)))
     }
 
@@ -165,20 +168,22 @@ impl Messages {
         }
         stage.rate(from)?;
         let peer = self.peers.get(to);
+        let account = stage.account(from, to).map(|account| account.uri.clone());
+        let account = account.as_ref();
         let (mut draft, purpose) = match departing::read(stanza) {
             Departing::Message(text) => {
                 let purpose = Purpose::Message { receipt: text.receipt };
-                (x2s::message(stanza, &text, peer, &self.options, stage.wall(), stage.tokens)?, purpose)
+                (x2s::message(stanza, account, &text, peer, &self.options, stage.wall(), stage.tokens)?, purpose)
             }
             Departing::State(state) if peer.composing && self.options.chat_states => {
-                (x2s::chat_state(stanza, state)?, Purpose::Notice)
+                (x2s::chat_state(stanza, account, state)?, Purpose::Notice)
             }
             Departing::Receipt { id, disposition } => {
                 let Some(wanted) = self.receipts.answer(&id, from, to, disposition) else {
                     stage.note(Note::Ignored { why: NOTHING });
                     return Ok(());
                 };
-                (x2s::receipt(stanza, &wanted, disposition, stage.wall(), stage.tokens)?, Purpose::Notice)
+                (x2s::receipt(stanza, account, &wanted, disposition, stage.wall(), stage.tokens)?, Purpose::Notice)
             }
             Departing::State(_) | Departing::Nothing => {
                 stage.note(Note::Ignored { why: NOTHING });

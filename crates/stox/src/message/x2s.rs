@@ -42,12 +42,13 @@ struct Rich {
     imdn: bool,
 }
 
-/// The request for a text message.
+/// The request for a text message, from the account that the sender has linked if there is one.
 ///
 /// # Errors
 /// The refusal that the sender gets: an address that cannot be mapped, or a text that can never fit.
 pub(super) fn message(
     stanza: &Stanza,
+    account: Option<&SipUri>,
     text: &Text,
     peer: Peer,
     options: &Options,
@@ -60,7 +61,7 @@ pub(super) fn message(
         return Err(Refusal::TooLong { limit: options.max_request });
     }
     let plain = Payload::plain(body, lang.or_else(|| stanza.lang.as_deref().and_then(language)));
-    let mut draft = draft(stanza, plain)?;
+    let mut draft = draft(stanza, account, plain)?;
     draft.subject.clone_from(&text.subject);
     if options.rich && !peer.plain_only {
         draft.rich = rich(stanza, text, peer, options, &draft, now, tokens);
@@ -100,8 +101,8 @@ fn rich(
 ///
 /// # Errors
 /// An address that cannot be mapped.
-pub(super) fn chat_state(stanza: &Stanza, state: ChatState) -> Result<Draft, Refusal> {
-    draft(stanza, Payload::composing(state))
+pub(super) fn chat_state(stanza: &Stanza, account: Option<&SipUri>, state: ChatState) -> Result<Draft, Refusal> {
+    draft(stanza, account, Payload::composing(state))
 }
 
 /// The notification (RFC 5438 §7.2.1) for a receipt or a displayed marker.
@@ -110,26 +111,30 @@ pub(super) fn chat_state(stanza: &Stanza, state: ChatState) -> Result<Draft, Ref
 /// An address that cannot be mapped.
 pub(super) fn receipt(
     stanza: &Stanza,
+    account: Option<&SipUri>,
     wanted: &Wanted,
     what: Disposition,
     now: Option<Timestamp>,
     tokens: &mut Tokens,
 ) -> Result<Draft, Refusal> {
     let nothing = Payload { content_type: String::new(), language: None, body: Vec::new() };
-    let mut draft = draft(stanza, nothing)?;
+    let mut draft = draft(stanza, account, nothing)?;
     let payload = payload::notification(&draft.from, &draft.to, wanted, what, now, tokens);
     draft.plain = payload.ok_or(Refusal::BadBody("cannot be written as CPIM"))?;
     Ok(draft)
 }
 
-/// RFC 7572 Table 1: from is From, with the resource as GRUU; to is To and Request-URI; thread is Call-ID; id is the transaction.
-fn draft(stanza: &Stanza, plain: Payload) -> Result<Draft, Refusal> {
+/// RFC 7572 Table 1: from is From, with the resource as GRUU, or the account that the sender has linked; to is To and Request-URI; thread is Call-ID; id is the transaction.
+fn draft(stanza: &Stanza, account: Option<&SipUri>, plain: Payload) -> Result<Draft, Refusal> {
     let (Some(from), Some(to)) = (&stanza.from, &stanza.to) else {
         return Err(Refusal::BadRequest("from or to is missing"));
     };
     let thread = stanza.elements().find(|e| e.is("thread", ns::CLIENT)).map(Element::text);
     Ok(Draft {
-        from: address::to_uri(from, Scheme::Sip).map_err(Refusal::Sender)?,
+        from: match account {
+            Some(account) => account.clone(),
+            None => address::to_uri(from, Scheme::Sip).map_err(Refusal::Sender)?,
+        },
         to: address::to_uri(to, Scheme::Sip).map_err(Refusal::Address)?,
         call_id: thread.and_then(|t| identifiers::call_id_of_thread(&t)),
         subject: None,

@@ -14,7 +14,6 @@ use crate::names;
 use crate::store::{About, Direction, Key};
 use base::{Fingerprint, Str, Time};
 use bodies::pidf::Pidf;
-use sip::Uri;
 use sip::agent::ServerId;
 use sip::header::NameAddr;
 use sip::subscription::{By, State as Substate, Subscribe, UsageId};
@@ -252,23 +251,21 @@ impl Presences {
     /// Sends the SUBSCRIBE of a new dialog.
     fn start(&mut self, stage: &mut Stage<'_>, pair: Fingerprint, expires: u32) {
         let Some(subscription) = self.subscriptions.get_mut(&pair).filter(|s| s.usage.is_none()) else { return };
-        let uris = address::to_uri(&subscription.xmpp, Scheme::Sip)
-            .ok()
-            .zip(address::to_uri(&subscription.sip, Scheme::Sip).ok());
-        let way = uris.and_then(|(user, remote)| {
+        let voice = stage.voice(&subscription.xmpp, &subscription.sip).ok();
+        let uris = voice.zip(address::to_uri(&subscription.sip, Scheme::Sip).ok());
+        let way = uris.and_then(|(voice, remote)| {
             let way = stage.route(&subscription.xmpp, &remote).ok()?;
-            Some((user, remote, way))
+            Some((voice, remote, way))
         });
-        let Some((user, remote, way)) = way else { return self.try_later(stage, pair, None) };
-        let user = Uri::from(user);
-        let mut local = NameAddr::new(user.clone());
+        let Some((voice, remote, way)) = way else { return self.try_later(stage, pair, None) };
+        let mut local = NameAddr::new(voice.from);
         local.display.clone_from(&subscription.nick);
         let subscribe = Subscribe {
             package: PACKAGE,
             event_id: None,
             local,
             remote: remote.into(),
-            contact: NameAddr::new(stage.contact(&user, way.transport)),
+            contact: NameAddr::new(stage.contact(&voice.contact, way.transport)),
             accept: ACCEPT,
             expires,
             route: way.route,

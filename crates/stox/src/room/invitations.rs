@@ -185,11 +185,11 @@ impl Invitations {
             // As it is read where somebody calls the room.
             room.params.set(super::PASSWORD, Some(password.as_bytes()));
         }
-        let mut speaker = address::to_uri(from, Scheme::Sip).map_err(Refusal::Sender)?;
+        let voice = stage.voice(from, to)?;
         let remote = address::to_uri(to, Scheme::Sip).map_err(Refusal::Address)?;
         let way = stage.route(from, &remote)?;
-        let contact = stage.contact(&Uri::from(speaker.clone()), way.transport);
-        speaker.params.remove("gr");
+        let contact = stage.contact(&voice.contact, way.transport);
+        let speaker = voice.from;
         // A service speaks for its own users, and not for those of others.
         let by = asks.by.as_ref().filter(|by| by.domain() == from.domain());
         let by = by.and_then(|by| address::to_uri(&by.bare(), Scheme::Sip).ok());

@@ -10,6 +10,7 @@
 //! file; the place after a list's last one adds an entry.
 
 mod abuse;
+mod accounts;
 mod acme;
 mod check;
 mod dns;
@@ -30,6 +31,7 @@ mod tree;
 mod value;
 
 pub use abuse::Abuse;
+pub use accounts::Accounts;
 pub use acme::Acme;
 pub use dns::Dns;
 pub use federation::{Federation, FederationListen};
@@ -41,8 +43,8 @@ pub use reload::{ReloadPlan, reload};
 pub use rooms::{RoomPassword, Rooms};
 pub use secret::Secret;
 pub use settings::{
-    AbuseSettings, AcmeSettings, ChatSettings, FederationSettings, Limits, MediaSettings, Message, MsrpSettings,
-    PresenceConfig, RoomSettings, SipTimes, XmppTimes,
+    AbuseSettings, AccountSettings, AcmeSettings, ChatSettings, FederationSettings, Limits, MediaSettings, Message,
+    MsrpSettings, PresenceConfig, RoomSettings, SipTimes, XmppTimes,
 };
 pub use stox::network::Network;
 pub(crate) use value::show_duration;
@@ -114,6 +116,8 @@ pub struct Xmpp {
     pub times: XmppTimes,
     /// The SIP domains that the gateway itself is the XMPP server of; none: there are none.
     pub federation: Option<Federation>,
+    /// SIP accounts that XMPP users link themselves.
+    pub accounts: Accounts,
 }
 
 /// A component stream (XEP-0114): one SIP domain that the gateway stands for at an XMPP server.

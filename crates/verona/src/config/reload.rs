@@ -76,6 +76,7 @@ fn is_live(key: &str) -> bool {
         || presence
         || key.ends_with(".allow_from")
         || super::federation::is_live(key)
+        || super::accounts::is_live(key)
 }
 
 /// Every key with a text that is the same exactly where the value is. The secrets are among them: it stays in here.
@@ -114,7 +115,7 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
         settings: media_settings,
     } = media;
     let super::Tls { certificates, trust } = tls;
-    let super::Xmpp { components, times, federation } = xmpp;
+    let super::Xmpp { components, times, federation, accounts } = xmpp;
     let super::Sip {
         domains,
         any_domain,
@@ -143,6 +144,7 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     if let Some(federation) = federation {
         federation.leaves(&mut set);
     }
+    accounts.leaves(&mut set);
     set("sip.domains", format!("{domains:?} {any_domain}"));
     set("sip.listen", places.join(" "));
     set("sip.advertise", names.join(" "));

@@ -8,7 +8,7 @@ use super::read::{Item, Reader};
 use super::rooms::{self, Around};
 use super::secret::{Secret, SecretKeys};
 use super::value::{self, ContactHost, Domains, HostPort, Listen, ProxyUri, Store, Transport};
-use super::{Acme, abuse, acme};
+use super::{Acme, abuse, accounts, acme};
 use super::{
     Admin, Component, Config, Limits, Log, LogFormat, Message, Peer, Peers, PresenceConfig, Security, Sip, SipTimes,
     StoreConfig, Xmpp, XmppTimes, check,
@@ -98,6 +98,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     let around = Around { xmpp_domains: xmpp_domains(), sip_domains: sip_domains(), has_msrp: !msrp.listen.is_empty() };
     let media = media::media(r, &around.sip_domains);
     let rooms = rooms::rooms(r, &around, folder, world_readable);
+    let accounts = accounts::accounts(r, &around.xmpp_domains, folder);
     let presence = PresenceConfig::read(r);
     if presence.min_expires > presence.max_expires {
         r.wrong("presence.min_expires", Wrong::new("longer than presence.max_expires", ""));
@@ -137,7 +138,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
         })
         .collect::<Option<Vec<_>>>()?;
     Some(Config {
-        xmpp: Xmpp { components, times, federation },
+        xmpp: Xmpp { components, times, federation, accounts },
         sip: Sip {
             domains,
             any_domain,

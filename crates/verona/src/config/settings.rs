@@ -144,6 +144,20 @@ settings! {
 }
 
 settings! {
+    /// SIP accounts that XMPP users link, but for who may and where they are registered.
+    pub struct AccountSettings in "xmpp.accounts" {
+        /// Whether they may at all.
+        enabled: bool = false, ();
+        /// For how long the gateway registers an account, which is refreshed before that has passed.
+        expires: Duration = h(1), s(60)..=h(24);
+        /// Accounts; beyond: resource-constraint.
+        accounts: usize = 10_000, 1..=1_000_000;
+        /// How often one user may try to link an account in an hour, and how often one account may be tried; beyond: policy-violation.
+        attempts: usize = 10, 1..=10_000;
+    }
+}
+
+settings! {
     /// The times of SIP transactions.
     pub struct SipTimes in "sip" {
         /// T1, the estimate of a round trip (RFC 3261 §17.1.1.1). A request is given up after 64 times as long.

@@ -3,6 +3,7 @@
 use super::*;
 use std::time::Duration;
 
+mod accounts;
 mod example;
 mod federation;
 mod media;

@@ -1,8 +1,14 @@
 use super::*;
 use xml::Limits;
 
-const IDENTITY: Identity<'_> =
-    Identity { domain: "sip.example.net", version: "Verona/0.1.0", conference: false, calls: false, numbers: false };
+const IDENTITY: Identity<'_> = Identity {
+    domain: "sip.example.net",
+    version: "Verona/0.1.0",
+    conference: false,
+    calls: false,
+    numbers: false,
+    accounts: false,
+};
 const GATEWAY: &str = "sip.example.net";
 const USER: &str = "romeo@sip.example.net";
 

@@ -50,6 +50,7 @@ impl Desk {
             media: None,
             relay: ng::Config::default(),
             presence: Default::default(),
+            accounts: None,
             subscriptions: sip::subscription::Config::default(),
             allow_networks: Vec::new(),
             contact_is_domain: false,

@@ -5,6 +5,7 @@ use super::call::{Call, CallId, State};
 use super::info::INFOS;
 use super::pass::{Passing, Said};
 use super::transfer;
+use crate::account::speaking::Voice;
 use crate::address::{self, Scheme};
 use crate::config::LinkId;
 use crate::content::{described, identifiers};
@@ -18,7 +19,7 @@ use base::Str;
 use bodies::sdp::{Host, MEDIA_TYPE, Origin, Sdp};
 use bytes::Bytes;
 use sip::invite::{Body, Invite, SessionId};
-use sip::{Cause, Name, NameAddr, Response, SipUri, Uri};
+use sip::{Cause, Name, NameAddr, Response, Uri};
 use xmpp::ext::jingle::{self, Action, Info, Jingle, Reason};
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
@@ -108,15 +109,15 @@ impl Calls {
     }
 
     /// Where the INVITE would go, and as who: refused before anything is promised.
-    pub(super) fn way_out(&self, stage: &Stage<'_>, from: &Jid, to: &Jid) -> Result<(SipUri, Dialled, Route), Refusal> {
-        let speaker = address::to_uri(from, Scheme::Sip).map_err(Refusal::Sender)?;
+    pub(super) fn way_out(&self, stage: &Stage<'_>, from: &Jid, to: &Jid) -> Result<(Voice, Dialled, Route), Refusal> {
+        let voice = stage.voice(from, to)?;
         let remote = match stage.config.numbers.dial(to) {
             Some(dialled) => dialled,
             // The resource of somebody who is called is made up: the call is for the user.
             None => Dialled { uri: address::to_uri(&to.bare(), Scheme::Sip).map_err(Refusal::Address)?, caller: None },
         };
         let way = stage.route(from, &remote.uri)?;
-        Ok((speaker, remote, way))
+        Ok((voice, remote, way))
     }
 
     /// Sends the INVITE with this offer.
@@ -130,10 +131,8 @@ impl Calls {
     fn try_invite(&mut self, stage: &mut Stage<'_>, id: CallId, offer: &Sdp) -> Result<(), Refusal> {
         let retry_after = stage.config.limits.retry_after;
         let Some(call) = self.calls.get(&id) else { return Ok(()) };
-        let (speaker, remote, way) = self.way_out(stage, &call.theirs, &call.ours)?;
-        let contact = stage.contact(&Uri::from(speaker.clone()), way.transport);
-        let mut local = speaker;
-        local.params.remove("gr");
+        let (voice, remote, way) = self.way_out(stage, &call.theirs, &call.ours)?;
+        let contact = stage.contact(&voice.contact, way.transport);
         // RFC 3325 §5, RFC 5876 §3.1: whoever is called by telephone gets to see a number.
         let asserted = remote.caller.map(|caller| (Name::PAssertedIdentity, base::format_compact!("<{caller}>")));
         let referred = call.referred.as_deref().map(transfer::headers).unwrap_or_default();
@@ -142,7 +141,7 @@ impl Calls {
             identifiers::call_id_of_thread(&call.sid).filter(|call_id| !self.call_ids.contains(&self.call_id(call_id)));
         let call_id = call_id.unwrap_or_else(|| stage.tokens.token(26));
         let invite = Invite {
-            local: NameAddr::new(local),
+            local: NameAddr::new(voice.from),
             remote: Uri::from(remote.uri),
             contact: NameAddr::new(contact),
             hop: way.hop,

@@ -117,7 +117,7 @@ impl Calls {
         }
         let link = call.link;
         let whom = stage.config.numbers.to_uri(&to.bare()).map_err(|e| own(Refusal::Address(e)))?;
-        let speaker = address::to_uri(&call.theirs.bare(), Scheme::Sip).map_err(|e| own(Refusal::Sender(e)))?;
+        let speaker = stage.voice(&call.theirs.bare(), &call.ours).map_err(own)?.from;
         let remote = stage.config.numbers.to_uri(&call.ours.bare()).map_err(|e| own(Refusal::Address(e)))?;
         // Where this shard has the call that the new one replaces, the phone learns its name; else it just calls.
         let other = wish.sid.as_ref().and_then(|sid| self.named(&to, &call.theirs, sid));

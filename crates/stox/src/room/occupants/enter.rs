@@ -51,13 +51,12 @@ pub(super) struct Parties {
 
 impl Parties {
     pub(super) fn new(stage: &Stage<'_>, user: &Jid, room: &Jid, nick: &Nickname) -> Result<Parties, Refusal> {
-        let mut speaker = address::to_uri(user, Scheme::Sip).map_err(Refusal::Sender)?;
+        let voice = stage.voice(user, room)?;
         let room = address::to_uri(&room.bare(), Scheme::Sip).map_err(Refusal::Address)?;
         let way = stage.route(user, &room)?;
-        let contact = stage.contact(&Uri::from(speaker.clone()), way.transport);
+        let contact = stage.contact(&voice.contact, way.transport);
         // RFC 7247 §8, RFC 7701 §6.1: the user goes by the address of record.
-        speaker.params.remove("gr");
-        let local = NameAddr { display: Some(Str::from(nick.as_str())), ..NameAddr::new(speaker) };
+        let local = NameAddr { display: Some(Str::from(nick.as_str())), ..NameAddr::new(voice.from) };
         Ok(Parties { local, contact, room, way })
     }
 }

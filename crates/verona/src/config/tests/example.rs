@@ -10,9 +10,9 @@ fn the_example_file_shows_every_key_with_its_default() {
     let words = [Message::default().keys(), ChatSettings::default().keys(), RoomSettings::default().keys()];
     let rest = [PresenceConfig::default().keys(), MediaSettings::default().keys(), MsrpSettings::default().keys()];
     let times = [Limits::default().keys(), XmppTimes::default().keys(), SipTimes::default().keys()];
-    let door = [AbuseSettings::default().keys()];
+    let door = [AbuseSettings::default().keys(), AccountSettings::default().keys()];
     for (key, value) in words.into_iter().chain(rest).chain(times).chain(door).flatten() {
-        let name = key.split_once('.').unwrap().1;
+        let name = key.rsplit_once('.').unwrap().1;
         let line = format!("# {name} = {value}");
         assert!(example.lines().any(|l| l.starts_with(&line)), "packaging/verona.toml lacks: {line}");
     }

@@ -1,0 +1,119 @@
+//! What servers let the gateway do in their users' names (XEP-0356): contacts in rosters, and what a user's telephone has sent shown on the user's other
+//! devices (XEP-0280).
+
+use super::Accounts;
+use crate::config::LinkId;
+use crate::gateway::Note;
+use crate::mapping::Stage;
+use base::Str;
+use std::collections::BTreeMap;
+use xmpp::ext::carbons;
+use xmpp::ext::privilege::Privileges;
+use xmpp::ext::roster::Item;
+use xmpp::jid::Jid;
+use xmpp::ns;
+use xmpp::stanza::{Kind, Stanza};
+
+/// How the ids of what is asked of servers begin.
+const ID: &str = "privileged-";
+
+/// The most servers whose word is kept.
+const SERVERS: usize = 256;
+
+/// The group that contacts are put into.
+const GROUP: &str = "SIP";
+
+/// What was granted, by stream and domain.
+#[derive(Debug, Default)]
+pub(crate) struct Granted(BTreeMap<(LinkId, Str), Privileges>);
+
+impl Granted {
+    /// What the server of `user` grants on this stream.
+    fn of(&self, link: LinkId, user: &Jid) -> Option<&Privileges> {
+        self.0.get(&(link, Str::from(user.domain())))
+    }
+}
+
+/// Whether this tells of privileges.
+pub(super) fn is_grant(stanza: &Stanza) -> bool {
+    let server = stanza.from.as_ref().is_some_and(|from| from.local().is_none() && from.is_bare());
+    let has = |ns| stanza.child("privilege", ns).is_some();
+    server && stanza.kind == Kind::Message && (has(ns::PRIVILEGE) || has(ns::PRIVILEGE_1))
+}
+
+/// Whether this is an answer to what a server was asked.
+pub(super) fn is_of_ours(stanza: &Stanza) -> bool {
+    stanza.id.as_deref().is_some_and(|id| id.starts_with(ID))
+}
+
+impl Accounts {
+    /// A server says what it grants. It speaks for its own users alone, and only those are heard whose users may link accounts.
+    pub(super) fn granted(&mut self, stage: &mut Stage<'_>, link: LinkId, stanza: &Stanza) {
+        let (Some(from), Some(granted)) = (&stanza.from, Privileges::parse(stanza)) else {
+            return stage.note(Note::Ignored { why: "privileges" });
+        };
+        let known =
+            self.options.as_ref().is_some_and(|options| options.domains.iter().any(|domain| domain == from.domain()));
+        let all = &mut stage.linked.granted.0;
+        let key = (link, Str::from(from.domain()));
+        if known && (all.len() < SERVERS || all.contains_key(&key)) {
+            all.insert(key, granted);
+        } else {
+            stage.note(Note::Ignored { why: "privileges" });
+        }
+    }
+
+    /// A stream is up again: what holds now its server says anew.
+    pub(super) fn forget_granted(stage: &mut Stage<'_>, link: LinkId) {
+        stage.linked.granted.0.retain(|(of, _), _| *of != link);
+    }
+}
+
+impl Stage<'_> {
+    /// Puts a contact into the list of a user who wants that: by the server's leave, or else as a proposal to the user's client (XEP-0144). What is
+    /// said to the user.
+    pub(crate) fn add_contact(&mut self, link: LinkId, user: &Jid, contact: &Jid, name: Option<Str>) -> &'static str {
+        let domain = self.config.links.get(link).map(|link| link.domain.clone()).unwrap_or_default();
+        let Ok(gateway) = Jid::new(None, &domain, None) else { return "" };
+        let item = Item { jid: contact.clone(), name, groups: vec![Str::const_new(GROUP)] };
+        let id = base::format_compact!("{ID}{}", self.tokens.token(12));
+        let granted = self.linked.granted.of(link, user);
+        match granted.and_then(|granted| granted.add_to_roster(&gateway, &id, user, &item)) {
+            Some(iq) => {
+                self.answer(link, &iq);
+                "Your server was asked to add the contact."
+            }
+            None => {
+                let message = Stanza::message().with_from(gateway).with_to(user.clone()).with_child(item.to_proposal());
+                self.answer(link, &message);
+                "The contact was proposed to your program, which asks you if it knows how to."
+            }
+        }
+    }
+
+    /// A message came from `sip` and goes on as `stanza`: if `sip` is an account that XMPP users have linked, one of their own telephones has sent it, and their other
+    /// devices are told (XEP-0280 §7), where their server lets the gateway do so.
+    pub(crate) fn copy_to_owners(&mut self, link: LinkId, sip: &Jid, stanza: &Stanza) {
+        let owners: Vec<Jid> = self.linked.owners(&sip.bare()).map(|account| account.user.clone()).collect();
+        let Some(to) = stanza.to.as_ref().filter(|_| !owners.is_empty()) else { return };
+        let Ok(gateway) = Jid::new(None, sip.domain(), None) else { return };
+        for owner in owners {
+            // What somebody writes to themselves they get as it is.
+            if owner.same_bare(to) {
+                continue;
+            }
+            let said = Stanza { from: Some(owner.clone()), type_: Some(Str::const_new("chat")), ..stanza.clone() };
+            let copy = Stanza::message()
+                .with_from(owner.clone())
+                .with_to(owner.clone())
+                .with_type("chat")
+                .with_id(self.tokens.token(12))
+                .with_child(carbons::sent(&said));
+            let id = base::format_compact!("{ID}{}", self.tokens.token(12));
+            let granted = self.linked.granted.of(link, &owner);
+            if let Some(message) = granted.and_then(|granted| granted.send(&gateway, &id, copy)) {
+                self.answer(link, &message);
+            }
+        }
+    }
+}

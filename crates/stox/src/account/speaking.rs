@@ -1,0 +1,152 @@
+//! As whom XMPP users speak on the SIP side: by their own addresses, or with the accounts that they have linked.
+
+use super::linked::{Account, FOR};
+use crate::address::{self, AddressError, Scheme};
+use crate::error::Refusal;
+use crate::mapping::Stage;
+use crate::way;
+use base::Str;
+use sip::agent::{AccountId, Hop, Place, Target};
+use sip::register::{Binding, RegistrationId};
+use sip::uri::{Host, SipUri};
+use sip::{Uri, digest};
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use xmpp::jid::Jid;
+
+/// As whom an XMPP user speaks to somebody.
+#[derive(Debug, Clone)]
+pub(crate) struct Voice {
+    /// From: the account's address, or the user's own; without a device.
+    pub(crate) from: SipUri,
+    /// What a Contact is made of ([`Stage::contact`]): always the user's own, with the device where there is one.
+    pub(crate) contact: Uri,
+}
+
+impl Stage<'_> {
+    /// As whom an XMPP user speaks to `to`, an address in a SIP domain of ours.
+    ///
+    /// # Errors
+    /// [`Refusal::Sender`]: the user's address has no form in SIP.
+    pub(crate) fn voice(&self, user: &Jid, to: &Jid) -> Result<Voice, Refusal> {
+        let mut own = address::to_uri(user, Scheme::Sip).map_err(Refusal::Sender)?;
+        match self.linked.of(user, to.domain()) {
+            Some(account) => {
+                let from = account.uri.clone();
+                // Of the account's dialogs, too, requests come to the XMPP user.
+                own.params.set(FOR, Some(ascii(user).as_bytes()));
+                Ok(Voice { from, contact: own.into() })
+            }
+            None => {
+                let contact = Uri::from(own.clone());
+                own.params.remove("gr");
+                Ok(Voice { from: own, contact })
+            }
+        }
+    }
+
+    /// The account that an XMPP user has linked at the domain of `to`.
+    pub(crate) fn account(&self, user: &Jid, to: &Jid) -> Option<&Arc<Account>> {
+        self.linked.of(user, to.domain())
+    }
+
+    /// The address that an XMPP user goes by towards `to`: that of the account, or the user's own with the device.
+    ///
+    /// # Errors
+    /// The user's own has no form in SIP.
+    pub(crate) fn known_as(&self, user: &Jid, to: &Jid) -> Result<SipUri, AddressError> {
+        match self.linked.of(user, to.domain()) {
+            Some(account) => Ok(account.uri.clone()),
+            None => address::to_uri(user, Scheme::Sip),
+        }
+    }
+
+    /// An account is linked from now on: what its user sends goes out with it.
+    pub(super) fn link_account(&mut self, account: Arc<Account>) {
+        let id = self.take_credentials(&account);
+        if let Some(old) = self.linked.insert(account, id) {
+            self.sip.wallet_mut().remove(old);
+        }
+    }
+
+    /// It is so no more.
+    pub(super) fn unlink_account(&mut self, user: &Jid, domain: &str) {
+        if let Some(old) = self.linked.remove(user, domain) {
+            self.sip.wallet_mut().remove(old);
+        }
+    }
+
+    /// Begins to register an account with its registrar; what becomes of it are events of the registration. None: there is no way, or no room. The
+    /// credentials are the registration's own.
+    pub(super) fn register_account(
+        &mut self,
+        account: &Account,
+        registrar: Uri,
+        expires: u32,
+    ) -> Option<(RegistrationId, AccountId)> {
+        let place = registrar.sip()?;
+        let way = way::route(self.config, &account.user, place).ok()?;
+        let mut own = address::to_uri(&account.user, Scheme::Sip).ok()?;
+        own.params.set(FOR, Some(ascii(&account.user).as_bytes()));
+        let id = self.take_credentials(account);
+        let binding = Binding {
+            registrar,
+            address: account.uri.clone().into(),
+            contact: self.contact(&own.into(), way.transport),
+            hop: with_account(way.hop, id),
+            route: way.route,
+            expires,
+            retry: RETRY,
+            outbound: None,
+        };
+        let registration = self.registering(|all, ground| all.open(ground, binding));
+        if registration.is_none() {
+            self.sip.wallet_mut().remove(id);
+        }
+        Some((registration?, id))
+    }
+
+    /// Puts credentials into the wallet, under a name of their own.
+    fn take_credentials(&mut self, account: &Account) -> AccountId {
+        let id = AccountId(self.tokens.u64() | OURS);
+        let credentials = digest::Account {
+            username: account.name.clone(),
+            password: Str::from(account.password.reveal()),
+            realm: None,
+            weakest: digest::Algorithm::Md5,
+        };
+        self.sip.wallet_mut().set(id, credentials);
+        id
+    }
+}
+
+/// What the names of our credentials have that those of trunks have not.
+const OURS: u64 = 1 << 63;
+
+/// How long after a failure a registration is tried again; then twice as long, and so on.
+const RETRY: Duration = Duration::from_secs(30);
+
+/// The same way, on which challenges are answered with these credentials. One connection of its own (RFC 5626) has its own.
+pub(crate) fn with_account(hop: Hop, account: AccountId) -> Hop {
+    let of = |target: Target| Place {
+        host: match target.remote.ip() {
+            IpAddr::V4(ip) => Host::V4(ip),
+            IpAddr::V6(ip) => Host::V6(ip),
+        },
+        port: Some(target.remote.port()),
+        transport: Some(target.transport),
+        secure: false,
+        account: Some(account),
+    };
+    match hop {
+        Hop::Place(place) => Hop::Place(Place { account: Some(account), ..place }),
+        Hop::Target(target) if target.flow.is_none() && target.name.is_none() => Hop::Place(of(target)),
+        other @ (Hop::Target(_) | Hop::Fork(_)) => other,
+    }
+}
+
+/// The domain of an address as SIP writes it.
+fn ascii(user: &Jid) -> Str {
+    xmpp::jid::domain_to_ascii(user.domain()).unwrap_or_else(|_| Str::from(user.domain()))
+}
