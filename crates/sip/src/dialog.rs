@@ -291,6 +291,16 @@ impl Dialog {
         response.code == 500 && self.is_shared() && self.local_cseq() > number
     }
 
+    /// An answer to a request of ours says under which number it was accepted: with credentials that is one after the number that we gave it (RFC 3261
+    /// §22.2). The number.
+    pub(crate) fn follow(&mut self, response: &Response) -> Option<u32> {
+        let number = response.headers.cseq().ok()?.number;
+        if number > self.local_cseq() && number <= LAST_CSEQ {
+            self.set_local_cseq(number);
+        }
+        Some(number)
+    }
+
     /// The request that was made last was not sent after all.
     pub(crate) fn take_back(&mut self) {
         self.moving.change(|moves| moves.local_cseq = moves.local_cseq.saturating_sub(1));

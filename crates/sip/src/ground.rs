@@ -52,7 +52,8 @@ impl From<Failure> for Cause {
     fn from(failure: Failure) -> Cause {
         match failure {
             Failure::Timeout => Cause::Timeout,
-            Failure::Transport => Cause::Transport,
+            Failure::Transport | Failure::Unknown => Cause::Transport,
+            Failure::Nowhere => Cause::NoWay,
         }
     }
 }

@@ -12,6 +12,7 @@ pub mod header;
 pub mod invite;
 mod lex;
 mod limits;
+pub mod locate;
 mod message;
 mod method;
 mod parse;

@@ -290,6 +290,10 @@ impl Publications {
     /// A final response came. `false` if it is to no request of the engine's.
     pub fn response(&mut self, ground: &mut Ground<'_>, client: ClientId, response: &Response) -> bool {
         let Some((id, operation)) = self.finish(client) else { return false };
+        if let (Some(entry), Ok(cseq)) = (self.entries.get_mut(&id), response.headers.cseq()) {
+            // With credentials it took another number.
+            entry.cseq = entry.cseq.max(cseq.number.min(LAST_CSEQ));
+        }
         if response.is_success() {
             self.accepted(ground, id, operation, response);
         } else {

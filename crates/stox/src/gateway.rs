@@ -122,7 +122,8 @@ impl Gateway {
         let sessions = Sessions::new(sessions::session_config(&config), &mut tokens);
         let msrp = msrp::Agent::new(sessions::msrp_config(&config, sip.shard), tokens.fork());
         let relay = ng::Client::new(config.relay.clone(), tokens.fork());
-        let sip = Agent::new(sip, tokens.fork());
+        let mut sip = Agent::new(sip, tokens.fork());
+        sip.set_fence(Arc::<Config>::clone(&config));
         let addresses = address_options(&config);
         Gateway {
             config,
@@ -170,6 +171,7 @@ impl Gateway {
     pub fn reconfigure(&mut self, config: Arc<Config>) {
         self.each(|mapping, _| mapping.reconfigure(&config));
         self.sip.set_retry_after(config.limits.retry_after);
+        self.sip.set_fence(Arc::<Config>::clone(&config));
         self.subscriptions.reconfigure(&config.subscriptions);
         self.sessions.reconfigure(&sessions::session_config(&config));
         self.msrp.reconfigure(sessions::msrp_config(&config, 0));
@@ -207,7 +209,7 @@ impl Gateway {
                 self.secured.remove(&connection);
                 self.sip.flow_failed(now, connection);
             }
-            Input::Looked { id, answer } => self.sip.located(now, id, answer),
+            Input::Looked { id, answer } => self.sip.located(now, id, &answer),
             Input::Stanza(link, stanza) => self.stanza(link, stanza),
             Input::Overheard(link, stanza) => self.overheard(link, &stanza),
             Input::LinkUp(link) => {
@@ -344,7 +346,8 @@ impl Gateway {
                 if !taken {
                     let refusal = match why {
                         Failure::Timeout => Refusal::SipTimeout,
-                        Failure::Transport => Refusal::SipTransport,
+                        Failure::Transport | Failure::Unknown => Refusal::SipTransport,
+                        Failure::Nowhere => Refusal::NoRoute,
                     };
                     self.outcome(id, Outcome::Failed(refusal));
                 }

@@ -284,7 +284,7 @@ impl Stage<'_> {
     /// # Errors
     /// [`Refusal::NoRoute`]: nowhere.
     pub fn route(&self, from: &Jid, to: &SipUri) -> Result<Route, Refusal> {
-        let mut way = way::route(self.config, from, to)?;
+        let mut way = way::route(self.config, self.sip, from, to)?;
         let domain = xmpp::jid::domain(&to.host.to_string()).ok();
         // Who has an account there answers challenges with it.
         if let Some(account) = domain.and_then(|domain| self.linked.credentials(from, &domain)) {

@@ -6,10 +6,9 @@ use crate::address;
 use crate::config::Config;
 use crate::error::Refusal;
 use base::Str;
-use sip::agent::{Hop, Target, Transport};
-use sip::uri::Host;
+use sip::agent::{Agent, Fence, Hop, Place, Target, Transport};
 use sip::{Dialog, NameAddr, NextHop, SipUri, Uri};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use xmpp::jid::Jid;
 
 /// Where a request goes that begins something.
@@ -23,11 +22,22 @@ pub struct Route {
     pub transport: Transport,
 }
 
-/// Where a request from an XMPP user goes that begins something with `to`.
-pub(crate) fn route(config: &Config, _from: &Jid, _to: &SipUri) -> Result<Route, Refusal> {
-    let proxy = config.proxy.as_ref().ok_or(Refusal::NoRoute)?;
-    let transport = proxy.target.transport;
-    Ok(Route { hop: Hop::Target(proxy.target.clone()), route: proxy.route.clone(), transport })
+/// Where a request from an XMPP user goes that begins something with `to`: to the outbound proxy, or else to where RFC 3263 leads.
+pub(crate) fn route(config: &Config, sip: &Agent, _from: &Jid, to: &SipUri) -> Result<Route, Refusal> {
+    if let Some(proxy) = &config.proxy {
+        let transport = proxy.target.transport;
+        return Ok(Route { hop: Hop::Target(proxy.target.clone()), route: proxy.route.clone(), transport });
+    }
+    // The domain is one that we stand for, so it is the operator who has named it.
+    let place = Place::of(to).map(|place| Place { foreign: false, ..place }).ok_or(Refusal::NoRoute)?;
+    let transport = place.transport.or(sip.usual_transport()).ok_or(Refusal::NoRoute)?;
+    Ok(Route { hop: Hop::Place(place), route: None, transport })
+}
+
+impl Fence for Config {
+    fn may_lead_to(&self, address: IpAddr) -> bool {
+        Config::may_lead_to(self, address)
+    }
 }
 
 /// The way of requests within a dialog: RFC 3261 §12.2.1.1 by the addresses that the peer has named, as far as the operator lets it.
@@ -36,13 +46,7 @@ pub(crate) struct Hops<'a>(pub(crate) &'a Config, pub(crate) &'a Linked);
 
 impl NextHop for Hops<'_> {
     fn next_hop(&self, dialog: &Dialog) -> Option<Hop> {
-        let named = match dialog.route_set.first() {
-            Some(route) => NameAddr::parse_bracketed(route).ok().and_then(|route| target(&route.uri)),
-            None => target(&Uri::parse(&dialog.remote_target()).ok()?),
-        };
-        // A name, or an address where the gateway may not be led to: the proxy knows the way.
-        let allowed = named.filter(|target| self.0.may_lead_to(target.remote.ip()));
-        let hop = allowed.or(self.0.proxy.as_ref().map(|proxy| proxy.target.clone())).map(Hop::Target)?;
+        let hop = self.named(dialog)?;
         // In a dialog of an account challenges are answered with it.
         let local = NameAddr::parse(&dialog.local_uri).ok();
         let local = local.and_then(|local| address::to_jid(&local.uri, &address::Options::default()).ok());
@@ -53,16 +57,42 @@ impl NextHop for Hops<'_> {
     }
 }
 
-/// The address that a URI names without the help of the DNS.
-fn target(uri: &Uri) -> Option<Target> {
-    let uri = uri.sip().filter(|uri| !uri.secure)?;
-    let host = uri.params.get("maddr").and_then(|maddr| Host::parse(maddr).ok()).unwrap_or_else(|| uri.host.clone());
-    let transport = match uri.params.get("transport") {
-        None => Transport::Udp,
-        Some(t) if t.eq_ignore_ascii_case("udp") => Transport::Udp,
-        Some(t) if t.eq_ignore_ascii_case("tcp") => Transport::Tcp,
-        Some(_) => return None,
-    };
-    let port = uri.port.unwrap_or(transport.default_port());
-    Some(Target::new(transport, SocketAddr::new(host.ip()?, port)))
+impl Hops<'_> {
+    fn named(&self, dialog: &Dialog) -> Option<Hop> {
+        let proxy = self.0.proxy.as_ref().map(|proxy| &proxy.target);
+        let by_proxy = || proxy.cloned().map(Hop::Target);
+        let remote = Uri::parse(&dialog.remote_target());
+        let next = match dialog.route_set.first() {
+            Some(route) => NameAddr::parse_bracketed(route).ok().map(|route| route.uri),
+            None => Some(remote.clone().ok()?),
+        };
+        let Some(mut place) = next.as_ref().and_then(Uri::sip).and_then(Place::of) else { return by_proxy() };
+        // RFC 3261 §8.1.2: a Request-URI that wants TLS wants it of each hop, whatever that is called.
+        place.secure |= remote.is_ok_and(|remote| remote.scheme() == "sips");
+        if place.secure {
+            return proxy.filter(|proxy| proxy.transport.secure()).cloned().map(Hop::Target).or(Some(place.into()));
+        }
+        let Some(target) = literal(&place) else {
+            // A name: the proxy knows the way, or else the name servers.
+            return by_proxy().or(Some(place.into()));
+        };
+        // Where the proxy itself is meant, it is known by its name.
+        let known = |proxy: &Target| (proxy.transport, proxy.remote) == (target.transport, target.remote);
+        if proxy.is_some_and(known) {
+            return by_proxy();
+        }
+        match target.transport {
+            Transport::Udp | Transport::Tcp if self.0.may_lead_to(target.remote.ip()) => Some(target.into()),
+            // A certificate that names an address is rare; what a WebSocket client says of itself leads nowhere (RFC 7118 §5).
+            Transport::Tls if proxy.is_none() => Some(place.into()),
+            Transport::Udp | Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => by_proxy(),
+        }
+    }
+}
+
+/// The address that a place is without the help of the DNS.
+fn literal(place: &Place) -> Option<Target> {
+    let transport = place.transport.unwrap_or(Transport::Udp);
+    let port = place.port.unwrap_or(transport.default_port());
+    Some(Target::new(transport, SocketAddr::new(place.host.ip()?, port)))
 }

@@ -20,8 +20,10 @@ pub struct Settings {
     pub components: Vec<String>,
     /// Where the XMPP server takes components.
     pub server: SocketAddr,
-    /// Where everything towards SIP goes.
+    /// Where everything towards SIP goes, unless it goes where a name server says.
     pub proxy: SocketAddr,
+    /// The name server that everything towards SIP is looked up at (RFC 3263); none: it goes to the proxy.
+    pub dns: Option<SocketAddr>,
     /// The transport towards the proxy, `udp` or `tcp`.
     pub transport: &'static str,
     /// The URL of its store.
@@ -40,6 +42,7 @@ impl Settings {
             components: vec!["example.net".to_owned()],
             server: xmpp.component(),
             proxy,
+            dns: None,
             transport: "udp",
             store: "memory:",
             more_sip: String::new(),
@@ -58,12 +61,16 @@ impl Settings {
         }
         let list = |domains: &[String]| domains.iter().map(|d| format!("\"{d}\"")).collect::<Vec<_>>().join(", ");
         let domains = list(&self.components);
+        let (next_hop, dns) = match self.dns {
+            None => (format!("outbound_proxy = \"sip:{};transport={};lr\"", self.proxy, self.transport), String::new()),
+            Some(server) => (String::new(), format!("[dns]\nserver = \"{server}\"\n")),
+        };
         let _ = write!(
             out,
             "[sip]\n\
              domains = [{xmpp}]\n\
              listen = [\"udp:{sip}\", \"tcp:{sip}\"]\n\
-             outbound_proxy = \"sip:{proxy};transport={transport};lr\"\n\
+             {next_hop}\n\
              {more_sip}\n\
              [[sip.peer]]\n\
              source = \"127.0.0.0/8\"\n\
@@ -74,10 +81,9 @@ impl Settings {
              url = \"{store}\"\n\n\
              [admin]\n\
              listen = \"{admin}\"\n\n\
+             {dns}\n\
              {more}\n",
             xmpp = list(&self.domains),
-            proxy = self.proxy,
-            transport = self.transport,
             store = self.store,
             more_sip = self.more_sip,
             more = self.more,

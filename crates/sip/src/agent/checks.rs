@@ -154,6 +154,12 @@ impl Agent {
         own.map(|(_, host, port)| (host, *port))
     }
 
+    /// The transport of our Contact where it is not known yet which one a request will take.
+    pub fn usual_transport(&self) -> Option<Transport> {
+        let udp = self.config.sent_by.iter().find(|(transport, ..)| *transport == Transport::Udp);
+        udp.or(self.config.sent_by.first()).map(|(transport, ..)| *transport)
+    }
+
     /// The methods of Allow, as its value.
     pub fn allow(&self) -> Str {
         allow(&self.config)

@@ -1,8 +1,9 @@
 //! Requests of ours: sending, sending again, and finding the transaction of an answer.
 
+use crate::agent::context::Verdict;
 use crate::agent::due::Due;
 use crate::agent::{
-    Agent, ClientId, Failure, Hop, Next, Output, Refused, SendTo, Target, Transport, Waiting, branch, checks,
+    Agent, ClientId, Failure, Hop, Output, Refused, SendTo, Target, Transport, Waiting, branch, checks, context,
 };
 use crate::header::{CSeq, Name, Via};
 use crate::message::{Request, Response};
@@ -99,15 +100,33 @@ pub(super) struct Transaction {
     cancel: Cancel,
     /// Whether the user never sees it: a CANCEL.
     silent: bool,
+    /// Whether it is one of several for one request.
+    in_context: bool,
     due: Due,
 }
 
 /// A CANCEL has its INVITE's branch, so the two share their random bits but for the last one.
 const CANCEL_BIT: u64 = 1;
 
+/// How many transactions one request may take: they share their random bits but for those above the last one.
+pub(super) const ATTEMPTS: u64 = 128;
+
+/// The bits that are not the request's.
+const NUMBERED: u64 = 2 * ATTEMPTS - 1;
+
+impl ClientId {
+    /// The request that a transaction is for.
+    pub(super) fn request(self) -> ClientId {
+        ClientId(self.0 & !NUMBERED)
+    }
+}
+
 impl Agent {
     /// Sends a request and begins its transaction. The Via is added here: our sent-by, `rport`, and a branch with `suffix` at its end, of
     /// which those characters are left out that no token has. So is Max-Forwards, if there is none.
+    ///
+    /// Where the hop leads to several targets, or where credentials are wanted, more than one transaction is made of it, all but the first with numbers
+    /// and addresses of their own: a response says in its CSeq which one was accepted.
     ///
     /// # Errors
     /// [`Refused`]; then nothing was sent.
@@ -121,32 +140,68 @@ impl Agent {
         if matches!(request.method, Method::Ack | Method::Cancel) {
             return Err(Refused::Method);
         }
-        if self.clients.len() >= self.config.max_client {
+        if self.clients.len().max(self.contexts.len()) >= self.config.max_client {
             return Err(Refused::Full);
         }
-        let target = literal(hop).ok_or(Refused::NoTransport)?;
-        let bits = self.tokens.u64() & !CANCEL_BIT;
-        let branch = self.add_via(&mut request, &target, bits, suffix)?;
-        let id = ClientId(bits);
-        self.counts.requests_out += 1;
+        let id = ClientId(self.tokens.u64()).request();
+        let Hop::Target(target) = hop else { return self.open_context(now, id, request, hop, suffix) };
+        if context::downgrades(&request, target.transport) {
+            return Err(Refused::NoTransport);
+        }
+        let branch = self.add_via(&mut request, target, id.0, suffix)?;
         let bytes = request.to_bytes();
-        let invite = (request.method == Method::Invite).then(|| Box::new(request.clone()));
-        self.begin(
-            now,
-            id,
-            Transaction {
-                machine: Machine::NonInvite(client::State::Trying),
-                method: request.method,
-                branch,
-                target,
-                bytes,
-                invite,
-                cancel: Cancel::No,
-                silent: false,
-                due: Due::default(),
-            },
-        );
+        if bytes.len() > context::MTU
+            && self.instead_of_udp(target).is_some_and(|tcp| !self.quarantine.holds(now, &tcp))
+        {
+            request.headers.remove_first(Name::Via);
+            return self.open_context(now, id, request, hop, suffix);
+        }
+        self.counts.requests_out += 1;
+        self.start(now, id, request, bytes, branch, target.clone(), false);
         Ok(id)
+    }
+
+    /// Begins one of several transactions.
+    pub(super) fn launch(
+        &mut self,
+        now: Time,
+        id: ClientId,
+        mut request: Request,
+        target: Target,
+        suffix: Option<&str>,
+    ) -> Result<(), Refused> {
+        let branch = self.add_via(&mut request, &target, id.0, suffix)?;
+        let bytes = request.to_bytes();
+        self.start(now, id, request, bytes, branch, target, true);
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of a transaction, from two places")]
+    fn start(
+        &mut self,
+        now: Time,
+        id: ClientId,
+        request: Request,
+        bytes: Bytes,
+        branch: Str,
+        target: Target,
+        in_context: bool,
+    ) {
+        let method = request.method.clone();
+        let invite = (method == Method::Invite).then(|| Box::new(request));
+        let transaction = Transaction {
+            machine: Machine::NonInvite(client::State::Trying),
+            method,
+            branch,
+            target,
+            bytes,
+            invite,
+            cancel: Cancel::No,
+            silent: false,
+            in_context,
+            due: Due::default(),
+        };
+        self.begin(now, id, transaction);
     }
 
     /// How many bytes the Via takes that [`Agent::request`] will add to a request by this transport, its line end included; for those who must
@@ -164,18 +219,20 @@ impl Agent {
     ///
     /// # Errors
     /// [`Refused`]; then nothing was sent.
-    pub fn ack(&mut self, _now: Time, mut request: Request, hop: &Hop) -> Result<(), Refused> {
+    pub fn ack(&mut self, now: Time, request: Request, hop: &Hop) -> Result<(), Refused> {
         if request.method != Method::Ack {
             return Err(Refused::Method);
         }
-        let target = literal(hop).ok_or(Refused::NoTransport)?;
-        let bits = self.tokens.u64();
-        self.add_via(&mut request, &target, bits, None)?;
-        self.out.push_back(Output::Send { to: SendTo::Target(target), bytes: request.to_bytes(), client: None });
-        Ok(())
+        self.open_errand(now, request, hop)
     }
 
-    fn add_via(&self, request: &mut Request, target: &Target, bits: u64, suffix: Option<&str>) -> Result<Str, Refused> {
+    pub(super) fn add_via(
+        &self,
+        request: &mut Request,
+        target: &Target,
+        bits: u64,
+        suffix: Option<&str>,
+    ) -> Result<Str, Refused> {
         let sent_by = self.config.sent_by.iter().find(|(transport, _, _)| *transport == target.transport);
         let (transport, host, port) = sent_by.ok_or(Refused::NoTransport)?;
         let token: Option<Str> =
@@ -223,6 +280,13 @@ impl Agent {
     /// 487 that the other side owes, with the answer that crossed the CANCEL, or by a timeout. Anything else is not cancelled. `reasons` are
     /// the values of Reason in the CANCEL (RFC 3326); those of the first call count.
     pub fn cancel(&mut self, now: Time, id: ClientId, reasons: &[Str]) {
+        if !self.cancel_context(now, id, reasons) {
+            self.cancel_transaction(now, id, reasons);
+        }
+    }
+
+    /// The same of one transaction.
+    pub(super) fn cancel_transaction(&mut self, now: Time, id: ClientId, reasons: &[Str]) {
         let Some(t) = self.clients.get_mut(&id) else { return };
         if let (Cancel::No, Some(invite)) = (t.cancel, &mut t.invite) {
             invite.headers.remove(Name::Reason);
@@ -255,6 +319,7 @@ impl Agent {
             invite: None,
             cancel: Cancel::No,
             silent: true,
+            in_context: false,
             due: Due::default(),
         };
         self.begin(now, ClientId(id.0 | CANCEL_BIT), transaction);
@@ -321,7 +386,13 @@ impl Agent {
         let Some(mut t) = self.clients.remove(&id) else { return };
         let reliable = t.target.transport.reliable();
         // The user hears of an end once: a transport that fails while refusals are absorbed concerns nobody.
-        let told = t.silent || !t.machine.is_open();
+        let was_open = t.machine.is_open();
+        let told = t.silent || !was_open;
+        let heard = matches!(
+            t.machine,
+            Machine::NonInvite(client::State::Proceeding) | Machine::Invite(client_invite::State::Proceeding)
+        );
+        let mut ended = None;
         let mut waits_for_cancel = false;
         let (machine, effects) = match (t.machine, event) {
             // RFC 3261 §9.1: a cancelled INVITE that is still Proceeding has 64 T1, for which timer B was set again.
@@ -348,9 +419,15 @@ impl Agent {
                 Effect::ToUser => {
                     if let Some(response) = response.take().filter(|_| !t.silent) {
                         waits_for_cancel = t.cancel == Cancel::Wished && machine.is_open();
-                        self.out.push_back(Output::Response { id, response });
+                        match (t.in_context, was_open && !machine.is_open()) {
+                            (false, _) => self.out.push_back(Output::Response { id, response }),
+                            (true, false) => self.context_heard(id, response),
+                            (true, true) => ended = Some(Verdict::Response(response)),
+                        }
                     }
                 }
+                Effect::InformTimeout if !told && t.in_context => ended = Some(Verdict::Failed(Failure::Timeout)),
+                Effect::InformTransport if !told && t.in_context => ended = Some(Verdict::Failed(Failure::Transport)),
                 Effect::InformTimeout if !told => {
                     self.counts.timeouts += 1;
                     self.out.push_back(Output::Failed { id, why: Failure::Timeout });
@@ -368,16 +445,19 @@ impl Agent {
         // keep it for timer K.
         if machine.is_terminated() || machine == Machine::NonInvite(client::State::Completed) {
             if reliable {
-                self.by_target.remove(&(t.target.clone(), id));
+                self.by_target.remove(&(t.target, id));
             }
-            return;
+        } else {
+            if let Some(at) = t.due.unqueued() {
+                self.timers.set(at, Waiting::Client(id));
+            }
+            self.clients.insert(id, t);
+            if waits_for_cancel {
+                self.send_cancel(now, id);
+            }
         }
-        if let Some(at) = t.due.unqueued() {
-            self.timers.set(at, Waiting::Client(id));
-        }
-        self.clients.insert(id, t);
-        if waits_for_cancel {
-            self.send_cancel(now, id);
+        if let Some(verdict) = ended {
+            self.context_ended(now, id, verdict, heard);
         }
     }
 
@@ -392,21 +472,6 @@ impl Agent {
             self.timers.set(at, Waiting::Client(id));
         }
     }
-}
-
-/// The address that a hop names without the help of the DNS.
-fn literal(hop: &Hop) -> Option<Target> {
-    let place = match hop {
-        Hop::Target(target) => return Some(target.clone()),
-        Hop::Place(place) => place,
-        Hop::Fork(branches) => match &branches.first()?.next {
-            Next::Target(target) => return Some(target.clone()),
-            Next::Place(place) => place,
-        },
-    };
-    let transport = place.transport.unwrap_or(if place.secure { Transport::Tls } else { Transport::Udp });
-    let port = place.port.unwrap_or(transport.default_port());
-    Some(Target::new(transport, SocketAddr::new(place.host.ip()?, port)))
 }
 
 /// The ACK for a refusal of an INVITE, or its CANCEL: RFC 3261 §17.1.1.3, §9.1. Request-URI, top Via, Call-ID, From, Route and the number

@@ -4,7 +4,8 @@ use crate::agent::Transport;
 use crate::digest::AccountId;
 use crate::uri::{Host, SipUri, Uri};
 use base::Str;
-use std::net::SocketAddr;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
 
 /// An address that a request is sent to, and who must be there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -40,10 +41,12 @@ pub struct Place {
     pub secure: bool,
     /// Whose credentials answer a challenge (401, 407); none: the challenge is the final answer.
     pub account: Option<AccountId>,
+    /// Whether somebody else than the operator has said so: then it leads only to addresses that the [`Fence`] lets pass.
+    pub foreign: bool,
 }
 
 impl Place {
-    /// The place that a URI names: RFC 3263 §4. `None`: its `transport` is none that we know, or contradicts `sips`.
+    /// The place that a URI of somebody else names: RFC 3263 §4. `None`: its `transport` is none that we know, or contradicts `sips`.
     pub fn of(uri: &SipUri) -> Option<Place> {
         let host =
             uri.params.get("maddr").and_then(|maddr| Host::parse(maddr).ok()).unwrap_or_else(|| uri.host.clone());
@@ -57,8 +60,14 @@ impl Place {
                 (true, Transport::Udp) => None,
             })?),
         };
-        Some(Place { host, port: uri.port, transport, secure: uri.secure, account: None })
+        Some(Place { host, port: uri.port, transport, secure: uri.secure, account: None, foreign: true })
     }
+}
+
+/// Where others may lead us to: not to the addresses of our own network (THREATS 46).
+pub trait Fence: fmt::Debug + Send + Sync {
+    /// Whether requests may be sent to an address that a peer has named.
+    fn may_lead_to(&self, address: IpAddr) -> bool;
 }
 
 /// The next hop of a request.

@@ -7,10 +7,13 @@ mod answer;
 mod branch;
 mod checks;
 mod client;
+mod context;
 mod due;
+mod errand;
 mod hop;
 mod memory;
 mod mirror;
+mod quarantine;
 mod server;
 mod shapes;
 
@@ -19,7 +22,7 @@ mod tests;
 
 pub use crate::digest::AccountId;
 pub use branch::{branch_suffix, shard_of_branch};
-pub use hop::{Branch, Hop, Next, Place, Target};
+pub use hop::{Branch, Fence, Hop, Next, Place, Target};
 
 use crate::digest::Wallet;
 use crate::message::{Message, Request, Response};
@@ -28,12 +31,13 @@ use crate::parse::Rejected;
 use crate::transaction::Intervals;
 use crate::uri::Host;
 use answer::Secrets;
-use base::dns::{Answer, Question};
+use base::dns::Question;
 use base::{HashKey, Str, Table, Time, Timers, Tokens};
 use bytes::Bytes;
 use memory::{Bounds, Memory};
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How SIP is carried.
@@ -122,7 +126,7 @@ pub enum SendTo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerId(u64);
 
-/// Names a request of ours. Unguessable, and never used twice.
+/// Names a request of ours, and in [`Output::Send`] one of the transactions that it takes. Unguessable, and never used twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientId(u64);
 
@@ -257,6 +261,10 @@ pub enum Failure {
     Timeout,
     /// The transport could not send it, or lost the way that the answer would have come: counts as a 503.
     Transport,
+    /// There is no such place, or we have no transport that leads there: counts as a 503.
+    Nowhere,
+    /// No name server has said where the place is: counts as a 503, and later it may be otherwise.
+    Unknown,
 }
 
 /// Why a request of ours was not even begun.
@@ -264,7 +272,7 @@ pub enum Failure {
 pub enum Refused {
     /// [`Config::max_client`] are under way.
     Full,
-    /// [`Config::sent_by`] does not list the transport.
+    /// [`Config::sent_by`] does not list the transport, or it is not as secure as the request wants it (RFC 3261 §26.2.2).
     NoTransport,
     /// An ACK or a CANCEL is no transaction of its own: see [`Agent::ack`] and [`Agent::cancel`].
     Method,
@@ -299,6 +307,8 @@ pub struct Counts {
     pub timeouts: u64,
     /// Requests of ours that the transport failed.
     pub transport_failures: u64,
+    /// Requests of ours that name servers did not lead anywhere.
+    pub lookup_failures: u64,
     /// Requests that were cancelled.
     pub cancelled: u64,
     /// Requests whose answer came too late to be of use, or never (RFC 4320 §4.2).
@@ -348,8 +358,17 @@ pub struct Agent {
     accepted: Table<u128, ServerId>,
     last_server: u64,
     memory: Memory,
-    wallet: Wallet,
     shapes: shapes::Shapes,
+    /// Requests that take more than one transaction.
+    contexts: Table<ClientId, Box<context::Context>>,
+    /// ACKs that wait for an address.
+    errands: Table<u64, Box<errand::Errand>>,
+    /// Who has asked the name servers, by the question's name; and the last of these.
+    asked: Table<u64, context::Asker>,
+    asks: u64,
+    quarantine: quarantine::Quarantine,
+    fence: Option<Arc<dyn Fence>>,
+    wallet: Wallet,
     timers: Timers<Waiting>,
     out: VecDeque<Output>,
     counts: Counts,
@@ -361,6 +380,8 @@ impl Agent {
         let mut key = || HashKey::new(tokens.u64(), tokens.u64());
         let secrets = Secrets { request: key(), path: key(), tag: key() };
         let table = key();
+        // Answers to questions of a process before this one are for nobody.
+        let asks = tokens.u64() >> 1;
         let bounds = Bounds {
             entries: config.max_remembered,
             stored: config.max_stored,
@@ -379,8 +400,14 @@ impl Agent {
             accepted: Table::new(table),
             last_server: 0,
             memory: Memory::new(bounds, table),
-            wallet: Wallet::new(table),
             shapes: shapes::Shapes::new(table),
+            contexts: Table::new(table),
+            errands: Table::new(table),
+            asked: Table::new(table),
+            asks,
+            quarantine: quarantine::Quarantine::new(table),
+            fence: None,
+            wallet: Wallet::new(table),
             timers: Timers::new(),
             out: VecDeque::new(),
             counts: Counts::default(),
@@ -420,8 +447,10 @@ impl Agent {
         self.unreadable(&rejected, flow);
     }
 
-    /// A question of [`Output::Locate`] is answered.
-    pub fn located(&mut self, _now: Time, _id: u64, _answer: Answer) {}
+    /// Who says where others may lead us to; without one they may lead us anywhere.
+    pub fn set_fence(&mut self, fence: Arc<dyn Fence>) {
+        self.fence = Some(fence);
+    }
 
     /// Lets pass what is due at `now`.
     pub fn timeout(&mut self, now: Time) {

@@ -23,7 +23,7 @@ pub(super) const MAX_BRIEF: u8 = 3;
 /// An INVITE of ours that is to begin a session.
 #[derive(Debug)]
 pub(super) struct Call {
-    client: ClientId,
+    pub(super) client: ClientId,
     /// What was asked for: it is sent again to whom a redirection names.
     invite: Invite,
     pub(super) number: u32,
@@ -270,14 +270,16 @@ impl Sessions {
         }
         let Some((base, contact)) = tail.base.as_ref().filter(|_| tail.acks.len() < max_forks) else { return };
         let tag = Str::new(tag);
-        let dialog = fork(base, tail.number, response);
+        // Another phone may have wanted credentials, which took another number.
+        let number = response.headers.cseq().map_or(tail.number, |cseq| cseq.number);
+        let dialog = fork(base, number, response);
         let mut dialog = dialog.unwrap_or_else(|_| Dialog { remote_tag: tag.clone(), ..base.clone() });
         // A PRACK in it may have had a number; the loser's are not known any more.
         dialog.set_local_cseq(dialog.local_cseq().saturating_add(UNHEARD));
         let mut entry = Entry::new(State::Confirmed, dialog, contact.clone());
         entry.over = true;
         entry.farewell = Some(Box::new(Farewell::new(Vec::new())));
-        let ack = acknowledgement(ground, &entry.dialog, tail.number, None);
+        let ack = acknowledgement(ground, &entry.dialog, number, None);
         tail.send(ground, tag, ack);
         self.counts.forks_ended += 1;
         let id = self.insert(entry);

@@ -11,7 +11,7 @@ use crate::agent::{ClientId, Hop, Refused as NotSent};
 use crate::dialog::Dialog;
 use crate::ground::Ground;
 use crate::header::Name;
-use crate::message::Request;
+use crate::message::{Request, Response};
 use crate::method::Method;
 use base::{Str, Time};
 use std::net::IpAddr;
@@ -151,6 +151,30 @@ pub(super) enum Sent {
     Full,
     /// It will never be.
     NoWay,
+}
+
+impl Entry {
+    /// Takes note of the number under which a request of ours was taken.
+    pub(super) fn follow(&mut self, client: ClientId, response: &Response) {
+        let number = match &mut self.call {
+            // Each phone that has been heard has a dialog of its own.
+            Some(call) if call.client != client => {
+                let tag = response.headers.to_tag().unwrap_or_default();
+                if let Some(fork) = call.fork_mut(tag) {
+                    fork.dialog.follow(response);
+                }
+                return;
+            }
+            Some(_) | None => self.dialog.follow(response),
+        };
+        let Some(number) = number else { return };
+        if let Some(call) = &mut self.call {
+            call.number = call.number.max(number);
+        }
+        if let Some(change) = self.change.as_mut().filter(|change| change.client == Some(client)) {
+            change.number = change.number.max(number);
+        }
+    }
 }
 
 /// Sends a request in a dialog, with what `say` adds to it.

@@ -413,7 +413,7 @@ impl Sessions {
         match why {
             // RFC 3261 §12.2.1.2: no answer at all is a 408.
             Failure::Timeout => self.gone(ground, id),
-            Failure::Transport => self.change_refused(ground, id, Cause::Transport),
+            Failure::Transport | Failure::Nowhere | Failure::Unknown => self.change_refused(ground, id, why.into()),
         }
     }
 

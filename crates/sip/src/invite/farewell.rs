@@ -186,7 +186,7 @@ impl Sessions {
     pub(super) fn bye_failed(&mut self, ground: &mut Ground<'_>, id: SessionId, why: Failure) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let Some(farewell) = &mut entry.farewell else { return };
-        if why == Failure::Transport && !farewell.lost {
+        if matches!(why, Failure::Transport | Failure::Unknown) && !farewell.lost {
             let jitter = Duration::from_micros(ground.tokens.below(TRANSPORT_PAUSE.as_micros() as u64));
             farewell.lost = true;
             farewell.again = Some(ground.now + TRANSPORT_PAUSE + jitter);

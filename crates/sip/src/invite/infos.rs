@@ -291,8 +291,8 @@ impl Sessions {
         match why {
             // RFC 3261 §12.2.1.2: no answer at all is a 408.
             Failure::Timeout => self.gone(ground, id),
-            Failure::Transport => {
-                infos.end(&mut self.events, id, Some(Cause::Transport));
+            Failure::Transport | Failure::Nowhere | Failure::Unknown => {
+                infos.end(&mut self.events, id, Some(why.into()));
                 self.try_info(ground, id);
             }
         }

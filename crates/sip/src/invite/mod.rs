@@ -196,6 +196,9 @@ impl Sessions {
             }
             return known;
         };
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.follow(client, response);
+        }
         if !response.is_provisional() {
             self.finish(client, purpose);
         }

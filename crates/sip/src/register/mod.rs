@@ -147,7 +147,7 @@ impl Registrations {
             Form::Register => {
                 let why = match why {
                     Failure::Timeout => Why::Timeout,
-                    Failure::Transport => Why::Transport,
+                    Failure::Transport | Failure::Nowhere | Failure::Unknown => Why::Transport,
                 };
                 self.failure(ground, id, why, Again::After(Duration::ZERO));
             }

@@ -29,8 +29,14 @@ fn uri(text: &str) -> Uri {
 
 fn binding() -> Binding {
     let host = Host::parse("192.0.2.10").expect("a host");
-    let place =
-        Place { host, port: Some(5060), transport: Some(Transport::Udp), secure: false, account: Some(ACCOUNT) };
+    let place = Place {
+        host,
+        port: Some(5060),
+        transport: Some(Transport::Udp),
+        secure: false,
+        account: Some(ACCOUNT),
+        foreign: false,
+    };
     Binding {
         registrar: uri("sip:provider.example"),
         address: uri("sip:4930123@provider.example"),

@@ -153,6 +153,9 @@ impl Subscriptions {
             return self.clients.contains(&client);
         }
         let Some(id) = self.clients.remove(&client) else { return false };
+        if let Some(entry) = self.usages.get_mut(&id) {
+            entry.number = entry.dialog.follow(response).map_or(entry.number, |number| number.max(entry.number));
+        }
         match self.finish(id) {
             Some(Role::Subscriber) => self.subscribe_answered(ground, id, response),
             Some(Role::Notifier) => self.notify_answered(ground, id, response),

@@ -416,7 +416,7 @@ impl Subscriptions {
     pub(super) fn notify_failed(&mut self, ground: &mut Ground<'_>, id: UsageId, why: Failure) {
         let Some(entry) = self.usages.get_mut(&id) else { return };
         let EntryPart::Notifier(part) = &mut entry.part else { return };
-        if why == Failure::Transport && !part.lost && !part.last {
+        if matches!(why, Failure::Transport | Failure::Unknown) && !part.lost && !part.last {
             let jitter = Duration::from_micros(ground.tokens.below(TRANSPORT_PAUSE.as_micros() as u64));
             (part.lost, part.again) = (true, true);
             part.wants = Some(Change::State);

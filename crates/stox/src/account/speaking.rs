@@ -86,7 +86,7 @@ impl Stage<'_> {
         expires: u32,
     ) -> Option<(RegistrationId, AccountId)> {
         let place = registrar.sip()?;
-        let way = way::route(self.config, &account.user, place).ok()?;
+        let way = way::route(self.config, self.sip, &account.user, place).ok()?;
         let mut own = address::to_uri(&account.user, Scheme::Sip).ok()?;
         own.params.set(FOR, Some(ascii(&account.user).as_bytes()));
         let id = self.take_credentials(account);
@@ -138,6 +138,7 @@ pub(crate) fn with_account(hop: Hop, account: AccountId) -> Hop {
         transport: Some(target.transport),
         secure: false,
         account: Some(account),
+        foreign: false,
     };
     match hop {
         Hop::Place(place) => Hop::Place(Place { account: Some(account), ..place }),

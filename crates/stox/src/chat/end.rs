@@ -66,7 +66,8 @@ impl Chats {
                 (error::from_response(response), response.code, NO_SESSIONS.contains(&response.code))
             }
             Failed::Call(Cause::Timeout) => face(&Refusal::SipTimeout, false),
-            Failed::Call(Cause::Transport | Cause::NoWay) => face(&Refusal::SipTransport, false),
+            Failed::Call(Cause::Transport) => face(&Refusal::SipTransport, false),
+            Failed::Call(Cause::NoWay) => face(&Refusal::NoRoute, false),
             Failed::NoAnswer => face(&Refusal::NoAnswer, false),
             // Nothing is wrong with what the XMPP user wrote, but with the SIP user's description.
             Failed::Session(Refusal::BadBody(_) | Refusal::TooBig | Refusal::NotAcceptableHere { .. }) => {

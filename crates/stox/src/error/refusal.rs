@@ -104,7 +104,7 @@ pub enum Refusal {
     SipTimeout,
     /// The SIP side cannot be reached.
     SipTransport,
-    /// No next hop is configured.
+    /// There is no way to the SIP user: no next hop is configured, and the name servers know of none.
     NoRoute,
     /// Nobody took up the session in the time that there was.
     NoAnswer,

@@ -240,7 +240,8 @@ impl Invitations {
             }
             Event::Refused { cause: Cause::Response(response), .. } => Some(Failed::Response(*response)),
             Event::Refused { cause: Cause::Timeout, .. } => Some(Failed::Own(Refusal::SipTimeout)),
-            Event::Refused { cause: Cause::Transport | Cause::NoWay, .. } => Some(Failed::Own(Refusal::SipTransport)),
+            Event::Refused { cause: Cause::Transport, .. } => Some(Failed::Own(Refusal::SipTransport)),
+            Event::Refused { cause: Cause::NoWay, .. } => Some(Failed::Own(Refusal::NoRoute)),
             // What has become of it nobody will say.
             Event::Expired { .. }
             | Event::Ended { .. }

@@ -54,7 +54,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     let listen = listen(r);
     let outbound_proxy = r.text("sip.outbound_proxy", value::proxy);
     if !r.has("sip.outbound_proxy") {
-        r.warn("sip.outbound_proxy", "missing: nothing from XMPP will reach SIP");
+        r.warn("sip.outbound_proxy", "missing: requests to SIP go where the name servers say (RFC 3263)");
     }
     let phone_domain = r.text("sip.phone_domain", value::domain);
     let contact = r.text("sip.contact", value::contact).unwrap_or(ContactHost::Address);

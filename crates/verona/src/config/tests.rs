@@ -107,7 +107,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         "outbound_proxy",
         "outbond_proxy",
         &[
-            "v.toml:7:1: warning: sip.outbound_proxy: missing: nothing from XMPP will reach SIP",
+            "v.toml:7:1: warning: sip.outbound_proxy: missing: requests to SIP go where the name servers say (RFC 3263)",
             "v.toml:10:17: sip.outbond_proxy = \"sip:127.0.0.1:5080;transport=udp;lr\": unknown key; did you mean \
              outbound_proxy?; allowed: advertise, anonymous, contact, domains, listen, outbound_proxy, peer, phone_domain, \
              publish, t1",

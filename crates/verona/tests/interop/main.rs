@@ -31,6 +31,7 @@ mod rooms_faults;
 mod rooms_focus;
 mod rooms_msrp;
 mod rooms_ways;
+mod route_failover;
 mod service;
 mod texts;
 mod world;

@@ -7,7 +7,7 @@ use crate::scene::script::sip_block;
 use crate::scene::shows::shows;
 use crate::wire::{SipText, parameter};
 use bytes::Bytes;
-use sip::agent::{Flow, SendTo};
+use sip::agent::{Flow, SendTo, Transport};
 use stox::gateway::Input;
 
 impl Player {
@@ -152,7 +152,9 @@ impl Player {
         let expected = match to {
             // The proxy, or where a Contact of an actor leads to.
             SendTo::Target(t) => {
-                self.settings.config.proxy.as_ref().is_some_and(|p| p.target == *t)
+                let proxy = self.settings.config.proxy.as_ref();
+                // What is large goes there by TCP (RFC 3261 §18.1.1).
+                proxy.is_some_and(|p| p.target.remote == t.remote && (p.target == *t || t.transport == Transport::Tcp))
                     || self.settings.config.allow_networks.iter().any(|network| network.contains(t.remote.ip()))
             }
             SendTo::Flow { flow, .. } => flow.local == self.settings.flow().local,

@@ -3,6 +3,7 @@
 mod client;
 mod invite;
 mod model;
+mod route;
 mod server;
 
 use super::*;

@@ -318,8 +318,13 @@ fn numbers_of_an_early_dialog() {
 /// RFC 3261 §26.2.2: what began by sips does not go on without.
 #[test]
 fn a_redirection_to_less_safety() {
-    let mut desk = Desk::new();
-    let secure = Invite { remote: uri("sips:romeo@example.net"), ..wish("offer") };
+    let host = below().sent_by[0].1.clone();
+    let sent_by = vec![(Transport::Udp, host.clone(), None), (Transport::Tls, host, None)];
+    let mut desk = Desk::on(agent::Config { sent_by, ..below() }, Config::default());
+    let less = Invite { remote: uri("sips:romeo@example.net"), ..wish("offer") };
+    let hop = Target::new(Transport::Tls, address("192.0.2.1:5061")).into();
+    let secure = Invite { hop, ..less.clone() };
+    desk.act(|engine, ground| assert_eq!(engine.invite(ground, less).err(), Some(Refused::NoTransport)));
     let told = desk.act(|engine, ground| assert!(engine.invite(ground, secure).is_ok()));
     let contacts = "Contact: <sip:a@192.0.2.2>, <sips:b@192.0.2.3>;q=0.1\n";
     let told = desk.receive(&answer(&told.one("INVITE "), 302, "r", contacts, ""));

@@ -32,7 +32,8 @@ impl NextHop for Hops {
             None if uri.host == Host::parse("nowhere.example").expect("a host") => return None,
             None => address("192.0.2.1:5070"),
         };
-        Some(Target::new(Transport::Udp, remote).into())
+        let transport = if uri.secure { Transport::Tls } else { Transport::Udp };
+        Some(Target::new(transport, remote).into())
     }
 }
 

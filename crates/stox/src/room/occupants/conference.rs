@@ -43,7 +43,8 @@ impl Occupants {
                         Cause::Response(response) if is_unable(response) => None,
                         Cause::Response(response) => Some(error::from_response(response)),
                         Cause::Timeout => Some(Refusal::SipTimeout.stanza_error()),
-                        Cause::Transport | Cause::NoWay => Some(Refusal::SipTransport.stanza_error()),
+                        Cause::Transport => Some(Refusal::SipTransport.stanza_error()),
+                        Cause::NoWay => Some(Refusal::NoRoute.stanza_error()),
                     };
                     self.unsubscribed(stage, id, error);
                 }

@@ -292,7 +292,8 @@ fn join_error(why: &Failed) -> StanzaError {
             StanzaError { text, ..StanzaError::new(condition) }
         }
         Failed::Call(Cause::Timeout) => of(&Refusal::SipTimeout),
-        Failed::Call(Cause::Transport | Cause::NoWay) => of(&Refusal::SipTransport),
+        Failed::Call(Cause::Transport) => of(&Refusal::SipTransport),
+        Failed::Call(Cause::NoWay) => of(&Refusal::NoRoute),
         Failed::NoAnswer => of(&Refusal::SipTimeout),
         Failed::Session(Refusal::BadBody(_) | Refusal::TooBig | Refusal::NotAcceptableHere { .. }) => {
             of(&negotiate::NO_CONVERSATION)
