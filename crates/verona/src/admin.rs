@@ -177,7 +177,8 @@ async fn ready(Shared(about): Shared<About>) -> Response {
         "store": store(state),
         "xmpp": links,
         "sip": sockets(state.sockets()),
-        "msrp": sockets(state.msrp_sockets())
+        "msrp": sockets(state.msrp_sockets()),
+        "federation": sockets(state.federation_sockets())
     });
     answer(ready, &body)
 }

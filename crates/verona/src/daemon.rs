@@ -309,12 +309,16 @@ impl Daemon {
                     guard: guard.clone(),
                     first: config.xmpp.components.len(),
                     domains: settings.domains.iter().map(Str::from).collect(),
+                    meters: meters.federation(),
                 };
                 let hub = s2s::Hub::new(parts, around);
-                for (listener, listen) in listeners.into_iter().zip(&listens) {
+                for (socket, (listener, listen)) in listeners.into_iter().zip(&listens).enumerate() {
                     tasks.spawn(hub.accept(listener, listen.secure));
+                    state.set_federation_bound(socket, true);
                 }
                 links.spawn(hub.run(outbox, lives, stopped_links.clone()));
+                // It is always up: what has nowhere to go comes back.
+                (0..settings.domains.len()).for_each(|at| state.link_up(config.xmpp.components.len() + at));
                 Some(Federated { live, secret, listens })
             }
             _ => None,

@@ -86,7 +86,9 @@ async fn serve(options: &Options, config: Config, log: &log::Handle) -> Result<(
     let domains: Vec<String> = config.sip_domains().map(str::to_owned).collect();
     let sockets: Vec<String> = config.sip.listen.iter().map(ToString::to_string).collect();
     let msrp: Vec<String> = config.msrp.listen.iter().map(ToString::to_string).collect();
-    let state = Arc::new(State::new(&domains, &sockets).with_msrp(&msrp));
+    let federation = config.xmpp.federation.iter().flat_map(|federation| &federation.listen);
+    let federation: Vec<String> = federation.map(ToString::to_string).collect();
+    let state = Arc::new(State::new(&domains, &sockets).with_msrp(&msrp).with_federation(&federation));
     let meters = Meters::global();
     tokio::spawn(Arc::clone(&meters).keep_up());
     let (stop, stopped) = watch::channel(false);

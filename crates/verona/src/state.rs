@@ -34,6 +34,7 @@ pub struct State {
     links: Vec<Link>,
     sockets: Vec<Socket>,
     msrp: Vec<Socket>,
+    federation: Vec<Socket>,
     draining: AtomicBool,
     /// Why the store does not work; none while it does.
     store: Mutex<Option<String>>,
@@ -46,7 +47,7 @@ struct Shards {
     sessions: Arc<dyn Fn(usize) -> Sessions + Send + Sync>,
 }
 
-/// A component stream.
+/// A component stream, or a federated domain.
 #[derive(Debug)]
 pub struct Link {
     /// The domain it stands for.
@@ -82,6 +83,7 @@ impl State {
             links: domains.iter().map(link).collect(),
             sockets: sockets.iter().map(socket).collect(),
             msrp: vec![],
+            federation: vec![],
             draining: AtomicBool::new(false),
             store: Mutex::new(Some("not open yet".to_owned())),
             shards: Mutex::new(Shards {
@@ -97,6 +99,14 @@ impl State {
     pub fn with_msrp(mut self, sockets: &[String]) -> State {
         let socket = |name: &String| Socket { name: name.clone(), bound: AtomicBool::new(false) };
         self.msrp = sockets.iter().map(socket).collect();
+        self
+    }
+
+    /// The same with these sockets for other XMPP servers.
+    #[must_use]
+    pub fn with_federation(mut self, sockets: &[String]) -> State {
+        let socket = |name: &String| Socket { name: name.clone(), bound: AtomicBool::new(false) };
+        self.federation = sockets.iter().map(socket).collect();
         self
     }
 
@@ -140,6 +150,13 @@ impl State {
         }
     }
 
+    /// The same of a socket for other XMPP servers.
+    pub fn set_federation_bound(&self, socket: usize, bound: bool) {
+        if let Some(socket) = self.federation.get(socket) {
+            socket.bound.store(bound, Relaxed);
+        }
+    }
+
     /// The store works.
     pub fn store_up(&self) {
         *self.store.lock().unwrap_or_else(PoisonError::into_inner) = None;
@@ -176,6 +193,11 @@ impl State {
         &self.msrp
     }
 
+    /// Those for other XMPP servers.
+    pub fn federation_sockets(&self) -> &[Socket] {
+        &self.federation
+    }
+
     /// Whether the gateway is ending.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Relaxed)
@@ -183,7 +205,7 @@ impl State {
 
     /// Whether messages get through, both ways, on all streams and sockets.
     pub fn is_ready(&self) -> bool {
-        let sockets = self.sockets.iter().chain(&self.msrp);
+        let sockets = self.sockets.iter().chain(&self.msrp).chain(&self.federation);
         !self.is_draining() && self.links.iter().all(Link::is_up) && sockets.into_iter().all(Socket::is_bound)
     }
 

@@ -34,6 +34,8 @@ pub struct RoomPassword {
 pub(super) struct Around<'a> {
     /// `sip.domains`.
     pub(super) xmpp_domains: Vec<&'a str>,
+    /// Whether all others are reached as well.
+    pub(super) any_domain: bool,
     /// The components' domains.
     pub(super) sip_domains: Vec<&'a str>,
     /// Whether sessions are possible.
@@ -45,7 +47,7 @@ pub(super) fn rooms(r: &mut Reader<'_>, around: &Around<'_>, folder: &Path, worl
     let settings = RoomSettings::read(r);
     let muc_domains = r.texts("rooms.muc_domains", value::domain).unwrap_or_default();
     for Item { key, value } in &muc_domains {
-        if !around.xmpp_domains.contains(&value.as_str()) {
+        if !around.any_domain && !around.xmpp_domains.contains(&value.as_str()) {
             let problem = "not one of sip.domains: SIP users do not reach it";
             r.wrong(key, Wrong::new(problem, around.xmpp_domains.join(", ")));
         }

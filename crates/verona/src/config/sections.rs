@@ -95,7 +95,12 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     if let Some(mode) = federation.as_ref().and_then(|federation| federation.chat) {
         msrp::check_mode(r, "xmpp.federation.chat", mode, !msrp.listen.is_empty());
     }
-    let around = Around { xmpp_domains: xmpp_domains(), sip_domains: sip_domains(), has_msrp: !msrp.listen.is_empty() };
+    let around = Around {
+        xmpp_domains: xmpp_domains(),
+        any_domain,
+        sip_domains: sip_domains(),
+        has_msrp: !msrp.listen.is_empty(),
+    };
     let media = media::media(r, &around.sip_domains);
     let rooms = rooms::rooms(r, &around, folder, world_readable);
     let accounts = accounts::accounts(r, &around.xmpp_domains, folder);

@@ -130,11 +130,11 @@ settings! {
         retry_max: Duration = s(300), s(1)..=h(24);
         /// Streams, those of strangers among them; beyond: new ones are refused, and what waits for one comes back.
         streams: usize = 20_000, 2..=1_000_000;
-        /// Streams with one domain; beyond: its new ones are refused.
-        streams_per_domain: usize = 8, 2..=1_000;
+        /// Streams that one domain has opened with one of ours; beyond: the one that was silent for longest is closed.
+        streams_per_pair: usize = 8, 1..=1_000;
         /// Streams that came and have not proved yet who they are; beyond: new ones are refused.
         strangers: usize = 2_000, 1..=1_000_000;
-        /// Stanzas from one of our domains to another server that wait or are not acknowledged; beyond: resource-constraint.
+        /// Stanzas from one of our domains to another that wait for a stream; beyond: resource-constraint.
         queue: usize = 2_000, 1..=1_000_000;
         /// Bytes of those; beyond likewise.
         queue_bytes: usize = 2_097_152, 65_536..=67_108_864;

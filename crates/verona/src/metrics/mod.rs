@@ -46,6 +46,15 @@
 //! | `verona_xmpp_link_up` | `domain` | 1 while the component stream is authenticated |
 //! | `verona_xmpp_connects_total`, `verona_xmpp_losses_total` | `domain` | streams opened, streams lost |
 //! | `verona_xmpp_barrier_timeouts_total` | `domain` | stanzas that counted as taken because the server answers no barriers |
+//! | `verona_federation_streams` | `kind` | connections with other servers: outgoing, incoming, those of strangers |
+//! | `verona_federation_domains` | | domains with streams, or with anything waiting |
+//! | `verona_federation_waiting`, `verona_federation_waiting_bytes`, `verona_federation_unacknowledged` | | stanzas that wait for a stream; those that were sent and are not known to be dealt with |
+//! | `verona_federation_proofs_total` | `way`, `proof` | pairs of domains that were proved on a stream: by certificate, by dialback |
+//! | `verona_federation_ends_total` | `by`, `reason` | streams that have ended: by us, them or the network; the names of RFC 6120 §4.9.3 and a few more |
+//! | `verona_federation_undelivered_total`, `verona_federation_unreachable_total` | `why` | stanzas that came back; pairs that were left alone for a while |
+//! | `verona_federation_targets_failed_total` | | targets that were given up for the next |
+//! | `verona_federation_faults_total` | `fault` | what went wrong on streams without ending them |
+//! | `verona_federation_refused_total` | `reason` | connections that were not taken: streams, strangers, stopping |
 //! | `verona_store_commits_total` | | transactions of the store that are on disk |
 //! | `verona_store_commit_seconds` | | histogram: how long each took |
 //! | `verona_store_failures_total` | | changes of records that were refused because the store was broken or behind |
@@ -57,11 +66,13 @@
 //! | `process_*` | | memory, processor time, descriptors, start |
 
 mod calls;
+mod federation;
 mod guard;
 mod msrp;
 mod process;
 mod relay;
 
+pub(crate) use federation::FederationMeters;
 pub(crate) use guard::GuardMeters;
 pub use relay::RelayMeters;
 
@@ -273,6 +284,7 @@ impl Meters {
         calls::describe(&recorder);
         relay::describe(&recorder);
         guard::describe(&recorder);
+        federation::describe(&recorder);
         describe_gauge("verona_xmpp_link_up", "1 while the component stream is authenticated");
         describe_counter("verona_xmpp_connects_total", "Component streams opened");
         describe_counter("verona_xmpp_losses_total", "Component streams lost");

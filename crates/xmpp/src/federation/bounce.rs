@@ -85,6 +85,15 @@ impl Envelope {
         Envelope(tag.strip_suffix(b"/").unwrap_or(tag).into())
     }
 
+    /// Whether it is the answer of an iq, which nobody answers and whose asker knows what to do without. If it were followed by a ping of ours,
+    /// as what is to be accounted for is, two gateways would go on for ever answering each other's.
+    pub(super) fn is_answer(stanza: &[u8]) -> bool {
+        let end = stanza.iter().position(|b| *b == b'>').unwrap_or(stanza.len());
+        let says = |what: &[u8]| stanza[..end].windows(what.len()).any(|part| part == what);
+        // In a value there would be no such quotes.
+        stanza.starts_with(b"<iq ") && (says(b" type='result'") || says(b" type='error'"))
+    }
+
     /// The error that answers it; None: nothing may (RFC 6120 §8.3.1 rule 8).
     pub(super) fn error(&self, why: Undelivered) -> Option<Stanza> {
         let name = self.0.iter().position(|b| *b == b' ').unwrap_or(self.0.len());
@@ -99,6 +108,7 @@ impl Envelope {
 mod tests {
     use super::*;
     use crate::jid::Jid;
+    use crate::stanza::Kind;
 
     fn jid(text: &str) -> Jid {
         Jid::parse(text).unwrap()
@@ -122,7 +132,10 @@ mod tests {
         for stanza in [Stanza::message().with_type("error"), Stanza::iq("result").with_id("1")] {
             let stanza = stanza.with_from(jid("a.example")).with_to(jid("b.example"));
             assert_eq!(Envelope::of(&stanza.to_bytes(ns::SERVER)).error(Undelivered::NotFound), None);
+            assert_eq!(Envelope::is_answer(&stanza.to_bytes(ns::SERVER)), stanza.kind == Kind::Iq);
         }
+        let asks = Stanza::iq("get").with_id(" type='result'");
+        assert!(!Envelope::is_answer(&asks.to_bytes(ns::SERVER)));
         assert_eq!(Envelope::of(b"<nonsense").error(Undelivered::NotFound), None);
     }
 

@@ -3,6 +3,10 @@
 use super::{ConnectionId, Target};
 use crate::stream::s2s::{Pair, Stream};
 use base::{Str, Time};
+use std::time::Duration;
+
+/// How long a stream may be silent that was for keys alone.
+const KEYS_IDLE: Duration = Duration::from_secs(60);
 
 /// Which way a connection was made.
 #[derive(Debug)]
@@ -24,6 +28,8 @@ pub(super) struct Connection {
     pub(super) armed: Option<Time>,
     /// The domains of the other side in whose lists it is.
     pub(super) remotes: Vec<Str>,
+    /// When it was last of use: two servers that ask each other whether they are there do not keep it.
+    pub(super) used: Time,
     /// It was made to show keys.
     pub(super) keys_only: bool,
     /// Keys can be shown on it.
@@ -39,13 +45,14 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(origin: Origin) -> Connection {
+    pub(super) fn new(now: Time, origin: Origin) -> Connection {
         Connection {
             origin,
             stream: None,
             until: None,
             armed: None,
             remotes: Vec::new(),
+            used: now,
             keys_only: false,
             can_verify: false,
             proved: false,
@@ -77,10 +84,19 @@ impl Connection {
     }
 
     /// When it has to be looked at next; `idle` is how long it may be silent.
-    pub(super) fn deadline(&self, idle: std::time::Duration) -> Option<Time> {
+    pub(super) fn deadline(&self, idle: Duration) -> Option<Time> {
         let Some(stream) = &self.stream else { return self.until };
-        let idle = (self.proved && !self.down).then(|| stream.used() + idle);
-        stream.deadline().into_iter().chain(idle).min()
+        stream.deadline().into_iter().chain(self.idle_at(idle)).min()
+    }
+
+    /// When it has been silent for too long; `idle` is that of streams that carry stanzas.
+    pub(super) fn idle_at(&self, idle: Duration) -> Option<Time> {
+        let idle = match (self.proved, self.can_verify) {
+            (true, _) => idle,
+            (false, true) => idle.min(KEYS_IDLE),
+            (false, false) => return None,
+        };
+        (!self.down).then(|| self.used + idle)
     }
 }
 

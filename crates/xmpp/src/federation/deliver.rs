@@ -86,12 +86,12 @@ impl Federation {
         let Some(id) = self.carrier(pair) else { return self.seek(now, pair) };
         let remote = self.remotes.get_mut(&pair.remote);
         let Some(route) = remote.and_then(|remote| remote.routes.get_mut(&pair.local)) else { return };
-        let Some(stream) = self.connections.get_mut(&id).and_then(|connection| connection.stream.as_mut()) else {
-            return;
-        };
+        let Some(connection) = self.connections.get_mut(&id) else { return };
+        let Some(stream) = connection.stream.as_mut() else { return };
         let mut over = false;
         while let Some(first) = route.waiting.front() {
-            match stream.send(now, pair, &first.bytes, first.token) {
+            let tracked = first.token.filter(|_| !Envelope::is_answer(&first.bytes));
+            match stream.send(now, pair, &first.bytes, tracked) {
                 Ok(()) => {}
                 // It goes on when some of it is dealt with.
                 Err(SendError::Full) => break,
@@ -101,11 +101,18 @@ impl Federation {
                 }
             }
             let Some(Waiting { bytes, token, .. }) = route.waiting.pop_front() else { break };
+            if tracked.is_some() {
+                connection.used = now;
+            }
             route.bytes -= bytes.len();
             self.waiting -= 1;
             self.waiting_bytes -= bytes.len();
-            if let Some(token) = token {
-                self.sent.insert(token, Sent { pair: pair.clone(), envelope: Envelope::of(&bytes) });
+            match (token, tracked) {
+                (Some(token), Some(_)) => {
+                    drop(self.sent.insert(token, Sent { pair: pair.clone(), envelope: Envelope::of(&bytes) }));
+                }
+                (Some(token), None) => self.out.push_back(Output::Taken(token)),
+                (None, _) => {}
             }
         }
         if over {

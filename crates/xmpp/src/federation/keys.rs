@@ -59,13 +59,17 @@ impl Federation {
                 return self.search(&pair);
             }
             let shown = able.into_iter().any(|id| {
+                self.use_now(now, id);
                 self.on(id, |stream| stream.verify(now, &key.verification)).is_some_and(|shown| shown.is_ok())
             });
-            if shown {
-                self.askers.insert(key.verification.id.clone(), key.asker);
-            } else {
-                self.tell(now, &key, Verdict::Error(DialbackCondition::ResourceConstraint));
+            if !shown {
+                // Too many are under way, or the stream is about something else: it says so when it goes on.
+                if let Some(remote) = self.remotes.get_mut(domain) {
+                    remote.keys.push_front(key);
+                }
+                return;
             }
+            self.askers.insert(key.verification.id.clone(), key.asker);
         }
     }
 
@@ -74,6 +78,7 @@ impl Federation {
         if let Some(asker) = self.askers.get(stream).copied() {
             self.on(asker, |stream| stream.verified(now, pair, verdict));
         }
+        self.keys_again(now, &pair.remote);
     }
 
     /// There is nobody to show the keys to that wait for a domain.

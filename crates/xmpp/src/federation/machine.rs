@@ -5,6 +5,7 @@ use super::deliver::Sent;
 use super::remote::{Failing, Remote, Step};
 use super::{Config, ConnectionId, Counts, Event, Output, Refused, Seen, Target, Unlocated};
 use crate::error::StreamCondition;
+use crate::ns;
 use crate::stanza::{Kind, Stanza};
 use crate::stream::StreamError;
 use crate::stream::s2s::{self, Certificate, DownReason, Pair, Stream};
@@ -98,7 +99,7 @@ impl Federation {
             return Err(Refused::Strangers);
         }
         let stream = Stream::receiving(self.config.stream.clone(), self.tokens.fork(), now, direct_tls);
-        let mut connection = Connection::new(Origin::Theirs);
+        let mut connection = Connection::new(now, Origin::Theirs);
         connection.stream = Some(Box::new(stream));
         let id = self.mint();
         self.connections.insert(id, connection);
@@ -256,6 +257,14 @@ impl Federation {
         seen.collect()
     }
 
+    /// Whether nothing is kept but what failed lately.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        let tables =
+            [self.connections.is_empty(), self.remotes.is_empty(), self.sent.is_empty(), self.askers.is_empty()];
+        tables.into_iter().all(|empty| empty) && self.touched.is_empty() && self.waiting == 0 && self.waiting_bytes == 0
+    }
+
     pub(super) fn mint(&mut self) -> ConnectionId {
         self.next += 1;
         ConnectionId(self.next)
@@ -330,17 +339,17 @@ impl Federation {
             s2s::Output::Verify(verification) => self.verify(now, id, verification),
             s2s::Output::CanVerify => self.can_verify(now, id),
             s2s::Output::Verified { pair, id: stream, verdict } => self.verified(now, &stream, &pair, verdict),
-            s2s::Output::Stanza(stanza) => self.stanza(now, stanza),
+            s2s::Output::Stanza(stanza) => self.stanza(now, id, stanza),
             s2s::Output::Reply(stanza) => self.reply(now, &stanza),
             s2s::Output::Taken(token) => self.taken(now, token),
             s2s::Output::Lost(token) => self.lost(token),
-            s2s::Output::Down(reason) => self.down(now, id, reason),
+            s2s::Output::Down(reason) => self.down(now, id, &reason),
             s2s::Output::Fault(fault) => say(&mut self.out, Event::Fault(id, fault)),
         }
     }
 
     /// A stanza has come; what answers a ping behind our own stanzas is for whoever has sent it.
-    fn stanza(&mut self, now: Time, stanza: Stanza) {
+    fn stanza(&mut self, now: Time, came_by: ConnectionId, stanza: Stanza) {
         let answer = stanza.kind == Kind::Iq && matches!(stanza.type_.as_deref(), Some("result" | "error"));
         let domain = stanza.to.as_ref().filter(|to| answer && to.local().is_none()).and(stanza.from.as_ref());
         let streams = domain.and_then(|from| Some(self.remotes.get(from.domain())?.streams.clone()));
@@ -349,7 +358,17 @@ impl Federation {
                 return;
             }
         }
+        if stanza.child("ping", ns::PING).is_none() {
+            self.use_now(now, came_by);
+        }
         self.out.push_back(Output::Stanza(stanza));
+    }
+
+    /// The connection is of use.
+    pub(super) fn use_now(&mut self, now: Time, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.used = now;
+        }
     }
 
     /// Something is proved on a stream for a domain of the other side.
@@ -364,29 +383,32 @@ impl Federation {
 
     /// The other side has proved that it speaks for a pair: it is there, whatever was found before.
     fn accepts(&mut self, now: Time, id: ConnectionId, pair: &Pair) {
-        self.prove(id);
+        self.prove(now, id);
         self.register(id, &pair.remote);
         self.failing.remove(pair);
         let Some(remote) = self.remotes.get(&pair.remote) else { return };
-        let theirs = |id: &&ConnectionId| self.connections.get(id).is_some_and(|c| !c.is_ours() && !c.down);
+        let accepts = |c: &Connection| c.stream.as_ref().is_some_and(|stream| stream.accepts(pair));
+        let theirs =
+            |id: &&ConnectionId| self.connections.get(id).is_some_and(|c| !c.is_ours() && !c.down && accepts(c));
         let theirs: Vec<ConnectionId> = remote.streams.iter().filter(theirs).copied().collect();
-        if theirs.len() > self.config.max_streams_per_domain {
-            let used = |id: &ConnectionId| Some(self.connections.get(id)?.stream.as_ref()?.used());
+        if theirs.len() > self.config.max_streams_per_pair {
+            let used = |id: &ConnectionId| self.connections.get(id).map(|connection| connection.used);
             if let Some(oldest) = theirs.into_iter().filter(|other| *other != id).min_by_key(|id| (used(id), *id)) {
-                let error = StreamError::new(StreamCondition::Conflict).with_text("Too many streams of this domain");
+                let error =
+                    StreamError::new(StreamCondition::Conflict).with_text("Too many streams for this pair of domains");
                 self.on(oldest, |stream| stream.close(now, Some(error)));
             }
         }
     }
 
     /// Something is proved on the connection.
-    pub(super) fn prove(&mut self, id: ConnectionId) {
+    pub(super) fn prove(&mut self, now: Time, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         self.strangers -= usize::from(connection.is_stranger());
-        connection.proved = true;
+        (connection.proved, connection.used) = (true, now);
     }
 
-    fn down(&mut self, now: Time, id: ConnectionId, reason: DownReason) {
+    fn down(&mut self, now: Time, id: ConnectionId, reason: &DownReason) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.down = true;
         let (proved, mut remotes) = (connection.proved, std::mem::take(&mut connection.remotes));
@@ -408,7 +430,7 @@ impl Federation {
         }
         let event = Event::Down { connection: id, remotes: remotes.clone(), proved, reason: reason.clone() };
         self.out.push_back(Output::Event(event));
-        self.search_down(now, id, &reason);
+        self.search_down(now, id, reason);
         for domain in remotes {
             self.look_again(now, &domain);
         }
@@ -417,10 +439,11 @@ impl Federation {
     fn connection_due(&mut self, now: Time, id: ConnectionId) {
         let idle = self.config.idle;
         let Some(connection) = self.connections.get_mut(&id) else { return };
+        let silent = connection.idle_at(idle).is_some_and(|at| at <= now);
         match &mut connection.stream {
             Some(stream) => {
                 stream.timeout(now);
-                if connection.proved && !connection.down && stream.used() + idle <= now {
+                if silent {
                     stream.close(now, None);
                 }
                 self.touch(id);

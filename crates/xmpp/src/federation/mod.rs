@@ -53,8 +53,8 @@ pub struct Config {
     pub retry_max: Duration,
     /// Connections, both ways together.
     pub max_streams: usize,
-    /// Streams that one domain has opened and is proved on; beyond, the one longest unused is closed.
-    pub max_streams_per_domain: usize,
+    /// Streams that one domain has opened and is proved on for one of ours; beyond, the one longest unused is closed.
+    pub max_streams_per_pair: usize,
     /// Connections that came and on which nothing is proved yet.
     pub max_strangers: usize,
     /// Stanzas that wait for one pair.
@@ -78,7 +78,7 @@ impl Config {
             retry_min: Duration::from_secs(2),
             retry_max: Duration::from_secs(300),
             max_streams: 20_000,
-            max_streams_per_domain: 8,
+            max_streams_per_pair: 8,
             max_strangers: 2_000,
             max_waiting: 2_000,
             max_waiting_bytes: 2 << 20,

@@ -43,7 +43,6 @@ pub enum Unlocated {
 
 /// What the shell is to do, or to know. In the order it comes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "nearly all of them are stanzas, moved from one queue to the next")]
 pub enum Output {
     /// Find out where this domain's server is, then tell [`super::Federation::located`]: always, and in a bounded time. Not asked again
     /// before that.

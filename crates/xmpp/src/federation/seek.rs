@@ -98,7 +98,7 @@ impl Federation {
             domain: pair.remote.clone(),
             local: pair.local.clone(),
         });
-        let mut connection = Connection::new(Origin::Ours { pair, target, external });
+        let mut connection = Connection::new(now, Origin::Ours { pair, target, external });
         connection.until = Some(until);
         self.connections.insert(id, connection);
         self.outgoing += 1;
@@ -139,7 +139,7 @@ impl Federation {
 
     /// Stanzas can be sent for the pair.
     pub(super) fn ready(&mut self, now: Time, id: ConnectionId, pair: &Pair) {
-        self.prove(id);
+        self.prove(now, id);
         self.register(id, &pair.remote);
         self.failing.remove(pair);
         let searched = self.is_searched_by(&pair.remote, id);

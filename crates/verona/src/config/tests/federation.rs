@@ -126,7 +126,7 @@ fn each_mistake_is_named() {
             "\n\n[sip]",
             "\nallow = [\"a@b\"]\n[sip]",
             &[
-                "v.toml:5:10: xmpp.federation.allow[0] = \"a@b\": an address has a forbidden character in it; allowed: a domain, \
+                "v.toml:5:10: xmpp.federation.allow[0] = \"a@b\": domainpart has U+0040, which it may not; allowed: a domain, \
                \"*.example.com\" for those below one, or \"*\" for any",
             ],
         ),

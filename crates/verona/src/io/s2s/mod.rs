@@ -17,6 +17,7 @@ use crate::io::bounds;
 use crate::io::clock::{Clock, Grace};
 use crate::io::dns::Dns;
 use crate::io::link::{Around, JAM, LOOK_AGAIN, Outgoing, Waiting, shard_of, sleep};
+use crate::metrics::FederationMeters;
 use crate::tls::{ALPN_XMPP_SERVER, Fault, Tls, Verdict};
 use base::{Str, Tokens};
 use line::{Command, Handshake, Line, Way};
@@ -81,6 +82,7 @@ pub(crate) struct Hub {
     /// The first of our domains' links; the others follow in the order of `domains`.
     first: LinkId,
     domains: Vec<Str>,
+    meters: FederationMeters,
     lines: HashMap<ConnectionId, Connection>,
     events: mpsc::Receiver<Event>,
     say: mpsc::Sender<Event>,
@@ -124,12 +126,13 @@ pub(crate) struct Parts {
     /// The link of the first of our domains.
     pub(crate) first: LinkId,
     pub(crate) domains: Vec<Str>,
+    pub(crate) meters: FederationMeters,
 }
 
 impl Hub {
     /// No connections yet.
     pub(crate) fn new(parts: Parts, around: Around) -> Hub {
-        let Parts { live, mut tokens, tls, guard, first, domains } = parts;
+        let Parts { live, mut tokens, tls, guard, first, domains, meters } = parts;
         let Around { clock, dns, dispatch, state: _ } = around;
         let (say, events) = mpsc::channel(EVENTS);
         Hub {
@@ -143,6 +146,7 @@ impl Hub {
             guard,
             first,
             domains,
+            meters,
             lines: HashMap::new(),
             events,
             say,
@@ -284,7 +288,10 @@ impl Hub {
                         (connection.remote, connection.stranger) = (Some(remote.ip()), Some(stranger));
                         self.lines.insert(id, connection);
                     }
-                    Err(refused) => tracing::debug!(reason = refused.name(), "a server is not let in"),
+                    Err(refused) => {
+                        self.meters.refused(refused);
+                        tracing::debug!(reason = refused.name(), "a server is not let in");
+                    }
                 }
             }
             Event::Located(domain, targets) => self.machine.located(now, &domain, targets),
@@ -325,6 +332,7 @@ impl Hub {
                 self.act(output, &mut stanzas);
             }
         }
+        self.meters.counts(&self.machine.counts());
         for id in std::mem::take(&mut self.busy) {
             let Some(connection) = self.lines.get_mut(&id) else { continue };
             // In one piece: nothing may be read between what goes before TLS and its beginning.
@@ -421,6 +429,7 @@ impl Hub {
 
     /// For logs and the door.
     fn tell(&mut self, happened: &Happened) {
+        self.meters.event(happened);
         match happened {
             Happened::Ready { connection, pair, proof } => {
                 tracing::info!(local = %pair.local, remote = %pair.remote, ?proof, "stanzas go to a server");
@@ -431,7 +440,12 @@ impl Hub {
                 self.known(*connection);
             }
             Happened::Down { connection, remotes, proved, reason } => {
-                tracing::info!(remotes = remotes.join(" "), %reason, "a stream with a server has ended");
+                if *proved {
+                    tracing::info!(remotes = remotes.join(" "), %reason, "a stream with a server has ended");
+                } else {
+                    // Anybody can make such streams, and fill the log.
+                    tracing::debug!(remotes = remotes.join(" "), %reason, "a stream has ended on which nothing was proved");
+                }
                 let line = self.lines.get(connection).filter(|line| !proved && line.stranger.is_some());
                 if let Some(remote) = line.and_then(|line| line.remote) {
                     self.guard.offence(remote, Offence::Handshake);

@@ -18,6 +18,8 @@ pub(crate) fn machine(config: &Config, settings: &config::Federation, tls: &Tls,
     stream.limits.stanza_bytes = config.limits.stanza_bytes;
     let times = &settings.settings;
     stream.handshake_timeout = times.handshake;
+    stream.dialback_timeout = times.handshake;
+    stream.barrier_timeout = config.xmpp.times.barrier_timeout;
     stream.ping_interval = times.ping_interval;
     stream.ping_timeout = config.xmpp.times.ping_timeout;
     stream.half_stanza_timeout = config.xmpp.times.half_stanza;
@@ -31,7 +33,7 @@ pub(crate) fn machine(config: &Config, settings: &config::Federation, tls: &Tls,
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let most = descriptors.map_or(usize::MAX, |d| usize::try_from(d / PART).unwrap_or(usize::MAX));
     machine.max_streams = times.streams.min(most.max(2));
-    machine.max_streams_per_domain = times.streams_per_domain;
+    machine.max_streams_per_pair = times.streams_per_pair;
     machine.max_strangers = times.strangers;
     machine.max_waiting = times.queue;
     machine.max_waiting_bytes = times.queue_bytes;

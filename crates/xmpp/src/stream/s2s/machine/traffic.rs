@@ -16,12 +16,13 @@ impl Stream {
             return self.fail(now, condition, why);
         }
         self.acks.handle();
-        self.used = now;
         match Stanza::from_element(e, NS) {
             Ok(mut stanza) => {
+                // Who is asked whether it is there is not used by that.
                 if self.answers_a_barrier(now, &stanza) {
                     return;
                 }
+                self.used = now;
                 self.counts.received += 1;
                 stanza.lang = stanza.lang.or_else(|| self.lang.clone());
                 self.out.push_back(Output::Stanza(stanza));
