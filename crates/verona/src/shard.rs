@@ -319,6 +319,9 @@ impl Shard {
         self.meters.waiting.set(self.gateway.under_way() as f64);
         let subscriptions = self.gateway.subscription_counts();
         self.meters.authorizations.set(self.gateway.authorizations() as f64);
+        let accounts = self.gateway.account_counts();
+        self.meters.accounts.set(accounts.linked as f64);
+        self.meters.accounts_registered.set(accounts.registered as f64);
         self.meters.notifiers.set(subscriptions.notifiers as f64);
         self.meters.subscribers.set(subscriptions.subscribers as f64);
         self.meters.subscriptions_waiting.set(subscriptions.waiting as f64);

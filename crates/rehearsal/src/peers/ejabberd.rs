@@ -1,9 +1,10 @@
 //! ejabberd: another XMPP server, for its rooms.
 
 use super::xmpp_server::{DOMAIN, ROOMS, SECRET, XmppServer};
-use super::{Place, Process, template, until};
+use super::{Place, Process, Servers, template, until};
+use std::fs;
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// It takes a second where there is nothing else to do, and many where there is.
@@ -17,13 +18,15 @@ pub struct Ejabberd {
     process: Process,
     client: SocketAddr,
     component: SocketAddr,
+    /// The file that says whom it asks for names.
+    names: Option<PathBuf>,
 }
 
 impl Ejabberd {
     /// Starts it and waits until it listens. `components` are the domains that external components may take.
     #[track_caller]
     pub fn start(place: &Place, components: &[&str]) -> Ejabberd {
-        Ejabberd::with_modules(place, components, "")
+        Ejabberd::start_with(place, components, "", None)
     }
 
     /// As [`start`](Ejabberd::start); what these components want to do in its users' names, they may (XEP-0356): rosters, and messages.
@@ -31,11 +34,18 @@ impl Ejabberd {
     pub fn trusting(place: &Place, components: &[&str]) -> Ejabberd {
         let privilege =
             "  mod_privilege:\n    roster:\n      both: everybody\n    message:\n      outgoing: everybody\n";
-        Ejabberd::with_modules(place, components, privilege)
+        Ejabberd::start_with(place, components, privilege, None)
+    }
+
+    /// One that other servers may come to, and that finds them.
+    #[track_caller]
+    pub fn federated(place: &Place, servers: &Servers<'_>) -> Ejabberd {
+        let modules = if servers.credentials.is_none() { "  mod_s2s_dialback: {}\n" } else { "" };
+        Ejabberd::start_with(place, &["nobody.invalid"], modules, Some(servers))
     }
 
     #[track_caller]
-    fn with_modules(place: &Place, components: &[&str], modules: &str) -> Ejabberd {
+    fn start_with(place: &Place, components: &[&str], modules: &str, servers: Option<&Servers<'_>>) -> Ejabberd {
         let (client, component) = (place.free(), place.free());
         let hosts: Vec<String> =
             components.iter().map(|d| format!("      \"{d}\":\n        password: \"{SECRET}\"")).collect();
@@ -49,11 +59,14 @@ impl Ejabberd {
                 ("COMPONENTS", &hosts.join("\n")),
                 ("ROOMS", ROOMS),
                 ("MODULES", modules),
+                ("S2S_LISTEN", &servers.map_or_else(String::new, listener)),
+                ("S2S", &servers.map_or_else(|| "s2s_access: nobody".to_owned(), |servers| of_servers(place, servers))),
             ],
         );
         place.write("ejabberd.yml", &config);
-        let process = run(place);
-        let mut ejabberd = Ejabberd { process, client, component };
+        let names = servers.map(|servers| names(place, servers));
+        let process = run(place, names.as_deref());
+        let mut ejabberd = Ejabberd { process, client, component, names };
         ejabberd.wait_until_up();
         ejabberd
     }
@@ -92,14 +105,53 @@ impl XmppServer for Ejabberd {
         if self.process.is_running() {
             self.process.stop();
         }
-        self.process = run(place);
+        self.process = run(place, self.names.as_deref());
         self.wait_until_up();
     }
 }
 
+/// Where other servers come to.
+fn listener(servers: &Servers<'_>) -> String {
+    let Servers { listen, .. } = servers;
+    format!("  -\n    port: {}\n    ip: \"{}\"\n    module: ejabberd_s2s_in\n", listen.port(), listen.ip())
+}
+
+/// What it shows other servers, and whom it trusts.
+#[track_caller]
+fn of_servers(place: &Place, servers: &Servers<'_>) -> String {
+    let tls = match servers.credentials {
+        Some(credentials) => {
+            let read = |path: &Path| fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+            let both = read(&credentials.chain) + &read(&credentials.key);
+            let both = place.write("ejabberd.pem", &both);
+            format!(
+                "s2s_use_starttls: required\ncertfiles: [{both:?}]\nca_file: {ca:?}\ns2s_cafile: {ca:?}",
+                ca = servers.ca
+            )
+        }
+        None => "s2s_use_starttls: false".to_owned(),
+    };
+    format!("s2s_access: everybody\ns2s_dns_timeout: 2\n{tls}")
+}
+
+/// Erlang's own resolver asks whom this file says.
+#[track_caller]
+fn names(place: &Place, servers: &Servers<'_>) -> PathBuf {
+    let SocketAddr::V4(dns) = servers.dns else { panic!("a name server at an IPv4 address") };
+    let [a, b, c, d] = dns.ip().octets();
+    let lines = [
+        "{resolv_conf, \"\"}.".to_owned(),
+        "{hosts_file, \"\"}.".to_owned(),
+        format!("{{nameserver, {{{a},{b},{c},{d}}}, {}}}.", dns.port()),
+        "{lookup, [dns]}.".to_owned(),
+        String::new(),
+    ];
+    place.write("inetrc", &lines.join("\n"))
+}
+
 /// What Debian's `ejabberdctl foreground` runs, without its user, its folders and a name for the node.
 #[track_caller]
-fn run(place: &Place) -> Process {
+fn run(place: &Place, names: Option<&Path>) -> Process {
     let dir = place.dir().to_str().expect("the test's folder is UTF-8");
     let log = place.log("ejabberd.log");
     let libraries = format!("ERL_LIBS={}", libraries().display());
@@ -111,7 +163,9 @@ fn run(place: &Place) -> Process {
     // One scheduler that does not spin: the processors are others' as well.
     let erl =
         ["erl", "+K", "true", "+S", "1:1", "+sbwt", "none", "-noinput", "-mnesia", "dir", &tables, "-s", "ejabberd"];
-    let args: Vec<&str> = environment.into_iter().chain(erl).collect();
+    let names = names.map(|names| format!("\"{}\"", names.display()));
+    let names = names.iter().flat_map(|names| ["-kernel", "inetrc", names]);
+    let args: Vec<&str> = environment.into_iter().chain(erl).chain(names).collect();
     Process::start(place, "ejabberd", "env", &args)
 }
 

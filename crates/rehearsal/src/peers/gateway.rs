@@ -28,6 +28,10 @@ pub struct Settings {
     pub transport: &'static str,
     /// The URL of its store.
     pub store: &'static str,
+    /// Networks that are open to what peers say.
+    pub open: Vec<String>,
+    /// TOML that makes the gateway the XMPP server of the SIP domains, in place of components.
+    pub federation: Option<String>,
     /// More TOML at the end of the `[sip]` table.
     pub more_sip: String,
     /// More TOML at the end of the file.
@@ -45,6 +49,8 @@ impl Settings {
             dns: None,
             transport: "udp",
             store: "memory:",
+            open: vec!["127.0.0.0/8".to_owned()],
+            federation: None,
             more_sip: String::new(),
             more: String::new(),
         }
@@ -52,7 +58,8 @@ impl Settings {
 
     fn toml(&self, sip: SocketAddr, admin: SocketAddr) -> String {
         let mut out = String::new();
-        for domain in &self.components {
+        out += self.federation.as_deref().unwrap_or_default();
+        for domain in self.components.iter().filter(|_| self.federation.is_none()) {
             let _ = writeln!(
                 out,
                 "[[xmpp.component]]\ndomain = \"{domain}\"\nserver = \"{}\"\nsecret = \"{}\"\n",
@@ -76,13 +83,14 @@ impl Settings {
              source = \"127.0.0.0/8\"\n\
              domains = [{domains}]\n\n\
              [security]\n\
-             allow_networks = [\"127.0.0.0/8\"]\n\n\
+             allow_networks = [{open}]\n\n\
              [store]\n\
              url = \"{store}\"\n\n\
              [admin]\n\
              listen = \"{admin}\"\n\n\
              {dns}\n\
              {more}\n",
+            open = list(&self.open),
             xmpp = list(&self.domains),
             store = self.store,
             more_sip = self.more_sip,

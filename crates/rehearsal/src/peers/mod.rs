@@ -63,4 +63,4 @@ pub use sipp::{Answer, Sipp, SippMessage};
 pub use test_ca::{Certificate, Credentials, TestCa};
 pub use xmpp_client::{IqAnswer, XmppClient, XmppError, XmppMessage, XmppPresence};
 pub use xmpp_crowd::XmppCrowd;
-pub use xmpp_server::XmppServer;
+pub use xmpp_server::{Servers, XmppServer};

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::path::{Path, PathBuf};
 
 /// A folder and a loopback address of the test's own. Keep it until every program in it has ended, so declare it first;
@@ -55,6 +55,12 @@ impl Place {
             }
         }
         panic!("no free port on {}", self.ip)
+    }
+
+    /// As [`free`](Place::free), of IPv6: there is one loopback address for all, so it is only free now.
+    pub fn free_v6(&self) -> SocketAddr {
+        let free = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+        free.unwrap_or_else(|e| panic!("no free port of IPv6: {e}"))
     }
 
     /// The file `name` in the folder, shown when the test fails.

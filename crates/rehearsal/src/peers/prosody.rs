@@ -1,13 +1,40 @@
 //! Prosody: the XMPP server with its users and the gateway's components.
 
 use super::xmpp_server::{DOMAIN, PASSWORD, ROOMS, SECRET, XmppServer};
-use super::{Place, Process, template, until};
+use super::{Place, Process, Servers, template, until};
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
 const START: Duration = Duration::from_secs(10);
+
+/// What keeps it by itself.
+const NO_SERVERS: &str = "s2s_ports = {}\ns2s_direct_tls_ports = {}\nmodules_disabled = { \"s2s\"; \"tls\"; \"dialback\"; \"offline\"; \"limits\" }";
+
+/// What lets it find others, and be found.
+fn of_servers(servers: &Servers<'_>) -> String {
+    let Servers { listen, dns, ca, credentials } = servers;
+    let tls = match credentials {
+        Some(credentials) => format!(
+            "ssl = {{ certificate = {:?}; key = {:?}; cafile = {:?} }}\ns2s_secure_auth = true\n\
+             modules_disabled = {{ \"dialback\"; \"offline\"; \"limits\" }}\n",
+            credentials.chain, credentials.key, ca
+        ),
+        None => "s2s_secure_auth = false\ns2s_require_encryption = false\n\
+                 modules_disabled = { \"tls\"; \"offline\"; \"limits\" }\n"
+            .to_owned(),
+    };
+    format!(
+        "s2s_interfaces = {{ \"{}\" }}\ns2s_ports = {{ {} }}\ns2s_direct_tls_ports = {{}}\nuse_ipv6 = true\n\
+         unbound = {{ resolvconf = false; hoststxt = false; forward = {{ \"{}@{}\" }};\n  \
+         options = {{ [\"do-not-query-localhost:\"] = \"no\" }} }}\n{tls}",
+        listen.ip(),
+        listen.port(),
+        dns.ip(),
+        dns.port()
+    )
+}
 
 /// A running Prosody that hosts `example.com`, or another domain.
 #[derive(Debug)]
@@ -55,6 +82,20 @@ impl Prosody {
     /// As [`start_with`](Prosody::start_with), for the users of another domain.
     #[track_caller]
     pub fn hosting(place: &Place, domain: &str, components: &[&str], more: &str) -> Prosody {
+        Prosody::run(place, domain, components, more, None)
+    }
+
+    /// One of `example.com` with rooms at `rooms.example.com` that other servers may come to, and that finds them.
+    #[track_caller]
+    pub fn federated(place: &Place, servers: &Servers<'_>) -> Prosody {
+        let rooms = format!(
+            "Component \"{ROOMS}\" \"muc\"\n    muc_room_locking = false\n    muc_room_default_public_jids = true\n"
+        );
+        Prosody::run(place, DOMAIN, &[], &rooms, Some(servers))
+    }
+
+    #[track_caller]
+    fn run(place: &Place, domain: &str, components: &[&str], more: &str, servers: Option<&Servers<'_>>) -> Prosody {
         let (client, component) = (place.free(), place.free());
         let mut hosts = String::new();
         for domain in components {
@@ -68,6 +109,7 @@ impl Prosody {
                 ("CLIENT_PORT", &client.port().to_string()),
                 ("COMPONENT_PORT", &component.port().to_string()),
                 ("MODULES", "\"carbons\"; \"blocklist\";"),
+                ("SERVERS", &servers.map_or_else(|| NO_SERVERS.to_owned(), of_servers)),
                 ("DOMAIN", domain),
                 ("COMPONENTS", &(hosts + more)),
             ],

@@ -1,8 +1,9 @@
 //! What the tests need of an XMPP server, whichever it is.
 
-use super::{Place, Process};
+use super::{Credentials, Place, Process};
 use std::fmt::Debug;
 use std::net::SocketAddr;
+use std::path::Path;
 
 /// A running XMPP server that hosts `example.com`, or another domain, with components of its own and of others.
 pub trait XmppServer: Debug {
@@ -22,6 +23,19 @@ pub trait XmppServer: Debug {
 
     /// Starts it again, with the same ports and users; stops it first if it runs.
     fn restart(&mut self, place: &Place);
+}
+
+/// What a server has to do with other servers.
+#[derive(Debug)]
+pub struct Servers<'a> {
+    /// Where others come to.
+    pub listen: SocketAddr,
+    /// Whom it asks for names.
+    pub dns: SocketAddr,
+    /// The certificate of those whom it trusts.
+    pub ca: &'a Path,
+    /// What it shows: then it wants TLS and certificates of others, too. None: no TLS, and keys are called back for (XEP-0220).
+    pub credentials: Option<&'a Credentials>,
 }
 
 /// The domain of its users.

@@ -167,6 +167,11 @@ impl Wallet {
         self.accounts.get(&id)?.fault
     }
 
+    /// The realm that a registrar has asked an account for, as far as it has taken the answer.
+    pub fn home(&self, id: AccountId) -> Option<&Str> {
+        self.accounts.get(&id)?.home.as_ref()
+    }
+
     /// Gives a request the credentials that it will be asked for, as far as that is known, in place of those that it has.
     pub fn authorize(&mut self, id: AccountId, request: &mut Request, tokens: &mut Tokens) {
         for side in [Side::Server, Side::Proxy] {

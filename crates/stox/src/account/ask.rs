@@ -41,7 +41,7 @@ pub(super) fn of_commands(e: &Element) -> bool {
 
 impl Accounts {
     /// An iq that was claimed.
-    pub(super) fn asked(&mut self, stage: &mut Stage<'_>, link: LinkId, iq: &Stanza) {
+    pub(super) fn answer_iq(&mut self, stage: &mut Stage<'_>, link: LinkId, iq: &Stanza) {
         let (Some(from), Some(to), Some(e)) = (iq.from.clone(), iq.to.clone(), payload(iq)) else { return };
         if let Err(refusal) = stage.rate(&from) {
             return stage.refuse_stanza(link, iq, &refusal);

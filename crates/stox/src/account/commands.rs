@@ -157,7 +157,7 @@ impl Accounts {
                 None
             }
             Command::Find => {
-                Some(find(stage, link, from, domain, form.ok_or(Fault::BadPayload)?, reply(Status::Completed)))
+                Some(self.find(stage, link, from, domain, form.ok_or(Fault::BadPayload)?, reply(Status::Completed)))
             }
             Command::Status => Some(reply(Status::Completed)),
         };
@@ -208,19 +208,28 @@ impl Accounts {
     }
 }
 
-/// Somebody is looked for, and put into the list of contacts if that is wanted.
-fn find(stage: &mut Stage<'_>, link: LinkId, from: &Jid, domain: &str, form: &Form, reply: Reply) -> Reply {
-    let wanted = form.value(NUMBER).unwrap_or_default();
-    let found = match lookup::find(stage.config, domain, wanted) {
-        Ok(found) => found,
-        Err(why) => return Reply { note: Some((true, why.to_string())), ..reply },
-    };
-    let note = form.flag(ADD).filter(|add| *add).map(|_| {
-        let name = lookup::number(wanted).unwrap_or_default();
-        (false, stage.add_contact(link, from, &found, Some(name).filter(|name| !name.is_empty())).to_owned())
-    });
-    let address = Field::new("jid", FieldType::JidSingle).with_label("Address").with_value(found.to_string());
-    Reply { form: Some(Form::new(Purpose::Result).with(address)), note, ..reply }
+impl Accounts {
+    /// Somebody is looked for, and put into the list of contacts if that is wanted.
+    fn find(
+        &mut self,
+        stage: &mut Stage<'_>,
+        link: LinkId,
+        from: &Jid,
+        domain: &str,
+        form: &Form,
+        reply: Reply,
+    ) -> Reply {
+        let wanted = form.value(NUMBER).unwrap_or_default();
+        let found = match lookup::find(stage.config, domain, wanted) {
+            Ok(found) => found,
+            Err(why) => return Reply { note: Some((true, why.to_string())), ..reply },
+        };
+        let name = lookup::number(wanted);
+        let add = form.flag(ADD) == Some(true);
+        let note = add.then(|| (false, self.add_contact(stage, link, from, &found, name).to_owned()));
+        let address = Field::new("jid", FieldType::JidSingle).with_label("Address").with_value(found.to_string());
+        Reply { form: Some(Form::new(Purpose::Result).with(address)), note, ..reply }
+    }
 }
 
 fn reply(command: Command, session: &Str, status: Status) -> Reply {

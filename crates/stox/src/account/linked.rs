@@ -49,6 +49,8 @@ pub(crate) struct Account {
     pub(crate) name: Str,
     /// The password.
     pub(crate) password: Password,
+    /// The realm that the registrar asks for: nobody else is given an answer for it (RFC 3261 §22.1). None: it was not asked yet.
+    pub(crate) realm: Option<Str>,
 }
 
 impl Account {
@@ -56,7 +58,7 @@ impl Account {
     pub(crate) fn new(user: &Jid, address: Jid, name: Str, password: Password) -> Option<Account> {
         let uri = address::to_uri(&address, Scheme::Sip).ok()?;
         let whole = address.local().is_some() && address.is_bare() && user.local().is_some();
-        whole.then(|| Account { user: user.bare(), address, uri, name, password })
+        whole.then(|| Account { user: user.bare(), address, uri, name, password, realm: None })
     }
 
     /// What is kept of it.
@@ -65,13 +67,16 @@ impl Account {
             address: self.address.to_string(),
             name: self.name.to_string(),
             password: self.password.reveal().to_owned(),
+            realm: self.realm.as_ref().map(ToString::to_string),
         }
     }
 
     /// What was kept of it under a key.
     pub(crate) fn of_record(domain: &Jid, user: &Jid, record: &Record) -> Option<Account> {
         let address = Jid::parse(&record.address).ok().filter(|address| address.domain() == domain.domain())?;
-        Account::new(user, address, Str::from(record.name.as_str()), Password::new(record.password.as_str()))
+        let (name, password) = (Str::from(record.name.as_str()), Password::new(record.password.as_str()));
+        let realm = record.realm.as_deref().map(Str::from);
+        Some(Account { realm, ..Account::new(user, address, name, password)? })
     }
 }
 

@@ -384,8 +384,13 @@ impl Accounts {
 
     /// The registrar has taken an account that is to be linked: now it is worth keeping.
     fn keep(&mut self, stage: &mut Stage<'_>, name: Fingerprint) {
+        let registration =
+            self.homes.get(&name).and_then(|home| home.attempt.as_ref()).map(|attempt| attempt.registration);
+        let tie = registration.and_then(|registration| self.registrations.get(&registration));
+        let realm = tie.and_then(|tie| stage.sip.wallet().home(tie.credentials)).cloned();
         let account = self.change(name, |home| {
-            let attempt = home.attempt.as_ref().filter(|_| !home.busy)?;
+            let attempt = home.attempt.as_mut().filter(|_| !home.busy)?;
+            attempt.account = Arc::new(Account { realm, ..Account::clone(&attempt.account) });
             home.busy = true;
             Some(Arc::clone(&attempt.account))
         });
@@ -439,6 +444,7 @@ impl Accounts {
 
     /// The gateway ends: registrars need not send here any more. The records stay, and the next process registers again.
     pub(super) fn leave_all(&mut self, stage: &mut Stage<'_>) {
+        self.leaving = true;
         for name in self.homes.keys_sorted() {
             let registration = self.change(name, |home| home.registration.take());
             if let Some(registration) = registration.flatten() {

@@ -31,6 +31,7 @@ use linked::Account;
 use linking::{Home, Saving, Tie};
 use record::Record;
 use sip::register::{self, RegistrationId};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use xmpp::error::StanzaError;
@@ -99,10 +100,14 @@ pub struct Accounts {
     counts: Counts,
     /// Attempts that nobody has been answered yet.
     pending: usize,
+    /// The gateway ends.
+    leaving: bool,
     registrations: Table<RegistrationId, Tie>,
     saving: Table<SaveToken, Saving>,
     /// How often users and accounts were tried since when.
     tried: Recent<Fingerprint, (Time, u32)>,
+    /// Servers that were asked for something in a user's name, the oldest first.
+    asked: VecDeque<privileged::Asked>,
     /// Runs of commands by their names: whose, and which.
     runs: Recent<Str, (Fingerprint, Str, Time)>,
 }
@@ -116,9 +121,11 @@ impl Accounts {
             homes: Table::new(key),
             counts: Counts::default(),
             pending: 0,
+            leaving: false,
             registrations: Table::new(key),
             saving: Table::new(key),
             tried: Recent::new(key, TRIED),
+            asked: VecDeque::new(),
             runs: Recent::new(key, RUNS),
         }
     }
@@ -128,9 +135,9 @@ impl Accounts {
         self.counts
     }
 
-    /// Attempts that somebody waits for.
+    /// Attempts that somebody waits for, and at the end the registrations that registrars have yet to be told the end of.
     pub fn under_way(&self) -> usize {
-        self.pending
+        if self.leaving { self.registrations.len() } else { self.pending }
     }
 
     /// Whether a user may link accounts.
@@ -175,6 +182,9 @@ impl Mapping for Accounts {
         if self.options.is_none() || !to_gateway(stanza) {
             return false;
         }
+        if stanza.kind == Kind::Iq && stanza.type_.as_deref() == Some("result") {
+            return privileged::is_of_ours(stanza);
+        }
         let asks = matches!(stanza.type_.as_deref(), Some("get" | "set")) && stanza.id.is_some();
         match stanza.kind {
             Kind::Iq if asks => payload(stanza).is_some_and(|e| {
@@ -198,7 +208,10 @@ impl Mapping for Accounts {
         if stanza.kind == Kind::Message {
             return self.granted(stage, link, &stanza);
         }
-        self.asked(stage, link, &stanza);
+        if stanza.type_.as_deref() == Some("result") {
+            return self.server_says(stage, &stanza, true);
+        }
+        self.answer_iq(stage, link, &stanza);
     }
 
     fn overheard(&mut self, stage: &mut Stage<'_>, stanza: &Stanza) {
@@ -210,9 +223,12 @@ impl Mapping for Accounts {
         }
     }
 
-    fn error(&mut self, _: &mut Stage<'_>, stanza: &Stanza, _: &StanzaError) -> bool {
-        // A server that does not do what it has granted: there is nobody to tell, as the user was told that it was asked.
-        self.options.is_some() && to_gateway(stanza) && privileged::is_of_ours(stanza)
+    fn error(&mut self, stage: &mut Stage<'_>, stanza: &Stanza, _: &StanzaError) -> bool {
+        let ours = self.options.is_some() && to_gateway(stanza) && privileged::is_of_ours(stanza);
+        if ours {
+            self.server_says(stage, stanza, false);
+        }
+        ours
     }
 
     fn stanza_outcome(&mut self, _: &mut Stage<'_>, _: StanzaToken, _: bool) -> bool {
@@ -268,10 +284,12 @@ impl Mapping for Accounts {
         Accounts::forget_granted(stage, link);
     }
 
-    fn timeout(&mut self, _: &mut Stage<'_>) {}
+    fn timeout(&mut self, stage: &mut Stage<'_>) {
+        self.servers_are_silent(stage);
+    }
 
     fn deadline(&self) -> Option<Time> {
-        None
+        self.patience()
     }
 }
 

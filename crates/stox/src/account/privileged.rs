@@ -5,8 +5,9 @@ use super::Accounts;
 use crate::config::LinkId;
 use crate::gateway::Note;
 use crate::mapping::Stage;
-use base::Str;
+use base::{Str, Time};
 use std::collections::BTreeMap;
+use std::time::Duration;
 use xmpp::ext::carbons;
 use xmpp::ext::privilege::Privileges;
 use xmpp::ext::roster::Item;
@@ -19,6 +20,12 @@ const ID: &str = "privileged-";
 
 /// The most servers whose word is kept.
 const SERVERS: usize = 256;
+
+/// The most servers that are waited for at one time, in one shard; beyond, clients are asked at once.
+const ASKED: usize = 256;
+
+/// How long a server may take.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The group that contacts are put into.
 const GROUP: &str = "SIP";
@@ -69,25 +76,76 @@ impl Accounts {
     }
 }
 
-impl Stage<'_> {
+/// A server that was asked to put a contact into a roster.
+#[derive(Debug)]
+pub(super) struct Asked {
+    until: Time,
+    id: Str,
+    link: LinkId,
+    /// The user's client, which is asked where the server does nothing.
+    user: Jid,
+    item: Item,
+}
+
+impl Accounts {
     /// Puts a contact into the list of a user who wants that: by the server's leave, or else as a proposal to the user's client (XEP-0144). What is
     /// said to the user.
-    pub(crate) fn add_contact(&mut self, link: LinkId, user: &Jid, contact: &Jid, name: Option<Str>) -> &'static str {
-        let domain = self.config.links.get(link).map(|link| link.domain.clone()).unwrap_or_default();
-        let Ok(gateway) = Jid::new(None, &domain, None) else { return "" };
+    pub(super) fn add_contact(
+        &mut self,
+        stage: &mut Stage<'_>,
+        link: LinkId,
+        user: &Jid,
+        contact: &Jid,
+        name: Option<Str>,
+    ) -> &'static str {
         let item = Item { jid: contact.clone(), name, groups: vec![Str::const_new(GROUP)] };
-        let id = base::format_compact!("{ID}{}", self.tokens.token(12));
-        let granted = self.linked.granted.of(link, user);
-        match granted.and_then(|granted| granted.add_to_roster(&gateway, &id, user, &item)) {
-            Some(iq) => {
-                self.answer(link, &iq);
-                "Your server was asked to add the contact."
-            }
-            None => {
-                let message = Stanza::message().with_from(gateway).with_to(user.clone()).with_child(item.to_proposal());
-                self.answer(link, &message);
-                "The contact was proposed to your program, which asks you if it knows how to."
-            }
+        let id = base::format_compact!("{ID}{}", stage.tokens.token(12));
+        let gateway = stage.gateway(link);
+        let granted = stage.linked.granted.of(link, user).filter(|_| self.asked.len() < ASKED);
+        let iq = granted.zip(gateway).and_then(|(granted, gateway)| granted.add_to_roster(&gateway, &id, user, &item));
+        let Some(iq) = iq else {
+            stage.propose(link, user, &item);
+            return "The contact was proposed to your program, which asks you if it knows how to.";
+        };
+        stage.answer(link, &iq);
+        self.asked.push_back(Asked { until: stage.now + PATIENCE, id, link, user: user.clone(), item });
+        "Your server was asked to add the contact."
+    }
+
+    /// A server has answered; `done`: as it was to. What it does not do the user's client is asked for.
+    pub(super) fn server_says(&mut self, stage: &mut Stage<'_>, stanza: &Stanza, done: bool) {
+        let from = |asked: &Asked| stanza.from.as_ref().is_some_and(|from| from.same_bare(&asked.user));
+        let at = self.asked.iter().position(|asked| stanza.id.as_ref() == Some(&asked.id) && from(asked));
+        let asked = at.and_then(|at| self.asked.remove(at));
+        if let Some(asked) = asked.filter(|_| !done) {
+            stage.propose(asked.link, &asked.user, &asked.item);
+        }
+    }
+
+    /// Servers that have said nothing for too long.
+    pub(super) fn servers_are_silent(&mut self, stage: &mut Stage<'_>) {
+        while let Some(asked) = self.asked.pop_front_if(|asked| asked.until <= stage.now) {
+            stage.propose(asked.link, &asked.user, &asked.item);
+        }
+    }
+
+    /// When the next one has been silent for too long.
+    pub(super) fn patience(&self) -> Option<Time> {
+        self.asked.front().map(|asked| asked.until)
+    }
+}
+
+impl Stage<'_> {
+    /// The gateway's own address on a stream.
+    fn gateway(&self, link: LinkId) -> Option<Jid> {
+        Jid::new(None, &self.config.links.get(link)?.domain, None).ok()
+    }
+
+    /// Proposes a contact to a user's client (XEP-0144).
+    fn propose(&mut self, link: LinkId, user: &Jid, item: &Item) {
+        if let Some(gateway) = self.gateway(link) {
+            let message = Stanza::message().with_from(gateway).with_to(user.clone()).with_child(item.to_proposal());
+            self.answer(link, &message);
         }
     }
 

@@ -14,6 +14,9 @@ pub(crate) struct Record {
     pub name: String,
     /// The password.
     pub password: String,
+    /// The realm that the registrar asks for.
+    #[serde(default)]
+    pub realm: Option<String>,
 }
 
 impl fmt::Debug for Record {

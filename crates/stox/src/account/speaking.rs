@@ -64,7 +64,9 @@ impl Stage<'_> {
 
     /// An account is linked from now on: what its user sends goes out with it.
     pub(super) fn link_account(&mut self, account: Arc<Account>) {
-        let id = self.take_credentials(&account);
+        // What a user sends comes to many, and each of them could ask who it is: only the registrar's realm is answered.
+        let realm = account.realm.clone().unwrap_or_else(|| Str::from(account.address.domain()));
+        let id = self.take_credentials(&account, Some(realm));
         if let Some(old) = self.linked.insert(account, id) {
             self.sip.wallet_mut().remove(old);
         }
@@ -89,7 +91,7 @@ impl Stage<'_> {
         let way = way::route(self.config, self.sip, &account.user, place).ok()?;
         let mut own = address::to_uri(&account.user, Scheme::Sip).ok()?;
         own.params.set(FOR, Some(ascii(&account.user).as_bytes()));
-        let id = self.take_credentials(account);
+        let id = self.take_credentials(account, None);
         let binding = Binding {
             registrar,
             address: account.uri.clone().into(),
@@ -107,13 +109,13 @@ impl Stage<'_> {
         Some((registration?, id))
     }
 
-    /// Puts credentials into the wallet, under a name of their own.
-    fn take_credentials(&mut self, account: &Account) -> AccountId {
+    /// Puts credentials into the wallet, under a name of their own; `realm` is the only one that they are for.
+    fn take_credentials(&mut self, account: &Account, realm: Option<Str>) -> AccountId {
         let id = AccountId(self.tokens.u64() | OURS);
         let credentials = digest::Account {
             username: account.name.clone(),
             password: Str::from(account.password.reveal()),
-            realm: None,
+            realm,
             weakest: digest::Algorithm::Md5,
         };
         self.sip.wallet_mut().set(id, credentials);

@@ -12,6 +12,7 @@
 //! | `verona_messages_waiting` | `shard` | messages under way |
 //! | `verona_presence_total` | `direction` | presence told to the other side: a NOTIFY with a document, a presence stanza |
 //! | `verona_authorizations` | `shard` | presence authorizations, of both directions |
+//! | `verona_accounts` | `state`, `shard` | SIP accounts that XMPP users have linked: all of them, and those that are registered |
 //! | `verona_subscriptions` | `role`, `shard` | live notification dialogs: as notifier (SIP users watch), as subscriber (XMPP users watch) |
 //! | `verona_subscriptions_waiting` | `shard` | dialogs with something to send that wait for their turn |
 //! | `verona_publications` | `shard` | users whose presence is published (RFC 3903) |
@@ -133,6 +134,10 @@ pub struct ShardMeters {
     pub waiting: Gauge,
     /// Presence authorizations.
     pub authorizations: Gauge,
+    /// SIP accounts that XMPP users have linked.
+    pub accounts: Gauge,
+    /// Those of them that are registered.
+    pub accounts_registered: Gauge,
     /// Dialogs in which SIP users watch.
     pub notifiers: Gauge,
     /// Dialogs in which XMPP users watch.
@@ -273,6 +278,7 @@ impl Meters {
         describe_gauge("verona_messages_waiting", "Messages under way");
         describe_counter("verona_presence_total", "Presence told to the other side");
         describe_gauge("verona_authorizations", "Presence authorizations");
+        describe_gauge("verona_accounts", "SIP accounts that XMPP users have linked");
         describe_gauge("verona_subscriptions", "Live notification dialogs");
         describe_gauge("verona_subscriptions_waiting", "Notification dialogs that wait for their turn to send");
         describe_gauge("verona_publications", "Users whose presence is published");
@@ -428,6 +434,8 @@ impl Meters {
             server_transactions: gauge("verona_sip_transactions", Some(("side", "server"))),
             waiting: gauge("verona_messages_waiting", None),
             authorizations: gauge("verona_authorizations", None),
+            accounts: gauge("verona_accounts", Some(("state", "linked"))),
+            accounts_registered: gauge("verona_accounts", Some(("state", "registered"))),
             notifiers: gauge("verona_subscriptions", Some(("role", "notifier"))),
             subscribers: gauge("verona_subscriptions", Some(("role", "subscriber"))),
             subscriptions_waiting: gauge("verona_subscriptions_waiting", None),

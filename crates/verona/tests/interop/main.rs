@@ -2,6 +2,7 @@
 //! Kamailio and a phone that is strict about every byte on the other. What a program lacks, `scripts/setup` installs; a
 //! test without its program fails and says so.
 
+mod accounts_identity;
 mod accounts_linking;
 mod acme;
 mod calls;
@@ -13,6 +14,8 @@ mod chat_faults;
 mod chat_sip;
 mod errors;
 mod faults;
+mod federation;
+mod federation_faults;
 mod hall;
 mod line;
 mod overload;

@@ -18,6 +18,7 @@ use crate::io::clock::{Clock, Grace};
 use crate::io::dns::Dns;
 use crate::io::link::{Around, JAM, LOOK_AGAIN, Outgoing, Waiting, shard_of, sleep};
 use crate::metrics::FederationMeters;
+use crate::state::State;
 use crate::tls::{ALPN_XMPP_SERVER, Fault, Tls, Verdict};
 use base::{Str, Tokens};
 use line::{Command, Handshake, Line, Way};
@@ -77,6 +78,7 @@ pub(crate) struct Hub {
     clock: Clock,
     dns: Dns,
     dispatch: Dispatch,
+    state: Arc<State>,
     tls: Tls,
     guard: Guard,
     /// The first of our domains' links; the others follow in the order of `domains`.
@@ -133,7 +135,7 @@ impl Hub {
     /// No connections yet.
     pub(crate) fn new(parts: Parts, around: Around) -> Hub {
         let Parts { live, mut tokens, tls, guard, first, domains, meters } = parts;
-        let Around { clock, dns, dispatch, state: _ } = around;
+        let Around { clock, dns, dispatch, state } = around;
         let (say, events) = mpsc::channel(EVENTS);
         Hub {
             machine: Federation::new(live.machine.clone(), tokens.fork()),
@@ -142,6 +144,7 @@ impl Hub {
             clock,
             dns,
             dispatch,
+            state,
             tls,
             guard,
             first,
@@ -179,6 +182,10 @@ impl Hub {
     ) {
         let (mut batch, mut events) = (Vec::with_capacity(256), Vec::with_capacity(64));
         let mut stopping = false;
+        // There is nothing to wait for: whoever is to be found is looked for when there is something to say.
+        for at in 0..self.domains.len() {
+            self.state.link_up(self.first + at);
+        }
         loop {
             self.drain();
             if stopping && self.machine.is_over() {
