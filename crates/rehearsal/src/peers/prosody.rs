@@ -91,7 +91,7 @@ impl Prosody {
         let rooms = format!(
             "Component \"{ROOMS}\" \"muc\"\n    muc_room_locking = false\n    muc_room_default_public_jids = true\n"
         );
-        Prosody::run(place, DOMAIN, &[], &rooms, Some(servers))
+        Prosody::run(place, DOMAIN, &["nobody.invalid"], &rooms, Some(servers))
     }
 
     #[track_caller]

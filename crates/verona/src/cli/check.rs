@@ -1,6 +1,6 @@
 //! `verona check`.
 
-use super::{Exit, complain, say};
+use super::{Exit, certificates, complain, say};
 use crate::config::{self, Component, Config, Environment, HostPort, Listen, Store, Transport};
 use crate::io::clock::Clock;
 use crate::{setup, store};
@@ -29,6 +29,7 @@ pub(super) fn check(path: &Path, connect: bool) -> Exit {
         // This may be another user than the gateway's.
         complain(&format!("warning: store.url: {}: {e}", file.display()));
     }
+    certificates::explain(&loaded.config);
     say(&format!("{}: right", path.display()));
     if connect { try_out(&loaded.config) } else { Exit::Good }
 }

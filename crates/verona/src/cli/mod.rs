@@ -1,5 +1,6 @@
 //! The command line.
 
+mod certificates;
 mod check;
 mod demo;
 mod map;

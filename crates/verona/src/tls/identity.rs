@@ -94,6 +94,13 @@ impl Identity {
         Identity { certified: Arc::new(certified), certificate, names, fingerprint }
     }
 
+    /// Until when it is valid: seconds since 1970, and in words. `None`: it cannot be read.
+    pub(crate) fn until(&self) -> Option<(i64, String)> {
+        let (_, parsed) = X509Certificate::from_der(&self.certificate).ok()?;
+        let until = parsed.validity().not_after;
+        Some((until.timestamp(), until.to_string()))
+    }
+
     /// The same once more.
     pub(super) fn same(&self) -> Identity {
         let Identity { certified, certificate, names, fingerprint } = self;

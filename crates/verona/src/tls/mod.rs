@@ -58,6 +58,17 @@ impl fmt::Debug for Tls {
     }
 }
 
+/// A certificate of ours, for people.
+#[derive(Debug)]
+pub(crate) struct OfOurs {
+    /// Whom it is for.
+    pub(crate) names: Names,
+    /// Until when it is valid, in seconds since 1970.
+    pub(crate) until: i64,
+    /// The same in words.
+    pub(crate) until_text: String,
+}
+
 /// What is in force, for whoever shakes hands next.
 #[derive(Debug)]
 struct Shared {
@@ -166,9 +177,19 @@ impl Tls {
         self.shared.current().first().fingerprint.clone()
     }
 
-    /// The names in our certificates, in the order of the configuration but for the first.
-    pub(crate) fn names(&self) -> Vec<Names> {
-        self.shared.current().identities.iter().map(|identity| identity.names.clone()).collect()
+    /// Our certificates, in the order of the configuration but for the first, which is shown where nobody asks for a name.
+    pub(crate) fn shown(&self) -> Vec<OfOurs> {
+        let current = self.shared.current();
+        let shown = current.identities.iter().map(|identity| {
+            let (until, until_text) = identity.until().unwrap_or_default();
+            OfOurs { names: identity.names.clone(), until, until_text }
+        });
+        shown.collect()
+    }
+
+    /// The names of the certificate that is shown to whoever asks for this one; none: no certificate is for it.
+    pub(crate) fn shown_to(&self, name: &str) -> Option<Names> {
+        self.shared.current().named(name).map(|identity| identity.names.clone())
     }
 
     /// Whether one of our certificates is for this name or address.

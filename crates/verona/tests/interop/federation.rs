@@ -43,6 +43,8 @@ pub(crate) fn zone(theirs: SocketAddr, ours: SocketAddr) -> Zone {
         .host("xmpp.example.com", theirs.ip())
         .srv("_xmpp-server._tcp.example.net", "gateway.example.net", ours.port(), 10, 0)
         .host("gateway.example.net", ours.ip())
+        // ejabberd asks the C library for hosts, and that asks nobody for what reads as an address.
+        .srv("_xmpp-server._tcp.example.net", &ours.ip().to_string(), ours.port(), 20, 0)
 }
 
 impl Ground {

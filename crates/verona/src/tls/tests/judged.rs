@@ -193,8 +193,9 @@ async fn a_common_name_names_nobody() {
     let ca = TestCa::new(&place);
     let shown = ca.sign(&place, "example.com", &Certificate::of(&[]));
     assert_eq!(judged(&shown, &ca, "example.com").await, (Err(Fault::WrongName), Err(Fault::WrongName)));
-    let names = Tls::new(&config::Tls { certificates: vec![files(&shown)], trust: vec![] }, "").unwrap().names();
-    assert_eq!(names[0].to_string(), "no names");
+    let ours = Tls::new(&config::Tls { certificates: vec![files(&shown)], trust: vec![] }, "").unwrap().shown();
+    assert_eq!(ours[0].names.to_string(), "no names");
+    assert!(ours[0].until > 3_700_000_000 && ours[0].until_text.contains("2090"), "{ours:?}");
 }
 
 /// Which certificate the client sees when it asks for `asked`.
