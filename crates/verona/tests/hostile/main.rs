@@ -9,6 +9,7 @@ mod door;
 mod floods;
 mod halls;
 mod identity;
+mod identity_s2s;
 mod msrp;
 mod room_names;
 mod rooms;
