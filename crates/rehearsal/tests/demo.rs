@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use stox::gateway::{Gateway, Input, Output, Wire};
+use stox::network::Network;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::time::Instant;
@@ -52,7 +53,7 @@ async fn shell(udp: UdpSocket, phone: SocketAddr, server: SocketAddr) {
     settings.set("muc_domains", "rooms.example.com").unwrap();
     settings.set("calls", "true").unwrap();
     settings.config.links.truncate(1);
-    settings.config.peers[0].source.address = [127, 0, 0, 0].into();
+    settings.config.peers[0].source = Some(Network { address: [127, 0, 0, 0].into(), prefix: 24 });
     if let Some(proxy) = &mut settings.config.proxy {
         proxy.target = Target::new(Transport::Udp, phone);
     }

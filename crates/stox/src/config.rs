@@ -1,9 +1,10 @@
 //! What the gateway is told about its surroundings. The shell reads it from the operator's file.
 
 use crate::network::Network;
-use base::Str;
-use sip::agent::Target;
+use base::{Str, Table};
+use sip::agent::{Flow, Target};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use xmpp::agent::Identity;
 
@@ -100,6 +101,17 @@ impl Config {
         words || self.media.is_some()
     }
 
+    /// What is said of whoever sends something this way; `secured`: the SIP domains that the other ends of connections have proved to be.
+    pub(crate) fn peers_of<'a>(
+        &'a self,
+        flow: Flow,
+        secured: &'a Table<u64, Arc<[Str]>>,
+    ) -> impl Iterator<Item = &'a Peer> + Clone {
+        let names = flow.connection.and_then(|connection| secured.get(&connection));
+        let names: &[Str] = names.map_or(&[], |names| &names[..]);
+        self.peers.iter().filter(move |peer| peer.is(flow.remote.ip(), names))
+    }
+
     /// Whether requests may be sent to an address that a peer has named (THREATS 46).
     pub fn may_lead_to(&self, address: IpAddr) -> bool {
         is_global(address) || self.allow_networks.iter().any(|network| network.contains(address))
@@ -177,13 +189,31 @@ pub enum Mode {
     Auto,
 }
 
-/// A network, and the SIP domains that it may speak for.
+/// Somebody, and the SIP domains that it may speak for.
 #[derive(Debug, Clone)]
 pub struct Peer {
-    /// The network.
-    pub source: Network,
+    /// The network that it is in; none: any.
+    pub source: Option<Network>,
+    /// The SIP domain that its certificate proves (RFC 5922 §7.4); none: none is asked for.
+    pub certificate: Option<Str>,
     /// The SIP domains; a From in another one is refused.
     pub domains: Vec<Str>,
+    /// Whether its word for a caller counts (P-Asserted-Identity, RFC 3325 §5). Anybody else's is left alone.
+    pub trusted: bool,
+}
+
+impl Peer {
+    /// Whoever is in this network, and may speak for these domains.
+    pub fn at(source: Network, domains: Vec<Str>) -> Peer {
+        Peer { source: Some(source), certificate: None, domains, trusted: false }
+    }
+
+    /// Whether it is this one: it sends from `source`, and has proved to be `names`. Somebody of whom neither is said is nobody.
+    pub fn is(&self, source: IpAddr, names: &[Str]) -> bool {
+        let there = self.source.is_none_or(|network| network.contains(source));
+        let proved = self.certificate.as_ref().is_none_or(|name| names.iter().any(|n| n.eq_ignore_ascii_case(name)));
+        (self.source.is_some() || self.certificate.is_some()) && there && proved
+    }
 }
 
 /// The SIP proxy that takes what the gateway sends.

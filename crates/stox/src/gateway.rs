@@ -433,6 +433,7 @@ impl Gateway {
             linked: &mut self.linked,
             registrations: &mut self.registrations,
             whereabouts: &mut self.whereabouts,
+            secured: &self.secured,
             given: self.given,
         };
         let rooms: [&mut dyn Mapping; 3] = [&mut self.participants, &mut self.occupants, &mut self.invitations];

@@ -13,7 +13,7 @@ use crate::rate::Rates;
 use crate::store::{Broken, Key, SaveToken};
 use crate::way::{self, Hops, Route};
 use crate::whereabouts::Whereabouts;
-use base::{Fingerprint, Time, Tokens};
+use base::{Fingerprint, Str, Table, Time, Tokens};
 use sip::agent::{Agent, ClientId, Flow, ServerId, Transport};
 use sip::invite::{self, Sessions};
 use sip::register::{self, Registrations};
@@ -21,6 +21,7 @@ use sip::subscription::{self, Subscriptions, UsageId};
 use sip::{Ground, Headers, Name, NameAddr, Request, Response, SipUri, Uri};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use xmpp::error::StanzaError;
 use xmpp::jid::Jid;
 use xmpp::stanza::{Kind, Stanza};
@@ -236,6 +237,8 @@ pub struct Stage<'a> {
     pub(crate) linked: &'a mut Linked,
     /// The registrations with other registrars.
     pub(crate) registrations: &'a mut Registrations,
+    /// The SIP domains that the other ends of connections have proved to be.
+    pub(crate) secured: &'a Table<u64, Arc<[Str]>>,
     /// On which devices XMPP users are to be found.
     pub(crate) whereabouts: &'a mut Whereabouts,
     /// What is handled was given on by another mapping: it was counted, and is not given back.
@@ -372,8 +375,15 @@ impl Stage<'_> {
             (contact.host, contact.port) = (host.clone(), port);
         }
         contact.params.remove("transport");
-        if transport == Transport::Tcp {
-            contact.params.set("transport", Some(b"tcp"));
+        // RFC 7118 §5.2 has one name for WebSockets with TLS and without: who uses them has the connection, and needs no more.
+        let name: Option<&[u8]> = match transport {
+            Transport::Udp => None,
+            Transport::Tcp => Some(b"tcp"),
+            Transport::Tls => Some(b"tls"),
+            Transport::Ws | Transport::Wss => Some(b"ws"),
+        };
+        if name.is_some() {
+            contact.params.set("transport", name);
         }
         contact.into()
     }

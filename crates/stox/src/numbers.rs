@@ -5,11 +5,9 @@
 //! changes how a number begins and leaves its last two digits alone, by which the shard of a pair is found ([`shard_key`]), so that rules may change while calls are under way.
 
 use crate::address::{self, AddressError, Scheme};
-use crate::network::Network;
 use base::Str;
 use sip::Request;
 use sip::uri::{Host, SipUri, Uri};
-use std::net::IpAddr;
 use xmpp::jid::Jid;
 
 /// The most rules that are looked at.
@@ -26,8 +24,6 @@ pub struct Numbers {
     pub rules: Vec<Rule>,
     /// Whether calls of callers who do not say who they are are let in.
     pub anonymous: bool,
-    /// Networks whose word for a caller counts (P-Asserted-Identity, RFC 3325 §5). Anybody else's is left alone.
-    pub trusted: Vec<Network>,
 }
 
 /// One rule.
@@ -124,20 +120,17 @@ impl Numbers {
     }
 }
 
-impl Numbers {
-    /// The name of a caller, for people to read: what From says of it, or else somebody who is trusted. None where the caller does not want it shown.
-    pub(crate) fn name(&self, request: &Request, source: IpAddr) -> Option<Str> {
-        let privacy = request.headers.privacy();
-        let from = request.headers.from().ok()?;
-        if privacy.user || is_anonymous(&from.uri) {
-            return None;
-        }
-        let trusted = || self.trusted.iter().any(|network| network.contains(source)) && !privacy.id;
-        from.display.or_else(|| {
-            let asserted = trusted().then(|| request.headers.asserted_identity())?;
-            asserted.display().map(Str::from)
-        })
+/// The name of a caller, for people to read: what From says of it, or else somebody who `is_trusted`. None where the caller does not want it shown.
+pub(crate) fn name(request: &Request, is_trusted: bool) -> Option<Str> {
+    let privacy = request.headers.privacy();
+    let from = request.headers.from().ok()?;
+    if privacy.user || is_anonymous(&from.uri) {
+        return None;
     }
+    from.display.or_else(|| {
+        let asserted = (is_trusted && !privacy.id).then(|| request.headers.asserted_identity())?;
+        asserted.display().map(Str::from)
+    })
 }
 
 /// Whether a request must not be served as it is: it asks for more privacy than there is, and rather not to be served than to go without. Who calls and
@@ -271,25 +264,24 @@ mod tests {
     /// RFC 3325 §5, §9.3: somebody's word for a caller counts from those who are trusted, and where the caller does not mind.
     #[test]
     fn names_of_callers() {
-        let (friend, stranger) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([203, 0, 113, 1]));
-        let numbers = Numbers { trusted: vec![Network::of(friend)], ..Numbers::default() };
-        let name = |from: &str, privacy: &str, source| {
+        let (friend, stranger) = (true, false);
+        let called = |from: &str, privacy: &str, is_trusted| {
             let mut request = Request::new(sip::Method::Invite, Uri::parse("sip:juliet@example.com").expect("a URI"));
             request.headers.push(sip::Name::From, from);
             request.headers.push(sip::Name::PAssertedIdentity, "\"Montague\" <sip:romeo@sip.example>, <tel:+49301234>");
             request.headers.push(sip::Name::Privacy, privacy);
-            (numbers.name(&request, source).map(String::from), wants_privacy(&request))
+            (name(&request, is_trusted).map(String::from), wants_privacy(&request))
         };
         let named = |name: &str| Some(name.to_owned());
-        assert_eq!(name("\"Romeo\" <sip:r@sip.example>", "", friend), (named("Romeo"), false));
-        assert_eq!(name("<sip:r@sip.example>", "none", friend), (named("Montague"), false));
-        assert_eq!(name("<sip:r@sip.example>", "", stranger), (None, false));
-        assert_eq!(name("<sip:r@sip.example>", "id", friend), (None, false));
-        assert_eq!(name("\"Romeo\" <sip:r@sip.example>", "user", friend), (None, false));
-        assert_eq!(name("\"Anonymous\" <sip:anonymous@anonymous.invalid>", "", friend), (None, false));
-        assert_eq!(name("<sip:r@sip.example>", "user;critical", friend), (None, true));
-        assert_eq!(name("<sip:r@sip.example>", "session;critical", stranger), (None, true));
-        assert_eq!(name("<sip:anonymous@anonymous.invalid>", "user;id;critical", friend), (None, false));
+        assert_eq!(called("\"Romeo\" <sip:r@sip.example>", "", friend), (named("Romeo"), false));
+        assert_eq!(called("<sip:r@sip.example>", "none", friend), (named("Montague"), false));
+        assert_eq!(called("<sip:r@sip.example>", "", stranger), (None, false));
+        assert_eq!(called("<sip:r@sip.example>", "id", friend), (None, false));
+        assert_eq!(called("\"Romeo\" <sip:r@sip.example>", "user", friend), (None, false));
+        assert_eq!(called("\"Anonymous\" <sip:anonymous@anonymous.invalid>", "", friend), (None, false));
+        assert_eq!(called("<sip:r@sip.example>", "user;critical", friend), (None, true));
+        assert_eq!(called("<sip:r@sip.example>", "session;critical", stranger), (None, true));
+        assert_eq!(called("<sip:anonymous@anonymous.invalid>", "user;id;critical", friend), (None, false));
     }
 
     proptest! {

@@ -10,7 +10,7 @@ use crate::io::link::{self, Around, Link};
 use crate::io::msrp::{self, Live, Pool};
 use crate::io::relay::RelaySockets;
 use crate::io::s2s;
-use crate::io::tcp::Connections;
+use crate::io::sip::{self, Connections};
 use crate::io::udp::{self, Sockets};
 use crate::metrics::Meters;
 use crate::setup;
@@ -103,12 +103,12 @@ fn doing<T>(what: impl Into<String>, result: io::Result<T>) -> Result<T, StartEr
 /// The sockets, and where they are bound.
 struct Bound {
     udp: Vec<(SocketAddr, Arc<tokio::net::UdpSocket>)>,
-    tcp: Vec<tokio::net::TcpListener>,
+    streams: Vec<(Transport, tokio::net::TcpListener)>,
     listens: Vec<Listen>,
 }
 
 fn bind(listens: &[Listen]) -> Result<Bound, StartError> {
-    let mut bound = Bound { udp: Vec::new(), tcp: Vec::new(), listens: listens.to_vec() };
+    let mut bound = Bound { udp: Vec::new(), streams: Vec::new(), listens: listens.to_vec() };
     for listen in &mut bound.listens {
         let what = format!("binding {listen}");
         let address = match listen.transport {
@@ -118,10 +118,10 @@ fn bind(listens: &[Listen]) -> Result<Bound, StartError> {
                 bound.udp.push((address, Arc::new(socket)));
                 address
             }
-            Transport::Tcp => {
+            transport @ (Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss) => {
                 let listener = doing(&what, bounds::bind(listen.address))?;
                 let address = doing(&what, listener.local_addr())?;
-                bound.tcp.push(listener);
+                bound.streams.push((transport, listener));
                 address
             }
         };
@@ -164,7 +164,7 @@ fn bind_federation(
 
 /// Everything that listens here for TCP, where no session is to lead.
 fn listens_on(msrp: &[MsrpListen], sip: &[Listen], admin: Option<SocketAddr>) -> Vec<SocketAddr> {
-    let sip = sip.iter().filter(|listen| listen.transport == Transport::Tcp).map(|listen| listen.address);
+    let sip = sip.iter().filter(|listen| listen.transport != Transport::Udp).map(|listen| listen.address);
     msrp.iter().map(|listen| listen.address).chain(sip).chain(admin).collect()
 }
 
@@ -220,7 +220,15 @@ impl Daemon {
         let (bounds, msrp_bounds) = Bounds::of(&config.limits, !msrp_listens.is_empty());
         let guard_key = HashKey::new(tokens.u64(), tokens.u64());
         let guard = Guard::new(clock, guard_key, &config.abuse, meters.guard());
-        let connections = Connections::new(bounds, limits, dispatch.clone(), guard.clone(), Arc::clone(&meters));
+        let connections = sip::Setup {
+            bounds,
+            limits,
+            tls: tls.clone(),
+            keep_alive: config.sip.times.keep_alive,
+            guard: guard.clone(),
+        };
+        let origins = setup::origins(config);
+        let connections = Connections::new(connections, origins, dispatch.clone(), Arc::clone(&meters));
         let carrier = (!msrp_listens.is_empty()).then(|| {
             let setup = msrp::Setup {
                 bounds: msrp_bounds,
@@ -334,8 +342,8 @@ impl Daemon {
         if let Some((acme, listener)) = acme {
             tasks.spawn(crate::acme::run(acme, listener));
         }
-        for listener in bound.tcp {
-            tasks.spawn(connections.clone().accept(listener));
+        for (transport, listener) in bound.streams {
+            tasks.spawn(connections.clone().accept(listener, transport));
         }
         for socket in 0..bound.listens.len() {
             state.set_bound(socket, true);
@@ -428,6 +436,7 @@ impl Daemon {
             let machine = s2s::machine(config, settings, &self.tls, federated.secret.clone());
             federated.live.send_replace(s2s::Live { machine, gateway: Arc::clone(&gateway) });
         }
+        self.connections.reconfigure(setup::origins(config));
         for shard in &self.shards {
             patiently(shard.send(Order::Reconfigure(Arc::clone(&gateway)))).await;
         }

@@ -2,6 +2,7 @@
 
 use crate::config::{self, Component, Config, ContactHost, Host, HostPort, Listen, MsrpListen, ProxyUri, Transport};
 use crate::io::dns::Dns;
+use crate::io::sip::Origins;
 use base::dns::Failure;
 use base::{Str, Tokens};
 use msrp::Fingerprint;
@@ -50,10 +51,15 @@ pub(crate) async fn gateway_config(
         .peers
         .entries
         .iter()
-        .map(|p| gateway::Peer { source: p.source, domains: p.domains.iter().map(Str::from).collect() })
+        .map(|p| gateway::Peer {
+            source: p.source,
+            certificate: p.certificate.as_deref().map(Str::from),
+            domains: p.domains.iter().map(Str::from).collect(),
+            trusted: p.trusted,
+        })
         .collect();
     if let (true, Some(proxy)) = (config.sip.peers.proxy_by_name, &proxy) {
-        peers.push(gateway::Peer { source: Network::of(proxy.target.remote.ip()), domains });
+        peers.push(gateway::Peer::at(Network::of(proxy.target.remote.ip()), domains));
     }
     let mut random = tokens()?;
     let seal = base::HashKey::new(random.u64(), random.u64());
@@ -149,12 +155,7 @@ fn numbers(config: &Config) -> stox::numbers::Numbers {
         trunk: rule.trunk.as_deref().map(Str::from),
         caller: rule.caller.as_deref().map(Str::from),
     };
-    let trusted = config.sip.peers.entries.iter().filter(|peer| peer.trusted);
-    stox::numbers::Numbers {
-        rules: config.numbers.iter().map(rule).collect(),
-        anonymous: config.sip.anonymous,
-        trusted: trusted.map(|peer| peer.source).collect(),
-    }
+    stox::numbers::Numbers { rules: config.numbers.iter().map(rule).collect(), anonymous: config.sip.anonymous }
 }
 
 /// What the gateway is told of what sessions travel over. `listens` are the sockets as they are bound; none: there are no sessions.
@@ -219,12 +220,11 @@ fn retry_after(d: Duration) -> u32 {
 /// The proxy's address: its own if it is literal, else the first that its name has now.
 async fn resolve(dns: &Dns, proxy: &ProxyUri) -> io::Result<gateway::Proxy> {
     let remote = address(dns, &proxy.host, proxy.port).await?;
-    let transport = match proxy.transport {
-        Transport::Udp => sip::agent::Transport::Udp,
-        Transport::Tcp => sip::agent::Transport::Tcp,
-    };
+    let mut target = sip::agent::Target::new(proxy.transport, remote);
+    // RFC 5922 §7.2: whom the operator has named, and not where that leads.
+    target.name = proxy.transport.secure().then(|| Str::from(bare(&proxy.host)));
     let route = proxy.lr.then(|| base::format_compact!("<{proxy}>"));
-    Ok(gateway::Proxy { target: sip::agent::Target::new(transport, remote), route })
+    Ok(gateway::Proxy { target, route })
 }
 
 /// An address: its own if it is literal, else the first that its name has now.
@@ -277,12 +277,9 @@ fn media_options(config: &Config, shards: usize, seal: base::HashKey) -> Option<
 pub(crate) fn agent_config(config: &Config, listens: &[Listen], shard: usize, shards: usize) -> sip::agent::Config {
     let share = |n: usize| n.div_ceil(shards).max(1);
     let limits = &config.limits;
-    let mut sent_by: Vec<(sip::agent::Transport, sip::uri::Host, Option<u16>)> = Vec::new();
+    let mut sent_by: Vec<(Transport, sip::uri::Host, Option<u16>)> = Vec::new();
     for listen in listens {
-        let transport = match listen.transport {
-            Transport::Udp => sip::agent::Transport::Udp,
-            Transport::Tcp => sip::agent::Transport::Tcp,
-        };
+        let transport = listen.transport;
         if sent_by.iter().all(|(t, ..)| *t != transport) {
             let HostPort { host, port } = &listen.advertise;
             if let Ok(host) = sip::uri::Host::parse(&host.to_string()) {
@@ -372,6 +369,14 @@ pub(crate) fn component_config(config: &Config, component: &Component) -> xmpp::
     stream.backoff_min = times.reconnect_min;
     stream.backoff_max = times.reconnect_max;
     stream
+}
+
+/// The web pages that may connect.
+pub(crate) fn origins(config: &Config) -> Origins {
+    match &config.sip.origins {
+        config::Domains::Any => Origins { any: true, these: Vec::new() },
+        config::Domains::These(these) => Origins { any: false, these: these.clone() },
+    }
 }
 
 /// The bounds of a SIP message.

@@ -7,7 +7,7 @@ use crate::io::dns::Dns;
 use crate::io::link::{Outbox, Outgoing};
 use crate::io::msrp::Pool;
 use crate::io::relay::RelaySockets;
-use crate::io::tcp::Connections;
+use crate::io::sip::Connections;
 use crate::io::udp::Sockets;
 use crate::metrics::{Direction, Meters, ShardMeters};
 use crate::state::Open;
@@ -234,7 +234,7 @@ impl Shard {
             Input::SipRejected(..) => self.maker.meters.sip_rejected.increment(1),
             Input::LinkUp(link) => drop(self.maker.up.insert(*link)),
             Input::LinkDown(link) => drop(self.maker.up.remove(link)),
-            Input::SipConnectionLost(target) => self.ways.connections.told(self.number, target.remote),
+            Input::SipConnectionLost(target) => self.ways.connections.told(self.number, target),
             _ => {}
         }
         self.gateway.handle(now, input);
@@ -260,14 +260,16 @@ impl Shard {
                         SendTo::Flow { flow, fallback } => match flow.connection {
                             Some(id) => match fallback {
                                 _ if self.ways.connections.is_open(id) => self.ways.connections.send(id, bytes, client),
-                                Some(target) => self.ways.connections.send_to(target.remote, bytes, client),
+                                Some(target) => self.ways.connections.send_to(&target, bytes, client),
                                 None => false,
                             },
                             None => self.ways.sockets.send(Some(flow.local), flow.remote, &bytes),
                         },
                         SendTo::Target(target) => match target.transport {
-                            Transport::Tcp => self.ways.connections.send_to(target.remote, bytes, client),
-                            _ => self.ways.sockets.send(None, target.remote, &bytes),
+                            Transport::Udp => self.ways.sockets.send(None, target.remote, &bytes),
+                            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
+                                self.ways.connections.send_to(&target, bytes, client)
+                            }
                         },
                     };
                     if let (false, Some(id)) = (sent, id) {
@@ -416,12 +418,14 @@ mod tests {
     use crate::dispatch::Dispatch;
     use crate::io::bounds::Bounds;
     use crate::io::link::{self, Waiting};
+    use crate::io::sip;
     use crate::setup;
     use crate::state::State;
     use crate::store::{Writer, memory::Memory};
+    use crate::tls::Tls;
+    use ::sip::agent::Flow;
     use base::HashKey;
     use bytes::Bytes;
-    use sip::agent::Flow;
     use stox::route::Router;
     use tokio::net::UdpSocket;
     use xmpp::jid::Jid;
@@ -458,7 +462,11 @@ mod tests {
             let (dispatch, mut inboxes) = Dispatch::new(Router::new(1, HashKey::new(1, 2)));
             let limits = setup::message_limits(&config);
             let (bounds, _) = Bounds::of(&config.limits, false);
-            let connections = Connections::new(bounds, limits, dispatch.clone(), Guard::open(), Arc::clone(&meters));
+            let tls = Tls::new(&config.tls, "").unwrap();
+            let keep_alive = config.sip.times.keep_alive;
+            let connections = sip::Setup { bounds, limits, tls, keep_alive, guard: Guard::open() };
+            let origins = setup::origins(&config);
+            let connections = Connections::new(connections, origins, dispatch.clone(), Arc::clone(&meters));
             let (queue, link) = link::outbox(1 << 20);
             let (saver, writer) = Writer::new(
                 Box::new(Memory::default()),
@@ -494,7 +502,7 @@ mod tests {
                  From: <sip:romeo@example.net>;tag={name}\r\nTo: <sip:juliet@example.com>\r\nCall-ID: {name}\r\n\
                  CSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\nhi"
             );
-            let message = sip::parse_datagram(&Bytes::from(text), &sip::Limits::default()).unwrap();
+            let message = ::sip::parse_datagram(&Bytes::from(text), &::sip::Limits::default()).unwrap();
             Input::Sip(message, Flow { transport: Transport::Udp, local: self.local, remote, connection: None })
         }
 

@@ -1,6 +1,6 @@
 //! baresip: a phone that people use, without its screen.
 
-use super::{Place, Process, Recording, template, until};
+use super::{Credentials, Place, Process, Recording, TestCa, template, until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -77,6 +77,22 @@ impl Baresip {
         Baresip::plain(place, address, account, &format!("\"Contact\" <{contact}>;presence=p2p"))
     }
 
+    /// As [`start`](Baresip::start), and it speaks TLS, at the port behind that of `address`: it shows a certificate, and wants one of this authority.
+    #[track_caller]
+    pub fn secure(
+        place: &Place,
+        address: SocketAddr,
+        account: &str,
+        contact: &str,
+        (authority, shown): (&TestCa, &Credentials),
+    ) -> Baresip {
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let both = place.write("baresip.both.pem", &(read(&shown.chain) + &read(&shown.key)));
+        let values = [("AUTHORITY", authority.root().display().to_string()), ("SHOWN", both.display().to_string())];
+        let contact = format!("\"Contact\" <{contact}>");
+        Baresip::run(place, "baresip", address, (account, &contact), "baresip/secure", &values)
+    }
+
     #[track_caller]
     fn plain(place: &Place, address: SocketAddr, account: &str, contact: &str) -> Baresip {
         Baresip::run(place, "baresip", address, (account, contact), "baresip/config", &[])
@@ -130,8 +146,8 @@ impl Baresip {
         place.write(&format!("{name}/accounts"), &format!("{account}\n"));
         place.write(&format!("{name}/contacts"), &format!("{contact}\n"));
         let log = format!("{name}-phone");
-        let mut process = match more {
-            [] => Process::start(place, &log, "baresip", &["-f", name, "-v", "-s"]),
+        let mut process = match template {
+            "baresip/config" | "baresip/secure" => Process::start(place, &log, "baresip", &["-f", name, "-v", "-s"]),
             _ => {
                 let preload = format!("LD_PRELOAD={}", build(place, "loopback").display());
                 Process::start(place, &log, "env", &[&preload, "baresip", "-f", name, "-v", "-s"])

@@ -27,9 +27,15 @@ impl Driver {
     /// Starts `script`; `name` names its logs.
     #[track_caller]
     pub fn start(place: &Place, name: &str, script: &str) -> Driver {
+        Driver::start_with(place, name, (PYTHON, &["-u"]), script)
+    }
+
+    /// As [`start`](Driver::start), run by another program with these arguments in front.
+    #[track_caller]
+    pub fn start_with(place: &Place, name: &str, (program, args): (&str, &[&str]), script: &str) -> Driver {
         let path = template::path(script);
         let path = path.to_str().expect("the project's path is UTF-8");
-        let (process, stdin, stdout) = Process::piped(place, name, PYTHON, &["-u", path]);
+        let (process, stdin, stdout) = Process::piped(place, name, program, &[args, &[path]].concat());
         let said = place.log(&format!("{name}.events"));
         let (tx, events) = mpsc::channel();
         thread::spawn(move || {

@@ -24,8 +24,12 @@ pub struct Settings {
     pub proxy: SocketAddr,
     /// The name server that everything towards SIP is looked up at (RFC 3263); none: it goes to the proxy.
     pub dns: Option<SocketAddr>,
-    /// The transport towards the proxy, `udp` or `tcp`.
+    /// The transport towards the proxy, as in `transport=`.
     pub transport: &'static str,
+    /// More sockets for SIP: `tls:ADDRESS:PORT`.
+    pub sockets: Vec<String>,
+    /// The lines of `[[sip.peer]]` that say who may send.
+    pub peer: String,
     /// The URL of its store.
     pub store: &'static str,
     /// Networks that are open to what peers say.
@@ -48,6 +52,8 @@ impl Settings {
             proxy,
             dns: None,
             transport: "udp",
+            sockets: Vec::new(),
+            peer: "source = \"127.0.0.0/8\"".to_owned(),
             store: "memory:",
             open: vec!["127.0.0.0/8".to_owned()],
             federation: None,
@@ -76,11 +82,11 @@ impl Settings {
             out,
             "[sip]\n\
              domains = [{xmpp}]\n\
-             listen = [\"udp:{sip}\", \"tcp:{sip}\"]\n\
+             listen = [\"udp:{sip}\", \"tcp:{sip}\"{sockets}]\n\
              {next_hop}\n\
              {more_sip}\n\
              [[sip.peer]]\n\
-             source = \"127.0.0.0/8\"\n\
+             {peer}\n\
              domains = [{domains}]\n\n\
              [security]\n\
              allow_networks = [{open}]\n\n\
@@ -92,6 +98,8 @@ impl Settings {
              {more}\n",
             open = list(&self.open),
             xmpp = list(&self.domains),
+            peer = self.peer,
+            sockets = self.sockets.iter().map(|socket| format!(", \"{socket}\"")).collect::<String>(),
             store = self.store,
             more_sip = self.more_sip,
             more = self.more,

@@ -121,14 +121,14 @@ impl MsrpRelay {
 }
 
 #[track_caller]
-fn run(place: &Place, name: &str, config: &str, address: SocketAddr) -> Process {
+pub(super) fn run(place: &Place, name: &str, config: &str, address: SocketAddr) -> Process {
     let config = place.write(&format!("{name}.cfg"), config);
     let dir = place.dir().join(format!("{name}.run"));
     std::fs::create_dir_all(&dir).unwrap_or_else(|e| panic!("cannot make {}: {e}", dir.display()));
     let pid = dir.join("pid");
     let files = [&config, &dir, &pid].map(|p| p.to_str().expect("the test's folder is UTF-8"));
     // -DD: stay in the foreground; -E: log to standard error; small memory pools.
-    let args = ["-f", files[0], "-DD", "-E", "-m", "16", "-M", "4", "-Y", files[1], "-P", files[2]];
+    let args = ["-f", files[0], "-DD", "-E", "-m", "64", "-M", "4", "-Y", files[1], "-P", files[2]];
     let mut process = Process::start(place, name, "kamailio", &args);
     until("Kamailio listens", Duration::from_secs(10), || {
         process.assert_running();

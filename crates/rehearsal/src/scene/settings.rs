@@ -51,10 +51,7 @@ impl Default for Settings {
                 .into_iter()
                 .map(|domain| Link { kind: LinkKind::Component, domain, allow_from: Vec::new(), chat: Mode::Message })
                 .collect(),
-            peers: vec![Peer {
-                source: Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 },
-                domains: sip_domains(),
-            }],
+            peers: vec![Peer::at(Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 }, sip_domains())],
             proxy: Some(Proxy { target: Target::new(Transport::Udp, PROXY.into()), route: None }),
             phone_domain: None,
             numbers: Default::default(),
@@ -233,8 +230,8 @@ impl Settings {
             "number" => config.numbers.rules.push(number_rule(value).ok_or("number takes five words")?),
             "anonymous" => config.numbers.anonymous = flag()?,
             "trusted" => {
-                let networks = config.peers.iter().map(|peer| peer.source).filter(|_| value == "true");
-                config.numbers.trusted = networks.collect();
+                let trusted = flag()?;
+                config.peers.iter_mut().for_each(|peer| peer.trusted = trusted);
             }
             "xmpp_domains" => config.xmpp_domains = list(),
             "allow_from" => config.links.iter_mut().for_each(|l| l.allow_from = list()),

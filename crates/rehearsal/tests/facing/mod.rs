@@ -52,8 +52,7 @@ fn gateway(
     if let Some(msrp) = &mut config.msrp {
         msrp.advertise[0].host = msrp::Host::Ip(PLACES[at].0.into());
     }
-    config.peers =
-        vec![Peer { source: Network { address: [192, 0, 2, 0].into(), prefix: 24 }, domains: vec![other.into()] }];
+    config.peers = vec![Peer::at(Network { address: [192, 0, 2, 0].into(), prefix: 24 }, vec![other.into()])];
     // Everything is looked at for itself, and whole.
     config.message.max_request = 60_000;
     config.subscriptions.notify_burst = 1000;

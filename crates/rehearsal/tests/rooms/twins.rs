@@ -77,7 +77,7 @@ fn settings(at: usize, change: &impl Fn(&mut Settings)) -> Settings {
         config.links = vec![link(ROOMS), link("a.example")];
         vec![ROOMS.into(), "a.example".into()]
     };
-    config.peers = vec![Peer { source: Network { address: [192, 0, 2, 0].into(), prefix: 24 }, domains: theirs }];
+    config.peers = vec![Peer::at(Network { address: [192, 0, 2, 0].into(), prefix: 24 }, theirs)];
     if let Some(msrp) = &mut config.msrp {
         msrp.advertise[0].host = msrp::Host::Ip(PLACES[at].0.into());
     }

@@ -92,6 +92,17 @@ impl Transport {
             Transport::Wss => 443,
         }
     }
+
+    /// The transport as it stands in `transport=` of a URI, and in front of an address in a configuration.
+    pub fn in_uri(self) -> &'static str {
+        match self {
+            Transport::Udp => "udp",
+            Transport::Tcp => "tcp",
+            Transport::Tls => "tls",
+            Transport::Ws => "ws",
+            Transport::Wss => "wss",
+        }
+    }
 }
 
 /// The way that a message came, and that an answer goes back.

@@ -34,7 +34,7 @@ impl Gateway {
 
     /// Takes note of the sender's name.
     pub(super) fn hear_name(&mut self, request: &Request, flow: Flow, from: &Jid, to: &Jid) {
-        let name = self.config.numbers.name(request, flow.remote.ip());
+        let name = numbers::name(request, self.peers(flow).any(|peer| peer.trusted));
         self.names.heard(from, to, name.as_deref());
     }
 
@@ -123,7 +123,7 @@ impl Gateway {
 
     /// What is said of whoever sent something this way.
     fn peers(&self, flow: Flow) -> impl Iterator<Item = &Peer> + Clone {
-        self.config.peers.iter().filter(move |peer| peer.source.contains(flow.remote.ip()))
+        self.config.peers_of(flow, &self.secured)
     }
 
     pub(super) fn check_stanza(&self, link: LinkId, stanza: &Stanza) -> Result<(), Refusal> {

@@ -116,7 +116,7 @@ fn ping(relay: &HostPort, patience: Duration) -> Result<String, String> {
 fn bind(listen: &Listen) -> io::Result<()> {
     match listen.transport {
         Transport::Udp => UdpSocket::bind(listen.address).map(drop),
-        Transport::Tcp => TcpListener::bind(listen.address).map(drop),
+        Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => TcpListener::bind(listen.address).map(drop),
     }
 }
 

@@ -73,11 +73,24 @@ pub(super) fn proxy_transport(r: &mut Reader<'_>, listen: &[Listen]) {
         && !listen.is_empty()
         && !has_transport(listen, proxy.transport)
     {
-        let name = proxy.transport.name();
+        let name = proxy.transport.in_uri();
         let wrong = Wrong::new(
             format!("goes over {name}, but sip.listen has no {name} socket"),
             format!("an entry \"{name}:ADDRESS:PORT\" in sip.listen, or another transport"),
         );
         r.wrong("sip.outbound_proxy", wrong);
+    }
+}
+
+/// Over TLS somebody has to vouch for us: whoever connects asks for our name.
+pub(super) fn certificates(r: &mut Reader<'_>, listen: &[Listen]) {
+    let secure = listen.iter().find(|listen| listen.transport.secure());
+    if let (Some(listen), false) = (secure, r.has("tls.certificates") || r.has("tls.acme")) {
+        let name = listen.transport.in_uri();
+        let allowed = "tls.certificates = [{ chain = \"cert.pem\", key = \"key.pem\" }]";
+        r.wrong(
+            "sip.listen",
+            Wrong::new(format!("{name} without a certificate: nobody would take us for us"), allowed),
+        );
     }
 }

@@ -144,6 +144,8 @@ pub struct Sip {
     pub any_domain: bool,
     /// The sockets, at least one, no two the same.
     pub listen: Vec<Listen>,
+    /// The web pages that may connect to a WebSocket; programs that are no browsers say no origin.
+    pub origins: Domains,
     /// The next hop of everything that goes to SIP. Without it nothing from XMPP gets to SIP.
     pub outbound_proxy: Option<ProxyUri>,
     /// Who may send for which SIP domains.
@@ -169,11 +171,13 @@ pub struct Peers {
     pub proxy_by_name: bool,
 }
 
-/// A network, and the SIP domains that it may speak for.
+/// Somebody, and the SIP domains that it may speak for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
-    /// The network.
-    pub source: Network,
+    /// The network that it is in; none: any.
+    pub source: Option<Network>,
+    /// The SIP domain that its certificate proves (RFC 5922); none: none is asked for. There is one of the two at least.
+    pub certificate: Option<String>,
     /// The domains; `"*"` in the file stands for those of all components.
     pub domains: Vec<String>,
     /// Whether its word for a caller counts (P-Asserted-Identity, RFC 3325).

@@ -40,12 +40,13 @@ pub fn reload(old: &Config, path: &Path) -> Result<ReloadPlan, AllMistakes> {
 
 /// Whether a running gateway takes over a change of this key.
 fn is_live(key: &str) -> bool {
-    const LIVE: [&str; 20] = [
+    const LIVE: &[&str] = &[
         "dns.server",
         "numbers",
         "sip.anonymous",
         "msrp.max_size",
         "sip.domains",
+        "sip.origins",
         "sip.outbound_proxy",
         "sip.peer",
         "sip.phone_domain",
@@ -120,6 +121,7 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
         domains,
         any_domain,
         listen,
+        origins,
         outbound_proxy,
         peers,
         phone_domain,
@@ -148,6 +150,7 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     set("sip.domains", format!("{domains:?} {any_domain}"));
     set("sip.listen", places.join(" "));
     set("sip.advertise", names.join(" "));
+    set("sip.origins", format!("{origins:?}"));
     set("sip.outbound_proxy", format!("{:?}", outbound_proxy.as_ref().map(|p| &p.uri)));
     set("sip.peer", format!("{peers:?}"));
     set("sip.phone_domain", format!("{phone_domain:?}"));

@@ -30,6 +30,7 @@ pub(super) struct RawComponent {
 /// A peer before `"*"` is known.
 pub(super) struct RawPeer {
     source: Option<Network>,
+    certificate: Option<String>,
     pub(super) domains: Vec<Item<Option<String>>>,
     trusted: bool,
 }
@@ -52,6 +53,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     }
     let (domains, any_domain) = xmpp_domains(r, domains.unwrap_or_default(), federation.is_some());
     let listen = listen(r);
+    let origins = origins(r, &listen);
     let outbound_proxy = r.text("sip.outbound_proxy", value::proxy);
     if !r.has("sip.outbound_proxy") {
         r.warn("sip.outbound_proxy", "missing: requests to SIP go where the name servers say (RFC 3263)");
@@ -148,6 +150,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
             domains,
             any_domain,
             listen,
+            origins,
             outbound_proxy,
             peers,
             phone_domain,
@@ -239,7 +242,7 @@ fn need<T>(r: &mut Reader<'_>, key: &str, allowed: &str, parse: impl Fn(&str) ->
 }
 
 fn listen(r: &mut Reader<'_>) -> Vec<Listen> {
-    const ALLOWED: &str = "at least one socket: [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]";
+    const ALLOWED: &str = "at least one socket: [\"udp:127.0.0.1:5060\", \"tls:127.0.0.1:5061\"]";
     let names = r.texts("sip.advertise", value::advertise).unwrap_or_default();
     for (i, name) in names.iter().enumerate() {
         if names[..i].iter().any(|earlier| earlier.value.0 == name.value.0) {
@@ -258,7 +261,7 @@ fn listen(r: &mut Reader<'_>) -> Vec<Listen> {
             r.wrong(key, Wrong::new("the same socket twice", ""));
         }
         if name.is_none() && address.ip().is_unspecified() {
-            let allowed = format!("sip.advertise = [\"{}:HOST:PORT\"] beside it", transport.name());
+            let allowed = format!("sip.advertise = [\"{}:HOST:PORT\"] beside it", transport.in_uri());
             r.wrong(key, Wrong::new("an address that cannot be written into Via: nobody could answer to it", allowed));
         }
         if address.port() == 0 {
@@ -270,7 +273,22 @@ fn listen(r: &mut Reader<'_>) -> Vec<Listen> {
         r.warn(&name.key, "there is no socket of this transport");
     }
     check::proxy_transport(r, &listen);
+    check::certificates(r, &listen);
     listen
+}
+
+/// The web pages that may connect.
+fn origins(r: &mut Reader<'_>, listen: &[Listen]) -> Domains {
+    let written = r.texts("sip.origins", value::origin);
+    let has_web = listen.iter().any(|listen| matches!(listen.transport, Transport::Ws | Transport::Wss));
+    if written.is_some() && !has_web {
+        r.warn("sip.origins", "there is no ws or wss socket");
+    }
+    let written = values(written.unwrap_or_default());
+    match written.iter().any(Option::is_none) {
+        true => Domains::Any,
+        false => Domains::These(written.into_iter().flatten().collect()),
+    }
 }
 
 fn peers(r: &mut Reader<'_>) -> Option<Vec<RawPeer>> {
@@ -280,14 +298,20 @@ fn peers(r: &mut Reader<'_>) -> Option<Vec<RawPeer>> {
     }
     let keys = r.tables("sip.peer");
     let read = keys.into_iter().map(|key| {
-        let source = need(r, &format!("{key}.source"), "a network such as \"192.0.2.0/24\"", value::network);
+        let source = r.text(&format!("{key}.source"), value::network);
+        let certificate = r.text(&format!("{key}.certificate"), value::domain);
+        if !r.has(&format!("{key}.source")) && !r.has(&format!("{key}.certificate")) {
+            let allowed =
+                "a network such as \"192.0.2.0/24\", or certificate = \"example.org\" for who proves by TLS to be that";
+            r.missing(&format!("{key}.source"), allowed);
+        }
         let at = format!("{key}.domains");
         let domains = r.texts(&at, value::domain_or_any);
         if domains.as_ref().is_none_or(Vec::is_empty) && !r.is_wrong(&at) {
             r.missing(&at, "the SIP domains that it may send for, or [\"*\"] for those of all components");
         }
         let trusted = r.flag(&format!("{key}.trusted")).unwrap_or(false);
-        RawPeer { source, domains: domains.unwrap_or_default(), trusted }
+        RawPeer { source, certificate, domains: domains.unwrap_or_default(), trusted }
     });
     Some(read.collect())
 }
@@ -303,9 +327,8 @@ fn finish_peers(raw: Option<Vec<RawPeer>>, own: &[String], proxy: Option<&ProxyU
             Some(value::Host::Name(_)) => proxy_by_name = true,
             _ => {}
         }
-        let entries =
-            sources.into_iter().map(|source| Peer { source, domains: own.to_vec(), trusted: false }).collect();
-        return Peers { entries, proxy_by_name };
+        let peer = |source| Peer { source: Some(source), certificate: None, domains: own.to_vec(), trusted: false };
+        return Peers { entries: sources.into_iter().map(peer).collect(), proxy_by_name };
     };
     let entries = raw.into_iter().filter_map(|peer| {
         let listed = values(peer.domains);
@@ -313,7 +336,9 @@ fn finish_peers(raw: Option<Vec<RawPeer>>, own: &[String], proxy: Option<&ProxyU
             true => own.to_vec(),
             false => listed.into_iter().flatten().collect(),
         };
-        Some(Peer { source: peer.source?, domains, trusted: peer.trusted })
+        let named = peer.source.is_some() || peer.certificate.is_some();
+        let RawPeer { source, certificate, trusted, .. } = peer;
+        named.then_some(Peer { source, certificate, domains, trusted })
     });
     Peers { entries: entries.collect(), proxy_by_name: false }
 }

@@ -70,7 +70,7 @@ fn the_smallest_file_has_defaults_for_everything_else() {
         (proxy.host.to_string(), proxy.port, proxy.transport, proxy.lr),
         ("127.0.0.1".into(), 5080, Transport::Udp, true)
     );
-    let sources: Vec<String> = c.sip.peers.entries.iter().map(|p| p.source.to_string()).collect();
+    let sources: Vec<String> = c.sip.peers.entries.iter().filter_map(|p| p.source).map(|s| s.to_string()).collect();
     assert_eq!(sources, ["127.0.0.0/8", "::1/128"]);
     assert_eq!(c.sip.peers.entries[0].domains, ["example.net"]);
     assert_eq!(c.security.allow_networks, []);
@@ -109,7 +109,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         &[
             "v.toml:7:1: warning: sip.outbound_proxy: missing: requests to SIP go where the name servers say (RFC 3263)",
             "v.toml:10:17: sip.outbond_proxy = \"sip:127.0.0.1:5080;transport=udp;lr\": unknown key; did you mean \
-             outbound_proxy?; allowed: advertise, anonymous, contact, domains, listen, outbound_proxy, peer, phone_domain, \
+             outbound_proxy?; allowed: advertise, anonymous, contact, domains, keep_alive, listen, origins, outbound_proxy, peer, phone_domain, \
              publish, t1",
         ],
     ),
@@ -136,7 +136,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         "listen = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]",
         "listen = []",
         &["v.toml:9:10: sip.listen: missing; allowed: at least one socket: [\"udp:127.0.0.1:5060\", \
-             \"tcp:127.0.0.1:5060\"]"],
+             \"tls:127.0.0.1:5061\"]"],
     ),
     // Types.
     (
@@ -183,12 +183,12 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
         "\"tcp:127.0.0.1:5060\"",
         "\"tls:127.0.0.1:5061\", \"127.0.0.1:5060\", \"udp:localhost:5060\", \"udp:127.0.0.1:5060\"",
         &[
-            "v.toml:9:33: sip.listen[1] = \"tls:127.0.0.1:5061\": a transport that this version does not speak; allowed: \
-             \"udp:ADDRESS:PORT\" or \"tcp:ADDRESS:PORT\" with an IP address, such as \"udp:192.0.2.1:5060\"",
-            "v.toml:9:55: sip.listen[2] = \"127.0.0.1:5060\": no transport in front; allowed: \"udp:ADDRESS:PORT\" or \
-             \"tcp:ADDRESS:PORT\" with an IP address, such as \"udp:192.0.2.1:5060\"",
+            "v.toml:9:10: sip.listen: tls without a certificate: nobody would take us for us; allowed: tls.certificates = \
+             [{ chain = \"cert.pem\", key = \"key.pem\" }]",
+            "v.toml:9:55: sip.listen[2] = \"127.0.0.1:5060\": no transport in front; allowed: \"TRANSPORT:ADDRESS:PORT\": \
+             udp, tcp, tls, ws or wss, with an IP address, such as \"udp:192.0.2.1:5060\"",
             "v.toml:9:73: sip.listen[3] = \"udp:localhost:5060\": not an IP address with a port; allowed: \
-             \"udp:ADDRESS:PORT\" or \"tcp:ADDRESS:PORT\" with an IP address, such as \"udp:192.0.2.1:5060\"",
+             \"TRANSPORT:ADDRESS:PORT\": udp, tcp, tls, ws or wss, with an IP address, such as \"udp:192.0.2.1:5060\"",
             "v.toml:9:95: sip.listen[4] = \"udp:127.0.0.1:5060\": the same socket twice",
         ],
     ),
@@ -207,14 +207,16 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
             "v.toml:8:33: sip.advertise[1] = \"udp:b.example:1\": a second one for this transport; allowed: one for each \
              transport",
             "v.toml:8:52: sip.advertise[2] = \"tcp:10.1:5060\": not a host: neither an IPv4 address nor a name; allowed: \
-             \"udp:HOST:PORT\" or \"tcp:HOST:PORT\", such as \"udp:sip.example.net:5060\"",
+             \"TRANSPORT:HOST:PORT\": udp, tcp, tls, ws or wss, such as \"tls:sip.example.net:5061\"",
         ],
     ),
     (
         "sip:127.0.0.1:5080;transport=udp;lr",
-        "sips:proxy.example;lr",
-        &["v.toml:10:18: sip.outbound_proxy = \"sips:proxy.example;lr\": a sips URI asks for TLS, which this version \
-             does not speak; allowed: \"sip:HOST[:PORT][;transport=udp|tcp][;lr]\""],
+        "sips:proxy.example;transport=udp",
+        &[
+            "v.toml:10:18: sip.outbound_proxy = \"sips:proxy.example;transport=udp\": a sips URI asks for TLS, which UDP has \
+             not; allowed: \"sip:HOST[:PORT][;transport=udp|tcp|tls|ws|wss][;lr]\", or sips: for TLS",
+        ],
     ),
     (
         "listen = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]",
@@ -256,7 +258,8 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
              nothing from it can go on to XMPP",
             "v.toml:10:1: sip.peer[1].domains: missing; allowed: the SIP domains that it may send for, or [\"*\"] for \
              those of all components",
-            "v.toml:10:1: sip.peer[1].source: missing; allowed: a network such as \"192.0.2.0/24\"",
+            "v.toml:10:1: sip.peer[1].source: missing; allowed: a network such as \"192.0.2.0/24\", or certificate = \
+             \"example.org\" for who proves by TLS to be that",
         ],
     ),
     // Settings.
@@ -393,7 +396,7 @@ fn mistakes_of_the_environment_name_the_variable() {
             "VERONA_SIP__OUTBOUND_PROXY",
             "nonsense",
             "environment variable VERONA_SIP__OUTBOUND_PROXY: sip.outbound_proxy = \"nonsense\": not a sip URI; allowed: \
-             \"sip:HOST[:PORT][;transport=udp|tcp][;lr]\"",
+             \"sip:HOST[:PORT][;transport=udp|tcp|tls|ws|wss][;lr]\", or sips: for TLS",
         ),
         (
             "VERONA_LIMITS__HELD",
@@ -498,11 +501,14 @@ fn a_relative_path_starts_at_the_folder_of_the_file() {
 fn peers_stand_for_the_proxy_where_none_are_written() {
     let with = |proxy: &str| good(&GOOD.replace("sip:127.0.0.1:5080", proxy)).sip.peers;
     let addressed = with("sip:192.0.2.7");
-    assert!(addressed.entries.iter().any(|p| p.source.to_string() == "192.0.2.7/32") && !addressed.proxy_by_name);
+    assert!(
+        addressed.entries.iter().any(|p| p.source.is_some_and(|s| s.to_string() == "192.0.2.7/32"))
+            && !addressed.proxy_by_name
+    );
     let named = with("sip:Proxy.Example");
     assert!(named.entries.len() == 2 && named.proxy_by_name);
     let mapped = with("sip:[::ffff:192.0.2.7]");
-    assert!(mapped.entries[2].source.contains("192.0.2.7".parse().unwrap()));
+    assert!(mapped.entries[2].source.unwrap().contains("192.0.2.7".parse().unwrap()));
 }
 
 #[test]

@@ -1,30 +1,12 @@
 //! The values of the configuration: each type, and how it is read from a text.
 
 use super::mistake::Wrong;
+pub use sip::agent::Transport;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use stox::network::Network;
-
-/// A transport of SIP that the gateway speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Transport {
-    /// Datagrams.
-    Udp,
-    /// A stream.
-    Tcp,
-}
-
-impl Transport {
-    /// The name in the configuration and in URIs, lower case.
-    pub fn name(self) -> &'static str {
-        match self {
-            Transport::Udp => "udp",
-            Transport::Tcp => "tcp",
-        }
-    }
-}
 
 /// A host: an address, or a name in lower case that is still to be resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +51,7 @@ impl From<SocketAddr> for HostPort {
 /// A socket that the SIP side listens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listen {
-    /// UDP or TCP.
+    /// What is spoken there.
     pub transport: Transport,
     /// Where. Port 0 lets the system choose: for tests.
     pub address: SocketAddr,
@@ -79,7 +61,7 @@ pub struct Listen {
 
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.transport.name(), self.address)
+        write!(f, "{}:{}", self.transport.in_uri(), self.address)
     }
 }
 
@@ -88,9 +70,9 @@ impl fmt::Display for Listen {
 pub struct ProxyUri {
     /// The host; a name is resolved by the shell.
     pub host: Host,
-    /// The port, 5060 where none is written.
+    /// The port; where none is written the transport's own.
     pub port: u16,
-    /// The transport, UDP where none is written.
+    /// The transport; where none is written UDP, or TLS for `sips`.
     pub transport: Transport,
     /// Whether the proxy is a loose router (RFC 3261 §16.12.1.1): its URI goes into a Route header field.
     pub lr: bool,
@@ -202,7 +184,7 @@ pub(crate) fn socket(text: &str) -> Result<SocketAddr, Wrong> {
 /// Transport and address of a socket.
 pub(crate) fn listen(text: &str) -> Result<(Transport, SocketAddr), Wrong> {
     const ALLOWED: &str =
-        "\"udp:ADDRESS:PORT\" or \"tcp:ADDRESS:PORT\" with an IP address, such as \"udp:192.0.2.1:5060\"";
+        "\"TRANSPORT:ADDRESS:PORT\": udp, tcp, tls, ws or wss, with an IP address, such as \"udp:192.0.2.1:5060\"";
     let (transport, address) = transport_and_rest(text, ALLOWED)?;
     match address.parse() {
         Ok(address) => Ok((transport, address)),
@@ -212,17 +194,17 @@ pub(crate) fn listen(text: &str) -> Result<(Transport, SocketAddr), Wrong> {
 
 /// Transport, host and port to advertise.
 pub(crate) fn advertise(text: &str) -> Result<(Transport, HostPort), Wrong> {
-    const ALLOWED: &str = "\"udp:HOST:PORT\" or \"tcp:HOST:PORT\", such as \"udp:sip.example.net:5060\"";
+    const ALLOWED: &str = "\"TRANSPORT:HOST:PORT\": udp, tcp, tls, ws or wss, such as \"tls:sip.example.net:5061\"";
     let (transport, address) = transport_and_rest(text, ALLOWED)?;
     Ok((transport, split_host_port(address, None).map_err(|problem| Wrong::new(problem, ALLOWED))?))
 }
 
 fn transport_and_rest<'a>(text: &'a str, allowed: &str) -> Result<(Transport, &'a str), Wrong> {
-    match text.split_once(':') {
-        Some(("udp", rest)) => Ok((Transport::Udp, rest)),
-        Some(("tcp", rest)) => Ok((Transport::Tcp, rest)),
-        Some(("tls" | "ws" | "wss", _)) => Err(Wrong::new("a transport that this version does not speak", allowed)),
-        _ => Err(Wrong::new("no transport in front", allowed)),
+    let known = [Transport::Udp, Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss];
+    let Some((name, rest)) = text.split_once(':') else { return Err(Wrong::new("no transport in front", allowed)) };
+    match known.into_iter().find(|transport| transport.in_uri() == name) {
+        Some(transport) => Ok((transport, rest)),
+        None => Err(Wrong::new("no transport in front", allowed)),
     }
 }
 
@@ -281,13 +263,11 @@ pub(crate) fn network(text: &str) -> Result<Network, Wrong> {
 
 /// The URI of the outbound proxy: RFC 3261 §19.1.1, without a user part.
 pub(crate) fn proxy(text: &str) -> Result<ProxyUri, Wrong> {
-    const ALLOWED: &str = "\"sip:HOST[:PORT][;transport=udp|tcp][;lr]\"";
+    const ALLOWED: &str = "\"sip:HOST[:PORT][;transport=udp|tcp|tls|ws|wss][;lr]\", or sips: for TLS";
     let wrong = |problem: &str| Err(Wrong::new(problem, ALLOWED));
-    let rest = match text.split_once(':') {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("sip") => rest,
-        Some((scheme, _)) if scheme.eq_ignore_ascii_case("sips") => {
-            return wrong("a sips URI asks for TLS, which this version does not speak");
-        }
+    let (secure, rest) = match text.split_once(':') {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("sip") => (false, rest),
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case("sips") => (true, rest),
         _ => return wrong("not a sip URI"),
     };
     if rest.contains('@') {
@@ -298,27 +278,48 @@ pub(crate) fn proxy(text: &str) -> Result<ProxyUri, Wrong> {
     }
     let mut parts = rest.split(';');
     let authority = parts.next().unwrap_or_default();
-    let (mut transport, mut lr) = (None, false);
+    let (mut said, mut lr) = (None, false);
     for part in parts {
         let (name, value) = part.split_once('=').unwrap_or((part, ""));
         match (name.to_ascii_lowercase().as_str(), value.to_ascii_lowercase().as_str()) {
-            ("transport", "udp") if transport.is_none() => transport = Some(Transport::Udp),
-            ("transport", "tcp") if transport.is_none() => transport = Some(Transport::Tcp),
-            ("transport", _) => return wrong("the transport is neither udp nor tcp, or there are two"),
+            ("transport", value) if said.is_none() => match Transport::of_uri(value) {
+                Some(transport) => said = Some(transport),
+                None => return wrong("not a transport of SIP"),
+            },
+            ("transport", _) => return wrong("two transports"),
             ("lr", "" | "on" | "true") => lr = true,
             _ => return Err(Wrong::new(format!("the parameter {name:?} means nothing here"), ALLOWED)),
         }
     }
+    let transport = match (secure, said) {
+        (false, said) => said.unwrap_or(Transport::Udp),
+        (true, None | Some(Transport::Tcp | Transport::Tls)) => Transport::Tls,
+        (true, Some(Transport::Ws | Transport::Wss)) => Transport::Wss,
+        (true, Some(Transport::Udp)) => return wrong("a sips URI asks for TLS, which UDP has not"),
+    };
     let HostPort { host, port } =
-        split_host_port(authority, Some(5060)).map_err(|problem| Wrong::new(problem, ALLOWED))?;
-    let mut uri = format!("sip:{host}:{port}");
-    if let Some(transport) = transport {
-        uri = format!("{uri};transport={}", transport.name());
+        split_host_port(authority, Some(transport.default_port())).map_err(|problem| Wrong::new(problem, ALLOWED))?;
+    let mut uri = format!("{}:{host}:{port}", if secure { "sips" } else { "sip" });
+    if let Some(said) = said {
+        uri = format!("{uri};transport={}", said.in_uri());
     }
     if lr {
         uri.push_str(";lr");
     }
-    Ok(ProxyUri { host, port, transport: transport.unwrap_or(Transport::Udp), lr, uri })
+    Ok(ProxyUri { host, port, transport, lr, uri })
+}
+
+/// A web page's origin, as browsers write it (RFC 6454 §6.2), or `*` for any.
+pub(crate) fn origin(text: &str) -> Result<Option<String>, Wrong> {
+    const ALLOWED: &str = "\"https://HOST[:PORT]\" as browsers write it, or \"*\" for any";
+    let rest = text.split_once("://").filter(|(scheme, _)| !scheme.is_empty()).map(|(_, rest)| rest);
+    match (text, rest) {
+        ("*", _) => Ok(None),
+        (_, Some(rest)) if !rest.is_empty() && !rest.contains(['/', '?', '#', ' ', '@']) && text.is_ascii() => {
+            Ok(Some(text.to_ascii_lowercase()))
+        }
+        _ => Err(Wrong::new("not an origin", ALLOWED)),
+    }
 }
 
 /// A store's URL. A relative path starts at `folder`.

@@ -101,6 +101,11 @@ impl Places {
         }
     }
 
+    /// How many are taken.
+    pub(crate) fn all(&self) -> usize {
+        self.all
+    }
+
     /// Whether nobody has one.
     pub(crate) fn is_empty(&self) -> bool {
         self.all == 0

@@ -7,7 +7,6 @@ pub(crate) mod link;
 pub(crate) mod msrp;
 pub(crate) mod relay;
 pub(crate) mod s2s;
-#[allow(dead_code, reason = "the edges of SIP use the rest")]
+pub(crate) mod sip;
 pub(crate) mod stream;
-pub(crate) mod tcp;
 pub(crate) mod udp;

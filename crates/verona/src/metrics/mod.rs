@@ -17,7 +17,8 @@
 //! | `verona_subscriptions_waiting` | `shard` | dialogs with something to send that wait for their turn |
 //! | `verona_publications` | `shard` | users whose presence is published (RFC 3903) |
 //! | `verona_publish_failures_total` | `shard` | PUBLISH requests that were refused or had no answer |
-//! | `verona_sip_connections` | | open SIP connections |
+//! | `verona_sip_connections` | `transport` | open SIP connections: tcp, tls, ws, wss |
+//! | `verona_sip_failures_total` | `transport`, `reason` | SIP connections that could not be made, were refused in a handshake, or ended for a reason |
 //! | `verona_sip_connections_refused_total` | | SIP connections closed because there were too many |
 //! | `verona_sessions` | `shard` | chat sessions, open or being opened |
 //! | `verona_sessions_total` | `direction`, `outcome` | chat sessions: opened, failed, then ended (properly) or lost |
@@ -72,6 +73,7 @@ mod guard;
 mod msrp;
 mod process;
 mod relay;
+mod sip;
 
 pub(crate) use federation::FederationMeters;
 pub(crate) use guard::GuardMeters;
@@ -208,8 +210,8 @@ pub struct Meters {
     xmpp_to_sip: Way,
     answers_dropped: Counter,
     panics: Counter,
-    /// Open SIP connections.
-    pub sip_connections: Gauge,
+    /// Open SIP connections, by transport.
+    sip: sip::SipMeters,
     /// SIP connections closed because there were too many.
     pub sip_connections_refused: Counter,
     /// Bytes that came as a SIP message and are none.
@@ -283,9 +285,9 @@ impl Meters {
         describe_gauge("verona_subscriptions_waiting", "Notification dialogs that wait for their turn to send");
         describe_gauge("verona_publications", "Users whose presence is published");
         describe_counter("verona_publish_failures_total", "PUBLISH requests that were refused or had no answer");
-        describe_gauge("verona_sip_connections", "Open SIP connections");
         describe_counter("verona_sip_connections_refused_total", "SIP connections beyond the limits");
         describe_counter("verona_sip_rejected_total", "Bytes that came as a SIP message and are none");
+        sip::describe(&recorder);
         msrp::describe(&recorder);
         calls::describe(&recorder);
         relay::describe(&recorder);
@@ -342,7 +344,7 @@ impl Meters {
             xmpp_to_sip: way(Direction::XmppToSip),
             panics: counter(&recorder, "verona_panics_total", []),
             answers_dropped: counter(&recorder, "verona_answers_dropped_total", []),
-            sip_connections: gauge(&recorder, "verona_sip_connections", []),
+            sip: sip::SipMeters::new(&recorder),
             sip_connections_refused: counter(&recorder, "verona_sip_connections_refused_total", []),
             sip_rejected: counter(&recorder, "verona_sip_rejected_total", []),
             msrp_connections: gauge(&recorder, "verona_msrp_connections", []),
@@ -581,7 +583,7 @@ mod tests {
             "verona_reloads_total{result=\"refused\"} 1",
             "verona_messages_waiting{shard=\"3\"} 5",
             "verona_xmpp_link_up{domain=\"example.net\"} 1",
-            "verona_sip_connections 0",
+            "verona_sip_connections{transport=\"wss\"} 0",
             concat!("verona_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} 1"),
             "# TYPE verona_messages_total counter",
             "# HELP verona_message_seconds From a message's arrival to the other side's taking it",

@@ -6,6 +6,7 @@ mod caller;
 mod chats;
 mod connections;
 mod door;
+mod edges;
 mod floods;
 mod halls;
 mod identity;

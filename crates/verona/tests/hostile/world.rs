@@ -241,21 +241,32 @@ impl Gateway {
     }
 
     /// The program, in a process of its own.
-    pub(crate) fn spawn(server: SocketAddr, proxy: &str, xmpp_domain: &str, more: &str) -> Gateway {
+    fn spawn(server: SocketAddr, proxy: &str, xmpp_domain: &str, more: &str, edges: &str) -> Gateway {
         // Nobody else has the address, so the port is free.
         let sip = SocketAddr::new(loopback(), 5060);
         let path = std::env::temp_dir().join(format!("verona-hostile-{}-{}.toml", std::process::id(), sip.ip()));
-        std::fs::write(&path, config(server, sip, proxy, xmpp_domain, more)).unwrap();
+        let both = format!("\"tcp:{sip}\"");
+        let all = format!("{both}{}", edges.replace('@', &sip.ip().to_string()));
+        std::fs::write(&path, config(server, sip, proxy, xmpp_domain, more).replace(&both, &all)).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_verona"));
         let child = command.args([Path::new("run"), Path::new("-c"), &path]).stderr(Stdio::null()).spawn().unwrap();
         Gateway { process: Process::Own { child, config: path }, udp: sip, tcp: sip }
     }
 
+    /// The memory that the process has now, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        self.kib("VmRSS:")
+    }
+
     /// The most memory that the process had at any time so far, in KiB.
     pub(crate) fn peak_kib(&self) -> u64 {
+        self.kib("VmHWM:")
+    }
+
+    fn kib(&self, what: &str) -> u64 {
         let Process::Own { child, .. } = &self.process else { panic!("not a process of its own") };
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
-        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).expect("Linux has it");
+        let line = status.lines().find_map(|l| l.strip_prefix(what)).expect("Linux has it");
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
@@ -266,6 +277,17 @@ impl Gateway {
         let line = text.lines().find_map(|l| l.strip_prefix(name)?.trim().parse().ok());
         line.unwrap_or_else(|| panic!("no {name} in {text}"))
     }
+}
+
+/// Where a gateway runs.
+#[derive(Debug, Clone, Copy)]
+enum Home {
+    /// In this process.
+    Here,
+    /// In one of its own.
+    Own,
+    /// In one of its own, with sockets for TLS and WebSockets.
+    Edges,
 }
 
 /// A gateway between an XMPP server's end and a phone that accepts everything.
@@ -281,28 +303,38 @@ pub(crate) struct World {
 impl World {
     /// A world whose stream is up. One shard, so that what comes first is done first.
     pub(crate) async fn start(xmpp_domain: &'static str, limits: &str) -> World {
-        World::between(xmpp_domain, limits, false, None).await
+        World::between(xmpp_domain, limits, Home::Here, None).await
     }
 
     /// The same with the gateway in a process of its own.
     pub(crate) async fn spawn(xmpp_domain: &'static str, limits: &str) -> World {
-        World::between(xmpp_domain, limits, true, None).await
+        World::between(xmpp_domain, limits, Home::Own, None).await
     }
 
     /// The same where all that goes to SIP goes to this address.
     pub(crate) async fn spawn_before(proxy: SocketAddr, xmpp_domain: &'static str, limits: &str) -> World {
-        World::between(xmpp_domain, limits, true, Some(proxy)).await
+        World::between(xmpp_domain, limits, Home::Own, Some(proxy)).await
     }
 
-    async fn between(xmpp_domain: &'static str, limits: &str, own_process: bool, proxy: Option<SocketAddr>) -> World {
+    /// The same with the gateway in a process of its own, which listens for TLS at port 5061, for WebSockets at 8088, and for both at 8443. `limits`
+    /// have `[tls]` at their end.
+    pub(crate) async fn spawn_with_edges(xmpp_domain: &'static str, limits: &str) -> World {
+        World::between(xmpp_domain, limits, Home::Edges, None).await
+    }
+
+    async fn between(xmpp_domain: &'static str, limits: &str, home: Home, proxy: Option<SocketAddr>) -> World {
         let xmpp = XmppEnd::start().await;
         let phone =
             Phone::start(SocketAddr::new(loopback(), 0), Ladder::new(), |_| (200, "OK".to_owned())).await.unwrap();
         let proxy = proxy.unwrap_or(phone.address()).to_string();
         let limits = format!("[limits]\nshards = 1\n{limits}");
-        let gateway = match own_process {
-            true => Gateway::spawn(xmpp.address(), &proxy, xmpp_domain, &limits),
-            false => Gateway::start(xmpp.address(), &proxy, xmpp_domain, &limits).await,
+        let gateway = match home {
+            Home::Here => Gateway::start(xmpp.address(), &proxy, xmpp_domain, &limits).await,
+            Home::Own => Gateway::spawn(xmpp.address(), &proxy, xmpp_domain, &limits, ""),
+            Home::Edges => {
+                let edges = ", \"tls:@:5061\", \"ws:@:8088\", \"wss:@:8443\"";
+                Gateway::spawn(xmpp.address(), &proxy, xmpp_domain, &limits, edges)
+            }
         };
         let link = xmpp.up().await;
         let mut world = World { gateway, xmpp, link, phone, xmpp_domain, baselines: 0 };

@@ -12,6 +12,8 @@ mod calls_relay;
 mod chat;
 mod chat_faults;
 mod chat_sip;
+mod edges_kamailio;
+mod edges_phones;
 mod errors;
 mod faults;
 mod federation;

@@ -112,7 +112,7 @@ async fn many_messages_on_one_connection_in_any_pieces() {
     assert_eq!(arrived, ["a", "b", "c"]);
     wire.send(b"\r\n\r\n\r\n\r\n").await;
     assert_eq!(wire.take(4).await, b"\r\n\r\n");
-    assert_eq!(world.program.metric("verona_sip_connections"), 1.0);
+    assert_eq!(world.program.metric("verona_sip_connections{transport=\"tcp\"}"), 1.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,7 +127,7 @@ async fn a_connection_that_ends_or_breaks_takes_nobody_with_it() {
     assert_eq!(wire.message().await.status(), Some(200));
     assert_eq!(body(&world.at_juliet().await), "good");
     drop(wire);
-    world.program.wait_until("/metrics", |_, page| page.contains("\nverona_sip_connections 0\n"));
+    world.program.wait_until("/metrics", |_, page| page.contains("\nverona_sip_connections{transport=\"tcp\"} 0\n"));
 
     // Not closed, and not ended: the gateway does not wait for ever. Nor for a first message that never comes.
     let mut slow = Wire::new(world.sip).await;
@@ -148,7 +148,7 @@ async fn a_connection_that_ends_or_breaks_takes_nobody_with_it() {
     wire.send(&romeo("gone", "sip:juliet@example.com")).await;
     assert!(world.server.wait_held(1, PATIENCE).await);
     drop(wire);
-    world.program.wait_until("/metrics", |_, page| page.contains("\nverona_sip_connections 0\n"));
+    world.program.wait_until("/metrics", |_, page| page.contains("\nverona_sip_connections{transport=\"tcp\"} 0\n"));
     world.server.hold(false);
     assert_eq!(body(&world.at_juliet().await), "gone");
 
@@ -172,12 +172,12 @@ async fn a_next_hop_by_tcp_that_comes_and_goes() {
     world.juliet_says("rosaline@example.net", "4", "4");
     assert_eq!(condition(&world.at_juliet().await), Some(Condition::ItemNotFound));
     assert_eq!(world.at_romeo().await.text(), "4");
-    assert_eq!(world.program.metric("verona_sip_connections"), 1.0, "one connection for all");
+    assert_eq!(world.program.metric("verona_sip_connections{transport=\"tcp\"}"), 1.0, "one connection for all");
 
     // Gone: the sender is told at once, not after 32 s. Back: a new connection.
     let address = world.phone.address();
     world.phone = world.another_phone().await;
-    world.program.wait_until("/metrics", |_, page| page.contains("\nverona_sip_connections 0\n"));
+    world.program.wait_until("/metrics", |_, page| page.contains("\nverona_sip_connections{transport=\"tcp\"} 0\n"));
     world.juliet_says("romeo@example.net", "5", "5");
     let error = tokio::time::timeout(Duration::from_secs(10), world.at_juliet()).await.unwrap();
     assert_eq!((error.id.as_deref(), condition(&error)), (Some("5"), Some(Condition::RemoteServerTimeout)));

@@ -46,7 +46,7 @@ impl Calls {
         let sid = sid.unwrap_or_else(|| stage.tokens.token(20));
         let mut call = Call::new(Side::Sip, invitation.link, sid, ours, to.bare(), stage);
         call.session = Some(invitation.id);
-        call.referred = transfer::of_invite(stage.config, request, invitation.flow);
+        call.referred = transfer::of_invite(stage, request, invitation.flow);
         let id = self.enter(call);
         self.by_session.insert(invitation.id, id);
         stage.sessions.take_infos(invitation.id, INFOS);

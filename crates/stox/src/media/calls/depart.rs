@@ -221,7 +221,8 @@ impl Calls {
 pub(super) fn origin(stage: &mut Stage<'_>, user: &Jid) -> Origin {
     // RFC 8866 §5.2 wants a number that no other session has; 63 bits, as some read it with a sign.
     let id = stage.tokens.u64() >> 1;
-    let host = stage.sip.sent_by(sip::agent::Transport::Udp).or_else(|| stage.sip.sent_by(sip::agent::Transport::Tcp));
+    use sip::agent::Transport::{Tcp, Tls, Udp, Ws, Wss};
+    let host = [Udp, Tcp, Tls, Ws, Wss].into_iter().find_map(|transport| stage.sip.sent_by(transport));
     let host = host.map_or(Host::Name(Str::const_new("invalid")), |(host, _)| described(host));
     Origin::new(id, 1, &host).with_user(user.local().unwrap_or("-"))
 }

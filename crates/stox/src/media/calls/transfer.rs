@@ -43,10 +43,10 @@ pub(super) fn wish(jingle: &Jingle) -> Option<Option<Transfer>> {
 }
 
 /// By whom a SIP user was told to call, as an INVITE says it: somebody for whom whoever has sent it may speak.
-pub(super) fn of_invite(config: &Config, request: &Request, flow: Flow) -> Option<Box<Transfer>> {
+pub(super) fn of_invite(stage: &Stage<'_>, request: &Request, flow: Flow) -> Option<Box<Transfer>> {
+    let config = stage.config;
     let by = jid(config, &request.headers.referred_by().ok().flatten()?.uri)?.bare();
-    let source = flow.remote.ip();
-    let mut peers = config.peers.iter().filter(|peer| peer.source.contains(source));
+    let mut peers = config.peers_of(flow, stage.secured);
     let own = config.links.iter().any(|link| link.domain == by.domain());
     let may = own && peers.any(|peer| peer.domains.iter().any(|domain| domain == by.domain()));
     may.then(|| Box::new(Transfer { from: Some(by), ..Transfer::default() }))

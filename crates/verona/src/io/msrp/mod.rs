@@ -6,7 +6,6 @@
 mod line;
 mod open;
 mod serve;
-mod stream;
 
 use crate::dispatch::Dispatch;
 use crate::guard::{Guard, Stranger};

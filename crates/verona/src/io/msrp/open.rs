@@ -2,10 +2,10 @@
 
 use super::line::Way;
 use super::serve::{Serving, prepare};
-use super::stream::Stream;
 use super::{Place, Pool};
 use crate::config;
 use crate::io::bounds::CONNECT;
+use crate::io::stream::{Metered, Stream};
 use crate::tls::Tls;
 use base::dns::Failure;
 use msrp::{ConnectionId, Hop, Host, Ticket};
@@ -166,8 +166,8 @@ impl Attempt {
         let Some(wanted) = &self.hop.tls else { return Ok(Stream::Plain(stream)) };
         let config = self.pool.inner.setup.tls.session_client(wanted).map_err(|_| "tls")?;
         let name = Tls::name(wanted, remote.ip()).ok_or("tls")?;
-        match TlsConnector::from(config).connect(name, stream).await {
-            Ok(stream) => Ok(Stream::Tls(Box::new(TlsStream::Client(stream)))),
+        match TlsConnector::from(config).connect(name, Metered::new(stream)).await {
+            Ok(stream) => Ok(Stream::secured(TlsStream::Client(stream))),
             Err(_) => Err("tls"),
         }
     }

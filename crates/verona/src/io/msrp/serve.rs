@@ -2,11 +2,11 @@
 
 use super::line::{Line, Next, PACKET, Way};
 use super::open::Destination;
-use super::stream::Stream;
 use super::{Place, Pool};
 use crate::dispatch::READ_OVERHEAD;
 use crate::guard::{Offence, Stranger};
 use crate::io::bounds::{CHUNK, FAREWELL, STUCK};
+use crate::io::stream::{Metered, Stream};
 use crate::tls;
 use bytes::{Bytes, BytesMut};
 use msrp::{Arrival, ConnectionId, Decoder, Frame, Ticket};
@@ -43,10 +43,10 @@ pub(super) fn take(place: Place, stream: TcpStream, stranger: Stranger) {
 pub(super) async fn take_securely(place: Place, stream: TcpStream, stranger: Stranger) {
     prepare(&stream);
     let inner = &place.pool.inner;
-    let accepted = TlsAcceptor::from(inner.setup.tls.session_server()).accept(stream);
+    let accepted = TlsAcceptor::from(inner.setup.tls.session_server()).accept(Metered::new(stream));
     match timeout(inner.setup.bounds.unfinished, accepted).await {
         Ok(Ok(stream)) => {
-            let stream = Stream::Tls(Box::new(TlsStream::Server(stream)));
+            let stream = Stream::secured(TlsStream::Server(stream));
             // A task of its own: what the handshake took is free again.
             tokio::spawn(Serving::new(place, &stream, None).0.known_as(stranger).run(stream));
         }

@@ -1,12 +1,20 @@
 //! Connections without a gateway: what the shards are told, and what a connection may cost.
 
+mod secure;
+mod web;
+
 use super::*;
+use crate::config;
 use crate::dispatch::Batch;
 use crate::io::bounds::{FLOOR, bind};
 use base::HashKey;
 use sip::agent::Hop;
+use std::io;
+use stox::gateway::Input;
 use stox::route::Router;
 use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -20,17 +28,33 @@ const BOUNDS: Bounds = Bounds {
 
 /// Connections of two shards, which do nothing but take what comes.
 fn connections(bounds: Bounds) -> (Connections, Vec<mpsc::Receiver<Batch>>) {
+    connections_with(bounds, Tls::new(&config::Tls::default(), "127.0.0.1").unwrap())
+}
+
+fn connections_with(bounds: Bounds, tls: Tls) -> (Connections, Vec<mpsc::Receiver<Batch>>) {
     let (dispatch, inboxes) = Dispatch::new(Router::new(2, HashKey::new(1, 2)));
-    (Connections::new(bounds, Limits::default(), dispatch, Guard::open(), Arc::new(Meters::new())), inboxes)
+    let (limits, keep_alive) = (Limits::default(), Duration::from_millis(200));
+    let setup = Setup { bounds, limits, tls, keep_alive, guard: Guard::open() };
+    let origins = Origins { any: false, these: vec!["https://www.example.com".to_owned()] };
+    (Connections::new(setup, origins, dispatch, Arc::new(Meters::new())), inboxes)
 }
 
 /// Connections that take what comes to an address.
 async fn listening(bounds: Bounds) -> (Connections, Vec<mpsc::Receiver<Batch>>, SocketAddr) {
     let (connections, inboxes) = connections(bounds);
+    let address = listen(&connections, Transport::Tcp);
+    (connections, inboxes, address)
+}
+
+fn listen(connections: &Connections, transport: Transport) -> SocketAddr {
     let listener = bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(connections.clone().accept(listener));
-    (connections, inboxes, address)
+    tokio::spawn(connections.clone().accept(listener, transport));
+    address
+}
+
+fn tcp(remote: SocketAddr) -> Target {
+    Target::new(Transport::Tcp, remote)
 }
 
 /// The names of requests, which only an agent can mint.
@@ -38,7 +62,7 @@ fn clients(count: usize) -> Vec<ClientId> {
     let via = sip::Host::parse("127.0.0.1").unwrap();
     let config = sip::agent::Config { sent_by: vec![(Transport::Tcp, via, None)], ..Default::default() };
     let mut agent = sip::agent::Agent::new(config, base::Tokens::seeded(1));
-    let hop = Hop::from(Target::new(Transport::Tcp, "127.0.0.1:1".parse().unwrap()));
+    let hop = Hop::from(tcp("127.0.0.1:1".parse().unwrap()));
     let request = || sip::Request::new(sip::Method::Message, sip::Uri::parse("sip:a@b").unwrap());
     (0..count).map(|_| agent.request(base::Time::ZERO, request(), &hop, None).unwrap()).collect()
 }
@@ -66,19 +90,19 @@ async fn one_connection_serves_all_shards_and_its_end_is_told_before_the_next() 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let remote = listener.local_addr().unwrap();
     let ids = clients(4);
-    assert!(connections.send_to(remote, bytes(1), Some((0, ids[0]))));
-    assert!(connections.send_to(remote, bytes(1), Some((1, ids[1]))));
+    assert!(connections.send_to(&tcp(remote), bytes(1), Some((0, ids[0]))));
+    assert!(connections.send_to(&tcp(remote), bytes(1), Some((1, ids[1]))));
     let (stream, _) = listener.accept().await.unwrap();
     assert_eq!(connections.tables().queues.len(), 1);
     drop(stream);
     // The first shard deals with it; the second one has not yet, and would take a request over the next connection for lost.
     assert!(matches!(next(&mut inboxes[0]).await, Input::SipConnectionLost(t) if t.remote == remote));
-    connections.told(0, remote);
-    assert!(!connections.send_to(remote, bytes(1), Some((1, ids[2]))), "neither sent nor lost later: refused");
-    assert!(connections.send_to(remote, bytes(1), Some((0, ids[2]))));
+    connections.told(0, &tcp(remote));
+    assert!(!connections.send_to(&tcp(remote), bytes(1), Some((1, ids[2]))), "neither sent nor lost later: refused");
+    assert!(connections.send_to(&tcp(remote), bytes(1), Some((0, ids[2]))));
     assert!(matches!(next(&mut inboxes[1]).await, Input::SipConnectionLost(t) if t.remote == remote));
-    connections.told(1, remote);
-    assert!(connections.send_to(remote, bytes(1), Some((1, ids[3]))));
+    connections.told(1, &tcp(remote));
+    assert!(connections.send_to(&tcp(remote), bytes(1), Some((1, ids[3]))));
     assert!(connections.tables().untold.is_empty());
 }
 
@@ -89,7 +113,7 @@ async fn what_finds_nobody_is_told_and_leaves_nothing_behind() {
     let remote = listener.local_addr().unwrap();
     drop(listener);
     let ids = clients(1);
-    assert!(connections.send_to(remote, bytes(1), Some((1, ids[0]))));
+    assert!(connections.send_to(&tcp(remote), bytes(1), Some((1, ids[0]))));
     assert!(matches!(next(&mut inboxes[1]).await, Input::SipConnectionLost(t) if t.remote == remote));
     assert!(matches!(next(&mut inboxes[1]).await, Input::SipSendFailed(id) if id == ids[0]));
     let tables = connections.tables();
@@ -101,10 +125,10 @@ async fn what_finds_nobody_is_told_and_leaves_nothing_behind() {
 async fn answers_do_not_open_connections_without_end() {
     let (connections, _inboxes) = connections(Bounds { per_address: 2, ..BOUNDS });
     let remote = |port| SocketAddr::from(([127, 0, 0, 1], port));
-    let sent = (1..=5).filter(|port| connections.send_to(remote(*port), bytes(1), None)).count();
+    let sent = (1..=5).filter(|port| connections.send_to(&tcp(remote(*port)), bytes(1), None)).count();
     assert_eq!(sent, 2);
     assert!(
-        connections.send_to(remote(6), bytes(1), Some((0, clients(1)[0]))),
+        connections.send_to(&tcp(remote(6)), bytes(1), Some((0, clients(1)[0]))),
         "a request goes where the operator said"
     );
 }
@@ -112,7 +136,7 @@ async fn answers_do_not_open_connections_without_end() {
 #[tokio::test]
 async fn who_does_not_read_is_closed_and_a_proxy_is_waited_for() {
     let (connections, _inboxes) = connections(BOUNDS);
-    let add = |accepted| connections.add(&mut connections.tables(), "127.0.0.1:9".parse().unwrap(), accepted);
+    let add = |accepted| connections.add(&mut connections.tables(), &tcp("127.0.0.1:9".parse().unwrap()), accepted);
     for accepted in [true, false] {
         let serving = add(accepted);
         let sent = (0..100).filter(|_| connections.send(serving.id, bytes(60_000), None)).count();
@@ -155,7 +179,7 @@ async fn a_connection_that_nothing_comes_by_is_closed_whatever_keeps_it_alive() 
     assert!(begun.elapsed() >= BOUNDS.unfinished, "{:?}", begun.elapsed());
     // Where we connected, the first to come is an answer.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    assert!(connections.send_to(listener.local_addr().unwrap(), bytes(1), Some((0, clients(1)[0]))));
+    assert!(connections.send_to(&tcp(listener.local_addr().unwrap()), bytes(1), Some((0, clients(1)[0]))));
     let (stream, _) = listener.accept().await.unwrap();
     let mut other = TcpStream::connect(address).await.unwrap();
     ends(&mut other).await;
@@ -203,7 +227,7 @@ async fn what_waits_is_written_before_the_end() {
     let (connections, _inboxes) = connections(BOUNDS);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let remote = listener.local_addr().unwrap();
-    assert!(connections.send_to(remote, bytes(500_000), None));
+    assert!(connections.send_to(&tcp(remote), bytes(500_000), None));
     let (finished, read) = tokio::join!(connections.finish(), async {
         let mut stream = listener.accept().await.unwrap().0;
         let mut all = Vec::new();
@@ -211,4 +235,29 @@ async fn what_waits_is_written_before_the_end() {
     });
     assert_eq!((finished, read.unwrap()), ((), 500_000));
     assert!(connections.tables().places.is_empty());
+}
+
+#[tokio::test]
+async fn a_connection_of_ours_that_the_other_side_uses_is_kept_open() {
+    let bounds = Bounds { silent: Duration::from_millis(400), ..BOUNDS };
+    let (connections, mut inboxes) = connections(bounds);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let remote = listener.local_addr().unwrap();
+    assert!(connections.send_to(&tcp(remote), Bytes::from_static(b"REGISTER sip:a SIP/2.0\r\n\r\n"), None));
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut registered = [0; 26];
+    stream.read_exact(&mut registered).await.unwrap();
+    let mut ping = [0; 4];
+    for _ in 0..4 {
+        timeout(PATIENCE, stream.read_exact(&mut ping)).await.expect("a ping").unwrap();
+        assert_eq!(&ping, b"\r\n\r\n");
+        stream.write_all(b"\r\n").await.unwrap();
+    }
+    assert!(inboxes[0].try_recv().is_err() && inboxes[1].try_recv().is_err(), "nobody hears of it");
+    // One that nobody has a use for ends.
+    let other = Target::new(Transport::Tcp, remote);
+    let other = Target { name: Some("another".into()), ..other };
+    assert!(connections.send_to(&other, bytes(1), None));
+    let (mut unused, _) = listener.accept().await.unwrap();
+    ends(&mut unused).await;
 }

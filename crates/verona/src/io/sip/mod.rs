@@ -1,0 +1,292 @@
+//! SIP over connections: TCP, TLS (RFC 5922), WebSockets with TLS and without (RFC 7118). Connections that others opened and connections that we
+//! open, which are kept open as RFC 5626 has it.
+//!
+//! What waits here is bounded in four ways: in connections, for all and for each address; in time, as long as nobody knows what one is good for; in
+//! bytes for each connection; and in bytes for all of them, where the more is taken already the less each may take ([`Budget`]).
+
+mod serve;
+mod shake;
+mod upgrade;
+mod wire;
+
+pub(crate) use upgrade::Origins;
+
+use crate::dispatch::Dispatch;
+use crate::guard::{Guard, Stranger};
+use crate::io::bounds::{self, Bounds, Budget, FAREWELL, Places};
+use crate::metrics::Meters;
+use crate::tls::Tls;
+use bytes::Bytes;
+use serve::Serving;
+use sip::Limits;
+use sip::agent::{ClientId, Target, Transport};
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
+
+/// Bytes that may wait to be written to all connections, and the same again of messages that have not come whole.
+const ALL: usize = 8 << 20;
+
+/// What a message takes in a queue besides its bytes.
+const PACKET: usize = 128;
+
+/// A request of a shard's, to tell the shard should it not go out.
+pub(crate) type Client = (usize, ClientId);
+
+/// What is to be written.
+enum Content {
+    /// A SIP message, which goes as the connection has it.
+    Message(Bytes),
+    /// A keep-alive or an end, as it is written.
+    Raw(Bytes),
+}
+
+struct Packet {
+    content: Content,
+    client: Option<Client>,
+}
+
+impl Packet {
+    fn len(&self) -> usize {
+        let (Content::Message(bytes) | Content::Raw(bytes)) = &self.content;
+        bytes.len() + PACKET
+    }
+}
+
+/// What both ends of a connection's queue know of it.
+#[derive(Debug, Default)]
+struct Load {
+    /// Bytes that wait in it.
+    waiting: AtomicUsize,
+    /// Whether it is one of ours that the other side uses as well: it is kept open for that.
+    kept: AtomicBool,
+}
+
+/// The way to a connection's writer.
+struct Queue {
+    packets: mpsc::UnboundedSender<Packet>,
+    load: Arc<Load>,
+    /// Whether the other end has connected.
+    accepted: bool,
+    /// Ends the connection at once. Dropped with the queue, it leaves the writer to write what waits.
+    cut: oneshot::Sender<()>,
+}
+
+#[derive(Default)]
+struct Tables {
+    queues: HashMap<u64, Queue>,
+    /// The connections that we opened, by transport, address and whom the certificate names: requests go over these, and only these, so that nobody
+    /// gets others' requests by connecting from their address or by having a certificate of his own there.
+    ours: HashMap<Target, u64>,
+    places: Places,
+    /// Shards that have not dealt with the loss of a connection of ours yet. Were they to send over the next one before, they would take
+    /// that request for lost, too.
+    untold: HashMap<(usize, Target), usize>,
+}
+
+/// What connections are made of.
+pub(crate) struct Setup {
+    pub(crate) bounds: Bounds,
+    pub(crate) limits: Limits,
+    pub(crate) tls: Tls,
+    /// The longest that a connection of ours that is kept open is silent; zero: it is not kept open.
+    pub(crate) keep_alive: Duration,
+    pub(crate) guard: Guard,
+}
+
+struct Inner {
+    next: AtomicU64,
+    tables: Mutex<Tables>,
+    setup: Setup,
+    /// The web pages that may connect.
+    origins: Mutex<Arc<Origins>>,
+    /// Bytes that wait to be written, in all.
+    waiting: Budget,
+    /// Bytes of messages that have not come whole, in all.
+    begun: Budget,
+    dispatch: Dispatch,
+    meters: Arc<Meters>,
+}
+
+impl Inner {
+    fn origins(&self) -> Arc<Origins> {
+        Arc::clone(&self.origins.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// All SIP connections. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connections").finish_non_exhaustive()
+    }
+}
+
+impl Connections {
+    pub(crate) fn new(setup: Setup, origins: Origins, dispatch: Dispatch, meters: Arc<Meters>) -> Connections {
+        let inner = Inner {
+            next: AtomicU64::new(1),
+            tables: Mutex::default(),
+            setup,
+            origins: Mutex::new(Arc::new(origins)),
+            waiting: Budget::new(ALL),
+            begun: Budget::new(ALL),
+            dispatch,
+            meters,
+        };
+        Connections { inner: Arc::new(inner) }
+    }
+
+    /// Who may connect from now on. Those who have stay.
+    pub(crate) fn reconfigure(&self, origins: Origins) {
+        *self.inner.origins.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(origins);
+    }
+
+    /// Takes connections from a listener for ever.
+    pub(crate) async fn accept(self, listener: TcpListener, transport: Transport) {
+        let accepted = |stream, remote, stranger| self.accepted(stream, remote, transport, stranger);
+        bounds::accept(listener, &self.inner.setup.guard, accepted).await;
+    }
+
+    fn accepted(&self, stream: TcpStream, remote: SocketAddr, transport: Transport, stranger: Stranger) {
+        let mut serving = {
+            let mut tables = self.tables();
+            if !tables.places.has_one(&self.inner.setup.bounds, remote) {
+                self.inner.meters.sip_connections_refused.increment(1);
+                return;
+            }
+            self.add(&mut tables, &Target::new(transport, remote), true)
+        };
+        serving.stranger = Some(stranger);
+        tokio::spawn(serving.take(stream));
+    }
+
+    /// Whether the connection `id` is there.
+    pub(crate) fn is_open(&self, id: u64) -> bool {
+        self.tables().queues.contains_key(&id)
+    }
+
+    /// Sends over the connection `id`. False if it has gone, or does not take any more.
+    pub(crate) fn send(&self, id: u64, bytes: Bytes, client: Option<Client>) -> bool {
+        self.enqueue(&mut self.tables(), id, Packet { content: Content::Message(bytes), client })
+    }
+
+    /// Writes to the connection `id` what is no message.
+    fn send_raw(&self, id: u64, bytes: Vec<u8>) {
+        self.enqueue(&mut self.tables(), id, Packet { content: Content::Raw(bytes.into()), client: None });
+    }
+
+    fn enqueue(&self, tables: &mut Tables, id: u64, packet: Packet) -> bool {
+        let Some(queue) = tables.queues.get(&id) else { return false };
+        let (len, own) = (packet.len(), queue.load.waiting.load(Ordering::Relaxed));
+        let all = self.inner.waiting.taken();
+        let fits = own == 0 || own + len <= self.inner.setup.bounds.write_bytes;
+        if fits && self.inner.waiting.allows(own + len, all) {
+            // RFC 5626 §4.4: what we have registered over is the way to us, for as long as it is there.
+            if !queue.accepted && matches!(&packet.content, Content::Message(bytes) if bytes.starts_with(b"REGISTER "))
+            {
+                queue.load.kept.store(true, Ordering::Relaxed);
+            }
+            // Before the writer can take it off again.
+            queue.load.waiting.fetch_add(len, Ordering::Relaxed);
+            self.inner.waiting.take(len);
+            if queue.packets.send(packet).is_ok() {
+                return true;
+            }
+            self.taken(&queue.load, len);
+        } else if queue.accepted {
+            // Who does not read is not served, and not read either: the writer that is stuck would notice late. One of ours has others'
+            // requests under way; it is left to its writer to find out whether it is stuck.
+            if let Some(queue) = tables.queues.remove(&id) {
+                let _ = queue.cut.send(());
+            }
+        }
+        false
+    }
+
+    fn taken(&self, load: &Load, len: usize) {
+        load.waiting.fetch_sub(len, Ordering::Relaxed);
+        self.inner.waiting.free(len);
+    }
+
+    /// Sends over the one connection that `target` wants, or over one of ours that leads there, which is made if there is none. False if that
+    /// cannot even be begun. A response may ask for a connection only where its receiver could open one: whoever writes a Via decides where it
+    /// goes to.
+    pub(crate) fn send_to(&self, target: &Target, bytes: Bytes, client: Option<Client>) -> bool {
+        if let Some(flow) = target.flow {
+            return self.send(flow, bytes, client);
+        }
+        let mut tables = self.tables();
+        if client.is_some_and(|(shard, _)| tables.untold.contains_key(&(shard, target.clone()))) {
+            return false;
+        }
+        let packet = Packet { content: Content::Message(bytes), client };
+        if let Some(&id) = tables.ours.get(target) {
+            return self.enqueue(&mut tables, id, packet);
+        }
+        let has_place = match client {
+            // An address that many names lead to is as good as many addresses.
+            Some(_) => tables.places.all() < self.inner.setup.bounds.connections,
+            None => tables.places.has_one(&self.inner.setup.bounds, target.remote),
+        };
+        if !has_place {
+            return false;
+        }
+        let serving = self.add(&mut tables, target, false);
+        tables.ours.insert(target.clone(), serving.id);
+        let queued = self.enqueue(&mut tables, serving.id, packet);
+        drop(tables);
+        tokio::spawn(serving.connect());
+        queued
+    }
+
+    /// `shard` deals with the loss of a connection of ours to `target` now.
+    pub(crate) fn told(&self, shard: usize, target: &Target) {
+        let mut tables = self.tables();
+        let key = (shard, target.clone());
+        if let Some(count) = tables.untold.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                tables.untold.remove(&key);
+            }
+        }
+    }
+
+    /// Lets what waits be written, for a bounded time, and closes all connections. Nothing is to be sent any more.
+    pub(crate) async fn finish(&self) {
+        self.tables().queues.clear();
+        let closed = async {
+            while !self.tables().places.is_empty() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let _ = timeout(FAREWELL, closed).await;
+    }
+
+    fn add(&self, tables: &mut Tables, target: &Target, accepted: bool) -> Serving {
+        let id = self.inner.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, packets) = mpsc::unbounded_channel();
+        let load = Arc::new(Load::default());
+        let (cut, is_cut) = oneshot::channel();
+        tables.queues.insert(id, Queue { packets: sender, load: Arc::clone(&load), accepted, cut });
+        self.inner.meters.sip_connections(target.transport).increment(1.0);
+        tables.places.take(target.remote);
+        Serving::new(self.clone(), id, target.clone(), accepted, packets, load, is_cut)
+    }
+
+    fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.inner.tables.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests;
