@@ -20,7 +20,9 @@ pub struct Config {
     /// Who may send SIP for which SIP domains; the first entry whose network holds the source decides nothing alone: all
     /// that match are looked at.
     pub peers: Vec<Peer>,
-    /// The next hop of every SIP request that the gateway sends.
+    /// Who carries what goes to some SIP domains, or to some numbers of them.
+    pub trunks: Vec<crate::trunk::Trunk>,
+    /// The next hop of every other SIP request that the gateway sends.
     pub proxy: Option<Proxy>,
     /// The SIP domain that telephone numbers (`tel:` URIs) belong to, if any.
     pub phone_domain: Option<Str>,

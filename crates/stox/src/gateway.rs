@@ -29,6 +29,7 @@ use crate::room::invitations::Invitations;
 use crate::room::occupants::Occupants;
 use crate::room::participants::Participants;
 use crate::store::{Broken, Key, SaveToken};
+use crate::trunk::{Trunks, Yard};
 use crate::whereabouts::Whereabouts;
 use base::{HashKey, Str, Table, Time, Tokens};
 use sip::agent::{self, Agent, ClientId, Failure, Flow, ServerId};
@@ -68,6 +69,9 @@ pub struct Gateway {
     linked: Linked,
     registrations: Registrations,
     names: Names,
+    trunks: Trunks,
+    /// They have yet to be told what they are.
+    trunks_due: bool,
     whereabouts: Whereabouts,
     next_save: SaveToken,
     rates: Rates,
@@ -96,6 +100,7 @@ impl Gateway {
         let calls = Calls::new(&config, key);
         let accounts = Accounts::new(&config, key);
         let names = Names::new(key);
+        let no_trunks = config.trunks.is_empty();
         let mut bounds = config.subscriptions.clone();
         // What belongs to no dialog of ours is refused here, as only the gateway knows them all.
         sip.dialogs = true;
@@ -150,6 +155,8 @@ impl Gateway {
             linked: Linked::new(key),
             registrations: Registrations::new(register::Config::default(), key),
             names,
+            trunks: Trunks::new(shard == 0, key),
+            trunks_due: !no_trunks,
             whereabouts: Whereabouts::new(key),
             next_save: first_token,
             rates: Rates::new(key),
@@ -178,6 +185,13 @@ impl Gateway {
         self.relay.reconfigure(config.relay.clone());
         self.addresses = address_options(&config);
         self.config = config;
+        self.trunks_due = true;
+    }
+
+    /// Lets the trunks act.
+    fn trunks<R>(&mut self, act: impl FnOnce(&mut Trunks, &mut Yard<'_>) -> R) -> R {
+        let Gateway { now, sip, tokens, out, trunks, .. } = self;
+        act(trunks, &mut Yard { now: *now, agent: sip, tokens, out })
     }
 
     /// From now on nothing new is begun: it is refused as in overload. What is under way goes on; sessions are ended when nothing is on its way in
@@ -185,6 +199,7 @@ impl Gateway {
     pub fn drain(&mut self) {
         self.draining = true;
         self.each(|mapping, stage| mapping.drain(stage));
+        self.trunks(Trunks::drain);
         self.settle();
     }
 
@@ -209,7 +224,11 @@ impl Gateway {
                 self.secured.remove(&connection);
                 self.sip.flow_failed(now, connection);
             }
-            Input::Looked { id, answer } => self.sip.located(now, id, &answer),
+            Input::Looked { id, answer } => {
+                if !self.trunks(|trunks, yard| trunks.looked(yard, id, &answer)) {
+                    self.sip.located(now, id, &answer);
+                }
+            }
             Input::Stanza(link, stanza) => self.stanza(link, stanza),
             Input::Overheard(link, stanza) => self.overheard(link, &stanza),
             Input::LinkUp(link) => {
@@ -247,6 +266,12 @@ impl Gateway {
         self.links.timeout(now, &mut self.out);
         self.msrp.timeout(now);
         self.relay.timeout(now);
+        if self.trunks_due {
+            self.trunks_due = false;
+            let config = Arc::clone(&self.config);
+            self.trunks(|trunks, yard| trunks.configure(yard, &config.trunks));
+        }
+        self.trunks(Trunks::timeout);
         let (mut stage, _) = self.stage();
         stage.registering(Registrations::timeout);
         stage.events(Subscriptions::timeout);
@@ -280,6 +305,9 @@ impl Gateway {
             self.calls.deadline(),
             self.accounts.deadline(),
             self.registrations.deadline(),
+            self.trunks.deadline(),
+            // At once.
+            self.trunks_due.then_some(Time::ZERO),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -329,8 +357,10 @@ impl Gateway {
             agent::Output::Locate { id, question } => self.out.push_back(Output::Lookup { id, question }),
             agent::Output::Request { id, request, flow } => self.request(id, request, flow),
             agent::Output::Response { id, response } => {
+                let trunk = self.trunks(|trunks, yard| trunks.response(yard, id, &response));
                 let (mut stage, _) = self.stage();
-                let taken = stage.registering(|all, ground| all.response(ground, id, &response))
+                let taken = trunk
+                    || stage.registering(|all, ground| all.response(ground, id, &response))
                     || stage.events(|events, ground| events.response(ground, id, &response))
                     || stage.sessions(|sessions, ground| sessions.response(ground, id, &response));
                 // Of all that is asked, only INVITEs and their like have an interest in provisional responses.
@@ -339,8 +369,10 @@ impl Gateway {
                 }
             }
             agent::Output::Failed { id, why } => {
+                let trunk = self.trunks(|trunks, yard| trunks.failed(yard, id, why));
                 let (mut stage, _) = self.stage();
-                let taken = stage.registering(|all, ground| all.failed(ground, id, why))
+                let taken = trunk
+                    || stage.registering(|all, ground| all.failed(ground, id, why))
                     || stage.events(|events, ground| events.failed(ground, id, why))
                     || stage.sessions(|sessions, ground| sessions.failed(ground, id, why));
                 if !taken {

@@ -25,5 +25,6 @@ mod records;
 pub mod room;
 pub mod route;
 pub mod store;
+pub mod trunk;
 pub mod way;
 mod whereabouts;

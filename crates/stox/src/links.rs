@@ -243,6 +243,7 @@ mod tests {
             presence: crate::presence::Options::default(),
             accounts: None,
             subscriptions: sip::subscription::Config::default(),
+            trunks: Vec::new(),
             allow_networks: Vec::new(),
             contact_is_domain: false,
             limits: crate::config::Limits::default(),

@@ -5,6 +5,7 @@ use crate::account::speaking;
 use crate::address;
 use crate::config::Config;
 use crate::error::Refusal;
+use crate::trunk::Trunk;
 use base::Str;
 use sip::agent::{Agent, Fence, Hop, Place, Target, Transport};
 use sip::{Dialog, NameAddr, NextHop, SipUri, Uri};
@@ -22,8 +23,12 @@ pub struct Route {
     pub transport: Transport,
 }
 
-/// Where a request from an XMPP user goes that begins something with `to`: to the outbound proxy, or else to where RFC 3263 leads.
+/// Where a request from an XMPP user goes that begins something with `to`: into a trunk that carries it, to the outbound proxy, or else to where RFC 3263
+/// leads.
 pub(crate) fn route(config: &Config, sip: &Agent, _from: &Jid, to: &SipUri) -> Result<Route, Refusal> {
+    if let Some(trunk) = Trunk::of(&config.trunks, to) {
+        return Ok(Route { hop: trunk.place().into(), route: trunk.route.clone(), transport: trunk.transport() });
+    }
     if let Some(proxy) = &config.proxy {
         let transport = proxy.target.transport;
         return Ok(Route { hop: Hop::Target(proxy.target.clone()), route: proxy.route.clone(), transport });
@@ -46,7 +51,10 @@ pub(crate) struct Hops<'a>(pub(crate) &'a Config, pub(crate) &'a Linked);
 
 impl NextHop for Hops<'_> {
     fn next_hop(&self, dialog: &Dialog) -> Option<Hop> {
-        let hop = self.named(dialog)?;
+        let hop = match trunk(self.0, &dialog.remote_uri) {
+            Some(trunk) => self.through(trunk, dialog),
+            None => self.named(dialog)?,
+        };
         // In a dialog of an account challenges are answered with it.
         let local = NameAddr::parse(&dialog.local_uri).ok();
         let local = local.and_then(|local| address::to_jid(&local.uri, &address::Options::default()).ok());
@@ -58,6 +66,26 @@ impl NextHop for Hops<'_> {
 }
 
 impl Hops<'_> {
+    /// Whoever is behind a trunk may ask for its account's credentials; and its place knows the way to where the gateway may not be led.
+    fn through(&self, trunk: &Trunk, dialog: &Dialog) -> Hop {
+        let own = trunk.place();
+        let remote = Uri::parse(&dialog.remote_target()).ok();
+        let next = match dialog.route_set.first() {
+            Some(route) => NameAddr::parse_bracketed(route).ok().map(|route| route.uri),
+            None => remote.clone(),
+        };
+        let named = next.as_ref().and_then(Uri::sip).and_then(Place::of);
+        let named = named.filter(|place| place.host.ip().is_none_or(|ip| self.0.may_lead_to(ip)));
+        Hop::Place(match named {
+            Some(place) => Place {
+                secure: place.secure || remote.is_some_and(|remote| remote.scheme() == "sips"),
+                account: own.account,
+                ..place
+            },
+            None => own,
+        })
+    }
+
     fn named(&self, dialog: &Dialog) -> Option<Hop> {
         let proxy = self.0.proxy.as_ref().map(|proxy| &proxy.target);
         let by_proxy = || proxy.cloned().map(Hop::Target);
@@ -88,6 +116,12 @@ impl Hops<'_> {
             Transport::Udp | Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => by_proxy(),
         }
     }
+}
+
+/// The trunk that the other side of a dialog is behind, by its From or To.
+fn trunk<'a>(config: &'a Config, remote: &str) -> Option<&'a Trunk> {
+    let remote = NameAddr::parse(remote).ok()?;
+    Trunk::of(&config.trunks, remote.uri.sip()?)
 }
 
 /// The address that a place is without the help of the DNS.

@@ -234,7 +234,16 @@ async fn sessions(Shared(about): Shared<About>) -> Response {
     let participants = open.participants.iter().map(seat(Side::Sip));
     let rooms: Vec<_> = participants.chain(open.occupants.iter().map(seat(Side::Xmpp))).collect();
     let calls: Vec<_> = open.calls.iter().map(call).collect();
-    answer(true, &json!({ "sessions": sessions, "rooms": rooms, "calls": calls }))
+    let trunk = |t: &stox::trunk::Seen| {
+        json!({
+            "name": t.name.as_str(),
+            "registered": t.registered.map(|time| time.as_secs()),
+            "trouble": t.trouble.as_deref(),
+            "again": t.again.map(|time| time.as_secs())
+        })
+    };
+    let trunks: Vec<_> = open.trunks.iter().map(trunk).collect();
+    answer(true, &json!({ "sessions": sessions, "rooms": rooms, "calls": calls, "trunks": trunks }))
 }
 
 async fn metrics(Shared(about): Shared<About>) -> Response {

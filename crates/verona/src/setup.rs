@@ -70,6 +70,7 @@ pub(crate) async fn gateway_config(
         any_xmpp_domain: config.sip.any_domain,
         links: links(config),
         peers,
+        trunks: config.sip.trunks.iter().filter_map(|trunk| trunk_of(config, trunk)).collect(),
         proxy,
         phone_domain: config.sip.phone_domain.as_deref().map(Str::from),
         numbers: numbers(config),
@@ -143,6 +144,53 @@ fn links(config: &Config) -> Vec<gateway::Link> {
     let components = config.xmpp.components.iter().map(component);
     let federation = config.xmpp.federation.iter();
     components.chain(federation.flat_map(|f| f.domains.iter().map(move |domain| federated(f, domain)))).collect()
+}
+
+/// A trunk. `None`: its server is no place, which its check has refused.
+fn trunk_of(config: &Config, trunk: &config::Trunk) -> Option<stox::trunk::Trunk> {
+    let lr = trunk.server.params.has("lr");
+    let texts = |texts: &[String]| texts.iter().map(Str::from).collect();
+    // The same after each start, and another one for each gateway and trunk (RFC 5626 §4.1).
+    let domains = config.sip.domains.join(",");
+    let print = sip::digest::Algorithm::Md5.hash(&[domains.as_bytes(), trunk.name.as_bytes()]);
+    let part = |from: usize, to: usize| print.as_str().get(from..to).unwrap_or_default();
+    let instance = base::format_compact!(
+        "urn:uuid:{}-{}-8{}-8{}-{}",
+        part(0, 8),
+        part(8, 12),
+        part(13, 16),
+        part(17, 20),
+        part(20, 32)
+    );
+    let registrar = trunk.registrar.as_ref().and_then(|domain| {
+        Some(stox::trunk::Register {
+            registrar: sip::Uri::parse(&format!("sip:{domain}")).ok()?,
+            expires: whole_seconds(trunk.expires),
+            retry: trunk.retry,
+            instance: trunk.outbound.then_some(instance),
+        })
+    });
+    Some(stox::trunk::Trunk {
+        name: Str::from(&trunk.name),
+        domains: texts(&trunk.domains),
+        numbers: texts(&trunk.numbers),
+        place: sip::agent::Place::of(&trunk.server)?,
+        route: lr.then(|| base::format_compact!("<{}>", trunk.server)),
+        account: trunk.login.as_ref().map(|(username, password)| sip::digest::Account {
+            username: Str::from(username),
+            password: Str::from(password.reveal()),
+            realm: trunk.realm.as_deref().map(Str::from),
+            weakest: match trunk.md5 {
+                true => sip::digest::Algorithm::Md5,
+                false => sip::digest::Algorithm::Sha512Part256,
+            },
+        }),
+        address: trunk.address.clone(),
+        speaks: trunk.speaks,
+        user: trunk.user.clone(),
+        register: registrar,
+        sources: trunk.sources.clone(),
+    })
 }
 
 /// How telephone numbers are written, and whose word for callers counts.

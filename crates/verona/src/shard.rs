@@ -25,6 +25,21 @@ use stox::gateway::{Gateway, Input, Note, Output, Wire};
 use stox::mapping::Side;
 use tokio::sync::{mpsc, oneshot, watch};
 
+/// Logs how a trunk stands. What a registrar says of it is somebody else's word.
+fn tell_of_trunk(seen: &stox::trunk::Seen) {
+    let seconds = |time: Option<Duration>| time.map(|time| time.as_secs());
+    let (trunk, registered) = (seen.name.as_str(), seconds(seen.registered));
+    match (&seen.trouble, seen.again) {
+        (None, _) => tracing::info!(trunk, registered, "registered at a trunk"),
+        (Some(why), Some(again)) => {
+            tracing::warn!(trunk, registered, %why, again = again.as_secs(), "a trunk does not take our registration");
+        }
+        (Some(why), None) => {
+            tracing::error!(trunk, registered, %why, "a trunk does not take our registration: it is not tried again");
+        }
+    }
+}
+
 /// What the shell wants of a shard besides the traffic.
 #[derive(Debug)]
 pub(crate) enum Order {
@@ -166,6 +181,7 @@ impl Shard {
                     participants: self.gateway.participants(),
                     occupants: self.gateway.occupants(),
                     calls: self.gateway.calls(),
+                    trunks: self.gateway.trunks_seen(),
                 });
             }
             Order::Store(Answer::Inputs(inputs)) => {
@@ -303,6 +319,10 @@ impl Shard {
                 Output::Offence(flow, offence) => self.ways.guard.offence(flow.remote.ip(), offence.into()),
                 Output::Note(note) => note_to(&self.maker.meters, note),
             }
+        }
+        while let Some(seen) = self.gateway.trunk_news() {
+            self.maker.meters.trunk(&seen);
+            tell_of_trunk(&seen);
         }
         let to_sip = self.gateway.under_way_to_sip();
         if to_sip.abs_diff(self.told) >= 64 || to_sip == 0 && self.told > 0 {

@@ -21,6 +21,8 @@ pub struct Open {
     pub occupants: Vec<stox::room::Seat>,
     /// Calls that are there or begin.
     pub calls: Vec<stox::media::calls::Seen>,
+    /// Trunks where the gateway is to be registered.
+    pub trunks: Vec<stox::trunk::Seen>,
 }
 
 /// A shard's answer to "what is open?": `None` when it is gone.
@@ -239,6 +241,7 @@ impl State {
                 open.participants.extend(of_shard.participants);
                 open.occupants.extend(of_shard.occupants);
                 open.calls.extend(of_shard.calls);
+                open.trunks.extend(of_shard.trunks);
             }
         }
         open.chats.sort_by_key(|session| std::cmp::Reverse(session.age));

@@ -69,6 +69,7 @@ impl Default for Settings {
             presence: presence::Options::default(),
             accounts: None,
             subscriptions: subscription::Config::default(),
+            trunks: Vec::new(),
             allow_networks: vec![Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 }],
             contact_is_domain: false,
             limits: Limits::default(),

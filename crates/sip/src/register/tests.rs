@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::agent::{self, Flow, Output, Place, Transport};
-use crate::digest::{Account, AccountId, Algorithm};
+use crate::digest::{Account, AccountId, Algorithm, Fault};
 use crate::header::Name;
 use crate::limits::Limits;
 use crate::message::{Message, Request};
@@ -384,4 +384,40 @@ fn many_go_a_few_at_a_time() {
 fn words_of_others_are_short_and_plain() {
     assert_eq!(entry::words("No\u{1b}[31m\r\n way"), "No[31m way");
     assert_eq!(entry::words(&"x".repeat(200)).len(), 80);
+}
+
+const CHALLENGE: &str =
+    "WWW-Authenticate: Digest realm=\"provider.example\", nonce=\"one\", algorithm=MD5, qop=\"auth\"";
+
+#[test]
+fn credentials_that_are_wrong_are_an_end() {
+    let mut desk = Desk::new();
+    let id = desk.open();
+    assert!(!desk.answer(401, &[CHALLENGE]).headers.contains(Name::Authorization));
+    let given = desk.answer(401, &[&CHALLENGE.replace("one", "two")]);
+    assert!(given.headers.get(Name::Authorization).is_some_and(|a| a.contains("nonce=\"one\"")));
+    assert_eq!(desk.said(), ["wrong user name or password; never"]);
+    desk.wait(100_000);
+    assert!(desk.sent.is_empty());
+    let account = Account { username: "4930123".into(), password: "new".into(), realm: None, weakest: Algorithm::Md5 };
+    desk.agent.wallet_mut().set(ACCOUNT, account);
+    desk.act(|engine, ground| engine.retry(ground, id));
+    desk.answer(401, &[CHALLENGE]);
+    let given = desk.answer(200, &[]);
+    assert_eq!((desk.said(), given.headers.cseq().unwrap().number), (vec!["registered".to_owned()], 4));
+    // The next one has the credentials at once, and a greater number.
+    desk.wait_for_request();
+    let next = desk.answer(200, &[]);
+    assert!(next.headers.get(Name::Authorization).is_some_and(|a| a.contains("nc=00000002")));
+    assert_eq!(next.headers.cseq().unwrap().number, 5);
+}
+
+#[test]
+fn a_challenge_that_cannot_be_answered_is_an_end() {
+    let mut desk = Desk::new();
+    let id = desk.open();
+    desk.answer(401, &["WWW-Authenticate: Basic realm=\"x\""]);
+    assert_eq!(desk.said(), ["no challenge that can be answered; never"]);
+    let why = Why::Credentials(Fault::Unknown);
+    assert_eq!(desk.engine.status(id).unwrap().trouble, Some((&why, None)));
 }

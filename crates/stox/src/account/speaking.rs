@@ -4,6 +4,7 @@ use super::linked::{Account, FOR};
 use crate::address::{self, AddressError, Scheme};
 use crate::error::Refusal;
 use crate::mapping::Stage;
+use crate::trunk::Trunk;
 use crate::way;
 use base::Str;
 use sip::agent::{AccountId, Hop, Place, Target};
@@ -41,7 +42,7 @@ impl Stage<'_> {
             None => {
                 let contact = Uri::from(own.clone());
                 own.params.remove("gr");
-                Ok(Voice { from: own, contact })
+                Ok(Voice { from: self.carried_as(to).unwrap_or(own), contact })
             }
         }
     }
@@ -58,8 +59,15 @@ impl Stage<'_> {
     pub(crate) fn known_as(&self, user: &Jid, to: &Jid) -> Result<SipUri, AddressError> {
         match self.linked.of(user, to.domain()) {
             Some(account) => Ok(account.uri.clone()),
-            None => address::to_uri(user, Scheme::Sip),
+            None => self.carried_as(to).map_or_else(|| address::to_uri(user, Scheme::Sip), Ok),
         }
+    }
+
+    /// The account that all speak as whom a trunk carries to `to`.
+    pub(crate) fn carried_as(&self, to: &Jid) -> Option<SipUri> {
+        let uri = self.config.numbers.to_uri(&to.bare()).ok()?;
+        let trunk = Trunk::of(&self.config.trunks, &uri).filter(|trunk| trunk.speaks)?;
+        Some(trunk.address.clone())
     }
 
     /// An account is linked from now on: what its user sends goes out with it.

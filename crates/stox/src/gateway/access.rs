@@ -5,6 +5,7 @@ use crate::address;
 use crate::config::{LinkId, Peer};
 use crate::error::Refusal;
 use crate::numbers;
+use crate::trunk::{self, Trunk};
 use base::Str;
 use sip::agent::{Flow, Transport};
 use sip::{Method, NameAddr, Request, Uri};
@@ -55,7 +56,7 @@ impl Gateway {
         address::keeps_its_name(&from).map_err(Refusal::Sender)?;
         let to = match self.called_by_account(&request.uri) {
             Some(user) => user,
-            None => address::to_jid(&request.uri, &self.addresses).map_err(Refusal::Address)?,
+            None => self.recipient(request, flow)?,
         };
         if !self.config.reaches(link, to.domain()) {
             return Err(Refusal::NotServed);
@@ -80,6 +81,23 @@ impl Gateway {
         (TRANSPORTS.into_iter().any(ours) || by_domain()).then_some(user)
     }
 
+    /// Whom a request is for: its Request-URI says it, or the trunk that it comes from and whose account it is for.
+    fn recipient(&self, request: &Request, flow: Flow) -> Result<Jid, Refusal> {
+        let to = address::to_jid(&request.uri, &self.addresses).map_err(Refusal::Address);
+        let served = |to: &Jid| self.config.xmpp_domains.iter().any(|domain| domain == to.domain());
+        if to.as_ref().is_ok_and(served) {
+            return to;
+        }
+        let user = self.trunk(flow).and_then(|trunk| trunk::user_of(trunk, request));
+        user.cloned().map_or(to, Ok)
+    }
+
+    /// The trunk that something comes from.
+    fn trunk(&self, flow: Flow) -> Option<&Trunk> {
+        let names = flow.connection.and_then(|connection| self.secured.get(&connection));
+        self.trunks.behind(flow.remote.ip(), names.map_or(&[], |names| names))
+    }
+
     /// Whether whoever sent this may speak for its From.
     pub(super) fn check_peer(&self, request: &Request, flow: Flow) -> Result<(Jid, LinkId), Refusal> {
         let from_header = request.headers.from().map_err(|_| Refusal::BadRequest("Bad From"))?;
@@ -89,7 +107,9 @@ impl Gateway {
             return Err(Refusal::SpoofedDomain);
         }
         let may = |peer: &Peer| peer.domains.iter().any(|d| d == said.domain() || d == from.domain());
-        let allowed = self.peers(flow).any(may);
+        let trunk = || self.trunk(flow);
+        let carries = |trunk: &Trunk| trunk.domains.iter().any(|d| d == said.domain() || d == from.domain());
+        let allowed = self.peers(flow).any(may) || trunk().is_some_and(carries);
         let link = self.config.links.iter().position(|l| l.domain == from.domain());
         match (allowed, link) {
             (true, Some(link)) => Ok((mapped.unwrap_or(said), link)),
@@ -102,6 +122,7 @@ impl Gateway {
     fn speaker(&self, request: &Request, uri: &Uri, flow: Flow) -> Result<(Jid, Option<Jid>), Refusal> {
         use Method::{Notify, Options, Publish, Subscribe};
         let said = address::to_jid(uri, &self.addresses).map_err(Refusal::Sender)?;
+        let said = self.trunk(flow).and_then(|trunk| trunk::number_at(trunk, &said)).unwrap_or(said);
         let config = &self.config;
         if matches!(request.method, Subscribe | Notify | Publish | Options) {
             return Ok((said, None));

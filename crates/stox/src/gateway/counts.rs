@@ -2,6 +2,7 @@
 
 use super::Gateway;
 use crate::room::Seat;
+use crate::trunk::Seen;
 use crate::{account, chat, media};
 use sip::{agent, invite, subscription};
 
@@ -91,7 +92,22 @@ impl Gateway {
         let seats = self.participants.len() + self.occupants.len();
         let ending =
             if self.draining { self.chats.len() + self.calls.len() + seats + self.sessions.counts().ending } else { 0 };
-        self.messages.under_way() + self.accounts.under_way() + self.chats.under_way() + self.rooms_under_way() + ending
+        self.messages.under_way()
+            + self.accounts.under_way()
+            + self.chats.under_way()
+            + self.rooms_under_way()
+            + ending
+            + self.trunks.leaving()
+    }
+
+    /// How the trunks stand that this shard registers.
+    pub fn trunks_seen(&self) -> Vec<Seen> {
+        self.trunks.seen(self.now)
+    }
+
+    /// What has changed of that since this was asked last; none: nothing, or nothing any more.
+    pub fn trunk_news(&mut self) -> Option<Seen> {
+        self.trunks.news()
     }
 
     /// The messages from XMPP under way: where they are many, it is better not to read any more than to refuse them.

@@ -168,7 +168,7 @@ impl Messages {
         }
         stage.rate(from)?;
         let peer = self.peers.get(to);
-        let account = stage.account(from, to).map(|account| account.uri.clone());
+        let account = stage.account(from, to).map(|account| account.uri.clone()).or_else(|| stage.carried_as(to));
         let account = account.as_ref();
         let (mut draft, purpose) = match departing::read(stanza) {
             Departing::Message(text) => {

@@ -28,6 +28,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod trunk;
 mod value;
 
 pub use abuse::Abuse;
@@ -47,6 +48,7 @@ pub use settings::{
     MsrpSettings, PresenceConfig, RoomSettings, SipTimes, XmppTimes,
 };
 pub use stox::network::Network;
+pub use trunk::Trunk;
 pub(crate) use value::show_duration;
 pub use value::{ContactHost, Domains, Host, HostPort, Listen, ProxyUri, Store, Transport};
 
@@ -148,6 +150,8 @@ pub struct Sip {
     pub origins: Domains,
     /// The next hop of everything that goes to SIP. Without it nothing from XMPP gets to SIP.
     pub outbound_proxy: Option<ProxyUri>,
+    /// Who carries what goes to some SIP domains.
+    pub trunks: Vec<Trunk>,
     /// Who may send for which SIP domains.
     pub peers: Peers,
     /// The SIP domain of telephone numbers.

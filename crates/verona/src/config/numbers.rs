@@ -114,7 +114,7 @@ fn digits(text: &str) -> &str {
 }
 
 /// How a number begins.
-fn beginning(text: &str) -> Result<String, Wrong> {
+pub(super) fn beginning(text: &str) -> Result<String, Wrong> {
     match digits(text).bytes().all(|b| b.is_ascii_digit()) && text.len() <= 32 {
         true => Ok(text.to_owned()),
         false => Err(Wrong::new("not how a number begins", "digits, perhaps behind a plus sign: \"+49\", \"0\"")),

@@ -76,6 +76,7 @@ fn is_live(key: &str) -> bool {
         || tls
         || presence
         || key.ends_with(".allow_from")
+        || key.starts_with("sip.trunk(")
         || super::federation::is_live(key)
         || super::accounts::is_live(key)
 }
@@ -123,6 +124,7 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
         listen,
         origins,
         outbound_proxy,
+        trunks,
         peers,
         phone_domain,
         anonymous,
@@ -152,6 +154,10 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     set("sip.advertise", names.join(" "));
     set("sip.origins", format!("{origins:?}"));
     set("sip.outbound_proxy", format!("{:?}", outbound_proxy.as_ref().map(|p| &p.uri)));
+    for trunk in trunks {
+        let password = trunk.login.as_ref().map(|(_, password)| password.reveal());
+        set(&format!("sip.trunk({})", trunk.name), format!("{trunk:?} {password:?}"));
+    }
     set("sip.peer", format!("{peers:?}"));
     set("sip.phone_domain", format!("{phone_domain:?}"));
     set("sip.anonymous", anonymous.to_string());

@@ -7,6 +7,7 @@ use super::numbers;
 use super::read::{Item, Reader};
 use super::rooms::{self, Around};
 use super::secret::{Secret, SecretKeys};
+use super::trunk;
 use super::value::{self, ContactHost, Domains, HostPort, Listen, ProxyUri, Store, Transport};
 use super::{Acme, abuse, accounts, acme};
 use super::{
@@ -55,7 +56,11 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     let listen = listen(r);
     let origins = origins(r, &listen);
     let outbound_proxy = r.text("sip.outbound_proxy", value::proxy);
-    if !r.has("sip.outbound_proxy") {
+    let trunks = {
+        let xmpp_domains: Vec<&str> = domains.iter().map(|item| item.value.as_str()).collect();
+        trunk::trunks(r, &xmpp_domains, folder, world_readable)
+    };
+    if !r.has("sip.outbound_proxy") && trunks.is_empty() {
         r.warn("sip.outbound_proxy", "missing: requests to SIP go where the name servers say (RFC 3263)");
     }
     let phone_domain = r.text("sip.phone_domain", value::domain);
@@ -80,7 +85,11 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
         federated,
         xmpp_domains: &domains,
         phone_domain: phone_domain.as_deref(),
-        trunks: numbers.iter().filter_map(|rule| rule.trunk.as_deref()).collect(),
+        trunks: numbers
+            .iter()
+            .filter_map(|rule| rule.trunk.as_deref())
+            .chain(trunks.iter().flat_map(|trunk| &trunk.domains).map(String::as_str))
+            .collect(),
     };
     check::domains(r, &own, raw_peers.as_deref());
 
@@ -152,6 +161,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
             listen,
             origins,
             outbound_proxy,
+            trunks,
             peers,
             phone_domain,
             anonymous,

@@ -10,6 +10,7 @@ mod media;
 mod numbers;
 mod rooms;
 mod sessions;
+mod trunk;
 
 const GOOD: &str = r#"
 [[xmpp.component]]

@@ -57,6 +57,8 @@
 //! | `verona_federation_targets_failed_total` | | targets that were given up for the next |
 //! | `verona_federation_faults_total` | `fault` | what went wrong on streams without ending them |
 //! | `verona_federation_refused_total` | `reason` | connections that were not taken: streams, strangers, stopping |
+//! | `verona_trunk_registered` | `trunk` | 1 while the gateway is registered there |
+//! | `verona_trunk_failures_total` | `trunk` | registrations that were refused or had no answer |
 //! | `verona_store_commits_total` | | transactions of the store that are on disk |
 //! | `verona_store_commit_seconds` | | histogram: how long each took |
 //! | `verona_store_failures_total` | | changes of records that were refused because the store was broken or behind |
@@ -300,6 +302,8 @@ impl Meters {
             "verona_xmpp_barrier_timeouts_total",
             "Stanzas that counted as taken because the server answers no barriers",
         );
+        describe_gauge("verona_trunk_registered", "1 while the gateway is registered at the trunk");
+        describe_counter("verona_trunk_failures_total", "Registrations at the trunk that failed");
         describe_counter("verona_store_commits_total", "Transactions of the store that are on disk");
         recorder.describe_histogram(
             "verona_store_commit_seconds".into(),
@@ -473,6 +477,15 @@ impl Meters {
             barrier_timeouts: counter("verona_xmpp_barrier_timeouts_total"),
             panics: self.panics.clone(),
         }
+    }
+
+    /// How a trunk stands.
+    pub fn trunk(&self, seen: &stox::trunk::Seen) {
+        let key = |name: &'static str| Key::from_parts(name, vec![Label::new("trunk", seen.name.to_string())]);
+        let registered = self.recorder.register_gauge(&key("verona_trunk_registered"), &METADATA);
+        registered.set(if seen.registered.is_some() { 1.0 } else { 0.0 });
+        let failures = self.recorder.register_counter(&key("verona_trunk_failures_total"), &METADATA);
+        failures.increment(u64::from(seen.trouble.is_some()));
     }
 
     /// Everything, in Prometheus's text format.

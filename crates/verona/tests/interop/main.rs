@@ -39,4 +39,5 @@ mod rooms_ways;
 mod route_failover;
 mod service;
 mod texts;
+mod trunk_sipp;
 mod world;
