@@ -36,6 +36,8 @@ pub(super) struct Connection {
     pub(super) can_verify: bool,
     /// Something was proved on it, by either side.
     pub(super) proved: bool,
+    /// It was silent for too long, and is closed in good order.
+    pub(super) closing: bool,
     /// The stream is over; the connection ends.
     pub(super) down: bool,
     /// The connection has ended.
@@ -56,6 +58,7 @@ impl Connection {
             keys_only: false,
             can_verify: false,
             proved: false,
+            closing: false,
             down: false,
             closed: false,
             touched: false,
@@ -96,7 +99,7 @@ impl Connection {
             (false, true) => idle.min(KEYS_IDLE),
             (false, false) => return None,
         };
-        (!self.down).then(|| self.used + idle)
+        (!self.down && !self.closing).then(|| self.used + idle)
     }
 }
 

@@ -30,8 +30,9 @@ impl Federation {
         }
         self.waiting += 1;
         self.waiting_bytes += waiting.bytes.len();
-        let route = self.remotes.or_insert_with(pair.remote.clone(), Remote::default);
-        let route = route.routes.entry(pair.local.clone()).or_default();
+        let remote = self.remotes.or_insert_with(pair.remote.clone(), Remote::default);
+        remote.waiting += 1;
+        let route = remote.routes.entry(pair.local.clone()).or_default();
         route.bytes += waiting.bytes.len();
         route.waiting.push_back(waiting);
         self.deliver(now, pair);
@@ -76,6 +77,9 @@ impl Federation {
         let remote = self.remotes.get(&pair.remote)?;
         let last = remote.routes.get(&pair.local).and_then(|route| route.stream);
         let id = last.into_iter().chain(remote.streams.iter().copied()).find(|id| self.sends(*id, pair))?;
+        if last == Some(id) {
+            return last;
+        }
         let route = self.remotes.get_mut(&pair.remote)?.routes.entry(pair.local.clone()).or_default();
         route.stream = Some(id);
         Some(id)
@@ -84,8 +88,8 @@ impl Federation {
     /// Sends what waits for the pair, as far as there is a stream with room; looks for one where there is none.
     pub(super) fn deliver(&mut self, now: Time, pair: &Pair) {
         let Some(id) = self.carrier(pair) else { return self.seek(now, pair) };
-        let remote = self.remotes.get_mut(&pair.remote);
-        let Some(route) = remote.and_then(|remote| remote.routes.get_mut(&pair.local)) else { return };
+        let Some(remote) = self.remotes.get_mut(&pair.remote) else { return };
+        let Some(route) = remote.routes.get_mut(&pair.local) else { return };
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let Some(stream) = connection.stream.as_mut() else { return };
         let mut over = false;
@@ -105,6 +109,7 @@ impl Federation {
                 connection.used = now;
             }
             route.bytes -= bytes.len();
+            remote.waiting -= 1;
             self.waiting -= 1;
             self.waiting_bytes -= bytes.len();
             match (token, tracked) {
@@ -164,11 +169,12 @@ impl Federation {
     /// Gives back what waits for the pair, or what of it has waited until then.
     pub(super) fn give_back(&mut self, pair: &Pair, until: Option<Time>, why: Undelivered) {
         loop {
-            let remote = self.remotes.get_mut(&pair.remote);
-            let Some(route) = remote.and_then(|remote| remote.routes.get_mut(&pair.local)) else { return };
+            let Some(remote) = self.remotes.get_mut(&pair.remote) else { return };
+            let Some(route) = remote.routes.get_mut(&pair.local) else { return };
             let due = |waiting: &mut Waiting| until.is_none_or(|now| waiting.until <= now);
             let Some(Waiting { bytes, token, .. }) = route.waiting.pop_front_if(due) else { return };
             route.bytes -= bytes.len();
+            remote.waiting -= 1;
             self.waiting -= 1;
             self.waiting_bytes -= bytes.len();
             self.bounce(&Envelope::of(&bytes), token, why);

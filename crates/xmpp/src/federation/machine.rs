@@ -15,6 +15,9 @@ use std::collections::VecDeque;
 /// How many pairs are remembered that could not be served; the oldest are forgotten, and tried again at once.
 const FAILING: usize = 32_768;
 
+/// Streams with one domain that are shown answers which neither its present stream nor the one that they came by has asked for.
+const MOST_HEARD: usize = 64;
+
 /// All streams with all other servers. Sans I/O: tell it what happens, as much as there is, then [`Federation::flushed`], then
 /// [`Federation::poll`] until there is nothing more, then wait for the next event or [`Federation::deadline`].
 #[derive(Debug)]
@@ -351,17 +354,28 @@ impl Federation {
     /// A stanza has come; what answers a ping behind our own stanzas is for whoever has sent it.
     fn stanza(&mut self, now: Time, came_by: ConnectionId, stanza: Stanza) {
         let answer = stanza.kind == Kind::Iq && matches!(stanza.type_.as_deref(), Some("result" | "error"));
-        let domain = stanza.to.as_ref().filter(|to| answer && to.local().is_none()).and(stanza.from.as_ref());
-        let streams = domain.and_then(|from| Some(self.remotes.get(from.domain())?.streams.clone()));
-        for id in streams.into_iter().flatten() {
-            if self.on(id, |stream| stream.answered(now, &stanza)) == Some(true) {
-                return;
+        let bare = stanza.to.as_ref().filter(|to| answer && to.local().is_none()).zip(stanza.from.as_ref());
+        if let Some((to, from)) = bare {
+            let pair = Pair::new(to.domain(), from.domain());
+            for id in self.may_have_asked(&pair, came_by) {
+                if self.on(id, |stream| stream.answered(now, &stanza)) == Some(true) {
+                    return;
+                }
             }
         }
         if stanza.child("ping", ns::PING).is_none() {
             self.use_now(now, came_by);
         }
         self.out.push_back(Output::Stanza(stanza));
+    }
+
+    /// The streams whose pings an answer from a pair may be for: mostly the one that carries its stanzas, or that it came by.
+    fn may_have_asked(&self, pair: &Pair, came_by: ConnectionId) -> Vec<ConnectionId> {
+        let Some(remote) = self.remotes.get(&pair.remote) else { return Vec::new() };
+        let carrier = remote.routes.get(&pair.local).and_then(|route| route.stream);
+        let sends = |id: &&ConnectionId| self.connections.get(id).is_some_and(|connection| connection.sends(pair));
+        let others = remote.streams.iter().take(MOST_HEARD).filter(sends).copied();
+        carrier.into_iter().chain([came_by]).chain(others).collect()
     }
 
     /// The connection is of use.
@@ -386,12 +400,12 @@ impl Federation {
         self.prove(now, id);
         self.register(id, &pair.remote);
         self.failing.remove(pair);
-        let Some(remote) = self.remotes.get(&pair.remote) else { return };
-        let accepts = |c: &Connection| c.stream.as_ref().is_some_and(|stream| stream.accepts(pair));
-        let theirs =
-            |id: &&ConnectionId| self.connections.get(id).is_some_and(|c| !c.is_ours() && !c.down && accepts(c));
-        let theirs: Vec<ConnectionId> = remote.streams.iter().filter(theirs).copied().collect();
-        if theirs.len() > self.config.max_streams_per_pair {
+        let Some(remote) = self.remotes.get_mut(&pair.remote) else { return };
+        let accepted = &mut remote.routes.entry(pair.local.clone()).or_default().accepted;
+        accepted.retain(|id| self.connections.get(id).is_some_and(|c| !c.is_ours() && !c.down));
+        accepted.push(id);
+        if accepted.len() > self.config.max_streams_per_pair {
+            let theirs = accepted.clone();
             let used = |id: &ConnectionId| self.connections.get(id).map(|connection| connection.used);
             if let Some(oldest) = theirs.into_iter().filter(|other| *other != id).min_by_key(|id| (used(id), *id)) {
                 let error =
@@ -420,10 +434,6 @@ impl Federation {
             let Some(remote) = self.remotes.get_mut(domain) else { continue };
             remote.streams.retain(|stream| *stream != id);
             remote.answers |= answers;
-            for route in remote.routes.values_mut() {
-                route.stream = route.stream.filter(|stream| *stream != id);
-                route.asked = route.asked.filter(|stream| *stream != id);
-            }
         }
         if let (true, Origin::Ours { pair, .. }) = (remotes.is_empty(), &connection.origin) {
             remotes.push(pair.remote.clone());
@@ -444,6 +454,7 @@ impl Federation {
             Some(stream) => {
                 stream.timeout(now);
                 if silent {
+                    connection.closing = true;
                     stream.close(now, None);
                 }
                 self.touch(id);

@@ -22,12 +22,14 @@ pub(super) struct Route {
     pub(super) waiting: VecDeque<Waiting>,
     /// Bytes of what waits.
     pub(super) bytes: usize,
-    /// The stream that carried the last of them.
+    /// The stream that carried the last of them; it may be over.
     pub(super) stream: Option<ConnectionId>,
-    /// The stream, made for another pair, that was asked to carry this one, too.
+    /// The stream, made for another pair, that was asked to carry this one, too; it may be over.
     pub(super) asked: Option<ConnectionId>,
     /// Such a stream has refused: the pair wants one for itself.
     pub(super) alone: bool,
+    /// Those by which the other side has proved that it speaks for this pair; some may be over.
+    pub(super) accepted: Vec<ConnectionId>,
 }
 
 /// A key that waits for a stream on which it can be shown, and the stream that it came by.
@@ -63,6 +65,8 @@ pub(super) struct Search {
 pub(super) struct Remote {
     /// By our domain.
     pub(super) routes: BTreeMap<Str, Route>,
+    /// Stanzas that wait on all of them.
+    pub(super) waiting: usize,
     /// The streams on which something is proved for it, and those on which keys can be shown to its server.
     pub(super) streams: Vec<ConnectionId>,
     pub(super) search: Option<Search>,
@@ -76,15 +80,13 @@ pub(super) struct Remote {
 impl Remote {
     /// Whether there is nothing to know.
     pub(super) fn is_idle(&self) -> bool {
-        self.streams.is_empty()
-            && self.search.is_none()
-            && self.keys.is_empty()
-            && self.routes.values().all(|route| route.waiting.is_empty())
+        self.streams.is_empty() && self.search.is_none() && self.keys.is_empty() && self.waiting == 0
     }
 
     /// When the first of what waits has waited long enough.
     pub(super) fn deadline(&self) -> Option<Time> {
-        self.routes.values().filter_map(|route| route.waiting.front()).map(|waiting| waiting.until).min()
+        let routes = if self.waiting == 0 { None } else { Some(self.routes.values()) };
+        routes.into_iter().flatten().filter_map(|route| route.waiting.front()).map(|waiting| waiting.until).min()
     }
 }
 

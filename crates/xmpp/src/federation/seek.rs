@@ -9,6 +9,9 @@ use crate::stream::s2s::{DownReason, Initiate, Pair, Purpose, Stream};
 use base::Time;
 use std::collections::VecDeque;
 
+/// Streams with one domain that are asked to carry another pair before one is made for it.
+const MOST_ASKED: usize = 64;
+
 /// Targets of one domain that are tried.
 const MOST_TARGETS: usize = 16;
 
@@ -18,11 +21,13 @@ impl Federation {
         self.arm_remote(&pair.remote);
         let Some(remote) = self.remotes.get_mut(&pair.remote) else { return };
         let Some(route) = remote.routes.get(&pair.local) else { return };
-        if route.asked.is_some() || route.waiting.is_empty() {
+        let asked = route.asked.and_then(|id| self.connections.get(&id));
+        if asked.is_some_and(|connection| !connection.down) || route.waiting.is_empty() {
             return;
         }
         if !route.alone {
-            for id in remote.streams.clone() {
+            let some: Vec<ConnectionId> = remote.streams.iter().take(MOST_ASKED).copied().collect();
+            for id in some {
                 if self.asks_to_carry(now, id, pair) {
                     if let Some(route) = self.remotes.get_mut(&pair.remote).and_then(|r| r.routes.get_mut(&pair.local))
                     {
@@ -70,7 +75,7 @@ impl Federation {
         let Some(remote) = self.remotes.get_mut(domain) else { return };
         let Some(search) = &mut remote.search else { return };
         // Nobody may want it any more.
-        if remote.keys.is_empty() && remote.routes.values().all(|route| route.waiting.is_empty()) {
+        if remote.keys.is_empty() && remote.waiting == 0 {
             remote.search = None;
             return self.tidy(domain);
         }
@@ -225,7 +230,8 @@ impl Federation {
 
     /// Something has changed for a domain: what waits for it is looked after.
     pub(super) fn look_again(&mut self, now: Time, domain: &str) {
-        for pair in self.pairs_with(domain) {
+        let waits = self.remotes.get(domain).is_some_and(|remote| remote.waiting > 0);
+        for pair in waits.then(|| self.pairs_with(domain)).into_iter().flatten() {
             let route = self.remotes.get(domain).and_then(|remote| remote.routes.get(&pair.local));
             if route.is_some_and(|route| !route.waiting.is_empty()) {
                 self.deliver(now, &pair);

@@ -181,7 +181,7 @@ fn whom_the_rules_deny() {
     let deny = |config: &mut crate::federation::Config| stream(config).rules.deny = vec![Pattern::parse(B).unwrap()];
     let mut net = two(|site, config| {
         if site == 0 {
-            deny(config)
+            deny(config);
         }
     });
     net.send(0, &message("romeo@a.example", "juliet@b.example", "1"));
@@ -210,5 +210,5 @@ fn nobody_is_sent_to_ourselves() {
     let mut net = Net::new(&[&[A, "a2.example"]], |_, _| {});
     net.send(0, &message("romeo@a.example", "x@a2.example", "1"));
     assert_eq!((net.refused(0, "1"), net.locates), (vec!["service-unavailable"], 0));
-    assert_eq!(net.sites[0].federation.failing.get(&Pair::new(A, "a2.example")).is_some(), false);
+    assert!(net.sites[0].federation.failing.get(&Pair::new(A, "a2.example")).is_none());
 }

@@ -36,8 +36,8 @@ fn a_connection_breaks_at_any_byte() {
                 }
             }
             net.wait(secs(100));
-            for site in 0..2 {
-                check(&net, site, 1 - site, &tokens[site], &format!("bidi {bidi} sm {sm} cut {cut:?}"));
+            for (site, tokens) in tokens.iter().enumerate() {
+                check(&net, site, 1 - site, tokens, &format!("bidi {bidi} sm {sm} cut {cut:?}"));
             }
             net
         };
@@ -99,14 +99,14 @@ proptest! {
             }
         }
         net.wait(secs(300));
-        // What the one who hangs has taken for lost may have arrived: the other side's proof did not.
-        for site in 0..2 {
-            for (token, id) in &tokens[site] {
+        for (site, tokens) in tokens.iter().enumerate() {
+            for (token, id) in tokens {
                 let told = net.sites[site].taken.iter().filter(|taken| *taken == token).count();
                 prop_assert_eq!(told, 1, "{}", id);
                 prop_assert!(net.got(1 - site, id) <= 1);
                 prop_assert!(net.refused(site, id).len() <= 1);
-                prop_assert!(net.got(1 - site, id) + net.refused(site, id).len() >= 1, "{} is gone", id);
+                // Without acknowledgements a server that never answered anything is believed after a while.
+                prop_assert!(!sm || net.got(1 - site, id) + net.refused(site, id).len() >= 1, "{} is gone", id);
             }
         }
         net.ends_empty();
