@@ -4,6 +4,7 @@ mod client;
 mod invite;
 mod model;
 mod route;
+mod route_model;
 mod server;
 
 use super::*;
