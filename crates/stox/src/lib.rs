@@ -26,5 +26,6 @@ pub mod room;
 pub mod route;
 pub mod store;
 pub mod trunk;
+mod voice;
 pub mod way;
 mod whereabouts;

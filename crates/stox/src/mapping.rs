@@ -1,7 +1,6 @@
 //! What a mapping is, and what it acts with.
 
 use crate::account::linked::Linked;
-use crate::account::speaking;
 use crate::address;
 use crate::choice::{Choice, Way};
 use crate::config::{Config, LinkId};
@@ -11,6 +10,7 @@ use crate::leg::{self, Footing, Legs};
 use crate::links::{Links, StanzaToken};
 use crate::rate::Rates;
 use crate::store::{Broken, Key, SaveToken};
+use crate::voice;
 use crate::way::{self, Hops, Route};
 use crate::whereabouts::Whereabouts;
 use base::{Fingerprint, Str, Table, Time, Tokens};
@@ -291,7 +291,7 @@ impl Stage<'_> {
         let domain = xmpp::jid::domain(&to.host.to_string()).ok();
         // Who has an account there answers challenges with it.
         if let Some(account) = domain.and_then(|domain| self.linked.credentials(from, &domain)) {
-            way.hop = speaking::with_account(way.hop, account);
+            way.hop = voice::with_account(way.hop, account);
         }
         Ok(way)
     }

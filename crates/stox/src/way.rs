@@ -1,11 +1,11 @@
 //! Where requests to SIP go.
 
 use crate::account::linked::Linked;
-use crate::account::speaking;
 use crate::address;
 use crate::config::Config;
 use crate::error::Refusal;
 use crate::trunk::Trunk;
+use crate::voice;
 use base::Str;
 use sip::agent::{Agent, Fence, Hop, Place, Target, Transport};
 use sip::{Dialog, NameAddr, NextHop, SipUri, Uri};
@@ -59,7 +59,7 @@ impl NextHop for Hops<'_> {
         let local = NameAddr::parse(&dialog.local_uri).ok();
         let local = local.and_then(|local| address::to_jid(&local.uri, &address::Options::default()).ok());
         Some(match local.and_then(|local| self.1.credentials_of(&local)) {
-            Some(account) => speaking::with_account(hop, account),
+            Some(account) => voice::with_account(hop, account),
             None => hop,
         })
     }

@@ -17,7 +17,6 @@ mod linking;
 pub mod lookup;
 pub(crate) mod privileged;
 pub(crate) mod record;
-pub(crate) mod speaking;
 
 use crate::choice::Way;
 use crate::config::{Config, LinkId};

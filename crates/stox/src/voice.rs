@@ -1,6 +1,6 @@
 //! As whom XMPP users speak on the SIP side: by their own addresses, or with the accounts that they have linked.
 
-use super::linked::{Account, FOR};
+use crate::account::linked::{Account, FOR};
 use crate::address::{self, AddressError, Scheme};
 use crate::error::Refusal;
 use crate::mapping::Stage;
@@ -71,7 +71,7 @@ impl Stage<'_> {
     }
 
     /// An account is linked from now on: what its user sends goes out with it.
-    pub(super) fn link_account(&mut self, account: Arc<Account>) {
+    pub(crate) fn link_account(&mut self, account: Arc<Account>) {
         // What a user sends comes to many, and each of them could ask who it is: only the registrar's realm is answered.
         let realm = account.realm.clone().unwrap_or_else(|| Str::from(account.address.domain()));
         let id = self.take_credentials(&account, Some(realm));
@@ -81,7 +81,7 @@ impl Stage<'_> {
     }
 
     /// It is so no more.
-    pub(super) fn unlink_account(&mut self, user: &Jid, domain: &str) {
+    pub(crate) fn unlink_account(&mut self, user: &Jid, domain: &str) {
         if let Some(old) = self.linked.remove(user, domain) {
             self.sip.wallet_mut().remove(old);
         }
@@ -89,7 +89,7 @@ impl Stage<'_> {
 
     /// Begins to register an account with its registrar; what becomes of it are events of the registration. None: there is no way, or no room. The
     /// credentials are the registration's own.
-    pub(super) fn register_account(
+    pub(crate) fn register_account(
         &mut self,
         account: &Account,
         registrar: Uri,
