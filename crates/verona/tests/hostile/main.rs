@@ -11,6 +11,7 @@ mod floods;
 mod halls;
 mod identity;
 mod identity_s2s;
+mod identity_sip;
 mod msrp;
 mod room_names;
 mod rooms;
