@@ -72,14 +72,18 @@
 mod calls;
 mod federation;
 mod guard;
+mod link;
 mod msrp;
 mod process;
 mod relay;
 mod sip;
+mod store;
 
 pub(crate) use federation::FederationMeters;
 pub(crate) use guard::GuardMeters;
+pub use link::LinkMeters;
 pub use relay::RelayMeters;
+pub use store::StoreMeters;
 
 use ::metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder as _};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
@@ -166,42 +170,6 @@ pub struct ShardMeters {
     pub relay: RelayMeters,
     /// What MSRP has carried and refused, in the order of [`ShardMeters::msrp_counters`].
     msrp: [Counter; msrp::MSRP.len()],
-}
-
-/// The meters of the store.
-#[derive(Clone)]
-pub struct StoreMeters {
-    /// Transactions that are on disk.
-    pub commits: Counter,
-    /// How long each took.
-    pub seconds: Histogram,
-    /// Changes that were refused.
-    pub failures: Counter,
-    /// Changes that wait.
-    pub queue: Gauge,
-    /// Records that there are.
-    pub records: Gauge,
-}
-
-impl fmt::Debug for StoreMeters {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("StoreMeters")
-    }
-}
-
-/// The meters of one component stream.
-#[derive(Debug, Clone)]
-pub struct LinkMeters {
-    /// 1 while the stream is authenticated.
-    pub up: Gauge,
-    /// Streams that got so far.
-    pub connects: Counter,
-    /// Streams that ended after that.
-    pub losses: Counter,
-    /// Stanzas that counted as taken because the server answers no barriers.
-    pub barrier_timeouts: Counter,
-    /// Inputs whose handling broke an invariant.
-    pub panics: Counter,
 }
 
 /// All meters of a gateway.
@@ -450,32 +418,6 @@ impl Meters {
                 &Key::from_parts("verona_publish_failures_total", vec![Label::new("shard", shard.to_string())]),
                 &METADATA,
             ),
-        }
-    }
-
-    /// The meters of the store.
-    pub fn store(&self) -> StoreMeters {
-        StoreMeters {
-            commits: counter(&self.recorder, "verona_store_commits_total", []),
-            seconds: self.recorder.register_histogram(&key("verona_store_commit_seconds", []), &METADATA),
-            failures: counter(&self.recorder, "verona_store_failures_total", []),
-            queue: gauge(&self.recorder, "verona_store_queue", []),
-            records: gauge(&self.recorder, "verona_store_records", []),
-        }
-    }
-
-    /// The meters of a component stream.
-    pub fn link(&self, domain: &str) -> LinkMeters {
-        let key = |name: &'static str| Key::from_parts(name, vec![Label::new("domain", domain.to_owned())]);
-        let counter = |name| self.recorder.register_counter(&key(name), &METADATA);
-        let up = self.recorder.register_gauge(&key("verona_xmpp_link_up"), &METADATA);
-        up.set(0.0);
-        LinkMeters {
-            up,
-            connects: counter("verona_xmpp_connects_total"),
-            losses: counter("verona_xmpp_losses_total"),
-            barrier_timeouts: counter("verona_xmpp_barrier_timeouts_total"),
-            panics: self.panics.clone(),
         }
     }
 
