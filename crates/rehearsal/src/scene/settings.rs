@@ -234,6 +234,12 @@ impl Settings {
                 let trusted = flag()?;
                 config.peers.iter_mut().for_each(|peer| peer.trusted = trusted);
             }
+            // Before anything happens: the gateway is the XMPP server of all SIP domains itself.
+            "federated" => {
+                let kind = if flag()? { LinkKind::Federation } else { LinkKind::Component };
+                config.links.iter_mut().for_each(|link| link.kind = kind);
+            }
+            "any_xmpp_domain" => config.any_xmpp_domain = flag()?,
             "xmpp_domains" => config.xmpp_domains = list(),
             "allow_from" => config.links.iter_mut().for_each(|l| l.allow_from = list()),
             "proxy" if value == "none" => config.proxy = None,
