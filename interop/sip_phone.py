@@ -15,6 +15,7 @@ Commands
                Record-Route, and one to a SUBSCRIBE has our Contact and the Expires that was asked for
     request    method, uri, headers [[name, value]], body, host, port, transport, token: our own headers (Via, From,
                To, Call-ID, CSeq, Max-Forwards, Content-Type, Content-Length) are added where the test gave none
+               auth [user, password]: a 401 is answered once with these (RFC 8760), and not told
                -> "response" for each response, "timeout" after 64*T1
     raw        bytes_hex, host, port, transport -> nothing; what comes back is "stray"
     hang_up    closes every TCP connection
@@ -24,10 +25,36 @@ Events
 """
 
 import asyncio
+import hashlib
 import re
 
 from sip_grammar import COMPACT, Message
 from sip_wire import T1, T2, Wire, body_of, describe, emit, fresh
+
+
+HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
+
+
+def credentials(challenge, method, uri, user, password):
+    """The Authorization that a WWW-Authenticate asks for (RFC 7616 §3.4), or None if we cannot."""
+    params = {
+        name.lower(): quoted or plain
+        for name, quoted, plain in re.findall(r'([\w-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,"]+))', challenge)
+    }
+    algorithm = params.get("algorithm", "MD5")
+    if algorithm.upper() not in HASHES or not challenge.lower().startswith("digest "):
+        return None
+
+    def digest(*parts):
+        return hashlib.new(HASHES[algorithm.upper()], ":".join(parts).encode("utf-8")).hexdigest()
+
+    cnonce, count = fresh(), "00000001"
+    secret, what = digest(user, params["realm"], password), digest(method, uri)
+    answer = digest(secret, params["nonce"], count, cnonce, "auth", what)
+    return (
+        f'Digest username="{user}", realm="{params["realm"]}", nonce="{params["nonce"]}", uri="{uri}", '
+        f'response="{answer}", algorithm={algorithm}, qop=auth, nc={count}, cnonce="{cnonce}"'
+    )
 
 
 class Phone(Wire):
@@ -55,8 +82,23 @@ class Phone(Wire):
         if waiting is None:
             emit("stray", **describe(message, source, transport))
             return
-        token, request, done = waiting
+        token, request, done, order = waiting
         message.check_answers(request)
+        if message.code == 401 and "auth" in order:
+            # In the server's order, the best first.
+            offers = (credentials(c, order["method"], order["uri"], *order["auth"]) for c in message.all("www-authenticate"))
+            answer = next((offer for offer in offers if offer), None)
+            if answer:
+                done.set()
+                del self.asked[key]
+                headers = [h for h in order.get("headers", []) if h[0].lower() not in ("via", "cseq", "authorization")]
+                kept = {name.lower() for name, _ in headers}
+                same = [(name, request.get(name)) for name in ("From", "To", "Call-ID") if name.lower() not in kept]
+                number = int(request.get("cseq").split(" ")[0]) + 1
+                more = [("CSeq", f"{number} {order['method']}"), ("Authorization", answer)]
+                again = {name: value for name, value in order.items() if name != "auth"}
+                self.later(self.request({**again, "headers": headers + same + more}))
+                return
         emit("response", token=token, **describe(message, source, transport))
         if message.code >= 200:
             done.set()
@@ -152,7 +194,7 @@ class Phone(Wire):
         peer = (order["host"], order["port"])
         request = Message(data, transport)
         done = asyncio.Event()
-        self.asked[(request.branch()[0], request.method)] = (order["token"], request, done)
+        self.asked[(request.branch()[0], request.method)] = (order["token"], request, done, order)
         wait, passed = T1, 0.0
         try:
             await self.send(data, peer, transport)

@@ -40,6 +40,8 @@ pub struct Config {
     pub media: Option<crate::media::Options>,
     /// The media relays, and how they are asked. None in it: there is no relay.
     pub relay: ng::Config,
+    /// Phones that register here; `None`: none do.
+    pub registrar: Option<crate::phones::Options>,
     /// How presence is translated.
     pub presence: crate::presence::Options,
     /// How XMPP users link SIP accounts of their own; `None`: they do not.

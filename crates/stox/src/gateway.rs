@@ -3,6 +3,7 @@
 mod access;
 mod counts;
 mod events;
+mod phones;
 mod sessions;
 mod stanzas;
 mod value;
@@ -22,6 +23,7 @@ use crate::mapping::{Handed, Incoming, Mapping, Outcome, Relayed, Side, Stage};
 use crate::media::Calls;
 use crate::message::Messages;
 use crate::names::Names;
+use crate::phones::Phones;
 use crate::presence::Presences;
 use crate::rate::Rates;
 use crate::room;
@@ -72,6 +74,7 @@ pub struct Gateway {
     trunks: Trunks,
     /// They have yet to be told what they are.
     trunks_due: bool,
+    phones: Phones,
     whereabouts: Whereabouts,
     next_save: SaveToken,
     rates: Rates,
@@ -101,9 +104,13 @@ impl Gateway {
         let accounts = Accounts::new(&config, key);
         let names = Names::new(key);
         let no_trunks = config.trunks.is_empty();
+        let phones = Phones::new(&config, key);
         let mut bounds = config.subscriptions.clone();
         // What belongs to no dialog of ours is refused here, as only the gateway knows them all.
         sip.dialogs = true;
+        if config.registrar.is_some() {
+            sip.allow.push(Method::Register);
+        }
         if config.presence.enabled {
             bounds.packages.push(crate::presence::PACKAGE);
         }
@@ -157,6 +164,7 @@ impl Gateway {
             names,
             trunks: Trunks::new(shard == 0, key),
             trunks_due: !no_trunks,
+            phones,
             whereabouts: Whereabouts::new(key),
             next_save: first_token,
             rates: Rates::new(key),
@@ -184,6 +192,7 @@ impl Gateway {
         self.msrp.reconfigure(sessions::msrp_config(&config, 0));
         self.relay.reconfigure(config.relay.clone());
         self.addresses = address_options(&config);
+        self.phones.reconfigure(&config);
         self.config = config;
         self.trunks_due = true;
     }
@@ -221,6 +230,7 @@ impl Gateway {
             Input::SipConnectionLost(target) => self.sip.connection_failed(now, &target),
             Input::SipSecured { connection, names } => drop(self.secured.insert(connection, names)),
             Input::SipClosed(connection) => {
+                self.phones.closed(connection);
                 self.secured.remove(&connection);
                 self.sip.flow_failed(now, connection);
             }
@@ -272,6 +282,7 @@ impl Gateway {
             self.trunks(|trunks, yard| trunks.configure(yard, &config.trunks));
         }
         self.trunks(Trunks::timeout);
+        self.phones.timeout(now);
         let (mut stage, _) = self.stage();
         stage.registering(Registrations::timeout);
         stage.events(Subscriptions::timeout);
@@ -295,6 +306,7 @@ impl Gateway {
             self.sessions.deadline(),
             self.msrp.deadline(),
             self.relay.deadline(),
+            self.phones.deadline(),
             self.legs.deadline(),
             self.messages.deadline(),
             self.chats.deadline(),
@@ -333,7 +345,7 @@ impl Gateway {
             } else if let Some(event) = self.registrations.poll() {
                 let mut event = Some(event);
                 self.each(|mapping, stage| event = event.take().and_then(|event| mapping.registration(stage, event)));
-            } else {
+            } else if !self.save_contacts() {
                 return self.note_refusals();
             }
         }
@@ -420,11 +432,16 @@ impl Gateway {
     }
 
     fn saved(&mut self, token: SaveToken, saved: bool) {
-        self.any(|mapping, stage| mapping.saved(stage, token, saved));
+        if !self.contacts_saved(token, saved) {
+            self.any(|mapping, stage| mapping.saved(stage, token, saved));
+        }
     }
 
     fn restore(&mut self, key: &[u8], value: &[u8]) {
         let restored = Key::parse(key).and_then(|key| {
+            if let Some(restored) = self.phone_record(&key, Some(value), true) {
+                return restored;
+            }
             let mut restored = None;
             self.any(|mapping, stage| {
                 restored = mapping.restore(stage, &key, value);
@@ -438,7 +455,10 @@ impl Gateway {
     }
 
     fn changed(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let known = Key::parse(key).is_ok_and(|key| self.any(|mapping, stage| mapping.changed(stage, &key, value)));
+        let known = Key::parse(key).is_ok_and(|key| match self.phone_record(&key, value, false) {
+            Some(read) => read.is_ok(),
+            None => self.any(|mapping, stage| mapping.changed(stage, &key, value)),
+        });
         if !known {
             self.out.push_back(Output::Note(Note::RecordBroken));
         }
@@ -454,6 +474,7 @@ impl Gateway {
             sessions: &mut self.sessions,
             msrp: &mut self.msrp,
             relay: &mut self.relay,
+            phones: &self.phones,
             legs: &mut self.legs,
             choice: &mut self.choice,
             handed: &mut self.handed,
@@ -500,6 +521,12 @@ impl Gateway {
 
     /// A request that the SIP agent found in order.
     fn request(&mut self, id: ServerId, mut request: Request, flow: Flow) {
+        if !self.proves_itself(id, &request, flow) {
+            return;
+        }
+        if request.method == Method::Register {
+            return self.register(id, request, flow);
+        }
         let events = self.is_of_events(&request);
         if request.method == Method::Options && self.sessions.find(&request).is_some() {
             // Some ask so whether a session is still there.

@@ -18,6 +18,7 @@ pub mod message;
 pub mod names;
 pub mod network;
 pub mod numbers;
+pub mod phones;
 pub mod presence;
 mod prints;
 mod rate;

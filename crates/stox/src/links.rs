@@ -240,6 +240,7 @@ mod tests {
             msrp: None,
             media: None,
             relay: ng::Config::default(),
+            registrar: None,
             presence: crate::presence::Options::default(),
             accounts: None,
             subscriptions: sip::subscription::Config::default(),

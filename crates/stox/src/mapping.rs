@@ -8,6 +8,7 @@ use crate::error::Refusal;
 use crate::gateway::{Note, Output};
 use crate::leg::{self, Footing, Legs};
 use crate::links::{Links, StanzaToken};
+use crate::phones::Phones;
 use crate::rate::Rates;
 use crate::store::{Broken, Key, SaveToken};
 use crate::voice;
@@ -218,6 +219,8 @@ pub struct Stage<'a> {
     pub sessions: &'a mut Sessions,
     /// What carries their messages.
     pub msrp: &'a mut msrp::Agent,
+    /// The phones that register here.
+    pub(crate) phones: &'a Phones,
     /// The media relays.
     pub relay: &'a mut ng::Client,
     /// Both together: [`Stage::legs`] acts on them.
@@ -287,6 +290,10 @@ impl Stage<'_> {
     /// # Errors
     /// [`Refusal::NoRoute`]: nowhere.
     pub fn route(&self, from: &Jid, to: &SipUri) -> Result<Route, Refusal> {
+        // Nobody but its phones stands for somebody who registers here.
+        if let Some(registered) = self.phones.route(self.now, to) {
+            return registered;
+        }
         let mut way = way::route(self.config, self.sip, from, to)?;
         let domain = xmpp::jid::domain(&to.host.to_string()).ok();
         // Who has an account there answers challenges with it.
@@ -298,14 +305,14 @@ impl Stage<'_> {
 
     /// Acts on the subscriptions.
     pub fn events<R>(&mut self, act: impl FnOnce(&mut Subscriptions, &mut Ground<'_>) -> R) -> R {
-        let hops = Hops(self.config, self.linked);
+        let hops = Hops { now: self.now, config: self.config, linked: self.linked, phones: self.phones };
         let mut ground = Ground { now: self.now, agent: self.sip, hops: &hops, tokens: self.tokens };
         act(self.subscriptions, &mut ground)
     }
 
     /// Acts on the sessions.
     pub fn sessions<R>(&mut self, act: impl FnOnce(&mut Sessions, &mut Ground<'_>) -> R) -> R {
-        let hops = Hops(self.config, self.linked);
+        let hops = Hops { now: self.now, config: self.config, linked: self.linked, phones: self.phones };
         let mut ground = Ground { now: self.now, agent: self.sip, hops: &hops, tokens: self.tokens };
         act(self.sessions, &mut ground)
     }
@@ -318,7 +325,7 @@ impl Stage<'_> {
 
     /// Acts on the legs.
     pub fn legs<R>(&mut self, act: impl FnOnce(&mut Legs, &mut Footing<'_>) -> R) -> R {
-        let hops = Hops(self.config, self.linked);
+        let hops = Hops { now: self.now, config: self.config, linked: self.linked, phones: self.phones };
         let mut footing = Footing {
             now: self.now,
             config: self.config,

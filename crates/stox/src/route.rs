@@ -12,7 +12,7 @@ use crate::gateway::Input;
 use crate::numbers::shard_key;
 use crate::store::Key;
 use base::{HashKey, Str};
-use sip::{Message, Request, Response, Uri};
+use sip::{Message, Method, Request, Response, Uri};
 use xmpp::jid::Jid;
 use xmpp::stanza::{Kind, Stanza};
 
@@ -87,6 +87,10 @@ impl Router {
         let options = address::Options { phone_domain: Some(Str::const_new("phone.invalid")) };
         let jid = |uri: &Uri| address::to_jid(uri, &options).ok();
         let from = request.headers.from().ok().and_then(|f| jid(&f.uri));
+        // A REGISTER is between an account and nobody: its record has the account twice.
+        if let (Method::Register, Some(account)) = (&request.method, &from) {
+            return self.pair(account, account);
+        }
         match (from, jid(&request.uri)) {
             (Some(a), Some(b)) => self.pair(&a, &b),
             _ => 0,

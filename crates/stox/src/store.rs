@@ -4,7 +4,7 @@
 //! that it is ([`crate::gateway::Input::Saved`]). At the start it gets every record back ([`crate::gateway::Input::Restore`]). What keeps
 //! them, and where, is the shell's business.
 
-use crate::{chat, media, presence, room};
+use crate::{chat, media, phones, presence, room};
 use base::Str;
 use std::fmt;
 use xmpp::jid::Jid;
@@ -41,6 +41,10 @@ pub enum About {
     Call(Str),
     /// A SIP account that an XMPP user has linked. The SIP side of the key is the domain of ours that it was linked at.
     Linked,
+    /// Somebody whose phones register here: both addresses of the key are that one's.
+    Account,
+    /// Where such phones are; likewise.
+    Contacts,
 }
 
 /// The name of a record: what it is about, and a pair of bare addresses.
@@ -79,13 +83,21 @@ pub const SEALED: &[u8] = b"sealed1:";
 /// Whether the record of this key is for all shards: each gets it, the one that it belongs to as [`crate::gateway::Input::Restore`], the others as
 /// [`crate::gateway::Input::Changed`], then and whenever it changes.
 pub fn is_shared(key: &[u8]) -> bool {
-    key.first() == Some(&LINKED)
+    matches!(key.first(), Some(&(LINKED | ACCOUNT | CONTACTS)))
 }
 
 /// Whether the record of this key has something in it that nobody may read on disk: whoever keeps it seals it with a key of its own.
 pub fn is_sealed(key: &[u8]) -> bool {
     key.first() == Some(&LINKED)
 }
+/// What begins the key of an account.
+const ACCOUNT: u8 = b'a';
+
+/// What begins the key of an account's contacts.
+const CONTACTS: u8 = b'b';
+
+/// The greatest of the two: in the order of the keys accounts and contacts are the first.
+pub const LAST_OF_PHONES: u8 = CONTACTS;
 
 impl Key {
     /// The key as the store has it: kind, direction or id and NUL, the SIP user, NUL, the XMPP user. No address holds a NUL.
@@ -99,6 +111,8 @@ impl Key {
             About::Occupant(id) => [&[OCCUPANT], id.as_bytes(), &[0]].concat(),
             About::Call(id) => [&[CALL], id.as_bytes(), &[0]].concat(),
             About::Linked => vec![LINKED],
+            About::Account => vec![ACCOUNT],
+            About::Contacts => vec![CONTACTS],
         };
         [&kind, sip.as_bytes(), &[0], xmpp.as_bytes()].concat()
     }
@@ -112,6 +126,8 @@ impl Key {
             [PRESENCE, b's', rest @ ..] => (About::Presence(Direction::SipWatchesXmpp), rest),
             [PRESENCE, b'x', rest @ ..] => (About::Presence(Direction::XmppWatchesSip), rest),
             [LINKED, rest @ ..] => (About::Linked, rest),
+            [ACCOUNT, rest @ ..] => (About::Account, rest),
+            [CONTACTS, rest @ ..] => (About::Contacts, rest),
             [kind @ (CHAT | PARTICIPANT | OCCUPANT | CALL), rest @ ..] => {
                 let end = rest.iter().position(|b| *b == 0).filter(|end| (1..=64).contains(end)).ok_or(Broken::Key)?;
                 let id = &rest[..end];
@@ -169,6 +185,8 @@ pub fn check(key: &[u8], value: &[u8]) -> Result<Key, Broken> {
         // Only who has the key can say more.
         About::Linked if value.starts_with(SEALED) => {}
         About::Linked => return Err(Broken::Value("it is not sealed".to_owned())),
+        About::Account => phones::Account::parse(value).map(drop)?,
+        About::Contacts => phones::check_bindings(value).map(drop)?,
     }
     Ok(key)
 }
@@ -187,6 +205,8 @@ mod tests {
             About::Occupant("aB-_9".into()),
             About::Call("aB-_9".into()),
             About::Linked,
+            About::Account,
+            About::Contacts,
         ]) {
             let key = Key { about, sip: jid("romeo@example.net"), xmpp: jid("o\\27malley@example.com") };
             assert_eq!(Key::parse(&key.to_bytes()), Ok(key.clone()));

@@ -4,9 +4,10 @@ use crate::account::linked::Linked;
 use crate::address;
 use crate::config::Config;
 use crate::error::Refusal;
+use crate::phones::Phones;
 use crate::trunk::Trunk;
 use crate::voice;
-use base::Str;
+use base::{Str, Time};
 use sip::agent::{Agent, Fence, Hop, Place, Target, Transport};
 use sip::{Dialog, NameAddr, NextHop, SipUri, Uri};
 use std::net::{IpAddr, SocketAddr};
@@ -47,18 +48,27 @@ impl Fence for Config {
 
 /// The way of requests within a dialog: RFC 3261 §12.2.1.1 by the addresses that the peer has named, as far as the operator lets it.
 #[derive(Debug)]
-pub(crate) struct Hops<'a>(pub(crate) &'a Config, pub(crate) &'a Linked);
+pub(crate) struct Hops<'a> {
+    pub(crate) now: Time,
+    pub(crate) config: &'a Config,
+    pub(crate) linked: &'a Linked,
+    pub(crate) phones: &'a Phones,
+}
 
 impl NextHop for Hops<'_> {
     fn next_hop(&self, dialog: &Dialog) -> Option<Hop> {
-        let hop = match trunk(self.0, &dialog.remote_uri) {
+        // A phone that registers here may be behind a connection of its own, whatever it says of where it is.
+        if let Some(hop) = self.phones.next_hop(self.now, dialog) {
+            return Some(hop);
+        }
+        let hop = match trunk(self.config, &dialog.remote_uri) {
             Some(trunk) => self.through(trunk, dialog),
             None => self.named(dialog)?,
         };
         // In a dialog of an account challenges are answered with it.
         let local = NameAddr::parse(&dialog.local_uri).ok();
         let local = local.and_then(|local| address::to_jid(&local.uri, &address::Options::default()).ok());
-        Some(match local.and_then(|local| self.1.credentials_of(&local)) {
+        Some(match local.and_then(|local| self.linked.credentials_of(&local)) {
             Some(account) => voice::with_account(hop, account),
             None => hop,
         })
@@ -75,7 +85,7 @@ impl Hops<'_> {
             None => remote.clone(),
         };
         let named = next.as_ref().and_then(Uri::sip).and_then(Place::of);
-        let named = named.filter(|place| place.host.ip().is_none_or(|ip| self.0.may_lead_to(ip)));
+        let named = named.filter(|place| place.host.ip().is_none_or(|ip| self.config.may_lead_to(ip)));
         Hop::Place(match named {
             Some(place) => Place {
                 secure: place.secure || remote.is_some_and(|remote| remote.scheme() == "sips"),
@@ -87,7 +97,7 @@ impl Hops<'_> {
     }
 
     fn named(&self, dialog: &Dialog) -> Option<Hop> {
-        let proxy = self.0.proxy.as_ref().map(|proxy| &proxy.target);
+        let proxy = self.config.proxy.as_ref().map(|proxy| &proxy.target);
         let by_proxy = || proxy.cloned().map(Hop::Target);
         let remote = Uri::parse(&dialog.remote_target());
         let next = match dialog.route_set.first() {
@@ -110,7 +120,7 @@ impl Hops<'_> {
             return by_proxy();
         }
         match target.transport {
-            Transport::Udp | Transport::Tcp if self.0.may_lead_to(target.remote.ip()) => Some(target.into()),
+            Transport::Udp | Transport::Tcp if self.config.may_lead_to(target.remote.ip()) => Some(target.into()),
             // A certificate that names an address is rare; what a WebSocket client says of itself leads nowhere (RFC 7118 §5).
             Transport::Tls if proxy.is_none() => Some(place.into()),
             Transport::Udp | Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => by_proxy(),

@@ -1,6 +1,7 @@
 //! The running gateway: sockets, shards and streams, brought up in order, and down again without losing what is under way.
 
-use crate::config::{Config, FederationListen, Listen, MsrpListen, Transport};
+use crate::config::{self, Config, FederationListen, Listen, MsrpListen, Transport};
+use crate::control::Control;
 use crate::dispatch::Dispatch;
 use crate::guard::Guard;
 use crate::io::bounds::{self, Bounds};
@@ -46,6 +47,8 @@ pub struct Daemon {
     connections: Connections,
     guard: Guard,
     state: Arc<State>,
+    /// What is for this run of the registrar.
+    phones: setup::PhoneKeys,
     listens: Vec<Listen>,
     dns: Dns,
     tls: Tls,
@@ -201,6 +204,8 @@ impl Daemon {
         };
         let tls = doing("tls.certificates", Tls::new(&config.tls, &named(&msrp_listens, config)))?;
         gateway.msrp = setup::carriage(config, &msrp_listens, &tls.fingerprint());
+        let phones = setup::PhoneKeys::new(&mut tokens);
+        phones.put_into(&mut gateway);
         let gateway = Arc::new(gateway);
         let opening = format!("opening the store {}", config.store.url);
         let url = config.store.url.clone();
@@ -281,6 +286,14 @@ impl Daemon {
             };
             let maker = Maker::new(Arc::clone(&gateway), agent, tokens.fork(), Arc::clone(&meters));
             tasks.spawn(Shard::new(maker, number, clock, ways).run(inbox, receiver, stopped_shards.clone()));
+        }
+        if let (Some(_), config::Store::Redb(path)) = (&gateway.registrar, &config.store.url) {
+            match Control::bind(path) {
+                Ok(control) => drop(tasks.spawn(control.serve(saver.clone()))),
+                Err(error) => {
+                    tracing::warn!(%error, "no control socket: accounts change only while the gateway is stopped")
+                }
+            }
         }
         drop(saver);
         // Before anything is read: what comes first may belong to what was stored.
@@ -381,6 +394,7 @@ impl Daemon {
             connections,
             guard,
             state,
+            phones,
             listens,
             dns,
             tls,
@@ -427,6 +441,7 @@ impl Daemon {
         if let Some(Carrier { listens, .. }) = &self.carrier {
             gateway.msrp = setup::carriage(config, listens, &self.tls.fingerprint());
         }
+        self.phones.put_into(&mut gateway);
         let gateway = Arc::new(gateway);
         if let Some(Carrier { pool, .. }) = &self.carrier {
             pool.reconfigure(Live { config: Arc::clone(&gateway), max_size: config.msrp.settings.max_size });

@@ -1,10 +1,12 @@
 //! Verona, a gateway between SIP and XMPP: the shell around the protocol crates. It owns what they must not touch: the
 //! configuration, the sockets, the clock, the log.
 
+mod accounts;
 mod acme;
 pub mod admin;
 pub mod cli;
 pub mod config;
+mod control;
 pub mod daemon;
 mod dispatch;
 mod guard;

@@ -94,6 +94,7 @@ pub(crate) async fn gateway_config(
         msrp: None,
         media: media_options(config, shards, seal),
         relay: ng::Config { servers: relays, silence: config.media.settings.relay_silence, ..ng::Config::default() },
+        registrar: registrar_options(config),
         presence: presence_options(config, shards),
         accounts: account_options(config),
         subscriptions: sip::subscription::Config {
@@ -376,6 +377,65 @@ fn account_options(config: &Config) -> Option<stox::account::Options> {
         accounts: settings.accounts,
         attempts: u32::try_from(settings.attempts).unwrap_or(u32::MAX),
         ..stox::account::Options::default()
+    })
+}
+
+/// What the registrar has for one run of the gateway, whatever is configured anew meanwhile.
+#[derive(Clone, Copy)]
+pub(crate) struct PhoneKeys {
+    secret: [u8; 32],
+    run: u64,
+}
+
+impl std::fmt::Debug for PhoneKeys {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PhoneKeys").finish_non_exhaustive()
+    }
+}
+
+impl PhoneKeys {
+    pub(crate) fn new(tokens: &mut Tokens) -> PhoneKeys {
+        let mut secret = [0; 32];
+        for part in secret.chunks_exact_mut(8) {
+            part.copy_from_slice(&tokens.u64().to_be_bytes());
+        }
+        PhoneKeys { secret, run: tokens.u64() }
+    }
+
+    /// Puts them into what the gateway is told.
+    pub(crate) fn put_into(self, config: &mut gateway::Config) {
+        if let Some(registrar) = &mut config.registrar {
+            (registrar.secret, registrar.run) = (self.secret, self.run);
+        }
+    }
+}
+
+/// What the registrar is told, if there is one. The daemon puts in what is for one run.
+fn registrar_options(config: &Config) -> Option<stox::phones::Options> {
+    let config::Registrar { domains, realm, algorithms, settings } = &config.sip.registrar;
+    if domains.is_empty() {
+        return None;
+    }
+    let domain = |domain: &String| Str::from(domain);
+    Some(stox::phones::Options {
+        domains: domains.iter().map(domain).collect(),
+        realm: realm.as_ref().map(domain),
+        algorithms: algorithms.clone(),
+        nonce_lifetime: settings.nonce_lifetime,
+        bounds: sip::registrar::Config {
+            min_expires: whole_seconds(settings.min_expires),
+            default_expires: whole_seconds(settings.expires),
+            max_expires: whole_seconds(settings.max_expires),
+            contacts: settings.contacts_per_account,
+            // Each shard knows them all, and counts them all.
+            bindings: settings.contacts,
+            flow_timer: whole_seconds(settings.flow_timer),
+            retry_after: retry_after(config.limits.retry_after),
+            own_domains: config.sip.domains.iter().chain(domains).map(domain).collect(),
+            ..sip::registrar::Config::default()
+        },
+        secret: [0; 32],
+        run: 0,
     })
 }
 

@@ -350,6 +350,11 @@ impl Shard {
         let publications = self.gateway.publication_counts();
         self.meters.publications.set(publications.open as f64);
         self.meters.publish_failures.absolute(publications.failures);
+        let (accounts, phones) = self.gateway.phone_counts();
+        self.meters.phone_accounts.set(accounts as f64);
+        self.meters.phone_contacts.set(phones.bindings as f64);
+        let registrations = [phones.registered, phones.asked, phones.refused, phones.expired];
+        self.meters.phone_registrations.iter().zip(registrations).for_each(|(meter, count)| meter.absolute(count));
         let relays = self.gateway.relays();
         self.meters.relay.show(&self.gateway.relay_counts(), &relays);
         self.tell_of_relays(&relays);

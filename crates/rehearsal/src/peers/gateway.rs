@@ -24,6 +24,8 @@ pub struct Settings {
     pub proxy: SocketAddr,
     /// The name server that everything towards SIP is looked up at (RFC 3263); none: it goes to the proxy.
     pub dns: Option<SocketAddr>,
+    /// Whether there is a proxy, or a name server, at all.
+    pub proxied: bool,
     /// The transport towards the proxy, as in `transport=`.
     pub transport: &'static str,
     /// More sockets for SIP: `tls:ADDRESS:PORT`.
@@ -51,6 +53,7 @@ impl Settings {
             server: xmpp.component(),
             proxy,
             dns: None,
+            proxied: true,
             transport: "udp",
             sockets: Vec::new(),
             peer: "source = \"127.0.0.0/8\"".to_owned(),
@@ -75,6 +78,7 @@ impl Settings {
         let list = |domains: &[String]| domains.iter().map(|d| format!("\"{d}\"")).collect::<Vec<_>>().join(", ");
         let domains = list(&self.components);
         let (next_hop, dns) = match self.dns {
+            None if !self.proxied => (String::new(), String::new()),
             None => (format!("outbound_proxy = \"sip:{};transport={};lr\"", self.proxy, self.transport), String::new()),
             Some(server) => (String::new(), format!("[dns]\nserver = \"{server}\"\n")),
         };

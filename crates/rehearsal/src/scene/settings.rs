@@ -66,6 +66,7 @@ impl Default for Settings {
             }),
             media: None,
             relay: ng::Config::default(),
+            registrar: None,
             presence: presence::Options::default(),
             accounts: None,
             subscriptions: subscription::Config::default(),

@@ -42,11 +42,16 @@ pub(super) fn not_allowed(config: &Config) -> Refusal {
     (405, header("Allow", &allow(config)))
 }
 
+/// What a REGISTER may require besides, where REGISTERs are taken: RFC 3327, RFC 5626, RFC 5627. No other request has a use for it.
+const OF_REGISTRARS: [&str; 3] = ["path", "outbound", "gruu"];
+
 /// RFC 3261 §8.2.2.3: what Require names and we do not have.
 fn unsupported(config: &Config, request: &Request) -> Str {
     let mut list = Str::default();
     for option in request.headers.elements(Name::Require).flatten() {
-        if !config.supported.iter().any(|s| s.eq_ignore_ascii_case(option)) {
+        let registers =
+            request.method == Method::Register && OF_REGISTRARS.iter().any(|o| o.eq_ignore_ascii_case(option));
+        if !registers && !config.supported.iter().any(|s| s.eq_ignore_ascii_case(option)) {
             push(&mut list, option);
         }
     }

@@ -288,6 +288,20 @@ impl Agent {
         self.remember(now, &t.echo, &Answer { code, reason: &reason, headers: &headers, body: &body });
     }
 
+    /// Answers a request and forgets it, as RFC 3261 §8.2.7 lets those do who keep no state: if it comes again, it comes up again. For challenges: nobody who has proved
+    /// nothing yet is to cost any memory, and each time that it asks it gets another nonce.
+    pub fn challenge(&mut self, now: Time, id: ServerId, response: Response) {
+        if !self.servers.get(&id).is_some_and(|t| t.machine.is_open() && t.last.is_none()) {
+            return self.respond(now, id, response);
+        }
+        let Some(t) = self.servers.remove(&id) else { return };
+        self.close(now, &t);
+        let headers = given(&response);
+        let Response { code, reason, body, .. } = response;
+        let bytes = t.echo.response(&Answer { code, reason: &reason, headers: &headers, body: &body });
+        self.send_response(&t.echo, bytes);
+    }
+
     /// Our tag in the dialog that a 2xx to this INVITE would make.
     pub fn local_tag(&self, id: ServerId) -> Option<&str> {
         self.servers.get(&id).map(|t| t.echo.tag.as_str())

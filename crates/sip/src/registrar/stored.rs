@@ -52,6 +52,11 @@ impl Stored {
         }
     }
 
+    /// When it is over, in seconds since 1970.
+    pub fn expires(&self) -> u64 {
+        self.expires
+    }
+
     /// The contact of a record; nothing if it is over, or makes no sense. It lasts no longer than `longest` from now on: the clock may have been years ahead when
     /// it was saved.
     pub fn binding(&self, now: Time, epoch: u64, run: u64, longest: u32) -> Option<Binding> {

@@ -23,6 +23,7 @@ pub fn to_msrp(refusal: &Refusal) -> (u16, &'static str) {
         | Refusal::SipTimeout
         | Refusal::SipTransport
         | Refusal::NoAnswer
+        | Refusal::NoContact
         | Refusal::Busy
         | Refusal::Restarted => (408, "Not Taken In Time"),
         Refusal::Sender(_)
@@ -38,7 +39,8 @@ pub fn to_msrp(refusal: &Refusal) -> (u16, &'static str) {
         | Refusal::Groupchat
         | Refusal::Loop
         | Refusal::TooManyHops
-        | Refusal::NoRoute => (403, "Not Allowed"),
+        | Refusal::NoRoute
+        | Refusal::UnknownAccount => (403, "Not Allowed"),
     }
 }
 

@@ -106,6 +106,10 @@ pub enum Refusal {
     SipTransport,
     /// There is no way to the SIP user: no next hop is configured, and the name servers know of none.
     NoRoute,
+    /// The recipient's domain is one whose users register here, and there is no such user.
+    UnknownAccount,
+    /// None of the recipient's phones is registered, or can be reached.
+    NoContact,
     /// Nobody took up the session in the time that there was.
     NoAnswer,
     /// There are as many sessions of these two as there may be.
@@ -149,6 +153,8 @@ impl Refusal {
             Refusal::SipTimeout => "sip-timeout",
             Refusal::SipTransport => "sip-transport",
             Refusal::NoRoute => "no-route",
+            Refusal::UnknownAccount => "unknown-account",
+            Refusal::NoContact => "no-contact",
             Refusal::NoAnswer => "no-answer",
             Refusal::Busy => "busy",
             Refusal::Restarted => "restarted",
@@ -187,7 +193,8 @@ impl Refusal {
             }
             Refusal::SipTimeout | Refusal::SipTransport => 504,
             Refusal::NoRoute => 502,
-            Refusal::NoAnswer => 480,
+            Refusal::UnknownAccount => 404,
+            Refusal::NoAnswer | Refusal::NoContact => 480,
             Refusal::Busy => 486,
             Refusal::Restarted => 503,
         }
@@ -225,6 +232,8 @@ impl Refusal {
             | Refusal::SipTimeout
             | Refusal::SipTransport
             | Refusal::NoRoute
+            | Refusal::UnknownAccount
+            | Refusal::NoContact
             | Refusal::NoAnswer
             | Refusal::Busy
             | Refusal::Restarted => Str::default(),
@@ -266,6 +275,8 @@ impl Refusal {
             | Refusal::SipTimeout
             | Refusal::SipTransport
             | Refusal::NoRoute
+            | Refusal::UnknownAccount
+            | Refusal::NoContact
             | Refusal::NoAnswer
             | Refusal::Busy
             | Refusal::Restarted => {}
@@ -351,6 +362,10 @@ impl Refusal {
             }
             Refusal::NoRoute => {
                 (Condition::RemoteServerNotFound, Cancel, Str::const_new("There is no way to the SIP side"))
+            }
+            Refusal::UnknownAccount => (Condition::ItemNotFound, Cancel, Str::const_new("There is no such user")),
+            Refusal::NoContact => {
+                (Condition::RecipientUnavailable, Wait, Str::const_new("None of the user's phones is registered"))
             }
             Refusal::NoAnswer => (Condition::RecipientUnavailable, Wait, Str::const_new("Nobody has answered")),
             Refusal::Busy => (Condition::ResourceConstraint, Wait, Str::const_new("Too many sessions")),

@@ -306,6 +306,8 @@ fn each_refusal_has_two_faces() {
         ),
         (Refusal::SipTimeout, 504, "Server Time-out", None, "remote-server-timeout", "wait"),
         (Refusal::SipTransport, 504, "Server Time-out", None, "remote-server-timeout", "wait"),
+        (Refusal::UnknownAccount, 404, "Not Found", None, "item-not-found", "cancel"),
+        (Refusal::NoContact, 480, "Temporarily Unavailable", None, "recipient-unavailable", "wait"),
         (Refusal::NoRoute, 502, "Bad Gateway", None, "remote-server-not-found", "cancel"),
     ];
     let mut names = Vec::new();

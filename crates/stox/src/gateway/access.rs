@@ -109,7 +109,12 @@ impl Gateway {
         let may = |peer: &Peer| peer.domains.iter().any(|d| d == said.domain() || d == from.domain());
         let trunk = || self.trunk(flow);
         let carries = |trunk: &Trunk| trunk.domains.iter().any(|d| d == said.domain() || d == from.domain());
-        let allowed = self.peers(flow).any(may) || trunk().is_some_and(carries);
+        // Who registers here has proved it before anything else was looked at, and nobody else speaks for them.
+        let allowed = match self.phones.serves(said.domain()) {
+            true => self.phones.is_account(&said),
+            false => self.peers(flow).any(may) || trunk().is_some_and(carries),
+        };
+        let allowed = allowed && (said.domain() == from.domain() || !self.phones.serves(from.domain()));
         let link = self.config.links.iter().position(|l| l.domain == from.domain());
         match (allowed, link) {
             (true, Some(link)) => Ok((mapped.unwrap_or(said), link)),
@@ -124,7 +129,8 @@ impl Gateway {
         let said = address::to_jid(uri, &self.addresses).map_err(Refusal::Sender)?;
         let said = self.trunk(flow).and_then(|trunk| trunk::number_at(trunk, &said)).unwrap_or(said);
         let config = &self.config;
-        if matches!(request.method, Subscribe | Notify | Publish | Options) {
+        // Who registers here is who it says: no rule for numbers makes somebody else of it.
+        if self.phones.serves(said.domain()) || matches!(request.method, Subscribe | Notify | Publish | Options) {
             return Ok((said, None));
         }
         if numbers::is_anonymous(uri) {

@@ -52,7 +52,7 @@ pub fn is_elsewhere(reason: Option<&str>) -> bool {
 /// Why a call ends that the gateway itself refuses or gives up.
 pub fn of_refusal(refusal: &Refusal) -> Reason {
     let condition = match refusal {
-        Refusal::Address(_) | Refusal::NotServed | Refusal::NoDialog => Condition::Gone,
+        Refusal::Address(_) | Refusal::NotServed | Refusal::NoDialog | Refusal::UnknownAccount => Condition::Gone,
         Refusal::SipsNotAllowed | Refusal::NoPrivacy => Condition::SecurityError,
         Refusal::Anonymous => Condition::Decline,
         Refusal::NotSupported
@@ -65,7 +65,7 @@ pub fn of_refusal(refusal: &Refusal) -> Reason {
         Refusal::NotAcceptableHere { warning, .. } => of_warning(*warning),
         Refusal::TooBig | Refusal::TooLong { .. } => Condition::FailedApplication,
         Refusal::SipTimeout | Refusal::NoAnswer => Condition::Timeout,
-        Refusal::SipTransport | Refusal::NoRoute => Condition::ConnectivityError,
+        Refusal::SipTransport | Refusal::NoRoute | Refusal::NoContact => Condition::ConnectivityError,
         Refusal::Busy => Condition::Busy,
         Refusal::BadRequest(_)
         | Refusal::BadBody(_)

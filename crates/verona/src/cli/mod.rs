@@ -1,5 +1,6 @@
 //! The command line.
 
+mod account;
 mod certificates;
 mod check;
 mod demo;
@@ -79,6 +80,11 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Say whose phones may register at the gateway (sip.registrar), whether it runs or not.
+    Account {
+        #[command(subcommand)]
+        what: AccountCommand,
+    },
     /// Look at what survives a restart (store.url), or move it, while the gateway is stopped.
     Store {
         #[command(subcommand)]
@@ -99,6 +105,38 @@ enum Command {
         /// End after that, in place of waiting for more until Ctrl-C.
         #[arg(long)]
         once: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountCommand {
+    /// Add an account, or give it another password: the first line of standard input, or of a file.
+    Add {
+        /// The configuration.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// A file with the password as its only line.
+        #[arg(long, value_name = "FILE")]
+        password_file: Option<PathBuf>,
+        /// The SIP address: romeo@example.net. Phones log in by what stands before the @.
+        account: String,
+    },
+    /// Print all accounts.
+    List {
+        /// The configuration.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// As lines of JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove an account, and with it what its phones have registered.
+    Remove {
+        /// The configuration.
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// The SIP address.
+        account: String,
     },
 }
 
@@ -138,6 +176,11 @@ pub fn main() -> ExitCode {
         // clap asks for one of the two.
         Command::Sessions { admin: None, config: None, .. } => Exit::Usage,
         Command::Demo { once } => demo::demo(once),
+        Command::Account { what: AccountCommand::Add { config, password_file, account } } => {
+            account::add(&config, &account, password_file.as_deref())
+        }
+        Command::Account { what: AccountCommand::List { config, json } } => account::list(&config, json),
+        Command::Account { what: AccountCommand::Remove { config, account } } => account::remove(&config, &account),
         Command::Store { what: StoreCommand::Export { config } } => store::export(&config),
         Command::Store { what: StoreCommand::Import { config } } => store::import(&config),
         Command::Store { what: StoreCommand::Check { config } } => store::check(&config),

@@ -62,7 +62,8 @@ pub(super) fn check(config: &Path) -> Exit {
         Err(e) => return failed(&path, &e),
     }
     let (mut from_sip, mut from_xmpp, mut chats, mut seats) = (0_usize, 0_usize, 0_usize, 0_usize);
-    let (mut calls, mut linked, mut broken) = (0_usize, 0_usize, 0_usize);
+    let (mut calls, mut linked, mut accounts, mut registered, mut broken) =
+        (0_usize, 0_usize, 0_usize, 0_usize, 0_usize);
     let loaded = store.load(&mut |key, value| {
         match stox::store::check(key, value) {
             Ok(Key { about: About::Presence(Direction::SipWatchesXmpp), .. }) => from_sip += 1,
@@ -71,6 +72,8 @@ pub(super) fn check(config: &Path) -> Exit {
             Ok(Key { about: About::Participant(_) | About::Occupant(_), .. }) => seats += 1,
             Ok(Key { about: About::Call(_), .. }) => calls += 1,
             Ok(Key { about: About::Linked, .. }) => linked += 1,
+            Ok(Key { about: About::Account, .. }) => accounts += 1,
+            Ok(Key { about: About::Contacts, .. }) => registered += 1,
             Err(why) => {
                 broken += 1;
                 if broken <= NAMED {
@@ -96,6 +99,9 @@ pub(super) fn check(config: &Path) -> Exit {
     }
     if linked > 0 {
         say(&format!("SIP accounts that XMPP users have linked, sealed with a key that is not in the store: {linked}"));
+    }
+    if accounts > 0 {
+        say(&format!("accounts of phones: {accounts}, {registered} of them registered"));
     }
     match broken {
         0 => Exit::Good,
@@ -162,6 +168,8 @@ fn line(key: &[u8], value: &[u8]) -> Value {
                 About::Occupant(id) => ("occupant", "id", id.as_str()),
                 About::Call(id) => ("call", "id", id.as_str()),
                 About::Linked => ("linked", "at", "gateway"),
+                About::Account => ("account", "of", "phones"),
+                About::Contacts => ("contacts", "of", "phones"),
             };
             json!({
                 "kind": kind,

@@ -20,6 +20,7 @@ mod mistake;
 mod msrp;
 mod numbers;
 mod read;
+mod registrar;
 mod reload;
 mod rooms;
 mod secret;
@@ -40,12 +41,13 @@ pub use media::{Media, RelayMode};
 pub use mistake::{Mistake, Place, Severity};
 pub use msrp::{Certificate, Chat, Mode, Msrp, MsrpListen, Relay, Tls, Trust};
 pub use numbers::NumberRule;
+pub use registrar::Registrar;
 pub use reload::{ReloadPlan, reload};
 pub use rooms::{RoomPassword, Rooms};
 pub use secret::Secret;
 pub use settings::{
     AbuseSettings, AccountSettings, AcmeSettings, ChatSettings, FederationSettings, Limits, MediaSettings, Message,
-    MsrpSettings, PresenceConfig, RoomSettings, SipTimes, XmppTimes,
+    MsrpSettings, PresenceConfig, RegistrarSettings, RoomSettings, SipTimes, XmppTimes,
 };
 pub use stox::network::Network;
 pub use trunk::Trunk;
@@ -162,6 +164,8 @@ pub struct Sip {
     pub contact: ContactHost,
     /// Whether XMPP users' presence is published to the outbound proxy (RFC 3903), too, in place of only being asked for.
     pub publish: bool,
+    /// Phones that register here.
+    pub registrar: Registrar,
     /// The transactions' times.
     pub times: SipTimes,
 }

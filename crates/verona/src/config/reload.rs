@@ -66,6 +66,7 @@ fn is_live(key: &str) -> bool {
     let presence = key.starts_with("presence.") && key != "presence.enabled";
     let chat = key.starts_with("chat.") && key != "chat.mode";
     let whole = key.starts_with("message.") || key.starts_with("abuse.") || key.starts_with("rooms.");
+    let registrar = key.starts_with("sip.registrar.") && key != "sip.registrar.domains";
     // Who asks the relays has sockets for the addresses that they have.
     let tls = key.starts_with("tls.") && !key.starts_with("tls.acme");
     let media = key.starts_with("media.") && key != "media.enabled" && key != "media.relay";
@@ -75,6 +76,7 @@ fn is_live(key: &str) -> bool {
         || media
         || tls
         || presence
+        || registrar
         || key.ends_with(".allow_from")
         || key.starts_with("sip.trunk(")
         || super::federation::is_live(key)
@@ -130,8 +132,10 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
         anonymous,
         contact,
         publish,
+        registrar,
         times: sip_times,
     } = sip;
+    let super::Registrar { domains: registrar_domains, realm, algorithms, settings: registrar_settings } = registrar;
     let mut all = BTreeMap::new();
     let mut set = |key: &str, value: String| {
         all.insert(key.to_owned(), value);
@@ -164,6 +168,9 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
     set("numbers", format!("{numbers:?}"));
     set("sip.contact", format!("{contact:?}"));
     set("sip.publish", publish.to_string());
+    set("sip.registrar.domains", format!("{registrar_domains:?}"));
+    set("sip.registrar.realm", format!("{realm:?}"));
+    set("sip.registrar.algorithms", format!("{algorithms:?}"));
     set("chat.mode", format!("{mode:?}"));
     let places: Vec<String> = msrp_listen.iter().map(ToString::to_string).collect();
     let names: Vec<String> = msrp_listen.iter().map(|l| l.advertise.to_string()).collect();
@@ -205,6 +212,7 @@ fn leaves(config: &Config) -> BTreeMap<String, String> {
         room_settings.keys(),
         media_settings.keys(),
         abuse_settings.keys(),
+        registrar_settings.keys(),
     ]);
     for (key, value) in settings.flatten() {
         set(key, value);

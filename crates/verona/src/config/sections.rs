@@ -5,6 +5,7 @@ use super::federation;
 use super::mistake::Wrong;
 use super::numbers;
 use super::read::{Item, Reader};
+use super::registrar;
 use super::rooms::{self, Around};
 use super::secret::{Secret, SecretKeys};
 use super::trunk;
@@ -60,7 +61,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
         let xmpp_domains: Vec<&str> = domains.iter().map(|item| item.value.as_str()).collect();
         trunk::trunks(r, &xmpp_domains, folder, world_readable)
     };
-    if !r.has("sip.outbound_proxy") && trunks.is_empty() {
+    if !r.has("sip.outbound_proxy") && trunks.is_empty() && !r.has("sip.registrar.domains") {
         r.warn("sip.outbound_proxy", "missing: requests to SIP go where the name servers say (RFC 3263)");
     }
     let phone_domain = r.text("sip.phone_domain", value::domain);
@@ -73,6 +74,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
         let own = components.iter().filter_map(|c| c.domain.as_deref());
         own.chain(federated.iter().map(|item| item.value.as_str())).collect::<Vec<_>>()
     };
+    let registrar = registrar::registrar(r, &sip_domains());
     let xmpp_domains = || domains.iter().map(|item| item.value.as_str()).collect::<Vec<_>>();
     let around = numbers::Around {
         xmpp_domains: xmpp_domains(),
@@ -167,6 +169,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
             anonymous,
             contact,
             publish,
+            registrar,
             times: sip_times,
         },
         numbers,

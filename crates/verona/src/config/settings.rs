@@ -169,6 +169,26 @@ settings! {
 }
 
 settings! {
+    /// Phones that register here (RFC 3261 §10).
+    pub struct RegistrarSettings in "sip.registrar" {
+        /// The shortest registration; a phone that wants a shorter one is told this.
+        min_expires: Duration = s(60), s(1)..=h(1);
+        /// One that says nothing of how long it is to be.
+        expires: Duration = h(1), s(1)..=h(24 * 7);
+        /// The longest; whoever asks for more gets this.
+        max_expires: Duration = h(1), s(1)..=h(24 * 7);
+        /// The contacts that one account may have. One more takes the place of the one that would expire first.
+        contacts_per_account: usize = 10, 1..=100;
+        /// The contacts of all accounts; beyond: 503.
+        contacts: usize = 100_000, 1..=10_000_000;
+        /// How long a phone may leave its connection without a sign of life (RFC 5626 §10).
+        flow_timer: Duration = s(120), s(10)..=h(1);
+        /// How long a challenge may be answered before it is too old (RFC 7616 §3.3).
+        nonce_lifetime: Duration = s(300), s(5)..=h(24);
+    }
+}
+
+settings! {
     /// How single messages are translated (RFC 7572).
     pub struct Message in "message" {
         /// HTML <-> XHTML-IM (XEP-0071), beside the plain text. False: the plain text alone.

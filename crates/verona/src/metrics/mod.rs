@@ -15,6 +15,9 @@
 //! | `verona_accounts` | `state`, `shard` | SIP accounts that XMPP users have linked: all of them, and those that are registered |
 //! | `verona_subscriptions` | `role`, `shard` | live notification dialogs: as notifier (SIP users watch), as subscriber (XMPP users watch) |
 //! | `verona_subscriptions_waiting` | `shard` | dialogs with something to send that wait for their turn |
+//! | `verona_phone_accounts` | | accounts of phones that may register (RFC 3261 §10) |
+//! | `verona_phone_contacts` | | contacts that are registered |
+//! | `verona_phone_registrations_total` | `shard`, `outcome` | REGISTERs: `registered`, `asked`, `refused`; and contacts that `expired` |
 //! | `verona_publications` | `shard` | users whose presence is published (RFC 3903) |
 //! | `verona_publish_failures_total` | `shard` | PUBLISH requests that were refused or had no answer |
 //! | `verona_sip_connections` | `transport` | open SIP connections: tcp, tls, ws, wss |
@@ -154,6 +157,12 @@ pub struct ShardMeters {
     pub subscriptions_waiting: Gauge,
     /// Users whose presence is published.
     pub publications: Gauge,
+    /// Accounts of phones: the same for all shards.
+    pub phone_accounts: Gauge,
+    /// Contacts that are registered: the same for all shards.
+    pub phone_contacts: Gauge,
+    /// REGISTERs that changed something, only asked, were refused; contacts that expired.
+    pub phone_registrations: [Counter; 4],
     /// PUBLISH requests that failed.
     pub publish_failures: Counter,
     /// Chat sessions, open or being opened.
@@ -253,6 +262,9 @@ impl Meters {
         describe_gauge("verona_accounts", "SIP accounts that XMPP users have linked");
         describe_gauge("verona_subscriptions", "Live notification dialogs");
         describe_gauge("verona_subscriptions_waiting", "Notification dialogs that wait for their turn to send");
+        describe_gauge("verona_phone_accounts", "Accounts of phones");
+        describe_gauge("verona_phone_contacts", "Contacts that are registered");
+        describe_counter("verona_phone_registrations_total", "REGISTERs, and contacts that expired");
         describe_gauge("verona_publications", "Users whose presence is published");
         describe_counter("verona_publish_failures_total", "PUBLISH requests that were refused or had no answer");
         describe_counter("verona_sip_connections_refused_total", "SIP connections beyond the limits");
@@ -396,6 +408,8 @@ impl Meters {
             let labels = vec![Label::new(label, value), Label::new("shard", shard.to_string())];
             self.recorder.register_counter(&Key::from_parts(name, labels), &METADATA)
         });
+        // All shards know them all, and say the same.
+        let gauge_of_all = |name: &'static str| self.recorder.register_gauge(&Key::from_name(name), &METADATA);
         ShardMeters {
             sessions: gauge("verona_sessions", None),
             participants: gauge("verona_room_seats", Some(("side", "sip"))),
@@ -413,6 +427,12 @@ impl Meters {
             notifiers: gauge("verona_subscriptions", Some(("role", "notifier"))),
             subscribers: gauge("verona_subscriptions", Some(("role", "subscriber"))),
             subscriptions_waiting: gauge("verona_subscriptions_waiting", None),
+            phone_accounts: gauge_of_all("verona_phone_accounts"),
+            phone_contacts: gauge_of_all("verona_phone_contacts"),
+            phone_registrations: ["registered", "asked", "refused", "expired"].map(|outcome| {
+                let labels = vec![Label::new("outcome", outcome), Label::new("shard", shard.to_string())];
+                self.recorder.register_counter(&Key::from_parts("verona_phone_registrations_total", labels), &METADATA)
+            }),
             publications: gauge("verona_publications", None),
             publish_failures: self.recorder.register_counter(
                 &Key::from_parts("verona_publish_failures_total", vec![Label::new("shard", shard.to_string())]),

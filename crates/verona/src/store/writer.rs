@@ -1,6 +1,7 @@
 //! The thread that writes: what all shards ask for at one time becomes one transaction.
 
 use super::{Engine, Error, Write};
+use crate::accounts;
 use crate::metrics::StoreMeters;
 use crate::state::State;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +10,7 @@ use stox::gateway::Input;
 use stox::route::Router;
 use stox::store::{SaveToken, is_shared};
 use tokio::runtime::Handle;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
 
 /// Bytes of records that may wait to be written; beyond, they are refused. Thousands of them, which is what a second of refreshes brings.
@@ -44,8 +45,20 @@ pub(crate) type Answers = Box<dyn FnMut(usize, Answer) + Send>;
 
 #[derive(Debug)]
 enum Job {
-    Save { shard: usize, token: SaveToken, write: Write, held: OwnedSemaphorePermit },
-    Restore { shard: usize },
+    Save {
+        shard: usize,
+        token: SaveToken,
+        write: Write,
+        held: OwnedSemaphorePermit,
+    },
+    Restore {
+        shard: usize,
+    },
+    /// Something about accounts, which no shard asks for.
+    Accounts {
+        request: accounts::Request,
+        answer: oneshot::Sender<accounts::Answer>,
+    },
 }
 
 /// The shards' end. Cheap to clone; when the last one is dropped, what waits is written, and the store is closed.
@@ -74,6 +87,16 @@ impl Saver {
             false => self.meters.failures.increment(1),
         }
         sent
+    }
+
+    /// Does something about accounts. All shards hear of what it changes.
+    pub(crate) async fn perform(&self, request: accounts::Request) -> accounts::Answer {
+        const DOWN: &str = "the store does not work now";
+        let (answer, is_answered) = oneshot::channel();
+        if self.hangs() || self.jobs.send(Job::Accounts { request, answer }).is_err() {
+            return accounts::Answer::refused(DOWN);
+        }
+        is_answered.await.unwrap_or_else(|_| accounts::Answer::refused(DOWN))
     }
 
     fn hangs(&self) -> bool {
@@ -162,6 +185,7 @@ impl Writer {
 
     fn work(&mut self, jobs: &mut Vec<Job>) {
         let (mut writes, mut asked, mut restores) = (Vec::new(), Vec::new(), Vec::new());
+        let mut about_accounts = Vec::new();
         for job in jobs.drain(..) {
             match job {
                 Job::Save { shard, token, write, held } => {
@@ -169,6 +193,7 @@ impl Writer {
                     asked.push((shard, token, held));
                 }
                 Job::Restore { shard } => restores.push(shard),
+                Job::Accounts { request, answer } => about_accounts.push((request, answer)),
             }
         }
         if !writes.is_empty() {
@@ -190,11 +215,33 @@ impl Writer {
                 (self.answers)(shard, Answer::Inputs(batch));
             }
         }
+        for (request, answer) in about_accounts {
+            self.perform(request, answer);
+        }
         for shard in restores {
             if let Err(e) = self.restore(Some(shard)) {
                 tracing::error!(shard, error = %e, "a shard that began anew does not get its records");
                 (self.answers)(shard, Answer::Restored);
             }
+        }
+    }
+
+    /// Does something about accounts, and tells all shards before whoever asked for it.
+    fn perform(&mut self, request: accounts::Request, answer: oneshot::Sender<accounts::Answer>) {
+        // Nobody hears of it where the store does not work: whoever asked sees that the answer does not come.
+        if self.again.is_some() {
+            return;
+        }
+        match accounts::perform(&mut *self.engine, request) {
+            Ok((done, write)) => {
+                self.meters.records.set(self.engine.records() as f64);
+                for shard in 0..self.router.shards() {
+                    let Some(Write { key, value }) = write.clone() else { break };
+                    (self.answers)(shard, Answer::Inputs(vec![Input::Changed { key, value }]));
+                }
+                let _ = answer.send(done);
+            }
+            Err(e) => self.broken(&e),
         }
     }
 

@@ -30,6 +30,7 @@ mod presence_server;
 mod presence_sipp;
 mod presence_watched;
 mod proxy;
+mod registrar_phones;
 mod relay;
 mod rooms;
 mod rooms_faults;

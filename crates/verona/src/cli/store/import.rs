@@ -97,7 +97,12 @@ fn read(line: &[u8]) -> Result<Write, String> {
         }),
         "chat" => About::Chat(text("id")?.into()),
         "linked" => About::Linked,
-        kind => return Err(format!("kind is {kind:?}: this version knows \"presence\", \"chat\" and \"linked\"")),
+        "account" => About::Account,
+        "contacts" => About::Contacts,
+        kind => {
+            let known = "this version knows \"presence\", \"chat\", \"linked\", \"account\" and \"contacts\"";
+            return Err(format!("kind is {kind:?}: {known}"));
+        }
     };
     let jid = |name: &str| {
         let jid = Jid::parse(text(name)?).map_err(|e| format!("{name}: {e}"))?;

@@ -10,7 +10,8 @@ fn the_example_file_shows_every_key_with_its_default() {
     let words = [Message::default().keys(), ChatSettings::default().keys(), RoomSettings::default().keys()];
     let rest = [PresenceConfig::default().keys(), MediaSettings::default().keys(), MsrpSettings::default().keys()];
     let times = [Limits::default().keys(), XmppTimes::default().keys(), SipTimes::default().keys()];
-    let door = [AbuseSettings::default().keys(), AccountSettings::default().keys()];
+    let door =
+        [AbuseSettings::default().keys(), AccountSettings::default().keys(), RegistrarSettings::default().keys()];
     for (key, value) in words.into_iter().chain(rest).chain(times).chain(door).flatten() {
         let name = key.rsplit_once('.').unwrap().1;
         let line = format!("# {name} = {value}");
@@ -45,6 +46,8 @@ fn the_example_file_shows_every_key_with_its_default() {
     );
     assert_eq!((&full.chat, full.msrp.settings), (&config.chat, config.msrp.settings));
     assert_eq!(full.media.settings, config.media.settings);
+    assert_eq!(full.sip.registrar.settings, config.sip.registrar.settings);
+    assert_eq!(full.sip.registrar.domains, ["example.net"]);
     assert_eq!(full.media.mode, config.media.mode);
     assert_eq!(full.msrp.relay.unwrap().to_string(), "msrps://gateway@relay.example.net:2855");
     assert_eq!((full.message, full.xmpp.times, full.sip.times), (config.message, config.xmpp.times, config.sip.times));
