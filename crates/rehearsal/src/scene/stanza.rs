@@ -1,7 +1,10 @@
 //! XML in scenes: reading it, and whether an element shows what a scene wants to see.
 
 use super::pattern::{Captures, fill, fits, squeeze};
+use base::Str;
+use stox::config::LinkKind;
 use xml::{Element, Limits, Node};
+use xmpp::jid::Jid;
 
 /// The namespace that elements of a scene have without saying so.
 pub(super) const NS: &str = "jabber:component:accept";
@@ -118,6 +121,18 @@ fn assign(wanted: &[&Element], rest: &mut Vec<&Element>, captures: &mut Captures
         }
     }
     Err(why)
+}
+
+/// A stanza of the gateway's as it goes out; one that is called broken where it is none, or where it would go to another domain than the one that
+/// it names.
+pub(super) fn goes_out(kind: LinkKind, domain: Option<&Str>, bytes: &[u8]) -> Element {
+    let text = String::from_utf8_lossy(bytes).into_owned();
+    let stanza = read(&text).unwrap_or_else(|e| Element::new(e, "broken").with_text(&text));
+    let to = stanza.attr("to").and_then(|to| Jid::parse(to).ok()).filter(|_| kind == LinkKind::Federation);
+    if domain.map(Str::as_str) == to.as_ref().map(Jid::domain) {
+        return stanza;
+    }
+    Element::new("a stanza that goes to another domain", "broken").with_text(&text)
 }
 
 #[cfg(test)]

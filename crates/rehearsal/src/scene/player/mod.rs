@@ -16,17 +16,16 @@ use super::stanza;
 use crate::stub::{Mood, Relay};
 use crate::wire::SipText;
 use ::base::dns::Answer;
-use base::{Str, Time};
+use base::Time;
 use bytes::Bytes;
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use stox::config::{LinkId, LinkKind};
+use stox::config::LinkId;
 use stox::gateway::{Gateway, Input, Note, Output};
 use xml::Element;
-use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
 
 /// Where and why a scene failed.
@@ -299,13 +298,7 @@ impl Player {
                 Output::Sip { to, bytes, .. } => self.sip_arrives(&to, &bytes),
                 Output::Stanza { link, domain, bytes, token } => {
                     self.outstanding.push_back(token);
-                    let text = String::from_utf8_lossy(&bytes).into_owned();
-                    let mut stanza = stanza::read(&text).unwrap_or_else(|e| Element::new(e, "broken").with_text(&text));
-                    let federated = self.settings.config.links[link].kind == LinkKind::Federation;
-                    let to = stanza.attr("to").and_then(|to| Jid::parse(to).ok()).map(|to| Str::from(to.domain()));
-                    if domain != to.filter(|_| federated) {
-                        stanza = Element::new("a stanza that goes to another domain", "broken").with_text(&text);
-                    }
+                    let stanza = stanza::goes_out(self.settings.config.links[link].kind, domain.as_ref(), &bytes);
                     let to = stanza.attr("to").unwrap_or("nobody").split('/').next().unwrap_or_default().to_owned();
                     self.pending.push_back(Pending::Xmpp { to, stanza });
                 }
@@ -395,7 +388,7 @@ impl Player {
     }
 
     fn link_of(&self, stanza: &Stanza) -> LinkId {
-        let domain = stanza.to.as_ref().map(Jid::domain);
+        let domain = stanza.to.as_ref().map(xmpp::jid::Jid::domain);
         self.settings.config.links.iter().position(|l| Some(l.domain.as_str()) == domain).unwrap_or(0)
     }
 
