@@ -4,8 +4,10 @@ mod access;
 mod counts;
 mod events;
 mod phones;
+mod records;
 mod sessions;
 mod stanzas;
+mod unclaimed;
 mod value;
 
 pub use value::{Input, Note, Offence, Output, Wire};
@@ -30,7 +32,7 @@ use crate::room;
 use crate::room::invitations::Invitations;
 use crate::room::occupants::Occupants;
 use crate::room::participants::Participants;
-use crate::store::{Broken, Key, SaveToken};
+use crate::store::SaveToken;
 use crate::trunk::{Trunks, Yard};
 use crate::whereabouts::Whereabouts;
 use base::{HashKey, Str, Table, Time, Tokens};
@@ -431,39 +433,6 @@ impl Gateway {
         self.any(|mapping, stage| mapping.stanza_outcome(stage, token, taken));
     }
 
-    fn saved(&mut self, token: SaveToken, saved: bool) {
-        if !self.contacts_saved(token, saved) {
-            self.any(|mapping, stage| mapping.saved(stage, token, saved));
-        }
-    }
-
-    fn restore(&mut self, key: &[u8], value: &[u8]) {
-        let restored = Key::parse(key).and_then(|key| {
-            if let Some(restored) = self.phone_record(&key, Some(value), true) {
-                return restored;
-            }
-            let mut restored = None;
-            self.any(|mapping, stage| {
-                restored = mapping.restore(stage, &key, value);
-                restored.is_some()
-            });
-            restored.unwrap_or(Err(Broken::Key))
-        });
-        if restored.is_err() {
-            self.out.push_back(Output::Note(Note::RecordBroken));
-        }
-    }
-
-    fn changed(&mut self, key: &[u8], value: Option<&[u8]>) {
-        let known = Key::parse(key).is_ok_and(|key| match self.phone_record(&key, value, false) {
-            Some(read) => read.is_ok(),
-            None => self.any(|mapping, stage| mapping.changed(stage, &key, value)),
-        });
-        if !known {
-            self.out.push_back(Output::Note(Note::RecordBroken));
-        }
-    }
-
     /// What a mapping acts with, and the list of the mappings.
     fn stage(&mut self) -> (Stage<'_>, [&mut dyn Mapping; 8]) {
         let stage = Stage {
@@ -582,44 +551,6 @@ impl Gateway {
         let (mut stage, _) = self.stage();
         stage.note_refused(refusal, Side::Sip, message);
         stage.sip.respond(stage.now, id, refusal.response());
-    }
-
-    /// What is no mapping's business: OPTIONS is answered truthfully, all else is refused by name.
-    fn unclaimed_request(&mut self, id: ServerId, request: &Request) {
-        match request.method {
-            Method::Options => {
-                // RFC 3261 §11: an answer about a user is the answer an INVITE would get; about the gateway it is its own.
-                let mut accept = crate::content::arrived::ACCEPT.to_owned();
-                if self.config.presence.enabled {
-                    accept = format!("{accept}, {}", crate::presence::ACCEPT);
-                }
-                if self.config.has_sessions() {
-                    accept = format!("{accept}, {}", bodies::sdp::MEDIA_TYPE);
-                }
-                let mut answer = self.sip.options_answer(request, &accept);
-                let mut events = Vec::new();
-                if self.config.presence.enabled {
-                    events.push(crate::presence::PACKAGE);
-                }
-                if self.config.has_sessions() {
-                    events.extend([room::CONFERENCE, room::REFER]);
-                }
-                if !events.is_empty() {
-                    answer.headers.push(sip::Name::AllowEvents, events.join(", "));
-                }
-                if let Some(contact) = self.focus(request) {
-                    answer.headers.push(sip::Name::Contact, contact);
-                }
-                self.sip.respond(self.now, id, answer);
-            }
-            _ => {
-                let refusal = match request.method {
-                    Method::Subscribe | Method::Publish => Refusal::BadEvent,
-                    _ => Refusal::MethodNotAllowed { allow: self.sip.allow() },
-                };
-                self.refuse_request(id, &refusal, false);
-            }
-        }
     }
 
     fn accepting(&self) -> Result<(), Refusal> {
