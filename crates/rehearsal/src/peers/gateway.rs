@@ -59,7 +59,7 @@ impl Settings {
             peer: "source = \"127.0.0.0/8\"".to_owned(),
             store: "memory:",
             open: vec!["127.0.0.0/8".to_owned()],
-            federation: None,
+            federation: xmpp.federation().map(str::to_owned),
             more_sip: String::new(),
             more: String::new(),
         }
@@ -67,7 +67,10 @@ impl Settings {
 
     fn toml(&self, sip: SocketAddr, admin: SocketAddr) -> String {
         let mut out = String::new();
-        out += self.federation.as_deref().unwrap_or_default();
+        let list = |domains: &[String]| domains.iter().map(|d| format!("\"{d}\"")).collect::<Vec<_>>().join(", ");
+        if let Some(federation) = &self.federation {
+            out += &federation.replace("@DOMAINS@", &list(&self.components));
+        }
         for domain in self.components.iter().filter(|_| self.federation.is_none()) {
             let _ = writeln!(
                 out,
@@ -75,7 +78,6 @@ impl Settings {
                 self.server, SECRET
             );
         }
-        let list = |domains: &[String]| domains.iter().map(|d| format!("\"{d}\"")).collect::<Vec<_>>().join(", ");
         let domains = list(&self.components);
         let (next_hop, dns) = match self.dns {
             None if !self.proxied => (String::new(), String::new()),

@@ -1,13 +1,57 @@
 //! Prosody: the XMPP server with its users and the gateway's components.
 
 use super::xmpp_server::{DOMAIN, PASSWORD, ROOMS, SECRET, XmppServer};
-use super::{Place, Process, Servers, template, until};
+use super::{Credentials, Dnsmasq, Place, Process, Servers, TestCa, Zone, template, until};
 use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
 const START: Duration = Duration::from_secs(10);
+
+/// What tests of component streams are run over in their place where `INTEROP_OVER_FEDERATION` is set: TLS with certificates of a test's own authority.
+#[derive(Debug)]
+struct Over {
+    ca: TestCa,
+    dns: Dnsmasq,
+    theirs: SocketAddr,
+    server: Credentials,
+    /// What the gateway is told; `@DOMAINS@` are its domains.
+    toml: String,
+}
+
+impl Over {
+    #[track_caller]
+    fn wished(place: &Place, domain: &str, gateways: &[&str]) -> Option<Over> {
+        std::env::var_os("INTEROP_OVER_FEDERATION")?;
+        let (ca, theirs, ours) = (TestCa::new(place), place.free(), place.free());
+        let rooms = format!("rooms.{domain}");
+        let server = ca.issue(place, "server", &[domain, &rooms]);
+        let gateway = ca.issue(place, "gateway", gateways);
+        let (xmpp, gateway_host) = (format!("xmpp.{domain}"), format!("gateway.{domain}"));
+        let mut zone = Zone::new().host(&xmpp, theirs.ip()).host(&gateway_host, ours.ip());
+        for domain in [domain, &rooms] {
+            zone = zone.srv(&format!("_xmpp-server._tcp.{domain}"), &xmpp, theirs.port(), 1, 0);
+        }
+        for domain in gateways {
+            zone = zone.srv(&format!("_xmpp-server._tcp.{domain}"), &gateway_host, ours.port(), 1, 0);
+        }
+        let dns = Dnsmasq::start(place, &zone);
+        let toml = format!(
+            "[xmpp.federation]\ndomains = [@DOMAINS@]\nlisten = [\"tcp:{ours}\"]\nrequire_certificate = true\nretry_min = \"100ms\"\n\
+             retry_max = \"1s\"\n\n[tls]\ncertificates = [{}]\ntrust = [{:?}]\n\n[dns]\nserver = \"{}\"\n\n",
+            gateway.toml(),
+            ca.root(),
+            dns.address()
+        );
+        Some(Over { ca, dns, theirs, server, toml })
+    }
+
+    fn servers(&self) -> Servers<'_> {
+        let Over { ca, dns, theirs, server, .. } = self;
+        Servers { listen: *theirs, dns: dns.address(), ca: ca.root(), credentials: Some(server) }
+    }
+}
 
 /// What keeps it by itself.
 const NO_SERVERS: &str = "s2s_ports = {}\ns2s_direct_tls_ports = {}\nmodules_disabled = { \"s2s\"; \"tls\"; \"dialback\"; \"offline\"; \"limits\" }";
@@ -44,6 +88,7 @@ pub struct Prosody {
     config: PathBuf,
     client: SocketAddr,
     component: SocketAddr,
+    over: Option<Over>,
 }
 
 impl Prosody {
@@ -97,6 +142,12 @@ impl Prosody {
     #[track_caller]
     fn run(place: &Place, domain: &str, components: &[&str], more: &str, servers: Option<&Servers<'_>>) -> Prosody {
         let (client, component) = (place.free(), place.free());
+        let over = Over::wished(place, domain, components).filter(|_| servers.is_none());
+        let by_wish = over.as_ref().map(Over::servers);
+        let (servers, components) = match &by_wish {
+            Some(by_wish) => (Some(by_wish), &["nobody.invalid"][..]),
+            None => (servers, components),
+        };
         let mut hosts = String::new();
         for domain in components {
             hosts += &format!("Component \"{domain}\"\n    component_secret = \"{}\"\n\n", Prosody::SECRET);
@@ -117,7 +168,7 @@ impl Prosody {
         let config = place.write("prosody.cfg.lua", &config);
         make_accounts(place, domain);
         let process = run(place, &config);
-        let mut prosody = Prosody { domain: domain.to_owned(), process, config, client, component };
+        let mut prosody = Prosody { domain: domain.to_owned(), process, config, client, component, over };
         prosody.wait_until_up();
         prosody
     }
@@ -193,6 +244,10 @@ impl XmppServer for Prosody {
 
     fn component(&self) -> SocketAddr {
         self.component
+    }
+
+    fn federation(&self) -> Option<&str> {
+        self.over.as_ref().map(|over| over.toml.as_str())
     }
 
     fn process(&mut self) -> &mut Process {

@@ -18,6 +18,11 @@ pub trait XmppServer: Debug {
     /// Where components connect.
     fn component(&self) -> SocketAddr;
 
+    /// TOML that makes a gateway a server beside it, in place of its component; `@DOMAINS@` are the gateway's domains.
+    fn federation(&self) -> Option<&str> {
+        None
+    }
+
     /// The process, for signals and its log.
     fn process(&mut self) -> &mut Process;
 
