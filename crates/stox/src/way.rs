@@ -9,7 +9,7 @@ use crate::trunk::Trunk;
 use crate::voice;
 use base::{Str, Time};
 use sip::agent::{Agent, Fence, Hop, Place, Target, Transport};
-use sip::{Dialog, NameAddr, NextHop, SipUri, Uri};
+use sip::{Dialog, Host, NameAddr, NextHop, SipUri, Uri};
 use std::net::{IpAddr, SocketAddr};
 use xmpp::jid::Jid;
 
@@ -65,9 +65,17 @@ impl NextHop for Hops<'_> {
             Some(trunk) => self.through(trunk, dialog),
             None => self.named(dialog)?,
         };
-        // In a dialog of an account challenges are answered with it.
-        let local = NameAddr::parse(&dialog.local_uri).ok();
-        let local = local.and_then(|local| address::to_jid(&local.uri, &address::Options::default()).ok());
+        // In a dialog of an account challenges are answered with it, where it is the operator's proxy or the account's own domain that asks.
+        let local = NameAddr::parse(&dialog.local_uri).ok().map(|local| local.uri);
+        let own = match &hop {
+            Hop::Target(target) => self.config.proxy.as_ref().is_some_and(|proxy| proxy.target == *target),
+            Hop::Place(place) => {
+                local.as_ref().and_then(Uri::sip).is_some_and(|local| is_same(place, &local.host, None))
+            }
+            Hop::Fork(_) => false,
+        };
+        let local = local.filter(|_| own);
+        let local = local.and_then(|local| address::to_jid(&local, &address::Options::default()).ok());
         Some(match local.and_then(|local| self.linked.credentials_of(&local)) {
             Some(account) => voice::with_account(hop, account),
             None => hop,
@@ -76,7 +84,8 @@ impl NextHop for Hops<'_> {
 }
 
 impl Hops<'_> {
-    /// Whoever is behind a trunk may ask for its account's credentials; and its place knows the way to where the gateway may not be led.
+    /// The trunk's own place may ask for its account's credentials, and knows the way to where the gateway may not be led. Whoever else is named on the
+    /// way (a Contact, a Record-Route) gets no credentials: he would choose what they sign.
     fn through(&self, trunk: &Trunk, dialog: &Dialog) -> Hop {
         let own = trunk.place();
         let remote = Uri::parse(&dialog.remote_target()).ok();
@@ -89,7 +98,9 @@ impl Hops<'_> {
         Hop::Place(match named {
             Some(place) => Place {
                 secure: place.secure || remote.is_some_and(|remote| remote.scheme() == "sips"),
-                account: own.account,
+                account: own
+                    .account
+                    .filter(|_| is_same(&place, &own.host, own.port) && (!is_safe(&own) || is_safe(&place))),
                 ..place
             },
             None => own,
@@ -126,6 +137,16 @@ impl Hops<'_> {
             Transport::Udp | Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => by_proxy(),
         }
     }
+}
+
+/// Whether a place is this host, by its own word: at this port, or where it is without one.
+fn is_same(place: &Place, host: &Host, port: Option<u16>) -> bool {
+    place.host == *host && place.port.is_none_or(|said| port == Some(said))
+}
+
+/// Whether what goes there goes by TLS.
+fn is_safe(place: &Place) -> bool {
+    place.secure || place.transport.is_some_and(Transport::secure)
 }
 
 /// The trunk that the other side of a dialog is behind, by its From or To.
