@@ -126,7 +126,7 @@ mod tests {
                 // By a rule that writes the country for a zero.
                 (format!("sip:0555{n:04}@trunk.example;user=phone"), format!("+358555{n:04}@example.net")),
             ] {
-                let mut request = Request::new(sip::Method::Message, Uri::parse("sip:juliet@example.com").unwrap());
+                let mut request = Request::new(Method::Message, Uri::parse("sip:juliet@example.com").unwrap());
                 request.headers.push(sip::Name::From, format!("<{from}>;tag=1"));
                 let mut error = Stanza::message().with_type("error");
                 error.from = Some(Jid::parse("juliet@example.com/balcony").unwrap());

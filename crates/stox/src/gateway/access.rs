@@ -88,12 +88,12 @@ impl Gateway {
         if to.as_ref().is_ok_and(served) {
             return to;
         }
-        let user = self.trunk(flow).and_then(|trunk| trunk::user_of(trunk, request));
+        let user = self.trunks_at(flow).find_map(|trunk| trunk::user_of(trunk, request));
         user.cloned().map_or(to, Ok)
     }
 
-    /// The trunk that something comes from.
-    fn trunk(&self, flow: Flow) -> Option<&Trunk> {
+    /// The trunks that something comes from.
+    fn trunks_at(&self, flow: Flow) -> impl Iterator<Item = &Trunk> + Clone {
         let names = flow.connection.and_then(|connection| self.secured.get(&connection));
         self.trunks.behind(flow.remote.ip(), names.map_or(&[], |names| names))
     }
@@ -107,12 +107,11 @@ impl Gateway {
             return Err(Refusal::SpoofedDomain);
         }
         let may = |peer: &Peer| peer.domains.iter().any(|d| d == said.domain() || d == from.domain());
-        let trunk = || self.trunk(flow);
         let carries = |trunk: &Trunk| trunk.domains.iter().any(|d| d == said.domain() || d == from.domain());
         // Who registers here has proved it before anything else was looked at, and nobody else speaks for them.
         let allowed = match self.phones.serves(said.domain()) {
             true => self.phones.is_account(&said),
-            false => self.peers(flow).any(may) || trunk().is_some_and(carries),
+            false => self.peers(flow).any(may) || self.trunks_at(flow).any(carries),
         };
         let allowed = allowed && (said.domain() == from.domain() || !self.phones.serves(from.domain()));
         let link = self.config.links.iter().position(|l| l.domain == from.domain());
@@ -127,7 +126,7 @@ impl Gateway {
     fn speaker(&self, request: &Request, uri: &Uri, flow: Flow) -> Result<(Jid, Option<Jid>), Refusal> {
         use Method::{Notify, Options, Publish, Subscribe};
         let said = address::to_jid(uri, &self.addresses).map_err(Refusal::Sender)?;
-        let said = self.trunk(flow).and_then(|trunk| trunk::number_at(trunk, &said)).unwrap_or(said);
+        let said = trunk::number_at(self.trunks_at(flow), &said).unwrap_or(said);
         let config = &self.config;
         // Who registers here is who it says: no rule for numbers makes somebody else of it.
         if self.phones.serves(said.domain()) || matches!(request.method, Subscribe | Notify | Publish | Options) {

@@ -310,9 +310,9 @@ impl Trunks {
         })
     }
 
-    /// The trunk that something comes from: by its address, or by the names of the certificate that its connection has shown.
-    pub(crate) fn behind(&self, remote: IpAddr, names: &[Str]) -> Option<&Trunk> {
-        let is = |entry: &&Entry| {
+    /// The trunks that something comes from, several where they are accounts with one provider: by its address, or by the names of the certificate that its connection has shown.
+    pub(crate) fn behind<'a>(&'a self, remote: IpAddr, names: &'a [Str]) -> impl Iterator<Item = &'a Trunk> + Clone {
+        let is = move |entry: &&Entry| {
             let name = match &entry.trunk.place.host {
                 Host::Name(name) => names.iter().any(|shown| shown.eq_ignore_ascii_case(name)),
                 Host::V4(_) | Host::V6(_) => false,
@@ -320,7 +320,7 @@ impl Trunks {
             let listed = entry.trunk.sources.iter().any(|network| network.contains(remote));
             name || listed || entry.sources.contain(self.now, remote)
         };
-        self.entries.iter().find(is).map(|entry| &entry.trunk)
+        self.entries.iter().filter(is).map(|entry| &entry.trunk)
     }
 
     /// Asks and tells what there is to be asked and told.
@@ -353,11 +353,13 @@ pub(crate) fn user_of<'a>(trunk: &'a Trunk, request: &Request) -> Option<&'a Jid
     (own.is_some() && own == octets).then_some(user)
 }
 
-/// A number that a trunk says to be elsewhere (at its own address, at somebody whom it carries for) is one of its own.
-pub(crate) fn number_at(trunk: &Trunk, said: &Jid) -> Option<Jid> {
+/// A number that trunks say to be elsewhere (at their own address, at somebody whom they carry for) is one of the first's own.
+pub(crate) fn number_at<'a>(trunks: impl Iterator<Item = &'a Trunk> + Clone, said: &Jid) -> Option<Jid> {
     let number = said.local().filter(|local| crate::numbers::is_number(local))?;
-    let elsewhere = !trunk.domains.iter().any(|domain| domain == said.domain());
-    Jid::new(Some(number), trunk.domains.first().filter(|_| elsewhere)?, None).ok()
+    let mut domains = trunks.clone().flat_map(|trunk| &trunk.domains);
+    let elsewhere = !domains.any(|domain| domain == said.domain());
+    let first = trunks.flat_map(|trunk| &trunk.domains).next().filter(|_| elsewhere)?;
+    Jid::new(Some(number), first, None).ok()
 }
 
 /// A question to a name server, as [`Sources`] numbers it.

@@ -52,6 +52,7 @@ impl Desk {
             presence: Default::default(),
             accounts: None,
             subscriptions: sip::subscription::Config::default(),
+            registrar: None,
             trunks: Vec::new(),
             allow_networks: Vec::new(),
             contact_is_domain: false,
