@@ -4,7 +4,7 @@ use super::machine::Federation;
 use super::remote::{Key, Remote};
 use super::{ConnectionId, Undelivered};
 use crate::stream::s2s::{DialbackCondition, Pair, Verdict, Verification};
-use base::Time;
+use base::{Str, Time};
 
 /// Keys that wait for the server of one domain.
 const MOST_KEYS: usize = 64;
@@ -51,6 +51,10 @@ impl Federation {
         loop {
             let Some(remote) = self.remotes.get_mut(domain) else { return };
             let Some(key) = remote.keys.pop_front() else { return };
+            // Whoever has asked may have gone.
+            if self.connections.get(&key.asker).is_none_or(|asker| asker.down) {
+                continue;
+            }
             let can = |id: &ConnectionId| self.connections.get(id).is_some_and(|c| c.can_verify && !c.down);
             let able: Vec<ConnectionId> = remote.streams.iter().filter(|id| can(id)).copied().collect();
             if able.is_empty() {
@@ -69,14 +73,18 @@ impl Federation {
                 }
                 return;
             }
-            self.askers.insert(key.verification.id.clone(), key.asker);
+            let Verification { pair, id, .. } = key.verification;
+            self.askers.insert((id, pair), key.asker);
         }
     }
 
     /// What the domain's own server says of a key.
-    pub(super) fn verified(&mut self, now: Time, stream: &str, pair: &Pair, verdict: Verdict) {
-        if let Some(asker) = self.askers.get(stream).copied() {
-            self.on(asker, |stream| stream.verified(now, pair, verdict));
+    pub(super) fn verified(&mut self, now: Time, stream: Str, pair: Pair, verdict: Verdict) {
+        let question = (stream, pair);
+        let asker = self.askers.remove(&question);
+        let (_, pair) = question;
+        if let Some(asker) = asker {
+            self.on(asker, |stream| stream.verified(now, &pair, verdict));
         }
         self.keys_again(now, &pair.remote);
     }

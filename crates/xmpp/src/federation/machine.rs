@@ -8,7 +8,7 @@ use crate::error::StreamCondition;
 use crate::ns;
 use crate::stanza::{Kind, Stanza};
 use crate::stream::StreamError;
-use crate::stream::s2s::{self, Certificate, DownReason, Pair, Stream};
+use crate::stream::s2s::{self, Certificate, DownReason, Pair, Proof, Stream};
 use base::{HashKey, Recent, Str, Table, Time, Timers, Tokens};
 use std::collections::VecDeque;
 
@@ -30,8 +30,8 @@ pub struct Federation {
     pub(super) failing: Recent<Pair, Failing>,
     /// By token: what was sent and is not known to be dealt with.
     pub(super) sent: Table<u64, Sent>,
-    /// By the id of their streams: where keys came by that are being verified.
-    pub(super) askers: Table<Str, ConnectionId>,
+    /// By the id of their streams and what they are to prove: where keys came by that are being verified.
+    pub(super) askers: Table<(Str, Pair), ConnectionId>,
     pub(super) timers: Timers<Due>,
     /// Those that may have something to say.
     touched: VecDeque<ConnectionId>,
@@ -67,13 +67,22 @@ impl Federation {
         }
     }
 
-    /// Takes a new configuration: it holds for what comes. Streams with domains that are denied now are ended, and what waits for those
-    /// comes back.
+    /// Takes a new configuration: it holds for what comes. Streams are ended on which something was proved that would not be now; what waits for
+    /// domains that are denied comes back.
     pub fn reconfigure(&mut self, now: Time, config: Config) {
         self.config = config;
         for id in self.connections.keys_sorted() {
             let Some(connection) = self.connections.get_mut(&id) else { continue };
-            let denied = connection.remotes.iter().any(|remote| !self.config.stream.policy(remote).allow);
+            let policies = &self.config.stream;
+            let denied = connection.stream.as_ref().is_some_and(|stream| {
+                stream.pairs().any(|(pair, out, came)| {
+                    let policy = policies.policy(&pair.remote);
+                    let by_key = [out, came].contains(&Some(Proof::Dialback));
+                    !policy.allow
+                        || policy.require_tls && !stream.is_secured()
+                        || by_key && (policy.require_certificate || !policy.dialback)
+                })
+            });
             if let Some(stream) = connection.live() {
                 stream.reconfigure(self.config.stream.clone());
                 if denied {
@@ -341,7 +350,7 @@ impl Federation {
             }
             s2s::Output::Verify(verification) => self.verify(now, id, verification),
             s2s::Output::CanVerify => self.can_verify(now, id),
-            s2s::Output::Verified { pair, id: stream, verdict } => self.verified(now, &stream, &pair, verdict),
+            s2s::Output::Verified { pair, id: stream, verdict } => self.verified(now, stream, pair, verdict),
             s2s::Output::Stanza(stanza) => self.stanza(now, id, stanza),
             s2s::Output::Reply(stanza) => self.reply(now, &stanza),
             s2s::Output::Taken(token) => self.taken(now, token),
@@ -427,9 +436,6 @@ impl Federation {
         connection.down = true;
         let (proved, mut remotes) = (connection.proved, std::mem::take(&mut connection.remotes));
         let answers = connection.stream.as_ref().is_some_and(|stream| stream.answers_barriers());
-        if let Some(name) = connection.stream.as_ref().and_then(|stream| stream.id()) {
-            self.askers.remove(name);
-        }
         for domain in &remotes {
             let Some(remote) = self.remotes.get_mut(domain) else { continue };
             remote.streams.retain(|stream| *stream != id);

@@ -205,6 +205,31 @@ fn whom_the_rules_deny() {
     net.ends_empty();
 }
 
+/// Rules that have become stricter end what they would not let come to be.
+#[test]
+fn rules_that_become_stricter() {
+    for (strict, valid, stays) in [
+        (Policy { require_certificate: true, ..Policy::default() }, false, false),
+        (Policy { dialback: false, ..Policy::default() }, false, false),
+        (Policy { require_certificate: true, ..Policy::default() }, true, true),
+    ] {
+        let mut net = two(|_, _| {});
+        if !valid {
+            net.sites.iter_mut().for_each(|site| site.certificate.clear());
+        }
+        net.send(0, &message("romeo@a.example", "juliet@b.example", "1"));
+        net.wait(secs(10));
+        assert_eq!(net.got(1, "1"), 1);
+        let mut config = net.sites[0].federation.config.clone();
+        stream(&mut config).rules.policy = strict;
+        net.sites[0].federation.reconfigure(net.now, config);
+        net.run();
+        let proved = net.sites[0].federation.seen(9).iter().any(|seen| seen.sending + seen.taking > 0);
+        assert_eq!(proved, stays, "{strict:?}");
+        net.ends_empty();
+    }
+}
+
 #[test]
 fn nobody_is_sent_to_ourselves() {
     let mut net = Net::new(&[&[A, "a2.example"]], |_, _| {});
