@@ -77,6 +77,7 @@ mod federation;
 mod guard;
 mod link;
 mod msrp;
+mod phones;
 mod process;
 mod relay;
 mod sip;
