@@ -93,7 +93,7 @@ class Phone(Wire):
                 del self.asked[key]
                 headers = [h for h in order.get("headers", []) if h[0].lower() not in ("via", "cseq", "authorization")]
                 kept = {name.lower() for name, _ in headers}
-                same = [(name, request.get(name)) for name in ("From", "To", "Call-ID") if name.lower() not in kept]
+                same = [(name, request.get(name.lower())) for name in ("From", "To", "Call-ID") if name.lower() not in kept]
                 number = int(request.get("cseq").split(" ")[0]) + 1
                 more = [("CSeq", f"{number} {order['method']}"), ("Authorization", answer)]
                 again = {name: value for name, value in order.items() if name != "auth"}
