@@ -1,5 +1,7 @@
 //! Phones that register at a gateway of two shards: who is let in, who is reached, and what is left behind.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
+
 use base::{HashKey, Str, Time, Tokens};
 use rehearsal::scene::Settings;
 use sip::agent::{Flow, SendTo, Transport};

@@ -108,12 +108,15 @@ impl Gateway {
         }
         let may = |peer: &Peer| peer.domains.iter().any(|d| d == said.domain() || d == from.domain());
         let carries = |trunk: &Trunk| trunk.domains.iter().any(|d| d == said.domain() || d == from.domain());
-        // Who registers here has proved it before anything else was looked at, and nobody else speaks for them.
-        let allowed = match self.phones.serves(said.domain()) {
-            true => self.phones.is_account(&said),
+        // Who registers here has proved it before anything else was looked at, by its name as it is written; nobody else speaks for them, and no rule makes
+        // one of them of somebody else.
+        let allowed = match [&said, from].into_iter().any(|jid| self.phones.serves(jid.domain())) {
+            true => {
+                let written = address::to_jid(&from_header.uri, &self.addresses).map_err(Refusal::Sender)?;
+                written.same_bare(from) && self.phones.is_account(&written)
+            }
             false => self.peers(flow).any(may) || self.trunks_at(flow).any(carries),
         };
-        let allowed = allowed && (said.domain() == from.domain() || !self.phones.serves(from.domain()));
         let link = self.config.links.iter().position(|l| l.domain == from.domain());
         match (allowed, link) {
             (true, Some(link)) => Ok((mapped.unwrap_or(said), link)),
@@ -145,6 +148,11 @@ impl Gateway {
         }
         let from = config.numbers.caller(&said);
         Ok((said, from))
+    }
+
+    /// Whether whoever sent something this way may have passed it on for others: what they do is not held against it.
+    pub(super) fn passes_on(&self, flow: Flow) -> bool {
+        self.peers(flow).next().is_some() || self.trunks_at(flow).next().is_some()
     }
 
     /// What is said of whoever sent something this way.
