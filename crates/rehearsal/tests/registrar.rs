@@ -137,7 +137,7 @@ impl Town {
                     self.shards[shard].handle(self.now, Input::Saved(token));
                     if is_shared(&key) {
                         assert_eq!(self.router.record(&key), shard, "the account's own shard saves");
-                        self.change(key, value, Some(shard));
+                        self.change(&key, value.as_deref(), Some(shard));
                     }
                 }
                 Output::Note(note) => self.notes.push(format!("{note:?}")),
@@ -146,9 +146,9 @@ impl Town {
         }
     }
 
-    fn change(&mut self, key: Vec<u8>, value: Option<Vec<u8>>, but: Option<usize>) {
+    fn change(&mut self, key: &[u8], value: Option<&[u8]>, but: Option<usize>) {
         for other in (0..SHARDS).filter(|other| Some(*other) != but) {
-            self.give(other, Input::Changed { key: key.clone(), value: value.clone() });
+            self.give(other, Input::Changed { key: key.to_vec(), value: value.map(<[u8]>::to_vec) });
         }
     }
 
@@ -161,7 +161,7 @@ impl Town {
             Some(value) => self.store.insert(key.clone(), value.clone()),
             None => self.store.remove(&key),
         };
-        self.change(key, value, None);
+        self.change(&key, value.as_deref(), None);
     }
 
     /// A request comes from a phone.

@@ -539,10 +539,10 @@ impl Gateway {
         }
     }
 
-    /// A request was refused by who sent it. By UDP anybody may have.
+    /// A request was refused by who sent it. By UDP anybody may have; and what a server passes on it has not made up.
     pub(super) fn note_sender(&mut self, refusal: &Refusal, flow: Flow) {
         let spoofed = matches!(refusal, Refusal::SpoofedDomain | Refusal::SenderNotAllowed);
-        if spoofed && flow.transport.reliable() {
+        if spoofed && flow.transport.reliable() && !self.passes_on(flow) {
             self.out.push_back(Output::Offence(flow, Offence::Spoof));
         }
     }

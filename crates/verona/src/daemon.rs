@@ -3,7 +3,7 @@
 use crate::config::{self, Config, FederationListen, Listen, MsrpListen, Transport};
 use crate::control::Control;
 use crate::dispatch::Dispatch;
-use crate::guard::Guard;
+use crate::guard::{self, Guard};
 use crate::io::bounds::{self, Bounds};
 use crate::io::clock::Clock;
 use crate::io::dns::Dns;
@@ -224,7 +224,7 @@ impl Daemon {
         let limits = setup::message_limits(config);
         let (bounds, msrp_bounds) = Bounds::of(&config.limits, !msrp_listens.is_empty());
         let guard_key = HashKey::new(tokens.u64(), tokens.u64());
-        let guard = Guard::new(clock, guard_key, &config.abuse, meters.guard());
+        let guard = Guard::new(clock, guard_key, &guard::rules(&config.abuse, &gateway), meters.guard());
         let connections = sip::Setup {
             bounds,
             limits,
@@ -291,7 +291,7 @@ impl Daemon {
             match Control::bind(path) {
                 Ok(control) => drop(tasks.spawn(control.serve(saver.clone()))),
                 Err(error) => {
-                    tracing::warn!(%error, "no control socket: accounts change only while the gateway is stopped")
+                    tracing::warn!(%error, "no control socket: accounts change only while the gateway is stopped");
                 }
             }
         }
@@ -446,7 +446,7 @@ impl Daemon {
         if let Some(Carrier { pool, .. }) = &self.carrier {
             pool.reconfigure(Live { config: Arc::clone(&gateway), max_size: config.msrp.settings.max_size });
         }
-        self.guard.reconfigure(&config.abuse);
+        self.guard.reconfigure(&guard::rules(&config.abuse, &gateway));
         if let (Some(federated), Some(settings)) = (&self.federated, &config.xmpp.federation) {
             let machine = s2s::machine(config, settings, &self.tls, federated.secret.clone());
             federated.live.send_replace(s2s::Live { machine, gateway: Arc::clone(&gateway) });

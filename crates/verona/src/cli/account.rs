@@ -7,7 +7,7 @@ use crate::control;
 use crate::store::{self, Error};
 use serde_json::json;
 use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use stox::phones::Account;
 
 /// Bytes of a password.
@@ -135,7 +135,7 @@ fn perform(config: &Config, request: Request) -> Result<Answer, Exit> {
     }
 }
 
-fn broken(path: &PathBuf, error: &Error) -> Exit {
+fn broken(path: &Path, error: &Error) -> Exit {
     complain(&format!("{}: {error}", path.display()));
     if error.may_pass() { Exit::Failed } else { Exit::Config }
 }

@@ -327,7 +327,7 @@ settings! {
         messages_per_source: usize = 0, 0..=1_000_000;
         /// Those that it may send at once before the rate counts.
         messages_burst: usize = 1_000, 1..=1_000_000;
-        /// Connections that have not shown yet who they are; beyond: new ones are closed at once.
+        /// Connections that have not shown yet who they are, of one source a quarter of that; beyond: new ones are closed at once.
         strangers: usize = 2_048, 1..=1_000_000;
     }
 }

@@ -3,7 +3,7 @@
 use super::{Offence, Reason};
 use crate::config::Abuse;
 use crate::io::bounds::block;
-use base::{HashKey, Recent, Time};
+use base::{HashKey, Recent, Table, Time};
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -13,6 +13,9 @@ const SOURCES: usize = 65_536;
 
 /// How many are shut out at one time; beyond, who has the least of it left is let in again.
 const BANS: usize = 65_536;
+
+/// Of all places of strangers one source may take one in so many.
+const SHARE: usize = 4;
 
 /// Millionths: of a connection, a message, a point.
 const ONE: u64 = 1_000_000;
@@ -67,12 +70,22 @@ pub(super) struct Book {
     bans: Recent<IpAddr, Ban>,
     /// Those who are shut out, by the time when they are let in again.
     out: BTreeSet<(Time, IpAddr)>,
+    /// Connections of those who have not shown yet who they are, in all and of each source.
+    strangers: usize,
+    strangers_of: Table<IpAddr, usize>,
     rules: Abuse,
 }
 
 impl Book {
     pub(super) fn new(key: HashKey, rules: Abuse) -> Book {
-        Book { sources: Recent::new(key, SOURCES), bans: Recent::new(key, 2 * BANS), out: BTreeSet::new(), rules }
+        Book {
+            sources: Recent::new(key, SOURCES),
+            bans: Recent::new(key, 2 * BANS),
+            out: BTreeSet::new(),
+            strangers: 0,
+            strangers_of: Table::new(key),
+            rules,
+        }
     }
 
     /// Other rules from now on. Who is shut out stays so, but for those that are on the list of friends now.
@@ -94,6 +107,24 @@ impl Book {
         }
         let taken = self.source(now, remote).is_none_or(|source| source.connections.take(now, rate, burst));
         if taken { Ok(()) } else { Err(Reason::ConnectionRate) }
+    }
+
+    /// Takes a place for somebody who has not shown yet who it is. A source has a quarter of them at most; friends need none.
+    pub(super) fn stranger(&mut self, remote: IpAddr) -> Result<(), Reason> {
+        let (all, block) = (self.rules.settings.strangers, block(remote));
+        let has_one = self.strangers < all && self.strangers_of.count(&block) < (all / SHARE).max(1);
+        if !has_one && !self.is_friend(remote) {
+            return Err(Reason::Strangers);
+        }
+        self.strangers += 1;
+        self.strangers_of.count_up(block);
+        Ok(())
+    }
+
+    /// Gives it back.
+    pub(super) fn known(&mut self, remote: IpAddr) {
+        self.strangers -= 1;
+        self.strangers_of.count_down(&block(remote));
     }
 
     /// Whether this source may say one thing more now.

@@ -5,16 +5,15 @@
 
 mod book;
 
-use crate::config::Abuse;
-#[cfg(test)]
-use crate::config::Network;
+use crate::config::{Abuse, Network};
 use crate::io::clock::Clock;
 use crate::metrics::GuardMeters;
 use base::HashKey;
 use book::Book;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use stox::config as gateway_config;
 use stox::gateway;
 
 /// Why somebody is not let in.
@@ -97,6 +96,24 @@ impl Offence {
     }
 }
 
+/// A network wider than this is the world, and none of the operator's own servers.
+const NARROW_4: u8 = 24;
+const NARROW_6: u8 = 64;
+
+/// The rules, with the servers that the operator has named among the friends: what comes by them others have made, and all of it would be shut out.
+pub(crate) fn rules(abuse: &Abuse, gateway: &gateway_config::Config) -> Abuse {
+    let is_narrow = |network: &Network| match network.address {
+        IpAddr::V4(_) => network.prefix >= NARROW_4,
+        IpAddr::V6(_) => network.prefix >= NARROW_6,
+    };
+    let peers = gateway.peers.iter().filter_map(|peer| peer.source).filter(is_narrow);
+    let proxy = gateway.proxy.as_ref().map(|proxy| Network::of(proxy.target.remote.ip()));
+    let trunks = gateway.trunks.iter().flat_map(|trunk| trunk.sources.iter().copied());
+    let mut rules = abuse.clone();
+    rules.allow.extend(peers.chain(proxy).chain(trunks));
+    rules
+}
+
 /// The door. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Guard {
@@ -109,8 +126,6 @@ struct Inner {
     book: Mutex<Book>,
     /// Nothing can be said against any datagram: nobody need ask.
     idle: AtomicBool,
-    strangers: AtomicUsize,
-    most_strangers: AtomicUsize,
     meters: GuardMeters,
 }
 
@@ -118,11 +133,12 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct Stranger {
     inner: Arc<Inner>,
+    remote: IpAddr,
 }
 
 impl Drop for Stranger {
     fn drop(&mut self) {
-        self.inner.strangers.fetch_sub(1, Relaxed);
+        self.inner.book.lock().unwrap_or_else(PoisonError::into_inner).known(self.remote);
     }
 }
 
@@ -137,20 +153,12 @@ impl Guard {
 
     pub(crate) fn new(clock: Clock, key: HashKey, rules: &Abuse, meters: GuardMeters) -> Guard {
         let book = Book::new(key, rules.clone());
-        let inner = Inner {
-            clock,
-            idle: AtomicBool::new(book.is_idle()),
-            book: Mutex::new(book),
-            strangers: AtomicUsize::new(0),
-            most_strangers: AtomicUsize::new(rules.settings.strangers),
-            meters,
-        };
+        let inner = Inner { clock, idle: AtomicBool::new(book.is_idle()), book: Mutex::new(book), meters };
         Guard { inner: Arc::new(inner) }
     }
 
     /// Other rules from now on.
     pub(crate) fn reconfigure(&self, rules: &Abuse) {
-        self.inner.most_strangers.store(rules.settings.strangers, Relaxed);
         let mut book = self.book();
         book.reconfigure(rules.clone());
         self.inner.idle.store(book.is_idle(), Relaxed);
@@ -162,12 +170,10 @@ impl Guard {
     /// # Errors
     /// Why not.
     pub(crate) fn admit(&self, remote: IpAddr) -> Result<Stranger, Reason> {
-        let admitted = self.book().connection(self.inner.clock.now(), remote);
-        let admitted = admitted.and_then(|()| {
-            let before = self.inner.strangers.fetch_add(1, Relaxed);
-            let stranger = Stranger { inner: Arc::clone(&self.inner) };
-            if before < self.inner.most_strangers.load(Relaxed) { Ok(stranger) } else { Err(Reason::Strangers) }
-        });
+        let mut book = self.book();
+        let admitted = book.connection(self.inner.clock.now(), remote).and_then(|()| book.stranger(remote));
+        drop(book);
+        let admitted = admitted.map(|()| Stranger { inner: Arc::clone(&self.inner), remote });
         admitted.inspect_err(|reason| self.inner.meters.refused(*reason))
     }
 
@@ -205,12 +211,17 @@ mod tests {
     #[test]
     fn strangers_are_bounded_until_they_are_none() {
         let mut rules = Abuse::default();
-        rules.settings.strangers = 2;
+        rules.settings.strangers = 8;
         let guard = Guard::new(Clock::start(), HashKey::new(1, 2), &rules, GuardMeters::unseen());
         let remote: IpAddr = [192, 0, 2, 1].into();
         let first = guard.admit(remote).unwrap();
         let second = guard.admit(remote).unwrap();
-        assert_eq!(guard.admit(remote).err(), Some(Reason::Strangers));
+        assert_eq!(guard.admit(remote).err(), Some(Reason::Strangers), "a quarter of the places is one source's");
+        let others: Vec<_> =
+            (2..5).map(|n| [guard.admit([192, 0, 2, n].into()), guard.admit([192, 0, 2, n].into())]).collect();
+        assert!(others.iter().flatten().all(Result::is_ok));
+        assert_eq!(guard.admit([192, 0, 2, 9].into()).err(), Some(Reason::Strangers), "no place is left");
+        assert!(guard.admit([127, 0, 0, 1].into()).is_ok(), "but for friends");
         drop(first);
         let third = guard.admit(remote);
         assert!(third.is_ok() && guard.hears(remote));

@@ -20,6 +20,21 @@ async fn said(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&got).into_owned()
 }
 
+/// Reads the rest of an answer without a body.
+async fn drain(stream: &mut TcpStream) {
+    let mut last = [0; 4];
+    while &last != b"\r\n\r\n" {
+        last.rotate_left(1);
+        stream.read_exact(&mut last[3..]).await.unwrap();
+    }
+}
+
+/// An address of nobody who is a peer.
+fn elsewhere() -> IpAddr {
+    let [.., high, low] = std::process::id().to_be_bytes();
+    [127, 32, high, low].into()
+}
+
 /// Whether a source gets an answer to a keep-alive (RFC 5626 §4.4.1).
 async fn is_let_in(from: IpAddr, to: SocketAddr) -> bool {
     let mut stream = connect(from, to).await;
@@ -52,8 +67,11 @@ async fn who_goes_on_with_garbage_is_shut_out() {
 /// Who speaks for others over a connection is shut out; by UDP anybody may have sent it, and nobody is.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_speaks_for_others_is_shut_out() {
-    let mut world = World::start(XMPP_DOMAIN, &format!("{DOOR}patience = 9\n")).await;
-    let bad = loopback();
+    // Whoever is a peer passes on what others have made up: nothing of it is held against him.
+    let peers = ["127.64.0.0/10", "127.128.0.0/9"]
+        .map(|source| format!("[[sip.peer]]\nsource = \"{source}\"\ndomains = [\"*\"]\n"));
+    let mut world = World::start(XMPP_DOMAIN, &format!("{DOOR}patience = 9\n{}", peers.concat())).await;
+    let (bad, peer) = (elsewhere(), loopback());
     let lie = |n: u32| -> SipText {
         let mut request = message("romeo", &format!("sip:nurse@{XMPP_DOMAIN}"), &[], "it is I");
         request.headers[0].1 = format!("<sip:juliet@{XMPP_DOMAIN}>;tag={n}");
@@ -64,15 +82,23 @@ async fn who_speaks_for_others_is_shut_out() {
         assert_eq!(answer.status(), Some(403));
     }
     assert_eq!(world.gateway.metric("verona_bans_total"), 0.0);
-    let mut stream = connect(bad, world.gateway.tcp).await;
-    let local = stream.local_addr().unwrap();
-    for n in 0..3 {
-        let text = format!(
-            "MESSAGE sip:nurse@{XMPP_DOMAIN} SIP/2.0\r\nVia: SIP/2.0/TCP {local};branch=z9hG4bKlie{n}\r\nMax-Forwards: 70\r\n\
-             From: <sip:juliet@{XMPP_DOMAIN}>;tag={n}\r\nTo: <sip:nurse@{XMPP_DOMAIN}>\r\nCall-ID: lie{n}\r\nCSeq: 1 MESSAGE\r\n\
-             Content-Length: 0\r\n\r\n"
-        );
-        stream.write_all(text.as_bytes()).await.unwrap();
+    for source in [peer, bad] {
+        let mut stream = connect(source, world.gateway.tcp).await;
+        let local = stream.local_addr().unwrap();
+        for n in 0..3 {
+            let text = format!(
+                "MESSAGE sip:nurse@{XMPP_DOMAIN} SIP/2.0\r\nVia: SIP/2.0/TCP {local};branch=z9hG4bKlie{n}\r\n\
+                 Max-Forwards: 70\r\nFrom: <sip:juliet@{XMPP_DOMAIN}>;tag={n}\r\nTo: <sip:nurse@{XMPP_DOMAIN}>\r\n\
+                 Call-ID: lie{n}.{source}\r\nCSeq: 1 MESSAGE\r\nContent-Length: 0\r\n\r\n"
+            );
+            stream.write_all(text.as_bytes()).await.unwrap();
+            let mut head = [0; 12];
+            stream.read_exact(&mut head).await.unwrap();
+            assert_eq!(&head, b"SIP/2.0 403 ", "{source}");
+            if n < 2 {
+                drain(&mut stream).await;
+            }
+        }
     }
     let banned = async {
         while world.gateway.metric("verona_bans_total") < 1.0 {
@@ -94,15 +120,25 @@ async fn who_speaks_for_others_is_shut_out() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn strangers_have_their_places() {
     let mut world = World::start(XMPP_DOMAIN, &format!("{DOOR}strangers = 8\n")).await;
+    let greedy = loopback();
     let mut silent = Vec::new();
-    for _ in 0..8 {
+    for n in 0..4 {
+        let mut stream = connect(greedy, world.gateway.tcp).await;
+        stream.write_all(b"\r\n\r\n").await.unwrap();
+        // A quarter of the places is one source's.
+        assert_eq!(stream.read_exact(&mut [0; 2]).await.is_ok(), n < 2);
+        if n < 2 {
+            silent.push(stream);
+        }
+    }
+    for _ in 0..6 {
         let mut stream = connect(loopback(), world.gateway.tcp).await;
         stream.write_all(b"\r\n\r\n").await.unwrap();
         stream.read_exact(&mut [0; 2]).await.unwrap();
         silent.push(stream);
     }
     assert!(!is_let_in(loopback(), world.gateway.tcp).await, "no place is left");
-    assert_eq!(world.gateway.metric("verona_refused_sources_total{reason=\"strangers\"}"), 1.0);
+    assert_eq!(world.gateway.metric("verona_refused_sources_total{reason=\"strangers\"}"), 3.0);
     // One of them says something that makes sense, whatever becomes of it.
     let local = silent[0].local_addr().unwrap();
     let text = format!(

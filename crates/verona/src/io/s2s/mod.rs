@@ -32,7 +32,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use xmpp::federation::{Config, ConnectionId, Event as Happened, Federation, Output, Target, Unlocated};
-use xmpp::stream::s2s::{Certificate, Pair};
+use xmpp::stream::s2s::{Certificate, DownReason, Pair};
 
 /// What connections may have to say before they wait.
 const EVENTS: usize = 256;
@@ -453,7 +453,9 @@ impl Hub {
                     // Anybody can make such streams, and fill the log.
                     tracing::debug!(remotes = remotes.join(" "), %reason, "a stream has ended on which nothing was proved");
                 }
-                let line = self.lines.get(connection).filter(|line| !proved && line.stranger.is_some());
+                // Whoever wants nothing but keys verified, or goes by itself, does no harm.
+                let harm = !proved && matches!(reason, DownReason::OurError(_));
+                let line = self.lines.get(connection).filter(|line| harm && line.stranger.is_some());
                 if let Some(remote) = line.and_then(|line| line.remote) {
                     self.guard.offence(remote, Offence::Handshake);
                 }

@@ -323,7 +323,10 @@ impl Reading<'_> {
                     sorted.came = true;
                 }
                 Came::Rejected(rejected) => {
-                    setup.guard.offence(source, Offence::Unreadable);
+                    // One that others have made, maybe, where there was sense before it.
+                    if self.stranger.is_some() {
+                        setup.guard.offence(source, Offence::Unreadable);
+                    }
                     let (inputs, bytes) = &mut batches[0];
                     *bytes += 1024;
                     inputs.push(Input::SipRejected(rejected, self.flow));
@@ -336,7 +339,9 @@ impl Reading<'_> {
                     break;
                 }
                 Came::Broken(farewell) => {
-                    setup.guard.offence(source, Offence::Unreadable);
+                    if self.accepted {
+                        setup.guard.offence(source, Offence::Unreadable);
+                    }
                     sorted.reply.extend_from_slice(&farewell);
                     sorted.end = true;
                     break;
