@@ -83,7 +83,7 @@ pub const SEALED: &[u8] = b"sealed1:";
 /// Whether the record of this key is for all shards: each gets it, the one that it belongs to as [`crate::gateway::Input::Restore`], the others as
 /// [`crate::gateway::Input::Changed`], then and whenever it changes.
 pub fn is_shared(key: &[u8]) -> bool {
-    matches!(key.first(), Some(&(LINKED | ACCOUNT | CONTACTS)))
+    matches!(key.first(), Some(&(LINKED | ACCOUNT | CONTACTS))) && Key::parse(key).is_ok()
 }
 
 /// Whether the record of this key has something in it that nobody may read on disk: whoever keeps it seals it with a key of its own.

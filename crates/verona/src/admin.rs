@@ -324,7 +324,10 @@ mod tests {
         assert_eq!((code, &body["silent_shards"]), (503, &json!([1])));
 
         // Who speaks with whom; the shard that is gone says nothing.
-        assert_eq!(json(address, "/sessions").await, (200, json!({ "sessions": [], "rooms": [], "calls": [] })));
+        assert_eq!(
+            json(address, "/sessions").await,
+            (200, json!({ "sessions": [], "rooms": [], "calls": [], "trunks": [] }))
+        );
         let session = |age: u64, opened_by| stox::chat::Session {
             sip: xmpp::jid::Jid::parse("romeo@example.net/dr4hcr0st3lup4c").unwrap(),
             xmpp: xmpp::jid::Jid::parse("juliet@example.com").unwrap(),

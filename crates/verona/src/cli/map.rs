@@ -179,7 +179,7 @@ fn between(sip_domain: &str, xmpp_domain: &str) -> Result<Gateway, String> {
          phone_domain = {sip_domain:?}\n"
     );
     let config = config::parse("map", &text, Environment::default()).map_err(|e| e.to_string())?.config;
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(|e| e.to_string())?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|e| e.to_string())?;
     let told = runtime.block_on(setup::gateway_config(&config, &Dns::of_nothing(), 1, 0)).map_err(|e| e.to_string())?;
     let agent = setup::agent_config(&config, &config.sip.listen, 0, 1);
     Ok(Gateway::new(Arc::new(told), agent, Tokens::seeded(1)))

@@ -111,7 +111,7 @@ const MISTAKES: &[(&str, &str, &[&str])] = &[
             "v.toml:7:1: warning: sip.outbound_proxy: missing: requests to SIP go where the name servers say (RFC 3263)",
             "v.toml:10:17: sip.outbond_proxy = \"sip:127.0.0.1:5080;transport=udp;lr\": unknown key; did you mean \
              outbound_proxy?; allowed: advertise, anonymous, contact, domains, keep_alive, listen, origins, outbound_proxy, peer, phone_domain, \
-             publish, t1",
+             publish, registrar, t1, trunk",
         ],
     ),
     ("[sip]", "[tls]\nkey = 1\n[sip]", &["v.toml:8:7: tls.key = 1: unknown key; allowed: acme, certificates, trust"]),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// The most memory that the gateway may have at any time.
-const MOST_KIB: u64 = 64 * 1024;
+const MOST_KIB: u64 = 48 * 1024;
 
 /// What jammed messages may add to it.
 const GROWTH_KIB: u64 = 32 * 1024;

@@ -258,9 +258,10 @@ impl Gateway {
         self.kib("VmRSS:")
     }
 
-    /// The most memory that the process had at any time so far, in KiB.
+    /// The most memory that the process had at any time so far, in KiB, without the pages of the program itself and of its libraries: those are on
+    /// disk, and nobody can make them more.
     pub(crate) fn peak_kib(&self) -> u64 {
-        self.kib("VmHWM:")
+        self.kib("VmHWM:") - self.kib("RssFile:")
     }
 
     fn kib(&self, what: &str) -> u64 {

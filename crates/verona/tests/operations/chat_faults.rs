@@ -68,7 +68,9 @@ pub(crate) async fn is_gone(world: &mut World, call: &Call) {
 
 /// Nobody has a session any more, and nothing is on its way.
 pub(crate) async fn nothing_is_left(world: &World) {
-    world.program.wait_until("/sessions", |_, page| page == "{\"calls\":[],\"rooms\":[],\"sessions\":[]}\n");
+    world
+        .program
+        .wait_until("/sessions", |_, page| page == "{\"calls\":[],\"rooms\":[],\"sessions\":[],\"trunks\":[]}\n");
     world.program.wait_until("/metrics", |_, page| {
         page.contains("\nverona_store_records 0\n") && page.contains("\nverona_store_queue 0\n")
     });

@@ -231,7 +231,9 @@ async fn a_phone_dies() {
     // Its machine has lost its power: the connection is as dead, which the test shortens.
     drop(line);
     is_gone(&mut world, &call).await;
-    world.program.wait_until("/sessions", |_, page| page == "{\"calls\":[],\"rooms\":[],\"sessions\":[]}\n");
+    world
+        .program
+        .wait_until("/sessions", |_, page| page == "{\"calls\":[],\"rooms\":[],\"sessions\":[],\"trunks\":[]}\n");
     let begun = Instant::now();
     says(&world, "romeo@example.net", "dead", "j1", "anybody?");
     comes_back(&mut world, "j1").await;

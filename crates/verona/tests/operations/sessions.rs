@@ -207,7 +207,10 @@ async fn a_chat_from_the_first_word_to_the_last() {
     assert_eq!(dialog.wire.message().await.status(), Some(200));
     let page = world.program.wait_until("/metrics", |_, page| page.contains("sip_to_xmpp\",outcome=\"ended\"} 1"));
     assert!(!page.contains("outcome=\"lost\"} 1"), "{page}");
-    assert_eq!(world.program.ask("/sessions"), (200, "{\"calls\":[],\"rooms\":[],\"sessions\":[]}\n".to_owned()));
+    assert_eq!(
+        world.program.ask("/sessions"),
+        (200, "{\"calls\":[],\"rooms\":[],\"sessions\":[],\"trunks\":[]}\n".to_owned())
+    );
     let log = world.program.log();
     assert!(!log.contains("romeo") && !log.contains("thy word"), "{log}");
 }
@@ -466,7 +469,10 @@ async fn a_thousand_idle_connections_are_cheap() {
 async fn who_asks_nobody_is_told_so() {
     let world = World::new("nobody-to-ask", &Settings::default()).await;
     let file = world.place.file();
-    assert_eq!(world.program.ask("/sessions"), (200, "{\"calls\":[],\"rooms\":[],\"sessions\":[]}\n".to_owned()));
+    assert_eq!(
+        world.program.ask("/sessions"),
+        (200, "{\"calls\":[],\"rooms\":[],\"sessions\":[],\"trunks\":[]}\n".to_owned())
+    );
     assert!(world.program.ask("/ready").1.contains("\"msrp\":[]"));
     let text = std::fs::read_to_string(&file).unwrap();
     std::fs::write(&file, text.lines().filter(|l| !l.starts_with("admin")).collect::<Vec<_>>().join("\n")).unwrap();
