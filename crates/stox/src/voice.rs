@@ -137,13 +137,16 @@ const OURS: u64 = 1 << 63;
 /// How long after a failure a registration is tried again; then twice as long, and so on.
 const RETRY: Duration = Duration::from_secs(30);
 
-/// The same way, on which challenges are answered with these credentials. One connection of its own (RFC 5626) has its own.
+/// The same way, on which challenges are answered with these credentials. A server that has to have a name (TLS) is found by it; one connection of its own
+/// (RFC 5626) has its own credentials.
 pub(crate) fn with_account(hop: Hop, account: AccountId) -> Hop {
+    let address = |target: &Target| match target.remote.ip() {
+        IpAddr::V4(ip) => Host::V4(ip),
+        IpAddr::V6(ip) => Host::V6(ip),
+    };
+    let named = |target: &Target| target.name.as_deref().and_then(|name| Host::parse(name).ok());
     let of = |target: Target| Place {
-        host: match target.remote.ip() {
-            IpAddr::V4(ip) => Host::V4(ip),
-            IpAddr::V6(ip) => Host::V6(ip),
-        },
+        host: named(&target).unwrap_or_else(|| address(&target)),
         port: Some(target.remote.port()),
         transport: Some(target.transport),
         secure: false,
@@ -152,7 +155,7 @@ pub(crate) fn with_account(hop: Hop, account: AccountId) -> Hop {
     };
     match hop {
         Hop::Place(place) => Hop::Place(Place { account: Some(account), ..place }),
-        Hop::Target(target) if target.flow.is_none() && target.name.is_none() => Hop::Place(of(target)),
+        Hop::Target(target) if target.flow.is_none() => Hop::Place(of(target)),
         other @ (Hop::Target(_) | Hop::Fork(_)) => other,
     }
 }

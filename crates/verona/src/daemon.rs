@@ -178,6 +178,13 @@ fn named(listens: &[MsrpListen], config: &Config) -> String {
     listen.map(|listen| setup::bare(&listen.advertise.host)).or(federated.cloned()).unwrap_or_default()
 }
 
+/// Where we listen for others, as it is configured.
+fn own_addresses(config: &Config) -> impl Iterator<Item = SocketAddr> {
+    let servers = config.xmpp.federation.iter().flat_map(|federation| &federation.listen);
+    let sip = config.sip.listen.iter().map(|listen| listen.address);
+    sip.chain(config.msrp.listen.iter().map(|listen| listen.address)).chain(servers.map(|listen| listen.address))
+}
+
 impl Daemon {
     /// Brings a gateway up: binds its sockets, opens its store and starts its shards; when they have what was stored for them, starts to
     /// read the sockets and to open the streams. The streams may take longer to come up; `state` says when they have.
@@ -224,7 +231,8 @@ impl Daemon {
         let limits = setup::message_limits(config);
         let (bounds, msrp_bounds) = Bounds::of(&config.limits, !msrp_listens.is_empty());
         let guard_key = HashKey::new(tokens.u64(), tokens.u64());
-        let guard = Guard::new(clock, guard_key, &guard::rules(&config.abuse, &gateway), meters.guard());
+        let guard =
+            Guard::new(clock, guard_key, &guard::rules(&config.abuse, &gateway, own_addresses(config)), meters.guard());
         let connections = sip::Setup {
             bounds,
             limits,
@@ -446,7 +454,7 @@ impl Daemon {
         if let Some(Carrier { pool, .. }) = &self.carrier {
             pool.reconfigure(Live { config: Arc::clone(&gateway), max_size: config.msrp.settings.max_size });
         }
-        self.guard.reconfigure(&guard::rules(&config.abuse, &gateway));
+        self.guard.reconfigure(&guard::rules(&config.abuse, &gateway, own_addresses(config)));
         if let (Some(federated), Some(settings)) = (&self.federated, &config.xmpp.federation) {
             let machine = s2s::machine(config, settings, &self.tls, federated.secret.clone());
             federated.live.send_replace(s2s::Live { machine, gateway: Arc::clone(&gateway) });

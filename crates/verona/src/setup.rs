@@ -376,6 +376,7 @@ fn account_options(config: &Config) -> Option<stox::account::Options> {
         expires: whole_seconds(settings.expires),
         accounts: settings.accounts,
         attempts: u32::try_from(settings.attempts).unwrap_or(u32::MAX),
+        unproved: settings.unproved,
         ..stox::account::Options::default()
     })
 }

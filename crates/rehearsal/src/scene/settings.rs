@@ -207,6 +207,11 @@ impl Settings {
                 let domains = vec![Str::const_new("example.com")];
                 config.accounts = flag()?.then(|| account::Options { domains, ..account::Options::default() });
             }
+            // Of registrars that do not ask for the password.
+            "unproved_accounts" => {
+                let unproved = flag()?;
+                config.accounts.iter_mut().for_each(|accounts| accounts.unproved = unproved);
+            }
             "attempts" => {
                 let attempts = small()?;
                 config.accounts.iter_mut().for_each(|accounts| accounts.attempts = attempts);

@@ -232,7 +232,7 @@ mod tests {
         for other in [
             "sip:juliet@192.0.2.1;for=example.com",
             "sip:o%27malley@192.0.2.1",
-            "sip:o%27malley@192.0.2.1;for=@",
+            "sip:o%27malley@192.0.2.1;for=%40",
             "sip:192.0.2.1;for=example.com",
         ] {
             assert_eq!(linked.called(&uri(other)), None, "{other}");

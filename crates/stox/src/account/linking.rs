@@ -103,6 +103,8 @@ pub(super) enum Trouble {
     Storage,
     /// The registrar has refused it, or has not answered.
     Registrar(Box<StanzaError>),
+    /// The registrar has taken it and has not asked for the password: nothing shows whose it is.
+    Unproved,
 }
 
 impl Trouble {
@@ -128,6 +130,10 @@ impl Trouble {
             }
             Trouble::Storage => of(Condition::ResourceConstraint, ErrorType::Wait, "The account cannot be kept now."),
             Trouble::Registrar(error) => (**error).clone(),
+            Trouble::Unproved => {
+                let text = "The registrar does not ask for the password, so nothing shows that the account is yours.";
+                of(Condition::NotAllowed, ErrorType::Cancel, text)
+            }
         }
     }
 
@@ -141,6 +147,7 @@ impl Trouble {
             Trouble::Full => "account-full",
             Trouble::Storage => "storage",
             Trouble::Registrar(_) => "account-refused",
+            Trouble::Unproved => "account-unproved",
         }
     }
 }
@@ -351,9 +358,14 @@ impl Accounts {
         let tries = home.attempt.as_ref().is_some_and(|attempt| attempt.registration == id);
         match event {
             Event::Registered { .. } => {
-                self.change(name, |home| home.standing = Standing::Registered);
-                if tries {
-                    self.keep(stage, name);
+                let proved = stage.sip.wallet().home(tie.credentials).is_some();
+                if tries && !proved && !self.options.as_ref().is_some_and(|options| options.unproved) {
+                    self.give_back(stage, name);
+                } else {
+                    self.change(name, |home| home.standing = Standing::Registered);
+                    if tries {
+                        self.keep(stage, name);
+                    }
                 }
             }
             Event::Failed { why, .. } if tries => self.failed(stage, name, &Trouble::Registrar(Box::new(words(&why)))),
@@ -399,6 +411,15 @@ impl Accounts {
             let token = stage.save(key, Some(account.record().to_bytes()));
             self.saving.insert(token, Saving { home: name, what: What::Link });
         }
+    }
+
+    /// The registrar has taken an account that nobody has proved to be the user's: it is let go again.
+    fn give_back(&mut self, stage: &mut Stage<'_>, name: Fingerprint) {
+        let attempt = self.change(name, |home| if home.busy { None } else { home.attempt.take() });
+        let Some(attempt) = attempt.flatten() else { return };
+        self.pending -= 1;
+        self.drop_registration(stage, attempt.registration, false);
+        self.answer(stage, &attempt.owed, Err(&Trouble::Unproved));
     }
 
     /// An attempt came to nothing.

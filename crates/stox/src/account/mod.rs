@@ -53,6 +53,8 @@ pub struct Options {
     /// How often one user may try to link an account in an hour, and how often one account may be tried, by whomever, in one shard; beyond:
     /// `<policy-violation/>`.
     pub attempts: u32,
+    /// Whether an account may be linked whose registrar does not ask for the password, as it trusts the gateway's address: then any user may link any.
+    pub unproved: bool,
     /// Attempts under way at one time in one shard; beyond: `<resource-constraint/>`.
     pub pending: usize,
 }
@@ -65,6 +67,7 @@ impl Default for Options {
             expires: 3600,
             accounts: 10_000,
             attempts: 10,
+            unproved: false,
             pending: 64,
         }
     }

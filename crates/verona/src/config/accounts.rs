@@ -30,9 +30,12 @@ impl Accounts {
     /// Every key with a text that is the same exactly where the value is.
     pub(super) fn leaves(&self, set: &mut impl FnMut(&str, String)) {
         let Accounts { domains, key_file, registrar, settings } = self;
-        set("xmpp.accounts.domains", format!("{domains:?}"));
-        set("xmpp.accounts.key_file", key_file.display().to_string());
-        set("xmpp.accounts.registrar", registrar.clone());
+        // Those of defaults that nobody uses would change with others.
+        if settings.enabled {
+            set("xmpp.accounts.domains", format!("{domains:?}"));
+            set("xmpp.accounts.key_file", key_file.display().to_string());
+            set("xmpp.accounts.registrar", registrar.clone());
+        }
         for (key, value) in settings.keys() {
             set(key, value);
         }

@@ -154,6 +154,8 @@ settings! {
         accounts: usize = 10_000, 1..=1_000_000;
         /// How often one user may try to link an account in an hour, and how often one account may be tried; beyond: policy-violation.
         attempts: usize = 10, 1..=10_000;
+        /// Whether accounts may be linked whose registrar does not ask for the password, as it trusts the gateway's address: then any user may link any.
+        unproved: bool = false, ();
     }
 }
 

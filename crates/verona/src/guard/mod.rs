@@ -10,7 +10,7 @@ use crate::io::clock::Clock;
 use crate::metrics::GuardMeters;
 use base::HashKey;
 use book::Book;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use stox::config as gateway_config;
@@ -101,7 +101,8 @@ const NARROW_4: u8 = 24;
 const NARROW_6: u8 = 64;
 
 /// The rules, with the servers that the operator has named among the friends: what comes by them others have made, and all of it would be shut out.
-pub(crate) fn rules(abuse: &Abuse, gateway: &gateway_config::Config) -> Abuse {
+/// So are our own addresses: whoever leads us to ourselves has not made us our own enemy, nor whom we share them with.
+pub(crate) fn rules(abuse: &Abuse, gateway: &gateway_config::Config, own: impl Iterator<Item = SocketAddr>) -> Abuse {
     let is_narrow = |network: &Network| match network.address {
         IpAddr::V4(_) => network.prefix >= NARROW_4,
         IpAddr::V6(_) => network.prefix >= NARROW_6,
@@ -110,7 +111,8 @@ pub(crate) fn rules(abuse: &Abuse, gateway: &gateway_config::Config) -> Abuse {
     let proxy = gateway.proxy.as_ref().map(|proxy| Network::of(proxy.target.remote.ip()));
     let trunks = gateway.trunks.iter().flat_map(|trunk| trunk.sources.iter().copied());
     let mut rules = abuse.clone();
-    rules.allow.extend(peers.chain(proxy).chain(trunks));
+    let own = own.filter(|own| !own.ip().is_unspecified()).map(|own| Network::of(own.ip()));
+    rules.allow.extend(peers.chain(proxy).chain(trunks).chain(own));
     rules
 }
 

@@ -1,6 +1,6 @@
 //! Accounts in the wrong hands: another user's account, and records that were moved on disk.
 
-use crate::accounts_linking::{GATEWAY, PASSWORD, link, run, settings, write_to_jules};
+use crate::accounts_linking::{GATEWAY, PASSWORD, link, run, settings, strict, write_to_jules};
 use crate::world::{BINARY, SOON};
 use rehearsal::peers::{Gateway, Kamailio, Place, Prosody, SipPhone, XmppClient, json};
 use std::io::Write as _;
@@ -13,7 +13,7 @@ fn another_users_account() {
     let prosody = Prosody::start(&place, &[GATEWAY]);
     let (sip, proxy) = (place.free(), place.free());
     let kamailio = Kamailio::with_password(&place, proxy, sip, PASSWORD);
-    let _gateway = Gateway::start_at(&place, BINARY, sip, &settings(&prosody, proxy));
+    let _gateway = Gateway::start_at(&place, BINARY, sip, &strict(&prosody, proxy));
     let mut juliet = XmppClient::online(&place, &prosody, "juliet", "balcony");
     let mut nurse = XmppClient::online(&place, &prosody, "nurse", "chamber");
     let mut romeo = SipPhone::listen(&place, "romeo", place.free());

@@ -12,8 +12,15 @@ pub(crate) const GATEWAY: &str = "example.net";
 /// The password of the account that is linked.
 pub(crate) const PASSWORD: &str = "wherefore-art-thou";
 
-/// What the gateway is told: accounts, kept on disk.
+/// What the gateway is told: accounts, kept on disk, at a registrar that does not ask for the password.
 pub(crate) fn settings(server: &dyn XmppServer, proxy: SocketAddr) -> Settings {
+    let mut settings = strict(server, proxy);
+    settings.more += "unproved = true\n";
+    settings
+}
+
+/// The same at one that does.
+pub(crate) fn strict(server: &dyn XmppServer, proxy: SocketAddr) -> Settings {
     let mut settings = Settings::new(server, proxy);
     settings.store = "redb:verona.redb";
     settings.more = "[xmpp.accounts]\nenabled = true\nkey_file = \"keys/accounts.key\"\n".to_owned();
@@ -116,7 +123,7 @@ fn a_registrar_that_asks_for_the_password() {
     let prosody = Prosody::start(&place, &[GATEWAY]);
     let (sip, proxy) = (place.free(), place.free());
     let kamailio = Kamailio::with_password(&place, proxy, sip, PASSWORD);
-    let _gateway = Gateway::start_at(&place, BINARY, sip, &settings(&prosody, proxy));
+    let _gateway = Gateway::start_at(&place, BINARY, sip, &strict(&prosody, proxy));
     let mut juliet = XmppClient::online(&place, &prosody, "juliet", "balcony");
     let mut romeo = SipPhone::listen(&place, "romeo", place.free());
     romeo.register(kamailio.address(), "romeo", Kamailio::DOMAIN);

@@ -39,12 +39,16 @@ fn mistakes_about_accounts() {
 
 #[test]
 fn accounts_change_while_the_gateway_runs() {
-    let plan = |lines: &str| {
-        let plan = ReloadPlan::between(&good(GOOD), good(&format!("{GOOD}[xmpp.accounts]\n{lines}\n")));
+    let with = |lines: &str| good(&format!("{GOOD}[xmpp.accounts]\n{lines}\n"));
+    let plan = |before: &str, after: &str| {
+        let plan = ReloadPlan::between(&with(before), with(after));
         (plan.live.join(" "), plan.restart.join(" "))
     };
-    let live = plan("domains = [\"b.example\"]\nattempts = 3");
+    let live = plan("enabled = true", "enabled = true\ndomains = [\"b.example\"]\nattempts = 3");
     assert_eq!(live, ("xmpp.accounts.attempts xmpp.accounts.domains".to_owned(), String::new()));
-    let restart = plan("enabled = true\nkey_file = \"/run/k\"");
-    assert_eq!(restart, (String::new(), "xmpp.accounts.enabled xmpp.accounts.key_file".to_owned()));
+    let restart = plan("enabled = true", "enabled = true\nkey_file = \"/run/k\"");
+    assert_eq!(restart, (String::new(), "xmpp.accounts.key_file".to_owned()));
+    assert_eq!(plan("", "enabled = true").1, "xmpp.accounts.enabled xmpp.accounts.key_file");
+    // What is off is nobody's, whatever else is written.
+    assert_eq!(plan("", "domains = [\"b.example\"]"), (String::new(), String::new()));
 }
