@@ -3,7 +3,7 @@
 //! SIP (RFC 3261 §22, RFC 8760) and MSRP relays (RFC 4976 §9.1) read and write the fields each in its own grammar; what is hashed is the
 //! same for both.
 
-use crate::Str;
+use crate::{Str, hex};
 use md5::Md5;
 use sha2::{Sha256, Sha512_256};
 use std::fmt;
@@ -68,7 +68,6 @@ impl fmt::Display for Algorithm {
 }
 
 fn hash_of<D: md5::Digest>(parts: &[&[u8]]) -> Hash {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut hasher = D::new();
     for (at, part) in parts.iter().enumerate() {
         if at > 0 {
@@ -76,13 +75,10 @@ fn hash_of<D: md5::Digest>(parts: &[&[u8]]) -> Hash {
         }
         hasher.update(part);
     }
-    let mut hash = Hash { digits: [0; 64], len: 0 };
-    for (byte, digits) in hasher.finalize().iter().zip(hash.digits.chunks_exact_mut(2)) {
-        digits[0] = DIGITS[usize::from(byte >> 4)];
-        digits[1] = DIGITS[usize::from(byte & 15)];
-        hash.len += 2;
-    }
-    hash
+    let mut digits = [0; 64];
+    let written = hex::write(&hasher.finalize(), &mut digits);
+    // At most 64.
+    Hash { digits, len: written as u8 }
 }
 
 /// A hash in lower-case hexadecimal digits, as it stands in the fields (RFC 7616 §3.2). Two are compared in a time that tells nothing of

@@ -4,6 +4,7 @@
 pub mod digest;
 pub mod dns;
 mod hash;
+pub mod hex;
 mod recent;
 pub mod srv;
 mod syntax;

@@ -17,6 +17,17 @@ pub trait NextHop {
     fn next_hop(&self, dialog: &Dialog) -> Option<Hop>;
 }
 
+/// What an engine without dialogs stands on for one call.
+#[derive(Debug)]
+pub struct Floor<'a> {
+    /// The moment.
+    pub now: Time,
+    /// The agent that requests and answers go through.
+    pub agent: &'a mut Agent,
+    /// The source of what cannot be guessed.
+    pub tokens: &'a mut Tokens,
+}
+
 /// What an engine stands on for one call.
 pub struct Ground<'a> {
     /// The moment.

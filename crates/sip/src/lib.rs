@@ -27,7 +27,7 @@ pub mod websocket;
 
 pub use dialog::Dialog;
 pub use framing::{Frame, StreamDecoder};
-pub use ground::{Cause, Ground, NextHop};
+pub use ground::{Cause, Floor, Ground, NextHop};
 pub use header::{CSeq, HeaderError, HeaderName, Headers, Name, NameAddr, Params, Via};
 pub use lex::Syntax;
 pub use limits::Limits;

@@ -19,7 +19,7 @@ use sip::agent::{Agent, ClientId, Flow, ServerId, Transport};
 use sip::invite::{self, Sessions};
 use sip::register::{self, Registrations};
 use sip::subscription::{self, Subscriptions, UsageId};
-use sip::{Ground, Headers, Name, NameAddr, Request, Response, SipUri, Uri};
+use sip::{Floor, Ground, Headers, Name, NameAddr, Request, Response, SipUri, Uri};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -318,8 +318,8 @@ impl Stage<'_> {
     }
 
     /// Acts on the registrations.
-    pub(crate) fn registering<R>(&mut self, act: impl FnOnce(&mut Registrations, &mut register::Ground<'_>) -> R) -> R {
-        let mut ground = register::Ground { now: self.now, agent: self.sip, tokens: self.tokens };
+    pub(crate) fn registering<R>(&mut self, act: impl FnOnce(&mut Registrations, &mut Floor<'_>) -> R) -> R {
+        let mut ground = Floor { now: self.now, agent: self.sip, tokens: self.tokens };
         act(self.registrations, &mut ground)
     }
 

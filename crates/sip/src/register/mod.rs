@@ -15,9 +15,10 @@ mod tests;
 
 pub use value::{Binding, Config, Counts, Event, Granted, Outbound, RegistrationId, Status, Why};
 
-use crate::agent::{Agent, ClientId, Failure, Hop, Refused};
+use crate::agent::{ClientId, Failure, Hop, Refused};
+use crate::ground::Floor;
 use crate::message::Response;
-use base::{HashKey, Table, Time, Tokens};
+use base::{HashKey, Table, Time};
 use entry::{Entry, Form};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -30,17 +31,6 @@ const HOPE: Duration = Duration::from_secs(3600);
 const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
 /// How long nothing is sent after the agent had no room for a request of ours.
 const STALL: Duration = Duration::from_millis(500);
-
-/// What the engine acts with.
-#[derive(Debug)]
-pub struct Ground<'a> {
-    /// The time.
-    pub now: Time,
-    /// What carries requests.
-    pub agent: &'a mut Agent,
-    /// Unguessable tokens.
-    pub tokens: &'a mut Tokens,
-}
 
 /// All registrations.
 #[derive(Debug)]
@@ -79,7 +69,7 @@ impl Registrations {
     }
 
     /// Registers, and keeps it so. `None` if there are too many.
-    pub fn open(&mut self, ground: &mut Ground<'_>, binding: Binding) -> Option<RegistrationId> {
+    pub fn open(&mut self, ground: &mut Floor<'_>, binding: Binding) -> Option<RegistrationId> {
         if self.entries.len() >= self.config.max {
             return None;
         }
@@ -92,7 +82,7 @@ impl Registrations {
     }
 
     /// Ends a registration: where there may be one, the registrar is told (RFC 3261 §10.2.2). [`Event::Ended`] comes in any case.
-    pub fn close(&mut self, ground: &mut Ground<'_>, id: RegistrationId) {
+    pub fn close(&mut self, ground: &mut Floor<'_>, id: RegistrationId) {
         let Some(entry) = self.entries.get_mut(&id).filter(|entry| !entry.leaving) else { return };
         entry.leaving = true;
         self.attempt_at(id, ground.now);
@@ -109,7 +99,7 @@ impl Registrations {
     }
 
     /// Tries again now, whatever has failed before: the password is another one, say, or the connection was lost that requests come by.
-    pub fn retry(&mut self, ground: &mut Ground<'_>, id: RegistrationId) {
+    pub fn retry(&mut self, ground: &mut Floor<'_>, id: RegistrationId) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.failures = 0;
         self.attempt_at(id, ground.now);
@@ -124,7 +114,7 @@ impl Registrations {
     }
 
     /// A final response came. `false` if it is to no request of the engine's.
-    pub fn response(&mut self, ground: &mut Ground<'_>, client: ClientId, response: &Response) -> bool {
+    pub fn response(&mut self, ground: &mut Floor<'_>, client: ClientId, response: &Response) -> bool {
         let Some((id, form)) = self.finish(client) else { return false };
         if let Some(entry) = self.entries.get_mut(&id) {
             // Attempts with credentials have numbers of their own.
@@ -140,7 +130,7 @@ impl Registrations {
     }
 
     /// A request ended without a response. `false` if it is none of the engine's.
-    pub fn failed(&mut self, ground: &mut Ground<'_>, client: ClientId, why: Failure) -> bool {
+    pub fn failed(&mut self, ground: &mut Floor<'_>, client: ClientId, why: Failure) -> bool {
         let Some((id, form)) = self.finish(client) else { return false };
         match form {
             Form::Leave => self.end(id),
@@ -157,7 +147,7 @@ impl Registrations {
     }
 
     /// Lets pass what is due.
-    pub fn timeout(&mut self, ground: &mut Ground<'_>) {
+    pub fn timeout(&mut self, ground: &mut Floor<'_>) {
         if self.stalled.is_some_and(|at| at <= ground.now) {
             self.stalled = None;
         }
@@ -213,7 +203,7 @@ impl Registrations {
         }
     }
 
-    fn accepted(&mut self, ground: &mut Ground<'_>, id: RegistrationId, response: &Response) {
+    fn accepted(&mut self, ground: &mut Floor<'_>, id: RegistrationId, response: &Response) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let Some((seconds, granted)) = entry.read(response) else {
             return self.failure(ground, id, Why::NotThere, Again::After(Duration::ZERO));
@@ -232,7 +222,7 @@ impl Registrations {
         self.attempt_at(id, next);
     }
 
-    fn refused(&mut self, ground: &mut Ground<'_>, id: RegistrationId, response: &Response) {
+    fn refused(&mut self, ground: &mut Floor<'_>, id: RegistrationId, response: &Response) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let longer = response.headers.min_expires().ok().flatten().unwrap_or(0);
         let why = Why::Refused { code: response.code, reason: entry::words(&response.reason) };
@@ -263,7 +253,7 @@ impl Registrations {
         }
     }
 
-    fn failure(&mut self, ground: &mut Ground<'_>, id: RegistrationId, why: Why, again: Again) {
+    fn failure(&mut self, ground: &mut Floor<'_>, id: RegistrationId, why: Why, again: Again) {
         self.counts.failures += 1;
         let Some(entry) = self.entries.get_mut(&id) else { return };
         let wait = match again {
@@ -286,7 +276,7 @@ impl Registrations {
     }
 
     /// Does what is due, as far as there is room.
-    fn pump(&mut self, ground: &mut Ground<'_>) {
+    fn pump(&mut self, ground: &mut Floor<'_>) {
         while self.stalled.is_none()
             && self.clients.len() < self.config.max_outstanding.max(1)
             && let Some((_, id)) = self.due.first().copied().filter(|(at, _)| *at <= ground.now)
@@ -295,7 +285,7 @@ impl Registrations {
         }
     }
 
-    fn act(&mut self, ground: &mut Ground<'_>, id: RegistrationId) {
+    fn act(&mut self, ground: &mut Floor<'_>, id: RegistrationId) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         if entry.until.is_some_and(|until| until <= ground.now) {
             entry.until = None;

@@ -1,14 +1,14 @@
 //! The engine on an agent, and a registrar that says what the test says.
 
 use super::*;
-use crate::agent::{self, Flow, Output, Place, Transport};
+use crate::agent::{self, Agent, Flow, Output, Place, Transport};
 use crate::digest::{Account, AccountId, Algorithm, Fault};
 use crate::header::Name;
 use crate::limits::Limits;
 use crate::message::{Message, Request};
 use crate::parse::parse_datagram;
 use crate::uri::{Host, Uri};
-use base::Str;
+use base::{Str, Tokens};
 
 const REGISTRAR: &str = "192.0.2.10:5060";
 const ACCOUNT: AccountId = AccountId(9);
@@ -66,8 +66,8 @@ impl Desk {
         Desk { agent, engine, tokens, now: Time::from_secs(1000), sent: Vec::new(), events: Vec::new() }
     }
 
-    fn act<R>(&mut self, act: impl FnOnce(&mut Registrations, &mut Ground<'_>) -> R) -> R {
-        let mut ground = Ground { now: self.now, agent: &mut self.agent, tokens: &mut self.tokens };
+    fn act<R>(&mut self, act: impl FnOnce(&mut Registrations, &mut Floor<'_>) -> R) -> R {
+        let mut ground = Floor { now: self.now, agent: &mut self.agent, tokens: &mut self.tokens };
         let result = act(&mut self.engine, &mut ground);
         self.drain();
         result

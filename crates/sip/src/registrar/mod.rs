@@ -16,7 +16,8 @@ mod tests;
 pub use stored::Stored;
 pub use value::{Binding, Bindings, Config, Counts, Save, Secret};
 
-use crate::agent::{Agent, Flow, ServerId};
+use crate::agent::{Flow, ServerId};
+use crate::ground::Floor;
 use crate::header::{Date, Name};
 use crate::message::{Request, Response};
 use crate::uri::{SipUri, Uri};
@@ -26,17 +27,6 @@ use std::sync::Arc;
 
 /// The characters of a temporary GRUU that are its own: 80 random bits.
 const SERIAL: usize = 16;
-
-/// What the registrar stands on for one call.
-#[derive(Debug)]
-pub struct Ground<'a> {
-    /// The moment.
-    pub now: Time,
-    /// The agent that answers go through.
-    pub agent: &'a mut Agent,
-    /// The source of what cannot be guessed.
-    pub tokens: &'a mut Tokens,
-}
 
 /// The contacts of the accounts.
 #[derive(Debug)]
@@ -105,7 +95,7 @@ impl Registrar {
     /// when what it asks for is saved.
     pub fn register(
         &mut self,
-        ground: &mut Ground<'_>,
+        ground: &mut Floor<'_>,
         account: &Str,
         server: ServerId,
         request: Request,
@@ -126,7 +116,7 @@ impl Registrar {
     }
 
     /// What was asked by [`Save`] is saved, or (`saved` false) cannot be.
-    pub fn saved(&mut self, ground: &mut Ground<'_>, account: &str, saved: bool) {
+    pub fn saved(&mut self, ground: &mut Floor<'_>, account: &str, saved: bool) {
         let Some(entry) = self.accounts.get_mut(account) else { return };
         let Some(pending) = entry.pending.take() else { return };
         if saved {
@@ -157,7 +147,7 @@ impl Registrar {
     }
 
     /// An account is no more, or its password is another one: so are its contacts. REGISTERs that wait for the disk are refused.
-    pub fn remove(&mut self, ground: &mut Ground<'_>, account: &str) {
+    pub fn remove(&mut self, ground: &mut Floor<'_>, account: &str) {
         let Some(entry) = self.accounts.get_mut(account) else { return };
         let (pending, waiting) = (entry.pending.take(), std::mem::take(&mut entry.waiting));
         let answers = pending.and_then(|pending| pending.answer).map(|(server, ..)| server);
@@ -255,7 +245,7 @@ impl Registrar {
     }
 
     /// Does what a REGISTER asks for, as nothing else of its account is under way.
-    fn take(&mut self, ground: &mut Ground<'_>, account: &str, waiting: Waiting) {
+    fn take(&mut self, ground: &mut Floor<'_>, account: &str, waiting: Waiting) {
         let Waiting { server, request, flow, date } = waiting;
         let uri = match Uri::parse(account) {
             Ok(Uri::Sip(uri)) => uri,
@@ -287,7 +277,7 @@ impl Registrar {
         self.saves.push_back(Save { account: Str::from(account), bindings });
     }
 
-    fn refuse(&mut self, ground: &mut Ground<'_>, server: ServerId, response: Response) {
+    fn refuse(&mut self, ground: &mut Floor<'_>, server: ServerId, response: Response) {
         self.counts.refused += 1;
         ground.agent.respond(ground.now, server, response);
     }

@@ -1,7 +1,7 @@
 //! The registrar, from outside: each test states what comes in and everything that goes out.
 
 use super::*;
-use crate::agent::{self, Output, Transport};
+use crate::agent::{self, Agent, Output, Transport};
 use crate::limits::Limits;
 use crate::message::Message;
 use crate::parse::parse_datagram;
@@ -90,8 +90,8 @@ impl Desk {
         self.drain()
     }
 
-    fn act<R>(&mut self, act: impl FnOnce(&mut Registrar, &mut Ground<'_>) -> R) -> R {
-        let mut ground = Ground { now: self.now, agent: &mut self.agent, tokens: &mut self.tokens };
+    fn act<R>(&mut self, act: impl FnOnce(&mut Registrar, &mut Floor<'_>) -> R) -> R {
+        let mut ground = Floor { now: self.now, agent: &mut self.agent, tokens: &mut self.tokens };
         act(&mut self.registrar, &mut ground)
     }
 

@@ -8,8 +8,8 @@ use crate::mapping::Side;
 use crate::phones::{Unproved, WRONG};
 use crate::store::{Broken, Key, SaveToken};
 use sip::agent::{Flow, ServerId};
-use sip::registrar::{self, Ground};
-use sip::{Method, Request};
+use sip::registrar;
+use sip::{Floor, Method, Request};
 use xmpp::jid::Jid;
 
 /// REGISTERs of one account: so many in a second, and so many at once.
@@ -48,7 +48,7 @@ impl Gateway {
     pub(super) fn register(&mut self, id: ServerId, request: Request, flow: Flow) {
         let refused = match self.may_register(&request) {
             Ok(account) => {
-                let mut ground = Ground { now: self.now, agent: &mut self.sip, tokens: &mut self.tokens };
+                let mut ground = Floor { now: self.now, agent: &mut self.sip, tokens: &mut self.tokens };
                 self.phones.register(&mut ground, &account, id, request, flow).err()
             }
             Err(refusal) => Some((refusal, id)),
@@ -92,13 +92,13 @@ impl Gateway {
 
     /// Whether a wish was the registrar's.
     pub(super) fn contacts_saved(&mut self, token: SaveToken, saved: bool) -> bool {
-        let mut ground = Ground { now: self.now, agent: &mut self.sip, tokens: &mut self.tokens };
+        let mut ground = Floor { now: self.now, agent: &mut self.sip, tokens: &mut self.tokens };
         self.phones.saved(&mut ground, token, saved)
     }
 
     /// A record of an account or of its contacts. None: it is about something else.
     pub(super) fn phone_record(&mut self, key: &Key, value: Option<&[u8]>, own: bool) -> Option<Result<(), Broken>> {
-        let mut ground = Ground { now: self.now, agent: &mut self.sip, tokens: &mut self.tokens };
+        let mut ground = Floor { now: self.now, agent: &mut self.sip, tokens: &mut self.tokens };
         self.phones.changed(&mut ground, key, value, own)
     }
 

@@ -21,8 +21,8 @@ use record::Run;
 use sip::agent::{Branch, Flow, Hop, Next, ServerId, Target};
 use sip::digest::{self, Server, User, Verdict};
 use sip::header::Date;
-use sip::registrar::{self, Binding, Counts, Ground, Registrar};
-use sip::{Dialog, NameAddr, Request, Response, SipUri, Uri};
+use sip::registrar::{self, Binding, Counts, Registrar};
+use sip::{Dialog, Floor, NameAddr, Request, Response, SipUri, Uri};
 use std::time::Duration;
 use xmpp::jid::Jid;
 
@@ -169,7 +169,7 @@ impl Phones {
     /// A REGISTER of an account that has proved to be it. It is answered when it is saved.
     pub(crate) fn register(
         &mut self,
-        ground: &mut Ground<'_>,
+        ground: &mut Floor<'_>,
         from: &Jid,
         server: ServerId,
         request: Request,
@@ -200,7 +200,7 @@ impl Phones {
     }
 
     /// Whether a wish was one of these.
-    pub(crate) fn saved(&mut self, ground: &mut Ground<'_>, token: SaveToken, saved: bool) -> bool {
+    pub(crate) fn saved(&mut self, ground: &mut Floor<'_>, token: SaveToken, saved: bool) -> bool {
         let Some(account) = self.saving.remove(&token) else { return false };
         self.registrar.saved(ground, &account, saved);
         true
@@ -209,7 +209,7 @@ impl Phones {
     /// A record is so, or no more. `own`: its account belongs to this shard. None: it is about something else.
     pub(crate) fn changed(
         &mut self,
-        ground: &mut Ground<'_>,
+        ground: &mut Floor<'_>,
         key: &Key,
         value: Option<&[u8]>,
         own: bool,
@@ -221,7 +221,7 @@ impl Phones {
         }
     }
 
-    fn account_changed(&mut self, ground: &mut Ground<'_>, account: &Jid, value: Option<&[u8]>) -> Result<(), Broken> {
+    fn account_changed(&mut self, ground: &mut Floor<'_>, account: &Jid, value: Option<&[u8]>) -> Result<(), Broken> {
         let name = Str::from(account.bare().to_string());
         let new = value.map(Account::parse).transpose()?;
         let before = match &new {

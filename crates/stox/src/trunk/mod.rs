@@ -14,9 +14,9 @@ use base::dns::{Answer, Question};
 use base::{HashKey, Str, Time, Tokens};
 use sip::agent::{AccountId, Agent, ClientId, Failure, Place, Transport};
 use sip::digest::Account;
-use sip::register::{self, Binding, Event, Ground, Outbound, RegistrationId, Registrations};
+use sip::register::{self, Binding, Event, Outbound, RegistrationId, Registrations};
 use sip::uri::{Host, SipUri, Uri};
-use sip::{Request, Response};
+use sip::{Floor, Request, Response};
 use sources::Sources;
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -148,8 +148,8 @@ pub(crate) struct Yard<'a> {
 }
 
 impl Yard<'_> {
-    fn ground(&mut self) -> Ground<'_> {
-        Ground { now: self.now, agent: self.agent, tokens: self.tokens }
+    fn ground(&mut self) -> Floor<'_> {
+        Floor { now: self.now, agent: self.agent, tokens: self.tokens }
     }
 }
 

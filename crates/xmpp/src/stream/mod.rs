@@ -2,6 +2,7 @@
 
 pub(crate) mod backoff;
 pub mod component;
+mod hidden;
 pub mod s2s;
 
 use crate::error::StreamCondition;

@@ -1,32 +1,33 @@
 //! Dialback keys (XEP-0185).
 
 use super::Pair;
+use crate::stream::hidden::Hidden;
+use base::hex;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
-use std::fmt;
 use subtle::ConstantTimeEq;
 
 /// What dialback keys are made with: the hash of the secret, so that any length serves. It cannot be printed, and its memory is
 /// overwritten when it is dropped.
-#[derive(Clone)]
-pub struct Secret([u8; 64]);
+#[derive(Clone, Debug)]
+pub struct Secret(Hidden<[u8; 64]>);
 
 impl Secret {
     /// From a secret as it stands in a configuration, or 256 random bits.
     pub fn new(secret: &[u8]) -> Secret {
         let mut hash = [0; 64];
-        write_hex(&Sha256::digest(secret), &mut hash);
-        Secret(hash)
+        hex::write(&Sha256::digest(secret), &mut hash);
+        Secret(Hidden(hash))
     }
 
     /// The key with which `originating` proves itself to `receiving` on the stream `id`, in hexadecimal.
     fn key(&self, receiving: &str, originating: &str, id: &str) -> [u8; 64] {
         let mut out = [0; 64];
-        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0) {
+        if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.0.0) {
             for part in [receiving, " ", originating, " ", id] {
                 mac.update(part.as_bytes());
             }
-            write_hex(&mac.finalize().into_bytes(), &mut out);
+            hex::write(&mac.finalize().into_bytes(), &mut out);
         }
         out
     }
@@ -39,29 +40,6 @@ impl Secret {
     /// Whether `key` is the one that proves `local` to `remote` on the stream to which they gave `id`, found out in a time that tells nothing.
     pub fn proves(&self, pair: &Pair, id: &str, key: &str) -> bool {
         self.key(&pair.remote, &pair.local, id).ct_eq(key.trim().as_bytes()).into()
-    }
-}
-
-/// Lower-case hexadecimal (XEP-0185 §2 note 4).
-fn write_hex(bytes: &[u8], out: &mut [u8; 64]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    for (byte, pair) in bytes.iter().zip(out.chunks_exact_mut(2)) {
-        pair[0] = DIGITS[usize::from(byte >> 4)];
-        pair[1] = DIGITS[usize::from(byte & 15)];
-    }
-}
-
-impl Drop for Secret {
-    fn drop(&mut self) {
-        self.0.fill(0);
-        // Without a reader the compiler would leave the writing out.
-        std::hint::black_box(&self.0);
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(..)")
     }
 }
 
