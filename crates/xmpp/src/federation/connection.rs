@@ -3,6 +3,7 @@
 use super::{ConnectionId, Target};
 use crate::stream::s2s::{Pair, Stream};
 use base::{Str, Time};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long a stream may be silent that was for keys alone.
@@ -42,6 +43,8 @@ pub(super) struct Connection {
     pub(super) down: bool,
     /// The connection has ended.
     pub(super) closed: bool,
+    /// Those whose stanzas found no room on it.
+    pub(super) stuck: BTreeSet<Pair>,
     /// It is in the list of those that may have something to say.
     pub(super) touched: bool,
 }
@@ -61,6 +64,7 @@ impl Connection {
             closing: false,
             down: false,
             closed: false,
+            stuck: BTreeSet::new(),
             touched: false,
         }
     }

@@ -10,13 +10,6 @@ use crate::stanza::Stanza;
 use crate::stream::s2s::{Pair, SendError};
 use base::Time;
 
-/// What was sent and is not known to be dealt with.
-#[derive(Debug)]
-pub(super) struct Sent {
-    pair: Pair,
-    envelope: Envelope,
-}
-
 impl Federation {
     /// Sends a stanza, written in [`ns::SERVER`], from an address in `pair.local` to one in `pair.remote`. With a token, [`Output::Taken`] says that it
     /// was dealt with: an error comes before, if it could not be delivered.
@@ -24,8 +17,9 @@ impl Federation {
         if self.stopping {
             return self.out.extend(token.map(Output::Lost));
         }
-        let waiting = Waiting { bytes: stanza, token, until: now + self.config.wait };
-        if let Err(why) = self.admit(now, pair, waiting.bytes.len()) {
+        let answers = Envelope::is_answer(&stanza);
+        let waiting = Waiting { bytes: stanza, token, answers, until: now + self.config.wait };
+        if let Err(why) = self.admit(now, pair, &waiting) {
             return self.bounce(&Envelope::of(&waiting.bytes), token, why);
         }
         self.waiting += 1;
@@ -38,12 +32,14 @@ impl Federation {
         self.deliver(now, pair);
     }
 
-    /// Whether another stanza may wait for the pair.
-    fn admit(&self, now: Time, pair: &Pair, len: usize) -> Result<(), Undelivered> {
+    /// Whether another stanza may wait for the pair. Answers are as many as what they answer, which has found room before; and without them somebody
+    /// would be told nothing at all. So their bytes alone are bounded.
+    fn admit(&self, now: Time, pair: &Pair, stanza: &Waiting) -> Result<(), Undelivered> {
+        let len = stanza.bytes.len();
         let remote = self.remotes.get(&pair.remote);
         let route = remote.and_then(|remote| remote.routes.get(&pair.local));
         if let Some(route) = route.filter(|route| !route.waiting.is_empty()) {
-            let full = route.waiting.len() >= self.config.max_waiting
+            let full = !stanza.answers && route.waiting.len() >= self.config.max_waiting
                 || route.bytes + len > self.config.max_waiting_bytes
                 || self.waiting_bytes + len > self.config.max_waiting_bytes_in_all;
             return if full { Err(Undelivered::Full) } else { Ok(()) };
@@ -92,13 +88,15 @@ impl Federation {
         let Some(route) = remote.routes.get_mut(&pair.local) else { return };
         let Some(connection) = self.connections.get_mut(&id) else { return };
         let Some(stream) = connection.stream.as_mut() else { return };
-        let mut over = false;
+        let (mut over, mut moved) = (false, false);
         while let Some(first) = route.waiting.front() {
-            let tracked = first.token.filter(|_| !Envelope::is_answer(&first.bytes));
+            let tracked = first.token.filter(|_| !first.answers);
             match stream.send(now, pair, &first.bytes, tracked) {
-                Ok(()) => {}
-                // It goes on when some of it is dealt with.
-                Err(SendError::Full) => break,
+                Ok(()) => moved = true,
+                Err(SendError::Full) => {
+                    connection.stuck.insert(pair.clone());
+                    break;
+                }
                 Err(SendError::Down | SendError::NotProved) => {
                     over = true;
                     break;
@@ -114,7 +112,7 @@ impl Federation {
             self.waiting_bytes -= bytes.len();
             match (token, tracked) {
                 (Some(token), Some(_)) => {
-                    drop(self.sent.insert(token, Sent { pair: pair.clone(), envelope: Envelope::of(&bytes) }));
+                    drop(self.sent.insert(token, Envelope::of(&bytes)));
                 }
                 (Some(token), None) => self.out.push_back(Output::Taken(token)),
                 (None, _) => {}
@@ -124,8 +122,18 @@ impl Federation {
             // It will say that it is down; what waits goes elsewhere then.
             route.stream = None;
         }
-        self.touch(id);
+        if moved || over {
+            self.touch(id);
+        }
         self.arm_remote(&pair.remote);
+    }
+
+    /// Something has happened to a stream: there may be room on it.
+    pub(super) fn unstick(&mut self, now: Time, id: ConnectionId) {
+        let stuck = self.connections.get_mut(&id).map(|connection| std::mem::take(&mut connection.stuck));
+        for pair in stuck.into_iter().flatten() {
+            self.deliver(now, &pair);
+        }
     }
 
     /// An error for somebody of the other side.
@@ -137,20 +145,15 @@ impl Federation {
     }
 
     /// The other server has dealt with a stanza.
-    pub(super) fn taken(&mut self, now: Time, token: u64) {
+    pub(super) fn taken(&mut self, token: u64) {
         self.out.push_back(Output::Taken(token));
-        let Some(Sent { pair, .. }) = self.sent.remove(&token) else { return };
-        let remote = self.remotes.get(&pair.remote);
-        let waits = remote.and_then(|remote| remote.routes.get(&pair.local)).is_some_and(|r| !r.waiting.is_empty());
-        if waits {
-            self.deliver(now, &pair);
-        }
+        self.sent.remove(&token);
     }
 
     /// A stream has ended, and nobody knows whether the other server has dealt with a stanza. It is not sent again: at most once.
     pub(super) fn lost(&mut self, token: u64) {
         match self.sent.remove(&token) {
-            Some(Sent { envelope, .. }) if !self.stopping => {
+            Some(envelope) if !self.stopping => {
                 self.bounce(&envelope, Some(token), Undelivered::Unknown);
             }
             Some(_) | None => self.out.push_back(Output::Lost(token)),

@@ -1,7 +1,7 @@
 //! The machine: what comes in, and what streams have to say.
 
+use super::bounce::Envelope;
 use super::connection::{Connection, Due, Origin};
-use super::deliver::Sent;
 use super::remote::{Failing, Remote, Step};
 use super::{Config, ConnectionId, Counts, Event, Output, Refused, Seen, Target, Unlocated};
 use crate::error::StreamCondition;
@@ -29,7 +29,7 @@ pub struct Federation {
     pub(super) remotes: Table<Str, Remote>,
     pub(super) failing: Recent<Pair, Failing>,
     /// By token: what was sent and is not known to be dealt with.
-    pub(super) sent: Table<u64, Sent>,
+    pub(super) sent: Table<u64, Envelope>,
     /// By the id of their streams and what they are to prove: where keys came by that are being verified.
     pub(super) askers: Table<(Str, Pair), ConnectionId>,
     pub(super) timers: Timers<Due>,
@@ -314,6 +314,7 @@ impl Federation {
         while let Some(output) = self.connections.get_mut(&id).and_then(|c| c.stream.as_mut()?.poll()) {
             self.says(now, id, output);
         }
+        self.unstick(now, id);
         let Some(connection) = self.connections.get(&id) else { return };
         if connection.closed && connection.stream.is_some() {
             self.remove(id);
@@ -353,7 +354,7 @@ impl Federation {
             s2s::Output::Verified { pair, id: stream, verdict } => self.verified(now, stream, pair, verdict),
             s2s::Output::Stanza(stanza) => self.stanza(now, id, stanza),
             s2s::Output::Reply(stanza) => self.reply(now, &stanza),
-            s2s::Output::Taken(token) => self.taken(now, token),
+            s2s::Output::Taken(token) => self.taken(token),
             s2s::Output::Lost(token) => self.lost(token),
             s2s::Output::Down(reason) => self.down(now, id, &reason),
             s2s::Output::Fault(fault) => say(&mut self.out, Event::Fault(id, fault)),

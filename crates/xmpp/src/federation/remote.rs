@@ -12,6 +12,8 @@ pub(super) struct Waiting {
     pub(super) bytes: Vec<u8>,
     /// None: nobody wants to know what becomes of it.
     pub(super) token: Option<u64>,
+    /// It answers, and is answered by nothing.
+    pub(super) answers: bool,
     /// Until when it may.
     pub(super) until: Time,
 }

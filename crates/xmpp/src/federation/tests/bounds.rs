@@ -78,6 +78,46 @@ fn a_peer_that_hangs() {
     net.ends_empty();
 }
 
+/// Errors are as many as what they answer, and nobody is told what becomes of them: they wait for room on the stream and for nothing else.
+#[test]
+fn errors_find_room_in_the_end() {
+    let mut net = two(|_, config| {
+        (config.max_waiting, stream(config).max_unacknowledged_bytes) = (2, 600);
+        config.wait = secs(1);
+    });
+    net.send(0, &message("romeo@a.example", "juliet@b.example", "first"));
+    net.wait(secs(10));
+    for n in 0..50 {
+        net.queue(0, &message("romeo@a.example", "juliet@b.example", &n.to_string()).with_type("error"));
+    }
+    assert!(net.sites[0].federation.counts().waiting > 40, "there is no room for more");
+    net.run();
+    let got: Vec<usize> = (0..50).map(|n| net.refused(1, &n.to_string()).len()).collect();
+    assert_eq!((got, net.undelivered(0)), (vec![1; 50], vec![]));
+    net.send(0, &message("romeo@a.example", "juliet@b.example", "last"));
+    assert_eq!((net.got(1, "last"), net.sites[0].taken.len()), (1, 52));
+    net.ends_empty();
+}
+
+/// Where more errors than fit are for a server that takes none, the rest goes: there is nobody who could be told.
+#[test]
+fn errors_are_bounded_all_the_same() {
+    let mut net = two(|_, config| {
+        (config.max_waiting_bytes, stream(config).max_unacknowledged_bytes) = (1000, 600);
+    });
+    net.send(0, &message("romeo@a.example", "juliet@b.example", "first"));
+    net.wait(secs(10));
+    net.hang_all();
+    for n in 0..50 {
+        net.send(0, &message("romeo@a.example", "juliet@b.example", &n.to_string()).with_type("error"));
+    }
+    assert!(net.sites[0].federation.counts().waiting_bytes <= 1000);
+    assert!(net.undelivered(0).iter().all(|why| *why == Undelivered::Full) && !net.undelivered(0).is_empty());
+    net.places.insert("host1".into(), Place::Dead);
+    net.wait(secs(200));
+    net.ends_empty();
+}
+
 #[test]
 fn strangers_are_few_and_do_not_stay() {
     let mut net = two(|_, config| config.max_strangers = 20);

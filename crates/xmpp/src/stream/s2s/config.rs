@@ -45,9 +45,9 @@ pub struct Config {
     pub max_verifications: usize,
     /// Barriers that may be under way; batches beyond share the next one.
     pub max_barriers: usize,
-    /// Stanzas that may have been sent and not be known to be dealt with.
+    /// Stanzas with tokens that may have been sent and not be known to be dealt with.
     pub max_unacknowledged: usize,
-    /// Bytes of those stanzas.
+    /// Bytes of all stanzas that may have been.
     pub max_unacknowledged_bytes: usize,
 }
 

@@ -260,13 +260,13 @@ impl Stream {
         let entry = self.pairs.get_mut(pair).filter(|e| matches!(e.outward, Outward::Ready(_)));
         let Some(entry) = entry else { return Err(SendError::NotProved) };
         let load = self.acks.load();
-        if load.stanzas >= self.config.max_unacknowledged
+        if token.is_some() && load.stanzas >= self.config.max_unacknowledged
             || load.bytes + stanza.len() > self.config.max_unacknowledged_bytes
         {
             return Err(SendError::Full);
         }
         entry.barriers.sent(stanza.len(), token);
-        self.acks.sent(stanza.len());
+        self.acks.sent(stanza.len(), token.is_some());
         self.counts.sent += 1;
         self.used = now;
         self.bytes(stanza);

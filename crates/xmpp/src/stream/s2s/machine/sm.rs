@@ -58,8 +58,8 @@ impl Acks {
     }
 
     /// A stanza goes out.
-    pub(super) fn sent(&mut self, bytes: usize) {
-        self.load.stanzas += 1;
+    pub(super) fn sent(&mut self, bytes: usize, is_tracked: bool) {
+        self.load.stanzas += usize::from(is_tracked);
         self.load.bytes += bytes;
         self.count();
     }
@@ -160,7 +160,8 @@ impl Stream {
     /// Barriers behind all that wait for one.
     pub(super) fn raise_due(&mut self, now: Time) {
         let max = self.config.max_barriers;
-        let due = self.pairs.matching(|_, e| e.barriers.is_due(max));
+        let crowded = self.acks.load().bytes * 2 >= self.config.max_unacknowledged_bytes;
+        let due = self.pairs.matching(|_, e| e.barriers.is_due(max, crowded));
         due.iter().for_each(|pair| self.raise(now, pair));
         if !due.is_empty() || self.acks.acked < self.acks.sent && self.is_awaited() {
             self.request_ack(now);
