@@ -91,6 +91,8 @@ enum Cancel {
 pub(super) struct Transaction {
     machine: Machine,
     method: Method,
+    /// The number of its CSeq; none where it has none that can be read.
+    number: Option<u32>,
     branch: Str,
     target: Target,
     /// What is sent, and sent again.
@@ -188,10 +190,12 @@ impl Agent {
         in_context: bool,
     ) {
         let method = request.method.clone();
+        let number = request.headers.cseq().ok().map(|cseq| cseq.number);
         let invite = (method == Method::Invite).then(|| Box::new(request));
         let transaction = Transaction {
             machine: Machine::NonInvite(client::State::Trying),
             method,
+            number,
             branch,
             target,
             bytes,
@@ -313,6 +317,7 @@ impl Agent {
         let transaction = Transaction {
             machine: Machine::NonInvite(client::State::Trying),
             method: Method::Cancel,
+            number: t.number,
             branch: t.branch.clone(),
             target: t.target.clone(),
             bytes: cancel.to_bytes(),
@@ -325,7 +330,8 @@ impl Agent {
         self.begin(now, ClientId(id.0 | CANCEL_BIT), transaction);
     }
 
-    /// A response. RFC 3261 §18.1.2, §8.1.3.3 and §17.1.3 with RFC 6026 §8.9: our own Via alone, our branch, our method, or it is dropped.
+    /// A response. RFC 3261 §18.1.2, §8.1.3.3 and §17.1.3 with RFC 6026 §8.9: our own Via alone, our branch, our method, or it is dropped. So is one with
+    /// another number than ours (§8.2.6.2), as dialogs and registrations go on from it.
     pub(super) fn response_came(&mut self, now: Time, response: Response) {
         let Ok(Essentials { via, cseq, .. }) = Essentials::of_response(&response) else {
             self.counts.dropped_unreadable += 1;
@@ -342,7 +348,8 @@ impl Agent {
             let cancel = u64::from(cseq.method == Method::Cancel) * CANCEL_BIT;
             let id = ClientId((bits & !CANCEL_BIT) | cancel);
             let t = self.clients.get(&id)?;
-            (t.branch == b && cseq.method == t.method).then_some(id)
+            let number = t.number.is_none_or(|number| number == cseq.number);
+            (t.branch == b && cseq.method == t.method && number).then_some(id)
         });
         let Some(id) = found else {
             self.counts.dropped_stray += 1;
