@@ -234,9 +234,7 @@ const ME: AccountId = AccountId(1);
 impl Phone {
     fn new(user: &'static str, password: &str, flow: Flow) -> Phone {
         let mut wallet = Wallet::new(HashKey::new(3, 4));
-        let account =
-            digest::Account { username: user.into(), password: password.into(), realm: None, weakest: Algorithm::Md5 };
-        wallet.set(ME, account);
+        wallet.set(ME, digest::Account::new(user, password));
         let contact = format!("sip:{user}-x@10.0.0.2:{}", flow.remote.port());
         // What two phones make up is not the same.
         let seed = password.bytes().map(u64::from).sum::<u64>() << 16 | u64::from(flow.remote.port());

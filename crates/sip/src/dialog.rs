@@ -1,6 +1,6 @@
 //! Dialogs: RFC 3261 §12. What two user agents share so that each finds the other again, as a value that can be kept and restored.
 
-use crate::header::{CSeq, Fault, HeaderError, Headers, Name, NameAddr};
+use crate::header::{CSeq, Fault, HeaderError, Headers, Name, NameAddr, elements};
 use crate::lex::Syntax;
 use crate::message::{Request, Response};
 use crate::method::Method;
@@ -150,7 +150,7 @@ pub(crate) struct Opening {
     pub(crate) remote: Uri,
     /// The Request-URI.
     pub(crate) target: Str,
-    /// A proxy on the way.
+    /// The proxies on the way, as a Route says it.
     pub(crate) route: Option<Str>,
 }
 
@@ -204,6 +204,7 @@ impl Dialog {
 
     /// What a request of ours begins: the answer makes the dialog.
     pub(crate) fn opening(opening: Opening) -> Dialog {
+        let route_set = opening.route.as_deref().map(elements).into_iter().flatten();
         let moves = Moves { local_cseq: 0, remote_cseq: None, remote_target: opening.target };
         Dialog {
             call_id: opening.call_id,
@@ -211,7 +212,7 @@ impl Dialog {
             local_tag: opening.local_tag,
             remote_uri: NameAddr::new(opening.remote).to_compact_string(),
             remote_tag: Str::default(),
-            route_set: opening.route.into_iter().collect(),
+            route_set: route_set.filter_map(Result::ok).map(tight).collect(),
             moving: Moving::Own(moves),
         }
     }

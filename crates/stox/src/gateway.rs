@@ -201,8 +201,8 @@ impl Gateway {
 
     /// Lets the trunks act.
     fn trunks<R>(&mut self, act: impl FnOnce(&mut Trunks, &mut Yard<'_>) -> R) -> R {
-        let Gateway { now, sip, tokens, out, trunks, .. } = self;
-        act(trunks, &mut Yard { now: *now, agent: sip, tokens, out })
+        let Gateway { now, sip, tokens, out, trunks, next_save, .. } = self;
+        act(trunks, &mut Yard { now: *now, agent: sip, tokens, out, next_save })
     }
 
     /// From now on nothing new is begun: it is refused as in overload. What is under way goes on; sessions are ended when nothing is on its way in
@@ -444,6 +444,7 @@ impl Gateway {
             msrp: &mut self.msrp,
             relay: &mut self.relay,
             phones: &self.phones,
+            trunks: &self.trunks,
             legs: &mut self.legs,
             choice: &mut self.choice,
             handed: &mut self.handed,

@@ -11,6 +11,7 @@ use crate::links::{Links, StanzaToken};
 use crate::phones::Phones;
 use crate::rate::Rates;
 use crate::store::{Broken, Key, SaveToken};
+use crate::trunk::Trunks;
 use crate::voice;
 use crate::way::{self, Hops, Route};
 use crate::whereabouts::Whereabouts;
@@ -221,6 +222,7 @@ pub struct Stage<'a> {
     pub msrp: &'a mut msrp::Agent,
     /// The phones that register here.
     pub(crate) phones: &'a Phones,
+    pub(crate) trunks: &'a Trunks,
     /// The media relays.
     pub relay: &'a mut ng::Client,
     /// Both together: [`Stage::legs`] acts on them.
@@ -294,7 +296,7 @@ impl Stage<'_> {
         if let Some(registered) = self.phones.route(self.now, to) {
             return registered;
         }
-        let mut way = way::route(self.config, self.sip, from, to)?;
+        let mut way = way::route(self.config, self.trunks, self.sip, to)?;
         let domain = xmpp::jid::domain(&to.host.to_string()).ok();
         // Who has an account there answers challenges with it.
         if let Some(account) = domain.and_then(|domain| self.linked.credentials(from, &domain)) {

@@ -4,7 +4,7 @@
 //! that it is ([`crate::gateway::Input::Saved`]). At the start it gets every record back ([`crate::gateway::Input::Restore`]). What keeps
 //! them, and where, is the shell's business.
 
-use crate::{chat, media, phones, presence, room};
+use crate::{chat, media, phones, presence, room, trunk};
 use base::Str;
 use std::fmt;
 use xmpp::jid::Jid;
@@ -45,6 +45,8 @@ pub enum About {
     Account,
     /// Where such phones are; likewise.
     Contacts,
+    /// What the registrar of a trunk has told, named by the trunk likewise: both addresses of the key are its domain.
+    Trunk(Str),
 }
 
 /// The name of a record: what it is about, and a pair of bare addresses.
@@ -83,20 +85,24 @@ pub const SEALED: &[u8] = b"sealed1:";
 /// Whether the record of this key is for all shards: each gets it, the one that it belongs to as [`crate::gateway::Input::Restore`], the others as
 /// [`crate::gateway::Input::Changed`], then and whenever it changes.
 pub fn is_shared(key: &[u8]) -> bool {
-    matches!(key.first(), Some(&(LINKED | ACCOUNT | CONTACTS))) && Key::parse(key).is_ok()
+    matches!(key.first(), Some(&(LINKED | ACCOUNT | CONTACTS | TRUNK))) && Key::parse(key).is_ok()
 }
 
 /// Whether the record of this key has something in it that nobody may read on disk: whoever keeps it seals it with a key of its own.
 pub fn is_sealed(key: &[u8]) -> bool {
     key.first() == Some(&LINKED)
 }
+
 /// What begins the key of an account.
 const ACCOUNT: u8 = b'a';
 
 /// What begins the key of an account's contacts.
 const CONTACTS: u8 = b'b';
 
-/// The greatest of the two: in the order of the keys accounts and contacts are the first.
+/// What begins the key of what was learnt of a trunk.
+const TRUNK: u8 = b't';
+
+/// The greatest of the two of phones: in the order of the keys accounts and contacts are the first.
 pub const LAST_OF_PHONES: u8 = CONTACTS;
 
 impl Key {
@@ -113,6 +119,7 @@ impl Key {
             About::Linked => vec![LINKED],
             About::Account => vec![ACCOUNT],
             About::Contacts => vec![CONTACTS],
+            About::Trunk(id) => [&[TRUNK], id.as_bytes(), &[0]].concat(),
         };
         [&kind, sip.as_bytes(), &[0], xmpp.as_bytes()].concat()
     }
@@ -128,7 +135,7 @@ impl Key {
             [LINKED, rest @ ..] => (About::Linked, rest),
             [ACCOUNT, rest @ ..] => (About::Account, rest),
             [CONTACTS, rest @ ..] => (About::Contacts, rest),
-            [kind @ (CHAT | PARTICIPANT | OCCUPANT | CALL), rest @ ..] => {
+            [kind @ (CHAT | PARTICIPANT | OCCUPANT | CALL | TRUNK), rest @ ..] => {
                 let end = rest.iter().position(|b| *b == 0).filter(|end| (1..=64).contains(end)).ok_or(Broken::Key)?;
                 let id = &rest[..end];
                 let is_id = |b: &u8| b.is_ascii_alphanumeric() || b"-_".contains(b);
@@ -137,6 +144,7 @@ impl Key {
                     CHAT => About::Chat,
                     PARTICIPANT => About::Participant,
                     OCCUPANT => About::Occupant,
+                    TRUNK => About::Trunk,
                     _ => About::Call,
                 };
                 (about(Str::from(id)), &rest[end + 1..])
@@ -187,6 +195,7 @@ pub fn check(key: &[u8], value: &[u8]) -> Result<Key, Broken> {
         About::Linked => return Err(Broken::Value("it is not sealed".to_owned())),
         About::Account => phones::Account::parse(value).map(drop)?,
         About::Contacts => phones::check_bindings(value).map(drop)?,
+        About::Trunk(_) => trunk::check_record(value)?,
     }
     Ok(key)
 }
@@ -207,6 +216,7 @@ mod tests {
             About::Linked,
             About::Account,
             About::Contacts,
+            About::Trunk("0f".into()),
         ]) {
             let key = Key { about, sip: jid("romeo@example.net"), xmpp: jid("o\\27malley@example.com") };
             assert_eq!(Key::parse(&key.to_bytes()), Ok(key.clone()));

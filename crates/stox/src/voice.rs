@@ -96,7 +96,7 @@ impl Stage<'_> {
         expires: u32,
     ) -> Option<(RegistrationId, AccountId)> {
         let place = registrar.sip()?;
-        let way = way::route(self.config, self.sip, &account.user, place).ok()?;
+        let way = way::route(self.config, self.trunks, self.sip, place).ok()?;
         let mut own = address::to_uri(&account.user, Scheme::Sip).ok()?;
         own.params.set(FOR, Some(ascii(&account.user).as_bytes()));
         let id = self.take_credentials(account, None);
@@ -125,6 +125,9 @@ impl Stage<'_> {
             password: Str::from(account.password.reveal()),
             realm,
             weakest: digest::Algorithm::Md5,
+            registers: false,
+            // Whom a user calls need not see what the password makes of an address that the other side has chosen.
+            proxies: true,
         };
         self.sip.wallet_mut().set(id, credentials);
         id

@@ -5,13 +5,12 @@ use crate::address;
 use crate::config::Config;
 use crate::error::Refusal;
 use crate::phones::Phones;
-use crate::trunk::Trunk;
+use crate::trunk::{Trunk, Trunks};
 use crate::voice;
 use base::{Str, Time};
 use sip::agent::{Agent, Fence, Hop, Place, Target, Transport};
 use sip::{Dialog, Host, NameAddr, NextHop, SipUri, Uri};
 use std::net::{IpAddr, SocketAddr};
-use xmpp::jid::Jid;
 
 /// Where a request goes that begins something.
 #[derive(Debug, Clone)]
@@ -24,11 +23,11 @@ pub struct Route {
     pub transport: Transport,
 }
 
-/// Where a request from an XMPP user goes that begins something with `to`: into a trunk that carries it, to the outbound proxy, or else to where RFC 3263
+/// Where a request of an XMPP user goes that begins something with `to`: into a trunk that carries it, to the outbound proxy, or else to where RFC 3263
 /// leads.
-pub(crate) fn route(config: &Config, sip: &Agent, _from: &Jid, to: &SipUri) -> Result<Route, Refusal> {
+pub(crate) fn route(config: &Config, trunks: &Trunks, sip: &Agent, to: &SipUri) -> Result<Route, Refusal> {
     if let Some(trunk) = Trunk::of(&config.trunks, to) {
-        return Ok(Route { hop: trunk.place().into(), route: trunk.route.clone(), transport: trunk.transport() });
+        return Ok(Route { hop: trunk.place().into(), route: trunks.route(trunk), transport: trunk.transport() });
     }
     if let Some(proxy) = &config.proxy {
         let transport = proxy.target.transport;
@@ -61,10 +60,17 @@ impl NextHop for Hops<'_> {
         if let Some(hop) = self.phones.next_hop(self.now, dialog) {
             return Some(hop);
         }
+        // Without a tag of the other side this is no dialog yet, but a call that whoever was called has sent on (3xx): RFC 3261 §8.1.3.4.
+        let sent_on = dialog.remote_tag.is_empty();
         let hop = match trunk(self.config, &dialog.remote_uri) {
+            Some(trunk) if sent_on => self.onward(trunk, dialog),
             Some(trunk) => self.through(trunk, dialog),
             None => self.named(dialog)?,
         };
+        // Nobody has asked the user whether such a call may be at the cost of the account.
+        if sent_on {
+            return Some(hop);
+        }
         // In a dialog of an account challenges are answered with it, where it is the operator's proxy or the account's own domain that asks.
         let local = NameAddr::parse(&dialog.local_uri).ok().map(|local| local.uri);
         let own = match &hop {
@@ -84,6 +90,20 @@ impl NextHop for Hops<'_> {
 }
 
 impl Hops<'_> {
+    /// A call that was sent on. With the trunk's account it goes nowhere but to what the trunk carries: to where the XMPP user could have called by it. Anybody else whom
+    /// the one who was called has named is called without an account, so that nobody has calls of his choice paid for.
+    fn onward(&self, trunk: &Trunk, dialog: &Dialog) -> Hop {
+        let target = Uri::parse(&dialog.remote_target()).ok();
+        let carrier = target.as_ref().and_then(Uri::sip).and_then(|target| Trunk::of(&self.config.trunks, target));
+        if carrier.is_some_and(|carrier| carrier.name == trunk.name) {
+            return trunk.place().into();
+        }
+        match self.through(trunk, dialog) {
+            Hop::Place(place) => Hop::Place(Place { account: None, ..place }),
+            other @ (Hop::Target(_) | Hop::Fork(_)) => other,
+        }
+    }
+
     /// The trunk's own place may ask for its account's credentials, and knows the way to where the gateway may not be led. Whoever else is named on the
     /// way (a Contact, a Record-Route) gets no credentials: he would choose what they sign.
     fn through(&self, trunk: &Trunk, dialog: &Dialog) -> Hop {

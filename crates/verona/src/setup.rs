@@ -178,13 +178,12 @@ fn trunk_of(config: &Config, trunk: &config::Trunk) -> Option<stox::trunk::Trunk
         place: sip::agent::Place::of(&trunk.server)?,
         route: lr.then(|| base::format_compact!("<{}>", trunk.server)),
         account: trunk.login.as_ref().map(|(username, password)| sip::digest::Account {
-            username: Str::from(username),
-            password: Str::from(password.reveal()),
             realm: trunk.realm.as_deref().map(Str::from),
             weakest: match trunk.md5 {
                 true => sip::digest::Algorithm::Md5,
                 false => sip::digest::Algorithm::Sha512Part256,
             },
+            ..sip::digest::Account::new(username, password.reveal())
         }),
         address: trunk.address.clone(),
         speaks: trunk.speaks,

@@ -33,7 +33,7 @@ fn server() -> Server {
 
 fn wallet(weakest: Algorithm) -> Wallet {
     let mut wallet = Wallet::new(HashKey::new(3, 4));
-    wallet.set(ACCOUNT, Account { username: "alice".into(), password: "pass-word".into(), realm: None, weakest });
+    wallet.set(ACCOUNT, Account { weakest, ..Account::new("alice", "pass-word") });
     wallet
 }
 

@@ -4,8 +4,10 @@
 //! only the first one, or the first one after a nonce has ended, goes twice. Whether a request goes with an account is said by whoever sends it;
 //! nothing is given to those who are merely on the way to somebody else:
 //!
-//! * An account that names its realm answers no other one. One that does not learns the realm of its registrar when that takes a REGISTER, and
-//!   answers 401 for no other from then on: those come from whoever is called.
+//! * An account that names its realm answers no other one. One that does not learns those of its registrar when that takes a REGISTER, and answers
+//!   no others from then on but to a REGISTER: they come from whoever is called, or from somebody on the way there. One that registers
+//!   ([`Account::registers`]) answers nothing else before.
+//! * Within a dialog it may be for proxies alone ([`Account::proxies`]).
 //! * Who has asked with a good hash is not answered with a worse one afterwards, nor is any below [`Account::weakest`].
 //! * A nonce that was given for a request and refused with it is not tried again: the password is wrong.
 
@@ -37,6 +39,30 @@ pub struct Account {
     pub realm: Option<Str>,
     /// The weakest hash that it is given with.
     pub weakest: Algorithm,
+    /// Whether it is registered, here or elsewhere ([`Wallet::learn`]): then the registrar says which realms it is for, and until then it is for none.
+    pub registers: bool,
+    /// Whether within a dialog it is for proxies alone (407). A server that asks there (401) is the other side, or one of its own; and a proxy passes on what
+    /// is for servers (RFC 3261 §22.3), with a Request-URI that the other side has chosen.
+    pub proxies: bool,
+}
+
+impl Account {
+    /// An account that is given to whoever asks on the way that it is for.
+    pub fn new(username: &str, password: &str) -> Account {
+        Account {
+            username: Str::from(username),
+            password: Str::from(password),
+            realm: None,
+            weakest: Algorithm::Md5,
+            registers: false,
+            proxies: false,
+        }
+    }
+
+    /// Whether what a server has asked for is given with this request.
+    fn is_for_servers(&self, request: &Request) -> bool {
+        !self.proxies || request.headers.to_tag().is_none()
+    }
 }
 
 impl fmt::Debug for Account {
@@ -122,8 +148,8 @@ struct Session {
 #[derive(Debug)]
 struct Kept {
     account: Account,
-    /// What the registrar asks for: learnt.
-    home: Option<Str>,
+    /// What the registrar and those before it ask for, the registrar first: learnt.
+    homes: Vec<Str>,
     sessions: Vec<Session>,
     fault: Option<Fault>,
 }
@@ -143,7 +169,7 @@ impl Wallet {
     /// An account is there, or is another one than before. What is the same stays as it was.
     pub fn set(&mut self, id: AccountId, account: Account) {
         if self.accounts.get(&id).is_none_or(|kept| kept.account != account) {
-            self.accounts.insert(id, Box::new(Kept { account, home: None, sessions: Vec::new(), fault: None }));
+            self.accounts.insert(id, Box::new(Kept { account, homes: Vec::new(), sessions: Vec::new(), fault: None }));
         }
     }
 
@@ -167,9 +193,16 @@ impl Wallet {
         self.accounts.get(&id)?.fault
     }
 
-    /// The realm that a registrar has asked an account for, as far as it has taken the answer.
-    pub fn home(&self, id: AccountId) -> Option<&Str> {
-        self.accounts.get(&id)?.home.as_ref()
+    /// The realms that an account has proved to be for: a REGISTER was accepted that had answers for these. That of the registrar is the first.
+    pub fn homes(&self, id: AccountId) -> &[Str] {
+        self.accounts.get(&id).map_or(&[], |kept| &kept.homes)
+    }
+
+    /// The same, learnt by somebody else; none: they are not known any more.
+    pub fn learn(&mut self, id: AccountId, realms: &[Str]) {
+        if let Some(kept) = self.accounts.get_mut(&id) {
+            kept.homes = realms.iter().take(MOST_SESSIONS).cloned().collect();
+        }
     }
 
     /// Gives a request the credentials that it will be asked for, as far as that is known, in place of those that it has.
@@ -181,7 +214,8 @@ impl Wallet {
         let (method, uri) = (request.method.clone(), format_compact!("{}", request.uri));
         // What is not counted serves once (RFC 2617 has no other way to tell a replay).
         kept.sessions.retain(|session| session.asked.qop || session.nonce.is_new());
-        for session in &mut kept.sessions {
+        let servers = kept.account.is_for_servers(request);
+        for session in kept.sessions.iter_mut().filter(|session| servers || session.side == Side::Proxy) {
             let value = session.credentials(&kept.account, method.as_str(), &uri, tokens);
             request.headers.push(session.side.credentials(), value);
         }
@@ -208,8 +242,17 @@ impl Wallet {
         let Some(kept) = self.accounts.get_mut(&id) else { return };
         kept.fault = None;
         if request.method == Method::Register {
-            let home = kept.sessions.iter().find(|session| session.side == Side::Server);
-            kept.home = home.map(|session| session.asked.realm.clone()).or(kept.home.take());
+            let asked = [Side::Server, Side::Proxy].into_iter().flat_map(|side| realms(side, request));
+            let mut homes: Vec<Str> = Vec::new();
+            for realm in asked.take(MOST_SESSIONS) {
+                if !homes.contains(&realm) {
+                    homes.push(realm);
+                }
+            }
+            // Who was not asked has learnt nothing.
+            if !homes.is_empty() {
+                kept.homes = homes;
+            }
         }
         // RFC 7616 §3.5. It names no realm, so it is for the only one there is.
         if let Some(nonce) = response.headers.get(crate::header::Name::AuthenticationInfo).and_then(next_nonce) {
@@ -226,8 +269,11 @@ impl Kept {
     fn answer(&mut self, side: Side, request: &Request, response: &Response) -> Result<(), Fault> {
         let mut fault = Fault::Unknown;
         let mut best: Vec<Asked> = Vec::new();
+        if side == Side::Server && !self.account.is_for_servers(request) {
+            return Err(Fault::Realm);
+        }
         for asked in response.headers.all(side.challenge()).take(MOST_LINES).filter_map(Asked::read) {
-            if !self.is_for(side, &asked.realm) {
+            if !self.is_for(request, &asked.realm) {
                 fault = Fault::Realm;
                 continue;
             }
@@ -254,11 +300,14 @@ impl Kept {
         if answered { Ok(()) } else { Err(fault) }
     }
 
-    fn is_for(&self, side: Side, realm: &str) -> bool {
-        match (&self.account.realm, &self.home, side) {
-            (Some(only), _, _) => only == realm,
-            (None, Some(home), Side::Server) => home == realm,
-            (None, None, _) | (None, Some(_), Side::Proxy) => true,
+    fn is_for(&self, request: &Request, realm: &str) -> bool {
+        let known = !self.homes.is_empty();
+        match &self.account.realm {
+            Some(only) => only == realm,
+            // Nobody but the operator has said where that goes, and what its Request-URI is.
+            None if request.method == Method::Register => true,
+            None if known => self.homes.iter().any(|home| home == realm),
+            None => !self.account.registers,
         }
     }
 
@@ -319,6 +368,12 @@ impl Session {
         }
         out
     }
+}
+
+/// The realms that a request has credentials for.
+fn realms(side: Side, request: &Request) -> impl Iterator<Item = Str> {
+    let given = request.headers.all(side.credentials()).filter_map(|line| Credentials::parse(line).ok());
+    given.filter_map(|given| given.get("realm").map(Str::from))
 }
 
 /// Whether the request had credentials for this realm that were the first with their nonce: which was given for it, so that nothing but the name

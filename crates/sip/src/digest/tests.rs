@@ -29,7 +29,7 @@ fn world(algorithms: &[Algorithm]) -> World {
 }
 
 fn account(username: &str, password: &str) -> Account {
-    Account { username: username.into(), password: password.into(), realm: None, weakest: Algorithm::Md5 }
+    Account::new(username, password)
 }
 
 fn request(method: Method) -> Request {
@@ -364,10 +364,12 @@ fn strangers_get_no_credentials() {
     let stranger = "Digest realm=\"callee.example\", nonce=\"y\"";
     assert!(!world.wallet.challenged(ID, &request(Method::Invite), &refusal(401, &[stranger])));
     assert_eq!(world.wallet.fault(ID), Some(Fault::Realm));
-    assert!(world.wallet.challenged(ID, &request(Method::Invite), &refusal(407, &[stranger])));
+    assert!(!world.wallet.challenged(ID, &request(Method::Invite), &refusal(407, &[stranger])), "nor a proxy");
     world.wallet.authorize(ID, &mut register, &mut world.tokens);
     let lines = |name| register.headers.all(name).count();
-    assert_eq!((lines(Name::Authorization), lines(Name::ProxyAuthorization)), (1, 1));
+    assert_eq!((lines(Name::Authorization), lines(Name::ProxyAuthorization)), (1, 0));
+    // The registrar itself may call itself otherwise one day.
+    assert!(world.wallet.challenged(ID, &request(Method::Register), &refusal(401, &[stranger])));
     world.wallet.set(ID, Account { realm: Some("home".into()), ..account("alice", "secret") });
     assert!(!world.wallet.challenged(ID, &request(Method::Invite), &refusal(407, &[stranger])));
     let many: Vec<String> = (0..9).map(|n| format!("Digest realm=\"{n}\", nonce=\"y\", qop=\"auth\"")).collect();
@@ -377,6 +379,52 @@ fn strangers_get_no_credentials() {
     }
     world.wallet.authorize(ID, &mut register, &mut world.tokens);
     assert_eq!(register.headers.all(Name::ProxyAuthorization).count(), 4, "realms are bounded");
+}
+
+#[test]
+fn who_registers_is_for_the_realms_of_the_registrar() {
+    let mut world = world(&Algorithm::ALL);
+    world.wallet.set(ID, Account { registers: true, ..account("alice", "secret") });
+    let home = format!("Digest realm=\"{REALM}\", nonce=\"y\", algorithm=SHA-512-256, qop=\"auth\"");
+    let asks =
+        |world: &mut World, code| world.wallet.challenged(ID, &request(Method::Invite), &refusal(code, &[&home]));
+    assert!(!asks(&mut world, 401) && !asks(&mut world, 407), "nobody knows yet who may ask");
+    assert_eq!(world.wallet.fault(ID), Some(Fault::Realm));
+    // Somebody else has registered it, and tells.
+    world.wallet.learn(ID, &[REALM.into()]);
+    assert!(asks(&mut world, 401) && asks(&mut world, 407));
+    world.wallet.learn(ID, &[]);
+    assert!(!asks(&mut world, 401));
+    // Or it is registered here: those that have asked and were satisfied.
+    let register = world.authorized(Method::Register);
+    assert!(world.wallet.homes(ID).is_empty());
+    world.wallet.accepted(ID, &register, &Response::new(200, "OK"));
+    assert_eq!(world.wallet.homes(ID), [Str::from(REALM)]);
+    assert!(asks(&mut world, 401) && asks(&mut world, 407));
+    world.wallet.accepted(ID, &request(Method::Register), &Response::new(200, "OK"));
+    assert_eq!(world.wallet.homes(ID).len(), 1, "one that was not asked says nothing");
+}
+
+#[test]
+fn within_a_dialog_it_may_be_for_proxies_alone() {
+    let mut world = world(&Algorithm::ALL);
+    world.wallet.set(ID, Account { proxies: true, ..account("alice", "secret") });
+    let challenge = "Digest realm=\"x\", nonce=\"y\", qop=\"auth\"";
+    let outside = request(Method::Invite);
+    let mut inside = request(Method::Invite);
+    inside.headers.push(Name::To, "<sip:bob@sip.example>;tag=1");
+    for code in [401, 407] {
+        assert!(world.wallet.challenged(ID, &outside, &refusal(code, &[challenge])));
+    }
+    let mut given = |request: &Request| {
+        let mut request = request.clone();
+        world.wallet.authorize(ID, &mut request, &mut world.tokens);
+        let count = |name| request.headers.all(name).count();
+        (count(Name::Authorization), count(Name::ProxyAuthorization))
+    };
+    assert_eq!((given(&outside), given(&inside)), ((1, 1), (0, 1)));
+    assert!(!world.wallet.challenged(ID, &inside, &refusal(401, &[challenge])), "the other side has asked");
+    assert!(world.wallet.challenged(ID, &inside, &refusal(407, &[challenge])));
 }
 
 #[test]

@@ -3,10 +3,9 @@
 use super::value::{Binding, Granted, Why};
 use crate::agent::ClientId;
 use crate::ground::{CALL_ID, TAG};
-use crate::header::{CSeq, Name, NameAddr, elements};
+use crate::header::{CSeq, Name, NameAddr};
 use crate::message::{Request, Response};
 use crate::method::Method;
-use crate::uri::Uri;
 use base::{Str, Time, Tokens};
 
 /// The greatest sequence number there is (RFC 3261 §8.1.1.5).
@@ -97,7 +96,7 @@ impl Entry {
             // Both are values that `set` leaves as they are: a quoted string and a number.
             contact.params.set("reg-id", Some(&base::format_compact!("{}", outbound.reg_id)));
             contact.params.set("+sip.instance", Some(&base::format_compact!("<{}>", outbound.instance)));
-            supported.push_str(", outbound, gruu");
+            supported.push_str(", outbound");
         }
         headers.push(Name::Contact, contact);
         headers.push(Name::Expires, if form == Form::Leave { 0 } else { self.expires });
@@ -122,23 +121,7 @@ impl Entry {
         let said = own.and_then(|contact| contact.expires().ok().flatten());
         let said = said.or_else(|| headers.expires().ok().flatten()).unwrap_or(self.expires);
         let seconds = said.min(self.expires);
-        let gruu = |name: &str| {
-            let value = own?.params.value(name)?;
-            Uri::parse(&value).ok()
-        };
-        let granted = Granted {
-            service_route: routes(response, Name::ServiceRoute),
-            path: routes(response, Name::Path),
-            public_gruu: gruu("pub-gruu"),
-            temporary_gruu: gruu("temp-gruu"),
-            outbound: self.outbound
-                && headers
-                    .all(Name::Require)
-                    .flat_map(elements)
-                    .flatten()
-                    .any(|tag| tag.eq_ignore_ascii_case("outbound")),
-        };
-        (seconds > 0).then_some((seconds, granted))
+        (seconds > 0).then(|| (seconds, Granted { service_route: service_route(response) }))
     }
 
     fn is_own(&self, contact: &NameAddr) -> bool {
@@ -151,10 +134,10 @@ impl Entry {
     }
 }
 
-/// The values of Service-Route or Path, each a name-addr; none at all if they are too many or cannot be read.
-fn routes(response: &Response, name: Name) -> Vec<Str> {
+/// The values of Service-Route, each a name-addr; none at all if they are too many or cannot be read.
+fn service_route(response: &Response) -> Vec<Str> {
     let mut routes = Vec::new();
-    for element in response.headers.elements(name) {
+    for element in response.headers.elements(Name::ServiceRoute) {
         let route = element.ok().filter(|element| element.len() <= LONGEST_ROUTE);
         let Some(route) = route.filter(|route| NameAddr::parse_bracketed(route).is_ok()) else { return Vec::new() };
         if routes.len() >= MOST_ROUTES {

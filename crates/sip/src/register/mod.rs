@@ -1,4 +1,4 @@
-//! Registration at somebody else's registrar: the user agent's side of RFC 3261 §10.2, with RFC 3327, RFC 3608, RFC 5626 and RFC 5627.
+//! Registration at somebody else's registrar: the user agent's side of RFC 3261 §10.2, with RFC 3608 and RFC 5626.
 //!
 //! The engine owns all registrations of its shard. One is opened and closed by the layer above; in between the engine keeps it registered: it
 //! refreshes in time, asks for longer where the registrar wants that, and tries again after a while, which grows, where it fails. Challenges are
@@ -208,7 +208,7 @@ impl Registrations {
         let Some((seconds, granted)) = entry.read(response) else {
             return self.failure(ground, id, Why::NotThere, Again::After(Duration::ZERO));
         };
-        let news = entry.until.is_none() || entry.trouble.is_some() || !entry.granted.same(&granted);
+        let news = entry.until.is_none() || entry.trouble.is_some() || entry.granted != granted;
         self.counts.registered += usize::from(entry.until.is_none());
         entry.until = Some(ground.now + Duration::from_secs(seconds.into()));
         (entry.granted, entry.trouble, entry.failures) = (granted, None, 0);

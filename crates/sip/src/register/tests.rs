@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::agent::{self, Agent, Flow, Output, Place, Transport};
-use crate::digest::{Account, AccountId, Algorithm, Fault};
+use crate::digest::{Account, AccountId, Fault};
 use crate::header::Name;
 use crate::limits::Limits;
 use crate::message::{Message, Request};
@@ -59,9 +59,7 @@ impl Desk {
         let mut tokens = Tokens::seeded(1);
         let agent = agent::Config { sent_by: vec![(Transport::Udp, host, None)], ..Default::default() };
         let mut agent = Agent::new(agent, tokens.fork());
-        let account =
-            Account { username: "4930123".into(), password: "right".into(), realm: None, weakest: Algorithm::Md5 };
-        agent.wallet_mut().set(ACCOUNT, account);
+        agent.wallet_mut().set(ACCOUNT, Account::new("4930123", "right"));
         let engine = Registrations::new(config, HashKey::new(1, 2));
         Desk { agent, engine, tokens, now: Time::from_secs(1000), sent: Vec::new(), events: Vec::new() }
     }
@@ -326,22 +324,17 @@ fn what_is_granted_besides() {
     let mut desk = Desk::new();
     let outbound = Outbound { instance: "urn:uuid:0f8fad5b-d9cb-469f-a165-70867728950e".into(), reg_id: 1 };
     let id = desk.act(|engine, ground| engine.open(ground, Binding { outbound: Some(outbound), ..binding() })).unwrap();
-    let contact = "Contact: <sip:desk@10.0.0.1>;+sip.instance=\"<urn:uuid:0F8FAD5B-d9cb-469f-a165-70867728950e>\";reg-id=1;expires=60;\
-                   pub-gruu=\"sip:4930123@provider.example;gr=urn:uuid:0f8fad5b\";temp-gruu=\"sip:tgruu.7hs@provider.example;gr\"";
+    let contact = "Contact: <sip:desk@10.0.0.1>;+sip.instance=\"<urn:uuid:0F8FAD5B-d9cb-469f-a165-70867728950e>\";reg-id=1;expires=60";
     let routes = "Service-Route: <sip:p1.example;lr>, <sip:p2.example;lr>";
     let request = desk.answer(200, &[contact, routes, "Path: <sip:edge.example;lr>", "Require: outbound", OK]);
     assert_eq!(
         request.headers.get(Name::Contact),
         Some("<sip:desk@gw.example.com>;reg-id=1;+sip.instance=\"<urn:uuid:0f8fad5b-d9cb-469f-a165-70867728950e>\"")
     );
-    assert_eq!(request.headers.get(Name::Supported), Some("path, outbound, gruu"));
+    assert_eq!(request.headers.get(Name::Supported), Some("path, outbound"));
     let granted = desk.engine.status(id).unwrap().granted.clone();
     let text = |uris: &[Str]| uris.join(" ");
     assert_eq!(text(&granted.service_route), "<sip:p1.example;lr> <sip:p2.example;lr>");
-    assert_eq!(text(&granted.path), "<sip:edge.example;lr>");
-    assert_eq!(granted.public_gruu, Some(uri("sip:4930123@provider.example;gr=urn:uuid:0f8fad5b")));
-    assert_eq!(granted.temporary_gruu, Some(uri("sip:tgruu.7hs@provider.example;gr")));
-    assert!(granted.outbound);
     assert_eq!(desk.until(id), Some(60));
     desk.said();
     desk.wait_for_request();
@@ -399,8 +392,7 @@ fn credentials_that_are_wrong_are_an_end() {
     assert_eq!(desk.said(), ["wrong user name or password; never"]);
     desk.wait(100_000);
     assert!(desk.sent.is_empty());
-    let account = Account { username: "4930123".into(), password: "new".into(), realm: None, weakest: Algorithm::Md5 };
-    desk.agent.wallet_mut().set(ACCOUNT, account);
+    desk.agent.wallet_mut().set(ACCOUNT, Account::new("4930123", "new"));
     desk.act(|engine, ground| engine.retry(ground, id));
     desk.answer(401, &[CHALLENGE]);
     let given = desk.answer(200, &[]);

@@ -125,23 +125,6 @@ pub enum Event {
 pub struct Granted {
     /// What requests of the address of record are to go through, the nearest first, each a name-addr: RFC 3608.
     pub service_route: Vec<Str>,
-    /// What requests to it come through: RFC 3327.
-    pub path: Vec<Str>,
-    /// What stands for this instance and no other: RFC 5627.
-    pub public_gruu: Option<Uri>,
-    /// The same for one time, without the name.
-    pub temporary_gruu: Option<Uri>,
-    /// Whether the registrar does RFC 5626.
-    pub outbound: bool,
-}
-
-impl Granted {
-    /// Whether it is the same for those who use it: temporary GRUUs come with each refresh, and the old ones serve on (RFC 5627 §3.1.2).
-    pub(super) fn same(&self, other: &Granted) -> bool {
-        let Granted { service_route, path, public_gruu, temporary_gruu: _, outbound } = self;
-        (service_route, path, public_gruu, outbound)
-            == (&other.service_route, &other.path, &other.public_gruu, &other.outbound)
-    }
 }
 
 /// How a registration stands.

@@ -358,7 +358,7 @@ impl Accounts {
         let tries = home.attempt.as_ref().is_some_and(|attempt| attempt.registration == id);
         match event {
             Event::Registered { .. } => {
-                let proved = stage.sip.wallet().home(tie.credentials).is_some();
+                let proved = !stage.sip.wallet().homes(tie.credentials).is_empty();
                 if tries && !proved && !self.options.as_ref().is_some_and(|options| options.unproved) {
                     self.give_back(stage, name);
                 } else {
@@ -399,7 +399,7 @@ impl Accounts {
         let registration =
             self.homes.get(&name).and_then(|home| home.attempt.as_ref()).map(|attempt| attempt.registration);
         let tie = registration.and_then(|registration| self.registrations.get(&registration));
-        let realm = tie.and_then(|tie| stage.sip.wallet().home(tie.credentials)).cloned();
+        let realm = tie.and_then(|tie| stage.sip.wallet().homes(tie.credentials).first()).cloned();
         let account = self.change(name, |home| {
             let attempt = home.attempt.as_mut().filter(|_| !home.busy)?;
             attempt.account = Arc::new(Account { realm, ..Account::clone(&attempt.account) });

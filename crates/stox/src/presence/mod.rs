@@ -491,7 +491,7 @@ impl Mapping for Presences {
     fn restore(&mut self, stage: &mut Stage<'_>, key: &Key, value: &[u8]) -> Option<Result<(), Broken>> {
         Some(match key.about {
             About::Chat(_) | About::Participant(_) | About::Occupant(_) | About::Call(_) => return None,
-            About::Linked | About::Account | About::Contacts => return None,
+            About::Linked | About::Account | About::Contacts | About::Trunk(_) => return None,
             About::Presence(Direction::SipWatchesXmpp) => {
                 record::Watch::parse(value).map(|record| self.restore_watch(stage, key, &record))
             }

@@ -2,16 +2,21 @@
 //!
 //! What goes to the numbers or users of a trunk's domains is sent to its place, as the account, and challenges are answered with its password
 //! ([`Trunk::of`], [`crate::way`]). What comes from its addresses, or over TLS in its name, may speak for its domains, and what is for the account
-//! goes to one XMPP user ([`Trunks::behind`]). The first shard registers the accounts; all shards look up where the places are.
+//! goes to one XMPP user ([`Trunks::behind`]). The first shard registers the accounts, and what the registrars say it tells the others by a record
+//! ([`learnt`]); all shards look up where the places are.
 
+mod learnt;
 mod sources;
 #[cfg(test)]
 mod tests;
 
 use crate::gateway::Output;
 use crate::network::Network;
+use crate::store::SaveToken;
 use base::dns::{Answer, Question};
 use base::{HashKey, Str, Time, Tokens};
+use learnt::Notebook;
+pub(crate) use learnt::check as check_record;
 use sip::agent::{AccountId, Agent, ClientId, Failure, Place, Transport};
 use sip::digest::Account;
 use sip::register::{self, Binding, Event, Outbound, RegistrationId, Registrations};
@@ -27,6 +32,7 @@ use xmpp::jid::Jid;
 const MOST_NEWS: usize = 256;
 /// What the names of our look-ups have that those of the SIP agent have not.
 const LOOKUPS: u64 = 1 << 63;
+
 /// Somebody who carries what goes to some SIP domains, and where the gateway has an account, perhaps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trunk {
@@ -119,6 +125,8 @@ pub struct Seen {
 #[derive(Debug)]
 struct Entry {
     trunk: Trunk,
+    /// What its record is called.
+    key: Vec<u8>,
     /// What was asked for, and what became of it; only where this shard registers.
     registration: Option<(Binding, Option<RegistrationId>)>,
     sources: Sources,
@@ -133,6 +141,8 @@ pub(crate) struct Trunks {
     registers: bool,
     /// No trunk is registered any more.
     draining: bool,
+    /// What the registrars have said.
+    notebook: Notebook,
     now: Time,
     /// What has changed since somebody asked.
     news: VecDeque<Seen>,
@@ -145,9 +155,17 @@ pub(crate) struct Yard<'a> {
     pub(crate) agent: &'a mut Agent,
     pub(crate) tokens: &'a mut Tokens,
     pub(crate) out: &'a mut VecDeque<Output>,
+    pub(crate) next_save: &'a mut SaveToken,
 }
 
 impl Yard<'_> {
+    fn save(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) -> SaveToken {
+        let token = *self.next_save;
+        *self.next_save += 1;
+        self.out.push_back(Output::Save { token, key, value });
+        token
+    }
+
     fn ground(&mut self) -> Floor<'_> {
         Floor { now: self.now, agent: self.agent, tokens: self.tokens }
     }
@@ -161,6 +179,7 @@ impl Trunks {
             registrations,
             registers,
             draining: false,
+            notebook: Notebook::default(),
             now: Time::ZERO,
             news: VecDeque::new(),
         }
@@ -173,10 +192,12 @@ impl Trunks {
         for trunk in trunks {
             let known = old.iter().position(|entry| entry.trunk.name == trunk.name).map(|at| old.swap_remove(at));
             let changed = known.as_ref().is_none_or(|entry| entry.trunk.account != trunk.account);
+            let id = trunk.account_id();
             if let Some(account) = &trunk.account {
-                yard.agent.wallet_mut().set(trunk.account_id(), account.clone());
+                let account = Account { registers: trunk.register.is_some(), ..account.clone() };
+                yard.agent.wallet_mut().set(id, account);
             } else {
-                yard.agent.wallet_mut().remove(trunk.account_id());
+                yard.agent.wallet_mut().remove(id);
             }
             let binding = self.binding(yard, trunk);
             let (mut sources, mut registration) = match known {
@@ -200,8 +221,10 @@ impl Trunks {
                     });
                 }
             }
-            self.entries.push(Entry { trunk: trunk.clone(), registration, sources });
+            let key = learnt::key(trunk);
+            self.entries.push(Entry { trunk: trunk.clone(), key, registration, sources });
         }
+        self.recall(yard);
         for entry in old {
             if let Some((_, Some(id))) = entry.registration {
                 self.registrations.close(&mut yard.ground(), id);
@@ -250,6 +273,7 @@ impl Trunks {
     pub(crate) fn response(&mut self, yard: &mut Yard<'_>, client: ClientId, response: &Response) -> bool {
         let own = self.registrations.response(&mut yard.ground(), client, response);
         if own {
+            self.learn(yard);
             self.settle(yard);
         }
         own
@@ -275,12 +299,15 @@ impl Trunks {
 
     pub(crate) fn timeout(&mut self, yard: &mut Yard<'_>) {
         self.registrations.timeout(&mut yard.ground());
+        if self.notebook.deadline().is_some_and(|at| at <= yard.now) {
+            self.learn(yard);
+        }
         self.settle(yard);
     }
 
     pub(crate) fn deadline(&self) -> Option<Time> {
         let sources = self.entries.iter().filter_map(|entry| entry.sources.due());
-        sources.chain(self.registrations.deadline()).min()
+        sources.chain(self.registrations.deadline()).chain(self.notebook.deadline()).min()
     }
 
     /// What has changed since this was asked last.

@@ -2,7 +2,6 @@
 
 use super::*;
 use base::dns::Srv;
-use sip::digest::Algorithm;
 use sip::{Message, Method, Name};
 
 fn uri(text: &str) -> SipUri {
@@ -17,12 +16,7 @@ fn trunk(name: &str, domains: &[&str], numbers: &[&str]) -> Trunk {
         numbers: numbers.iter().copied().map(Str::from).collect(),
         place: Place::of(&server).expect("a place"),
         route: None,
-        account: Some(Account {
-            username: "4930123".into(),
-            password: "secret".into(),
-            realm: None,
-            weakest: Algorithm::Md5,
-        }),
+        account: Some(Account::new("4930123", "secret")),
         address: uri("sip:4930123@carrier.example"),
         speaks: true,
         user: Some(Jid::parse("reception@example.com").expect("a JID")),
@@ -66,6 +60,7 @@ struct Site {
     tokens: Tokens,
     out: VecDeque<Output>,
     now: Time,
+    next_save: SaveToken,
 }
 
 impl Site {
@@ -75,12 +70,12 @@ impl Site {
         let config = sip::agent::Config { sent_by: vec![(Transport::Udp, host, None)], ..Default::default() };
         let agent = Agent::new(config, tokens.fork());
         let trunks = Trunks::new(registers, HashKey::new(1, 2));
-        Site { trunks, agent, tokens, out: VecDeque::new(), now: Time::from_secs(100) }
+        Site { trunks, agent, tokens, out: VecDeque::new(), now: Time::from_secs(100), next_save: 1 }
     }
 
     fn act<R>(&mut self, act: impl FnOnce(&mut Trunks, &mut Yard<'_>) -> R) -> R {
-        let Site { trunks, agent, tokens, out, now } = self;
-        act(trunks, &mut Yard { now: *now, agent, tokens, out })
+        let Site { trunks, agent, tokens, out, now, next_save } = self;
+        act(trunks, &mut Yard { now: *now, agent, tokens, out, next_save })
     }
 
     fn configure(&mut self, trunks: &[Trunk]) {

@@ -62,8 +62,8 @@ pub(super) fn check(config: &Path) -> Exit {
         Err(e) => return failed(&path, &e),
     }
     let (mut from_sip, mut from_xmpp, mut chats, mut seats) = (0_usize, 0_usize, 0_usize, 0_usize);
-    let (mut calls, mut linked, mut accounts, mut registered, mut broken) =
-        (0_usize, 0_usize, 0_usize, 0_usize, 0_usize);
+    let (mut calls, mut linked, mut accounts, mut registered) = (0_usize, 0_usize, 0_usize, 0_usize);
+    let (mut trunks, mut broken) = (0_usize, 0_usize);
     let loaded = store.load(&mut |key, value| {
         match stox::store::check(key, value) {
             Ok(Key { about: About::Presence(Direction::SipWatchesXmpp), .. }) => from_sip += 1,
@@ -74,6 +74,7 @@ pub(super) fn check(config: &Path) -> Exit {
             Ok(Key { about: About::Linked, .. }) => linked += 1,
             Ok(Key { about: About::Account, .. }) => accounts += 1,
             Ok(Key { about: About::Contacts, .. }) => registered += 1,
+            Ok(Key { about: About::Trunk(_), .. }) => trunks += 1,
             Err(why) => {
                 broken += 1;
                 if broken <= NAMED {
@@ -102,6 +103,9 @@ pub(super) fn check(config: &Path) -> Exit {
     }
     if accounts > 0 {
         say(&format!("accounts of phones: {accounts}, {registered} of them registered"));
+    }
+    if trunks > 0 {
+        say(&format!("trunks whose registrars have said what they ask for: {trunks}"));
     }
     match broken {
         0 => Exit::Good,
@@ -170,6 +174,7 @@ fn line(key: &[u8], value: &[u8]) -> Value {
                 About::Linked => ("linked", "at", "gateway"),
                 About::Account => ("account", "of", "phones"),
                 About::Contacts => ("contacts", "of", "phones"),
+                About::Trunk(id) => ("trunk", "id", id.as_str()),
             };
             json!({
                 "kind": kind,

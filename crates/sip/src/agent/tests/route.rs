@@ -324,13 +324,7 @@ fn a_challenge_is_answered() {
         refusal.replace("Content-Length", &format!("{CHALLENGE}Content-Length"))
     };
     let mut desk = Desk::new();
-    let account = Account {
-        username: "juliet".into(),
-        password: "secret".into(),
-        realm: None,
-        weakest: ::base::digest::Algorithm::Md5,
-    };
-    desk.agent.wallet_mut().set(ACCOUNT, account);
+    desk.agent.wallet_mut().set(ACCOUNT, Account::new("juliet", "secret"));
     let place = Place { account: Some(ACCOUNT), ..named("example.net") };
     let (id, out) = desk.routed_to(Method::Message, &[(1, "a")], &place);
     let (_, first) = launched(&out);

@@ -99,8 +99,10 @@ fn read(line: &[u8]) -> Result<Write, String> {
         "linked" => About::Linked,
         "account" => About::Account,
         "contacts" => About::Contacts,
+        "trunk" => About::Trunk(text("id")?.into()),
         kind => {
-            let known = "this version knows \"presence\", \"chat\", \"linked\", \"account\" and \"contacts\"";
+            let known =
+                "this version knows \"presence\", \"chat\", \"linked\", \"account\", \"contacts\" and \"trunk\"";
             return Err(format!("kind is {kind:?}: {known}"));
         }
     };
