@@ -10,6 +10,7 @@ pub mod content;
 pub mod error;
 pub mod gateway;
 mod held;
+mod identity;
 pub mod leg;
 pub mod links;
 pub mod mapping;

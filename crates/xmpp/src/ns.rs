@@ -97,6 +97,8 @@ pub const DTMF: &str = "urn:xmpp:jingle:dtmf:0";
 pub const RECEIPTS: &str = "urn:xmpp:receipts";
 /// Pings (XEP-0199).
 pub const PING: &str = "urn:xmpp:ping";
+/// Headers of other protocols (XEP-0131).
+pub const SHIM: &str = "http://jabber.org/protocol/shim";
 /// Delayed delivery (XEP-0203).
 pub const DELAY: &str = "urn:xmpp:delay";
 /// Invitations to rooms from person to person (XEP-0249).

@@ -1,5 +1,5 @@
-//! Who somebody else says that a caller is, and how much of it may be shown: P-Asserted-Identity, P-Preferred-Identity (RFC 3325) and Privacy
-//! (RFC 3323).
+//! Who somebody else says that a caller is, and how much of it may be shown: P-Asserted-Identity, P-Preferred-Identity (RFC 3325), Identity (RFC 8224)
+//! and Privacy (RFC 3323).
 
 use crate::header::{Headers, Name, NameAddr};
 
@@ -48,6 +48,12 @@ impl Headers {
         self.identity(Name::PPreferredIdentity)
     }
 
+    /// Identity, as it is written: RFC 8224 §4. Nothing of it is verified here: whoever wants to know whether it is true verifies the signature, and that it is
+    /// over this very request (§6.2). What is not of its form is left out.
+    pub fn signed_identities(&self) -> impl Iterator<Item = &str> {
+        self.all(Name::Identity).map(str::trim).filter(|line| is_signed_identity(line))
+    }
+
     /// Privacy. Words that nobody knows are left out.
     pub fn privacy(&self) -> Privacy {
         let mut privacy = Privacy::default();
@@ -87,6 +93,20 @@ impl Headers {
     }
 }
 
+/// Whether a value is a token of three parts, of which all but the signature may be missing, and says where its certificate is: RFC 8224 §4.
+fn is_signed_identity(line: &str) -> bool {
+    let Some((token, params)) = line.split_once(';') else { return false };
+    let parts: Vec<&str> = token.trim_end().splitn(4, '.').collect();
+    let is_base64 = |part: &str| part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_+/=".contains(&b));
+    let has_certificate = params.split(';').any(|param| {
+        let (name, value) = param.split_once('=').unwrap_or_default();
+        let uri = value.trim().strip_prefix('<').and_then(|value| value.strip_suffix('>'));
+        name.trim().eq_ignore_ascii_case("info") && uri.is_some_and(|uri| !uri.is_empty())
+    });
+    let printable = line.bytes().all(|b| matches!(b, b' '..=b'~'));
+    printable && has_certificate && parts.len() == 3 && !parts[2].is_empty() && parts.into_iter().all(is_base64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,6 +140,29 @@ mod tests {
         ] {
             assert_eq!(said(Name::PAssertedIdentity, lines).asserted_identity(), Identity::default(), "{lines:?}");
         }
+    }
+
+    /// RFC 8224 §4, §4.1.1: the full form and the compact one.
+    #[test]
+    fn what_is_signed() {
+        let is = |line: &str| said(Name::Identity, &[line]).signed_identities().count() == 1;
+        let full = "eyJhbGciOiJFUzI1NiJ9.eyJpYXQiOjE0NDMyMDgzNDV9.r-nT_w;info=<https://cert.example/x.cer>;alg=ES256;ppt=shaken";
+        assert!(is(full) && is("..rq3pjT1==; Info = <https://cert.example/x.cer>"));
+        for line in [
+            "",
+            "a.b.c",
+            "a.b.c;alg=ES256",
+            "a.b.c;info=https://cert.example/x.cer",
+            "a.b.c;info=<>",
+            "a.b.;info=<x:y>",
+            "a.b.c.d;info=<x:y>",
+            "a.b;info=<x:y>",
+            "\"a.b.c\";info=<x:y>",
+            "a.b.c;info=<x:y>;x=\u{e9}",
+        ] {
+            assert!(!is(line), "{line}");
+        }
+        assert_eq!(said(Name::Identity, &[full, "no", full]).signed_identities().count(), 2);
     }
 
     /// RFC 3323 §4.2.

@@ -4,6 +4,7 @@ use super::peers;
 use crate::content::arrived::{self, Arrived};
 use crate::content::identifiers;
 use crate::error::Refusal;
+use crate::identity;
 use base::Str;
 use sip::Name;
 use sip::Request;
@@ -60,6 +61,9 @@ pub fn stanza(request: &Request, arrived: &Arrived, from: &Jid, to: &Jid, id: &s
             let (subject, language) = (request.headers.get(Name::Subject), request.headers.get(Name::ContentLanguage));
             if !text.fill(&mut stanza, subject, language, thread(request).as_deref()) {
                 return None;
+            }
+            if let Some(identity) = identity::shown(request) {
+                stanza.push(identity);
             }
         }
         Arrived::State(state) => {

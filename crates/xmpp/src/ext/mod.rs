@@ -27,6 +27,7 @@ pub mod register;
 pub mod roster;
 pub mod search;
 pub mod self_ping;
+pub mod shim;
 pub mod stanza_id;
 pub mod transfer;
 pub mod vcard;

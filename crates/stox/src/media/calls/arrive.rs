@@ -11,6 +11,7 @@ use super::stanzas::terminate;
 use super::transfer;
 use crate::content::described;
 use crate::error::Refusal;
+use crate::identity;
 use crate::mapping::{Invitation, Side, Stage};
 use crate::media::description::Description;
 use crate::media::reason;
@@ -18,6 +19,7 @@ use base::Str;
 use bodies::sdp::Sdp;
 use sip::Response;
 use sip::invite::Ended;
+use xml::Element;
 use xmpp::ext::jingle::{self, Action, Description as Kind, Jingle};
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
@@ -47,6 +49,7 @@ impl Calls {
         let mut call = Call::new(Side::Sip, invitation.link, sid, ours, to.bare(), stage);
         call.session = Some(invitation.id);
         call.referred = transfer::of_invite(stage, request, invitation.flow);
+        call.identity = identity::shown(request).map(Box::new);
         let id = self.enter(call);
         self.by_session.insert(invitation.id, id);
         stage.sessions.take_infos(invitation.id, INFOS);
@@ -104,7 +107,9 @@ impl Calls {
                     let media = [("audio", wants.audio), ("video", wants.video)];
                     let media: Vec<&str> =
                         media.into_iter().filter_map(|(kind, wanted)| wanted.then_some(kind)).collect();
-                    match stage.deliver(link, &stanzas::propose(&ours, &theirs, &sid, &media)) {
+                    let mut propose = stanzas::propose(&ours, &theirs, &sid, &media);
+                    call.identity.iter().for_each(|identity| propose.push(Element::clone(identity)));
+                    match stage.deliver(link, &propose) {
                         Some(token) => drop(self.proposing.insert(token, id)),
                         None => ringing.hear(stage.now, ringing::Event::Lost),
                     }
@@ -113,7 +118,8 @@ impl Calls {
                 Do::Initiate(device) => {
                     let said = call.description.as_ref().map(|description| description.contents());
                     let (contents, groups) = said.unwrap_or_default();
-                    let other = call.referred.iter().map(|transfer| transfer.to_element()).collect();
+                    let other = call.referred.iter().map(|transfer| transfer.to_element());
+                    let other = other.chain(call.identity.as_deref().cloned()).collect();
                     let initiate = Jingle { contents, groups, other, ..Jingle::new(Action::SessionInitiate, sid) };
                     self.say_to(stage, id, device, initiate);
                 }

@@ -18,6 +18,7 @@ use sip::invite::{InfoId, SessionId};
 use sip::subscription::UsageId;
 use std::collections::VecDeque;
 use std::time::Duration;
+use xml::Element;
 use xmpp::ext::jingle::Action;
 use xmpp::ext::transfer::Transfer;
 use xmpp::jid::Jid;
@@ -129,6 +130,8 @@ pub(super) struct Call {
     pub(super) session: Option<SessionId>,
     /// Who has told whoever began it to call.
     pub(super) referred: Option<Box<Transfer>>,
+    /// Who others say that the SIP user is, for devices that ring.
+    pub(super) identity: Option<Box<Element>>,
     /// Our INFOs in it that have no answer yet.
     pub(super) told: VecDeque<Told>,
     /// The Call-ID of our INVITE.
@@ -177,6 +180,7 @@ impl Call {
             offerless: false,
             session: None,
             referred: None,
+            identity: None,
             told: VecDeque::new(),
             call_id: None,
             owes_answer: None,
