@@ -46,7 +46,12 @@ pub enum Unlocated {
 pub enum Output {
     /// Find out where this domain's server is, then tell [`super::Federation::located`]: always, and in a bounded time. Not asked again
     /// before that.
-    Locate(Str),
+    Locate {
+        /// The domain.
+        domain: Str,
+        /// Nobody of ours wants it: it is for keys that somebody has sent who may be anybody.
+        keys_only: bool,
+    },
     /// Connect, then tell [`super::Federation::connected`] or [`super::Federation::closed`]. With TLS from the beginning the
     /// handshake belongs to it, and names the domain.
     Connect {
@@ -58,6 +63,8 @@ pub enum Output {
         domain: Str,
         /// Our domain, whose certificate is to be shown.
         local: Str,
+        /// As with [`Output::Locate`].
+        keys_only: bool,
     },
     /// Write this.
     Bytes {

@@ -55,6 +55,8 @@ pub(super) enum Step {
 pub(super) struct Search {
     /// For whom.
     pub(super) pair: Pair,
+    /// It was begun for keys alone.
+    pub(super) keys_only: bool,
     pub(super) step: Step,
     /// What is left to try.
     pub(super) targets: VecDeque<Target>,

@@ -53,20 +53,29 @@ impl Federation {
     /// Looks for the domain's server, unless that is done already: then what else waits comes next.
     pub(super) fn search(&mut self, pair: &Pair) {
         let Some(remote) = self.remotes.get_mut(&pair.remote).filter(|remote| remote.search.is_none()) else { return };
-        let why = Undelivered::Unreachable;
-        remote.search = Some(Search { pair: pair.clone(), step: Step::Locating, targets: VecDeque::new(), why });
-        self.out.push_back(Output::Locate(pair.remote.clone()));
+        let (why, keys_only) = (Undelivered::Unreachable, remote.waiting == 0);
+        let (step, targets) = (Step::Locating, VecDeque::new());
+        remote.search = Some(Search { pair: pair.clone(), keys_only, step, targets, why });
+        self.out.push_back(Output::Locate { domain: pair.remote.clone(), keys_only });
     }
 
     pub(super) fn located_at(&mut self, now: Time, domain: &str, targets: Result<Vec<Target>, Unlocated>) {
-        let search = self.remotes.get_mut(domain).and_then(|remote| remote.search.as_mut());
-        let Some(search) = search.filter(|search| matches!(search.step, Step::Locating)) else { return };
+        let Some(remote) = self.remotes.get_mut(domain) else { return };
+        let waits = remote.waiting > 0;
+        let Some(search) = remote.search.as_mut().filter(|search| matches!(search.step, Step::Locating)) else {
+            return;
+        };
         match targets {
             Ok(targets) if !targets.is_empty() => {
                 search.targets = targets.into_iter().take(MOST_TARGETS).collect();
                 self.next_target(now, domain);
             }
             Ok(_) | Err(Unlocated::NotFound) => self.give_up(now, domain, Undelivered::NotFound),
+            // What strangers want to know there may be no room for; what waits by now is our own.
+            Err(Unlocated::Failed) if search.keys_only && waits => {
+                search.keys_only = false;
+                self.out.push_back(Output::Locate { domain: domain.into(), keys_only: false });
+            }
             Err(Unlocated::Failed) => self.give_up(now, domain, Undelivered::Unreachable),
         }
     }
@@ -94,7 +103,9 @@ impl Federation {
         }
         let id = self.mint();
         let until = now + self.config.connect_timeout;
-        let Some(search) = self.remotes.get_mut(domain).and_then(|remote| remote.search.as_mut()) else { return };
+        let Some(remote) = self.remotes.get_mut(domain) else { return };
+        let keys_only = remote.waiting == 0;
+        let Some(search) = remote.search.as_mut() else { return };
         search.step = Step::Trying(id);
         let pair = search.pair.clone();
         self.out.push_back(Output::Connect {
@@ -102,6 +113,7 @@ impl Federation {
             target: target.clone(),
             domain: pair.remote.clone(),
             local: pair.local.clone(),
+            keys_only,
         });
         let mut connection = Connection::new(now, Origin::Ours { pair, target, external });
         connection.until = Some(until);

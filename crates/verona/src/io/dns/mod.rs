@@ -20,7 +20,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, timeout};
 
 /// How long a question may wait for its answer.
@@ -31,6 +31,9 @@ const KEPT: usize = 8192;
 
 /// How many questions may be under way; the next ones get no answer.
 const UNDER_WAY: usize = 1024;
+
+/// Of those, the ones that strangers have us ask ([`Dns::for_strangers`]); the next ones wait for a place.
+const FOR_STRANGERS: usize = 128;
 
 /// The longest that an answer is kept, whatever it says.
 const LONGEST: Duration = Duration::from_secs(86_400);
@@ -62,11 +65,14 @@ pub(crate) trait Lookup: Send + Sync {
 #[derive(Clone)]
 pub(crate) struct Dns {
     inner: Arc<Inner>,
+    for_strangers: bool,
 }
 
 struct Inner {
     source: RwLock<Arc<dyn Lookup>>,
     memory: Mutex<Memory>,
+    /// Places for what strangers want to know.
+    places: Arc<Semaphore>,
 }
 
 struct Memory {
@@ -84,7 +90,15 @@ impl Dns {
     /// Asks `source`. `key` keeps strangers from choosing names that collide.
     pub(crate) fn new(source: impl Lookup + 'static, key: HashKey) -> Dns {
         let memory = Memory { kept: Recent::new(key, KEPT), under_way: Table::new(key) };
-        Dns { inner: Arc::new(Inner { source: RwLock::new(Arc::new(source)), memory: Mutex::new(memory) }) }
+        let places = Arc::new(Semaphore::new(FOR_STRANGERS));
+        let inner = Inner { source: RwLock::new(Arc::new(source)), memory: Mutex::new(memory), places };
+        Dns { inner: Arc::new(inner), for_strangers: false }
+    }
+
+    /// The same, for what somebody wants to know who may be anybody: of all that is under way a part only, so that whoever has us ask for names that
+    /// nobody answers for holds up others like him, and nobody else. A place is waited for, for [`PATIENCE`] at most.
+    pub(crate) fn for_strangers(&self) -> Dns {
+        Dns { inner: Arc::clone(&self.inner), for_strangers: true }
     }
 
     /// Asks whom the operator has chosen.
@@ -119,12 +133,19 @@ impl Dns {
         Some(Answer { found: answer.found.clone(), ttl: left.min(answer.ttl) })
     }
 
-    /// The answer, within [`PATIENCE`]. It may be dropped; the answer is kept all the same.
+    /// The answer, within [`PATIENCE`], for strangers within twice as long. It may be dropped; the answer is kept all the same.
     pub(crate) async fn ask(&self, question: &Question) -> Answer {
         if let Some(answer) = self.known(question) {
             return answer;
         }
-        let Some(mut coming) = self.begin(question) else { return Answer::none(Failure::Timeout) };
+        let coming = match self.for_strangers && self.memory().under_way.get(question).is_none() {
+            true => match timeout(PATIENCE, Arc::clone(&self.inner.places).acquire_owned()).await {
+                Ok(Ok(place)) => self.begin(question, Some(place)),
+                Ok(Err(_)) | Err(_) => None,
+            },
+            false => self.begin(question, None),
+        };
+        let Some(mut coming) = coming else { return Answer::none(Failure::Timeout) };
         let answer = match coming.wait_for(Option::is_some).await {
             Ok(answer) => answer.clone(),
             // Whoever looked it up is gone.
@@ -133,8 +154,12 @@ impl Dns {
         answer.unwrap_or(Answer::none(Failure::Failed))
     }
 
-    /// Joins those who wait for this answer, or is the first of them. `None`: too much is under way.
-    fn begin(&self, question: &Question) -> Option<watch::Receiver<Option<Answer>>> {
+    /// Joins those who wait for this answer, or is the first of them; `place` is given back when it is there. `None`: too much is under way.
+    fn begin(
+        &self,
+        question: &Question,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Option<watch::Receiver<Option<Answer>>> {
         let mut memory = self.memory();
         if let Some(coming) = memory.under_way.get(question) {
             return Some(coming.clone());
@@ -148,7 +173,7 @@ impl Dns {
         let (dns, question) = (self.clone(), question.clone());
         let source = Arc::clone(&self.inner.source.read().unwrap_or_else(PoisonError::into_inner));
         tokio::spawn(async move {
-            let under_way = UnderWay { dns: dns.clone(), question: question.clone() };
+            let under_way = UnderWay { dns: dns.clone(), question: question.clone(), _place: place };
             let answer = timeout(PATIENCE, source.look_up(question.clone())).await;
             let answer = answer.unwrap_or(Answer::none(Failure::Timeout));
             dns.keep(question, &answer);
@@ -245,6 +270,7 @@ impl Lookup for Nobody {
 struct UnderWay {
     dns: Dns,
     question: Question,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for UnderWay {

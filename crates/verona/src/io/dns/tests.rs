@@ -130,7 +130,7 @@ async fn a_flood_of_questions_is_bounded_and_known_names_go_on() {
     let dns = Dns::new(says.clone(), KEY());
     dns.ask(&question("known.example")).await;
     let flood: Vec<_> = (0..5000).map(|n| question(&format!("n{n}.example"))).collect();
-    let waiting: Vec<_> = flood.iter().filter_map(|asked| dns.begin(asked)).collect();
+    let waiting: Vec<_> = flood.iter().filter_map(|asked| dns.begin(asked, None)).collect();
     assert_eq!(waiting.len(), UNDER_WAY);
     assert_eq!(dns.ask(&question("one-more.example")).await.addresses(), Err(Failure::Timeout));
     assert!(dns.ask(&question("known.example")).await.addresses().is_ok());
@@ -138,6 +138,60 @@ async fn a_flood_of_questions_is_bounded_and_known_names_go_on() {
     assert!(dns.memory().under_way.is_empty());
     assert_eq!(says.asked(), 1 + UNDER_WAY);
     assert!(dns.memory().kept.len() <= KEPT);
+}
+
+/// Answers at once for names that begin with "good", and for the others never.
+struct Partly;
+
+impl Lookup for Partly {
+    fn look_up(&self, question: Question) -> Coming {
+        let good = matches!(&question, Question::Addresses(name) if name.starts_with("good"));
+        Box::pin(async move {
+            if !good {
+                std::future::pending::<()>().await;
+            }
+            Answer::of_addresses([ADDRESS], seconds(60))
+        })
+    }
+}
+
+#[tokio::test]
+async fn what_strangers_want_to_know_holds_up_nobody_else() {
+    pause();
+    let dns = Dns::new(Partly, KEY());
+    let strangers = dns.for_strangers();
+    let ask = async |dns: &Dns, name: &str| dns.ask(&question(name)).await.addresses().is_ok();
+    let asked: Vec<_> = (0..3000).map(|n| (strangers.clone(), question(&format!("n{n}.example")))).collect();
+    let flood: Vec<_> =
+        asked.into_iter().map(|(dns, asked)| tokio::spawn(async move { dns.ask(&asked).await })).collect();
+    sleep(Duration::from_millis(1)).await;
+    assert_eq!(dns.memory().under_way.len(), FOR_STRANGERS);
+    assert!(ask(&dns, "good-one.example").await, "there is room for what we want to know");
+    assert!(ask(&strangers, "good-one.example").await, "what is known is known to all");
+    let begun = Instant::now();
+    // Others like them have to wait, but nobody for ever.
+    assert!(timeout(PATIENCE / 2, strangers.ask(&question("good-two.example"))).await.is_err());
+    for one in flood {
+        assert_eq!(one.await.unwrap().addresses(), Err(Failure::Timeout));
+    }
+    assert!(begun.elapsed() <= 2 * PATIENCE + seconds(1) && dns.memory().under_way.is_empty());
+    assert!(ask(&strangers, "good-two.example").await);
+}
+
+#[tokio::test]
+async fn strangers_who_come_all_at_once_have_their_turns() {
+    pause();
+    let says = Says::new(Answer::of_addresses([ADDRESS], seconds(60)), seconds(2));
+    let strangers = Dns::new(says.clone(), KEY()).for_strangers();
+    let asked: Vec<_> =
+        (0..3 * FOR_STRANGERS).map(|n| (strangers.clone(), question(&format!("n{n}.example")))).collect();
+    let all: Vec<_> =
+        asked.into_iter().map(|(dns, asked)| tokio::spawn(async move { dns.ask(&asked).await })).collect();
+    for one in all {
+        assert!(one.await.unwrap().addresses().is_ok());
+    }
+    // Who asks for the same waits for the same answer, and needs no place.
+    assert_eq!(says.asked(), 3 * FOR_STRANGERS);
 }
 
 #[tokio::test]

@@ -354,14 +354,16 @@ impl Hub {
     fn act(&mut self, output: Output, stanzas: &mut [(Vec<Input>, usize)]) {
         let shards = self.dispatch.shards();
         match output {
-            Output::Locate(domain) => {
-                let (dns, say, tokens) = (self.dns.clone(), self.say.clone(), self.tokens.fork());
+            Output::Locate { domain, keys_only } => {
+                let (dns, say, tokens) = (self.dns_for(keys_only), self.say.clone(), self.tokens.fork());
                 tokio::spawn(async move {
                     let targets = locate::locate(&dns, &domain, tokens).await;
                     let _ = say.send(Event::Located(domain, targets)).await;
                 });
             }
-            Output::Connect { connection: id, target, domain, local } => self.connect(id, target, &domain, &local),
+            Output::Connect { connection: id, target, domain, local, keys_only } => {
+                self.connect(id, target, &domain, &local, keys_only);
+            }
             Output::StartTls { connection: id, client } => {
                 let handshake = match client {
                     Some((domain, local)) => line::client(&self.tls, &domain, &local, &[]),
@@ -407,7 +409,12 @@ impl Hub {
         }
     }
 
-    fn connect(&mut self, id: ConnectionId, target: Target, domain: &Str, local: &Str) {
+    /// Who is asked for names; `keys_only`: anybody may have made us.
+    fn dns_for(&self, keys_only: bool) -> Dns {
+        if keys_only { self.dns.for_strangers() } else { self.dns.clone() }
+    }
+
+    fn connect(&mut self, id: ConnectionId, target: Target, domain: &Str, local: &Str, keys_only: bool) {
         let handshake = target.direct_tls.then(|| line::client(&self.tls, domain, local, &[ALPN_XMPP_SERVER]));
         let handshake = match handshake {
             Some(None) => return self.machine.closed(self.clock.now(), id),
@@ -417,7 +424,7 @@ impl Hub {
         let way = Way {
             target,
             handshake,
-            dns: self.dns.clone(),
+            dns: self.dns_for(keys_only),
             gateway: Arc::clone(&self.live.gateway),
             patience: self.live.machine.connect_timeout,
         };

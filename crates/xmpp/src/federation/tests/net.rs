@@ -74,6 +74,10 @@ pub(super) struct Net {
     pub(super) carried: usize,
     pub(super) connects: usize,
     pub(super) locates: usize,
+    /// Of those, the ones for keys alone.
+    pub(super) keys_only: usize,
+    /// Those are not answered by themselves.
+    pub(super) holds_keys: bool,
 }
 
 pub(super) fn target(host: &str) -> Target {
@@ -102,6 +106,8 @@ impl Net {
             carried: 0,
             connects: 0,
             locates: 0,
+            keys_only: 0,
+            holds_keys: false,
         };
         for (number, domains) in domains.iter().enumerate() {
             let host = format!("host{number}");
@@ -240,12 +246,16 @@ impl Net {
     fn does(&mut self, site: usize, output: Output) {
         let now = self.now;
         match output {
-            Output::Locate(domain) => {
+            Output::Locate { domain, keys_only } => {
                 self.locates += 1;
+                self.keys_only += usize::from(keys_only);
+                if keys_only && self.holds_keys {
+                    return;
+                }
                 let found = self.names.get(&domain).cloned().unwrap_or(Err(Unlocated::NotFound));
                 self.sites[site].federation.located(now, &domain, found);
             }
-            Output::Connect { connection, target, domain, local } => {
+            Output::Connect { connection, target, domain, local, keys_only: _ } => {
                 self.connects += 1;
                 assert_ne!(domain, local);
                 match self.places.get(&target.host).copied().unwrap_or(Place::Dead) {

@@ -205,6 +205,27 @@ fn whom_the_rules_deny() {
     net.ends_empty();
 }
 
+/// Whom strangers have us look for is said to be that; where there is no room for it, what waits of our own is looked for all the same.
+#[test]
+fn searches_for_keys_alone() {
+    let mut net = two(|_, config| stream(config).bidi = false);
+    net.sites.iter_mut().for_each(|site| site.certificate.clear());
+    net.send(1, &message("juliet@b.example", "romeo@a.example", "1"));
+    net.wait(secs(10));
+    assert_eq!((net.got(0, "1"), net.locates, net.keys_only), (1, 2, 1));
+    net.ends_empty();
+
+    net.holds_keys = true;
+    net.send(1, &message("juliet@b.example", "romeo@a.example", "2"));
+    net.send(0, &message("romeo@a.example", "juliet@b.example", "3"));
+    assert_eq!((net.got(1, "3"), net.locates, net.keys_only), (0, 4, 2));
+    net.sites[0].federation.located(net.now, B, Err(Unlocated::Failed));
+    net.wait(secs(10));
+    assert_eq!((net.got(0, "2"), net.got(1, "3"), net.refused(0, "3").len()), (1, 1, 0));
+    assert_eq!((net.locates, net.keys_only), (5, 2));
+    net.ends_empty();
+}
+
 /// Rules that have become stricter end what they would not let come to be.
 #[test]
 fn rules_that_become_stricter() {
