@@ -3,7 +3,7 @@
 use crate::network::Network;
 use base::{Str, Table};
 use sip::agent::{Flow, Target};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use xmpp::agent::Identity;
@@ -51,6 +51,8 @@ pub struct Config {
     /// Loopback, link-local and private networks that addresses named by a peer (in a Contact, a Record-Route) may lead to. Others of these
     /// are never sent to: the proxy gets what is for them.
     pub allow_networks: Vec<Network>,
+    /// Where the gateway itself listens.
+    pub own: Own,
     /// Whether our Contact names the XMPP domain, for a proxy that routes it back to the gateway, and not the gateway's own address.
     pub contact_is_domain: bool,
     /// The bounds of what the mappings keep.
@@ -120,6 +122,40 @@ impl Config {
     pub fn may_lead_to(&self, address: IpAddr) -> bool {
         is_global(address) || self.allow_networks.iter().any(|network| network.contains(address))
     }
+
+    /// Whether a connection may be made to a place that a peer has named: an address that is open to peers, and none of our own listeners.
+    pub fn may_connect_to(&self, remote: SocketAddr) -> bool {
+        self.may_lead_to(remote.ip()) && !self.own.takes_connections(remote)
+    }
+}
+
+/// Where the gateway itself listens. Nobody leads it there: it would talk to itself, and hold what it hears against its own address. An unspecified
+/// address stands for those of loopback; whoever fills this in adds the others that it stands for.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Where it takes connections, of whatever protocol.
+    pub connections: Vec<SocketAddr>,
+    /// Where it takes datagrams.
+    pub datagrams: Vec<SocketAddr>,
+}
+
+impl Own {
+    /// Whether who connects there comes to us.
+    pub fn takes_connections(&self, remote: SocketAddr) -> bool {
+        self.connections.iter().any(|own| is_listened_on(*own, remote))
+    }
+
+    /// Whether what is sent there comes to us.
+    pub fn takes_datagrams(&self, remote: SocketAddr) -> bool {
+        self.datagrams.iter().any(|own| is_listened_on(*own, remote))
+    }
+}
+
+/// Whether what goes to `remote` comes to the listener at `own`.
+fn is_listened_on(own: SocketAddr, remote: SocketAddr) -> bool {
+    let (listener, ip) = (own.ip().to_canonical(), remote.ip().to_canonical());
+    let here = ip.is_loopback() || ip.is_unspecified();
+    own.port() == remote.port() && (listener == ip || here && listener.is_unspecified())
 }
 
 /// Whether an address is one of the open network: none of the ranges that RFC 6890 keeps for hosts, links, sites, groups or nobody.

@@ -246,6 +246,7 @@ mod tests {
             subscriptions: sip::subscription::Config::default(),
             trunks: Vec::new(),
             allow_networks: Vec::new(),
+            own: Default::default(),
             contact_is_domain: false,
             limits: crate::config::Limits::default(),
             epoch: 0,

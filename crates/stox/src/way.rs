@@ -10,7 +10,7 @@ use crate::voice;
 use base::{Str, Time};
 use sip::agent::{Agent, Fence, Hop, Place, Target, Transport};
 use sip::{Dialog, Host, NameAddr, NextHop, SipUri, Uri};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Where a request goes that begins something.
 #[derive(Debug, Clone)]
@@ -40,8 +40,11 @@ pub(crate) fn route(config: &Config, trunks: &Trunks, sip: &Agent, to: &SipUri) 
 }
 
 impl Fence for Config {
-    fn may_lead_to(&self, address: IpAddr) -> bool {
-        Config::may_lead_to(self, address)
+    fn may_lead_to(&self, target: &Target) -> bool {
+        match target.transport {
+            Transport::Udp => self.may_lead_to(target.remote.ip()) && !self.own.takes_datagrams(target.remote),
+            Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => self.may_connect_to(target.remote),
+        }
     }
 }
 
@@ -151,7 +154,7 @@ impl Hops<'_> {
             return by_proxy();
         }
         match target.transport {
-            Transport::Udp | Transport::Tcp if self.config.may_lead_to(target.remote.ip()) => Some(target.into()),
+            Transport::Udp | Transport::Tcp if Fence::may_lead_to(self.config, &target) => Some(target.into()),
             // A certificate that names an address is rare; what a WebSocket client says of itself leads nowhere (RFC 7118 §5).
             Transport::Tls if proxy.is_none() => Some(place.into()),
             Transport::Udp | Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => by_proxy(),

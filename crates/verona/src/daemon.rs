@@ -14,6 +14,7 @@ use crate::io::s2s;
 use crate::io::sip::{self, Connections};
 use crate::io::udp::{self, Sockets};
 use crate::metrics::Meters;
+use crate::own::own;
 use crate::setup;
 use crate::shard::{Maker, Order, Shard, Ways};
 use crate::state::State;
@@ -165,12 +166,6 @@ fn bind_federation(
     Ok((listeners, listens))
 }
 
-/// Everything that listens here for TCP, where no session is to lead.
-fn listens_on(msrp: &[MsrpListen], sip: &[Listen], admin: Option<SocketAddr>) -> Vec<SocketAddr> {
-    let sip = sip.iter().filter(|listen| listen.transport != Transport::Udp).map(|listen| listen.address);
-    msrp.iter().map(|listen| listen.address).chain(sip).chain(admin).collect()
-}
-
 /// Whose certificate sessions are to show: what their paths name, over TLS if anywhere.
 fn named(listens: &[MsrpListen], config: &Config) -> String {
     let listen = listens.iter().find(|listen| listen.secure).or(listens.first());
@@ -202,6 +197,9 @@ impl Daemon {
         let mut gateway = doing("looking up names", setup::gateway_config(config, &dns, shards, epoch).await)?;
         let bound = bind(&config.sip.listen)?;
         let (msrp_listeners, msrp_listens) = bind_msrp(&config.msrp.listen)?;
+        let federation = config.xmpp.federation.as_ref();
+        let (federation_listeners, federation_listens) =
+            federation.map(|f| bind_federation(&f.listen)).transpose()?.unzip();
         let acme = match &config.acme {
             Some(acme) => {
                 doing("tls.acme.folder", crate::acme::prepare(acme))?;
@@ -213,6 +211,7 @@ impl Daemon {
         gateway.msrp = setup::carriage(config, &msrp_listens, &tls.fingerprint());
         let phones = setup::PhoneKeys::new(&mut tokens);
         phones.put_into(&mut gateway);
+        gateway.own = own(config, &bound.listens, Some(&msrp_listens), federation_listens.as_ref());
         let gateway = Arc::new(gateway);
         let opening = format!("opening the store {}", config.store.url);
         let url = config.store.url.clone();
@@ -247,7 +246,6 @@ impl Daemon {
                 bounds: msrp_bounds,
                 guard: guard.clone(),
                 live: Live { config: Arc::clone(&gateway), max_size: config.msrp.settings.max_size },
-                own: listens_on(&msrp_listens, &bound.listens, config.admin.listen),
                 relay: config.msrp.relay.as_ref().map(|r| (setup::msrp_host(&r.server.host), r.server.port)),
                 tls: tls.clone(),
                 dns: dns.clone(),
@@ -258,8 +256,6 @@ impl Daemon {
         let sockets = Sockets::new(bound.udp.clone());
         let (queues, outboxes): (Vec<_>, Vec<_>) =
             config.xmpp.components.iter().map(|_| link::outbox(config.limits.write_bytes)).unzip();
-        let federation = config.xmpp.federation.as_ref();
-        let bound_federation = federation.map(|f| bind_federation(&f.listen)).transpose()?;
         let (federation_queue, federation_outbox) = federation.map(|_| link::outbox(config.limits.write_bytes)).unzip();
 
         let (stop_shards, stopped_shards) = watch::channel(false);
@@ -326,8 +322,8 @@ impl Daemon {
             let link = Link::new(id, component, machine, around.clone(), meters);
             links.spawn(link.run(outbox, stopped_links.clone()));
         }
-        let federated = match (federation, federation_outbox, bound_federation) {
-            (Some(settings), Some(outbox), Some((listeners, listens))) => {
+        let federated = match (federation, federation_outbox, federation_listeners, federation_listens) {
+            (Some(settings), Some(outbox), Some(listeners), Some(listens)) => {
                 let secret = Secret::new(tokens.token(64).as_bytes());
                 let machine = s2s::machine(config, settings, &tls, secret.clone());
                 let (live, lives) = watch::channel(s2s::Live { machine, gateway: Arc::clone(&gateway) });
@@ -450,6 +446,9 @@ impl Daemon {
             gateway.msrp = setup::carriage(config, listens, &self.tls.fingerprint());
         }
         self.phones.put_into(&mut gateway);
+        let msrp = self.carrier.as_ref().map(|carrier| &carrier.listens);
+        let servers = self.federated.as_ref().map(|federated| &federated.listens);
+        gateway.own = own(config, &self.listens, msrp, servers);
         let gateway = Arc::new(gateway);
         if let Some(Carrier { pool, .. }) = &self.carrier {
             pool.reconfigure(Live { config: Arc::clone(&gateway), max_size: config.msrp.settings.max_size });

@@ -14,6 +14,7 @@ mod io;
 pub mod log;
 pub mod metrics;
 pub mod notify;
+mod own;
 pub mod pid_file;
 pub mod run;
 mod setup;

@@ -108,6 +108,7 @@ pub(crate) async fn gateway_config(
             ..sip::subscription::Config::default()
         },
         allow_networks: config.security.allow_networks.clone(),
+        own: gateway::Own::default(),
         contact_is_domain: config.sip.contact == ContactHost::Domain,
         limits: gateway::Limits {
             held: share(limits.held),

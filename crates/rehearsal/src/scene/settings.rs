@@ -72,6 +72,7 @@ impl Default for Settings {
             subscriptions: subscription::Config::default(),
             trunks: Vec::new(),
             allow_networks: vec![Network { address: IpAddr::from([192, 0, 2, 0]), prefix: 24 }],
+            own: Default::default(),
             contact_is_domain: false,
             limits: Limits::default(),
             epoch: 1_000_000_000,

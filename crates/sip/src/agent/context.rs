@@ -250,7 +250,7 @@ impl Agent {
 
     /// Whether a request may go to an address that others have named.
     pub(super) fn may_go(&self, foreign: bool, target: &Target) -> bool {
-        !foreign || self.fence.as_ref().is_none_or(|fence| fence.may_lead_to(target.remote.ip()))
+        !foreign || self.fence.as_ref().is_none_or(|fence| fence.may_lead_to(target))
     }
 
     /// Begins one transaction. `false`: that is not possible.

@@ -5,7 +5,7 @@ use crate::digest::AccountId;
 use crate::uri::{Host, SipUri, Uri};
 use base::Str;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// An address that a request is sent to, and who must be there.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,10 +64,10 @@ impl Place {
     }
 }
 
-/// Where others may lead us to: not to the addresses of our own network (THREATS 46).
+/// Where others may lead us to: not to the addresses of our own network, nor to ourselves (THREATS 46).
 pub trait Fence: fmt::Debug + Send + Sync {
-    /// Whether requests may be sent to an address that a peer has named.
-    fn may_lead_to(&self, address: IpAddr) -> bool;
+    /// Whether requests may be sent to a place that a peer has named.
+    fn may_lead_to(&self, target: &Target) -> bool;
 }
 
 /// The next hop of a request.

@@ -18,12 +18,14 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 const STARTTLS: &str = "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>";
 const AUTH: &str = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='EXTERNAL'>=</auth>";
+/// A domain whose records lead to the gateway itself.
+pub(crate) const MIRROR: &str = "mirror.example";
 const FEATURES: &str = "</stream:features>";
 
 /// The gateway as the server of its domain, a phone behind it, and a name server that leads to one place for everybody else.
-struct Net {
-    phone: Phone,
-    gateway: Gateway,
+pub(crate) struct Net {
+    pub(crate) phone: Phone,
+    pub(crate) gateway: Gateway,
     tcp: SocketAddr,
     tls: SocketAddr,
     /// Where the names lead.
@@ -35,7 +37,7 @@ struct Net {
 }
 
 impl Net {
-    async fn start(more: &str) -> Net {
+    pub(crate) async fn start(more: &str) -> Net {
         let place = Place::new("identity-s2s");
         let ca = TestCa::new(&place);
         let own = ca.issue(&place, "own", &[SIP_DOMAIN]);
@@ -47,6 +49,9 @@ impl Net {
         let zone = [XMPP_DOMAIN, "victim.example"].iter().fold(Zone::new().host(host, place.ip()), |zone, domain| {
             zone.srv(&format!("_xmpp-server._tcp.{domain}"), host, port, 0, 0)
         });
+        // A domain whose server is the gateway itself, by its own word.
+        let zone = zone.srv(&format!("_xmpp-server._tcp.{MIRROR}"), host, tcp.port(), 0, 0);
+        let zone = zone.srv(&format!("_xmpps-server._tcp.{MIRROR}"), host, tls.port(), 0, 0);
         let dns = Dnsmasq::start(&place, &zone);
         let phone = Phone::start(SocketAddr::new(place.ip().into(), 0), Ladder::new(), |_| (200, "OK".to_owned()))
             .await
@@ -93,7 +98,7 @@ impl Net {
     }
 
     /// A stream on which `xmpp.example.com` has proved itself.
-    async fn proved(&self) -> Peer {
+    pub(crate) async fn proved(&self) -> Peer {
         let (mut peer, offer) = self.greet(Some(&self.good), XMPP_DOMAIN).await;
         assert!(offer.contains("EXTERNAL"), "{offer}");
         peer.say(AUTH).await;
@@ -126,12 +131,17 @@ impl Net {
 
     /// What becomes of a message of a SIP user's to the other domain.
     async fn sends(&self) -> Option<u16> {
-        let request = message("romeo", &format!("sip:nurse@{XMPP_DOMAIN}"), &[], "secret");
+        self.sends_to(XMPP_DOMAIN).await
+    }
+
+    /// What becomes of one to any domain.
+    pub(crate) async fn sends_to(&self, domain: &str) -> Option<u16> {
+        let request = message("romeo", &format!("sip:nurse@{domain}"), &[], "secret");
         self.phone.request(self.gateway.udp, request).await.unwrap().status()
     }
 
     /// A decent server's message reaches the phone, and nothing has before it.
-    async fn nothing_but_the_baseline(&mut self) {
+    pub(crate) async fn nothing_but_the_baseline(&mut self) {
         let mut peer = self.proved().await;
         peer.say(&stanza(XMPP_DOMAIN, "baseline")).await;
         let request = self.phone.next(PATIENCE).await.expect("the baseline reaches the phone");
@@ -143,7 +153,7 @@ trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// The other end of a stream.
-struct Peer {
+pub(crate) struct Peer {
     heard: String,
     io: Box<dyn Io>,
 }
@@ -153,7 +163,7 @@ impl Peer {
         Peer { heard: String::new(), io: Box::new(io) }
     }
 
-    async fn say(&mut self, text: &str) {
+    pub(crate) async fn say(&mut self, text: &str) {
         self.io.write_all(text.as_bytes()).await.unwrap();
         self.io.flush().await.unwrap();
     }
@@ -187,7 +197,7 @@ impl Peer {
     }
 
     /// The stream ends with this error.
-    async fn ends_with(&mut self, condition: &str, why: &str) {
+    pub(crate) async fn ends_with(&mut self, condition: &str, why: &str) {
         let rest = self.rest().await;
         let error = format!("<stream:error><{condition} xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>");
         assert!(rest.contains(&error) && rest.ends_with("</stream:stream>"), "{why}: {rest}");
@@ -206,7 +216,7 @@ fn header(from: &str, to: &str) -> String {
     )
 }
 
-fn stanza(from: &str, text: &str) -> String {
+pub(crate) fn stanza(from: &str, text: &str) -> String {
     format!("<message from='a@{from}/b' to='peter@{SIP_DOMAIN}'><body>{text}</body></message>")
 }
 

@@ -6,6 +6,7 @@ mod caller;
 mod chats;
 mod connections;
 mod door;
+mod door_s2s;
 mod edges;
 #[allow(dead_code, reason = "what these stand on is for those that come, too")]
 mod faults;

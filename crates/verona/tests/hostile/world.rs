@@ -271,10 +271,15 @@ impl Gateway {
         line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
+    /// All metrics.
+    pub(crate) fn metrics(&self) -> String {
+        let Process::This { meters, .. } = &self.process else { panic!("not in this process") };
+        meters.render()
+    }
+
     /// A number of the metrics. `name` with its labels.
     pub(crate) fn metric(&self, name: &str) -> f64 {
-        let Process::This { meters, .. } = &self.process else { panic!("not in this process") };
-        let text = meters.render();
+        let text = self.metrics();
         let line = text.lines().find_map(|l| l.strip_prefix(name)?.trim().parse().ok());
         line.unwrap_or_else(|| panic!("no {name} in {text}"))
     }

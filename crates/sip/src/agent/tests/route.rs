@@ -182,8 +182,8 @@ fn look_ups_that_lead_nowhere() {
 struct Nothing;
 
 impl Fence for Nothing {
-    fn may_lead_to(&self, address: std::net::IpAddr) -> bool {
-        !address.is_loopback()
+    fn may_lead_to(&self, target: &Target) -> bool {
+        !target.remote.ip().is_loopback() && target.remote.port() != 5062
     }
 }
 
@@ -192,13 +192,17 @@ impl Fence for Nothing {
 fn nobody_leads_us_inward() {
     let mut desk = Desk::new();
     desk.agent.set_fence(Arc::new(Nothing));
-    for (foreign, says) in
-        [(true, "failed Nowhere\n"), (false, "to 127.0.0.1:5060: MESSAGE sip:romeo@example.net SIP/2.0\n")]
+    for (foreign, address, port) in
+        [(true, "127.0.0.1", 5060), (false, "127.0.0.1", 5060), (true, "192.0.2.1", 5062), (true, "192.0.2.1", 5060)]
     {
-        let place = Place { foreign, port: Some(5060), ..named("inside.example.net") };
+        let place = Place { foreign, port: Some(port), ..named("inside.example.net") };
         desk.agent.request(desk.now, ours(Method::Message), &place.into(), None).expect("begun");
         let (asked, _) = question(&desk.drain());
-        assert_eq!(told(&desk.looked(asked, &found("127.0.0.1"))), says);
+        let says = match foreign && (address, port) != ("192.0.2.1", 5060) {
+            true => "failed Nowhere\n".to_owned(),
+            false => format!("to {address}:{port}: MESSAGE sip:romeo@example.net SIP/2.0\n"),
+        };
+        assert_eq!(told(&desk.looked(asked, &found(address))), says);
     }
     desk.rests();
 }

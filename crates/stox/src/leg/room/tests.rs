@@ -55,6 +55,7 @@ impl Desk {
             registrar: None,
             trunks: Vec::new(),
             allow_networks: Vec::new(),
+            own: Default::default(),
             contact_is_domain: false,
             limits: crate::config::Limits::default(),
             epoch: 0,

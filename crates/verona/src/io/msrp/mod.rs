@@ -51,8 +51,6 @@ pub(crate) struct Setup {
     pub(crate) bounds: Bounds,
     pub(crate) guard: Guard,
     pub(crate) live: Live,
-    /// Our own listeners: no session leads to them.
-    pub(crate) own: Vec<SocketAddr>,
     /// The operator's relay, if any: the one place that need not be open to what peers say.
     pub(crate) relay: Option<(::msrp::Host, u16)>,
     pub(crate) tls: Tls,

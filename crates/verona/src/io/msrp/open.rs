@@ -10,7 +10,7 @@ use crate::tls::Tls;
 use base::dns::Failure;
 use msrp::{ConnectionId, Hop, Host, Ticket};
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use stox::gateway::Input;
 use tokio::net::TcpStream;
@@ -138,8 +138,8 @@ impl Attempt {
 
     /// Whether we may connect to this address: it is where the operator said, or open to what peers say, and not ourselves.
     fn may_lead_to(&self, remote: SocketAddr) -> bool {
-        let is_own = self.pool.inner.setup.own.iter().any(|own| is_listened_on(*own, remote));
-        !is_own && (self.is_relay() || self.pool.live().config.may_lead_to(remote.ip()))
+        let config = self.pool.live().config;
+        !config.own.takes_connections(remote) && (self.is_relay() || config.may_lead_to(remote.ip()))
     }
 
     /// Promises a connection of ours that leads this way, if there is one, to all who wait.
@@ -194,12 +194,4 @@ impl Drop for Attempt {
             self.tell(&left.unwrap_or_default(), None);
         }
     }
-}
-
-/// Whether who connects to `remote` comes to the listener at `own`.
-fn is_listened_on(own: SocketAddr, remote: SocketAddr) -> bool {
-    const ANY: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
-    let ip = remote.ip().to_canonical();
-    let here = ip.is_loopback() || ANY.contains(&ip);
-    own.port() == remote.port() && (own.ip().to_canonical() == ip || here && ANY.contains(&own.ip()))
 }

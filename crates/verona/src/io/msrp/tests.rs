@@ -57,13 +57,13 @@ struct Bench {
     secure: SocketAddr,
 }
 
-async fn settings(allow: &str) -> Arc<Config> {
+async fn settings(allow: &str) -> Config {
     let text = format!(
         "[[xmpp.component]]\ndomain = \"example.net\"\nserver = \"127.0.0.1:1\"\nsecret = \"s\"\n[sip]\ndomains = \
          [\"example.com\"]\nlisten = [\"udp:127.0.0.1:5060\"]\n[security]\nallow_networks = [{allow}]\n"
     );
     let config = config::parse("a test", &text, Environment::default()).unwrap().config;
-    Arc::new(setup::gateway_config(&config, &Dns::of_nothing(), 1, 0).await.unwrap())
+    setup::gateway_config(&config, &Dns::of_nothing(), 1, 0).await.unwrap()
 }
 
 fn tls() -> Tls {
@@ -80,11 +80,12 @@ impl Bench {
         let meters = Arc::new(Meters::new());
         let listeners = [(); 2].map(|()| bind(address.parse().unwrap()).unwrap());
         let [address, secure] = [0, 1].map(|i: usize| listeners[i].local_addr().unwrap());
+        let mut config = settings(allow).await;
+        config.own.connections = vec![address, secure];
         let setup = Setup {
             guard: Guard::open(),
             bounds,
-            live: Live { config: settings(allow).await, max_size: 10_000 },
-            own: vec![address, secure],
+            live: Live { config: Arc::new(config), max_size: 10_000 },
             relay,
             tls: tls(),
             dns: Dns::new(Names, HashKey::new(1, 2)),
@@ -499,8 +500,9 @@ async fn addresses_that_peers_name_lead_only_where_they_may() {
         timeout(PATIENCE, counted).await.expect("it is counted");
     }
     // What the operator allows meanwhile; but never ourselves.
-    let live = Live { config: settings("\"127.0.0.0/8\"").await, max_size: 10_000 };
-    bench.pool.reconfigure(live);
+    let mut config = settings("\"127.0.0.0/8\"").await;
+    config.own.connections = vec![bench.address, bench.secure];
+    bench.pool.reconfigure(Live { config: Arc::new(config), max_size: 10_000 });
     for own in [bench.address, bench.secure] {
         bench.pool.open(ticket, hop(own, None));
         assert_eq!(bench.opened(0).await, (ticket, None));

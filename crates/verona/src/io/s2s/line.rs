@@ -190,7 +190,7 @@ async fn connect(
     patience: Duration,
 ) -> io::Result<(TcpStream, SocketAddr)> {
     let mut addresses = dns.addresses(&target.host).await.map_err(io::Error::other)?;
-    addresses.retain(|address| gateway.may_lead_to(*address));
+    addresses.retain(|address| gateway.may_connect_to(SocketAddr::new(*address, target.port)));
     addresses.truncate(ADDRESSES);
     let share = patience / u32::try_from(addresses.len().max(1)).unwrap_or(1);
     let mut last = io::Error::new(io::ErrorKind::NotFound, "no address that is open to peers");
