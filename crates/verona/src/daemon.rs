@@ -359,6 +359,7 @@ impl Daemon {
         if let Some((acme, listener)) = acme {
             tasks.spawn(crate::acme::run(acme, listener));
         }
+        tasks.spawn(connections.clone().end_what_is_shut_out());
         for (transport, listener) in bound.streams {
             tasks.spawn(connections.clone().accept(listener, transport));
         }

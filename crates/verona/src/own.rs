@@ -73,16 +73,16 @@ mod tests {
     #[test]
     fn what_listens_is_known_by_all_its_addresses() {
         let text = "[xmpp.federation]\ndomains = [\"example.com\"]\nlisten = [\"tcp:0.0.0.0:5269\"]\n[sip]\ndomains = [\"example.net\"]\n\
-                    listen = [\"udp:0.0.0.0:5060\", \"tcp:192.0.2.1:5060\"]\nadvertise = [\"udp:198.51.100.7:5061\"]\n\
+                    listen = [\"udp:0.0.0.0:5060\", \"tcp:203.0.113.77:5060\"]\nadvertise = [\"udp:198.51.100.7:5061\"]\n\
                     [admin]\nlisten = \"127.0.0.1:8480\"\n";
         let config = parse("a test", text, Environment::default()).unwrap().config;
         let servers = config.xmpp.federation.as_ref().map(|federation| &federation.listen);
         let own = own(&config, &config.sip.listen, None, servers);
         for (place, connections, datagrams) in [
-            ("192.0.2.1:5060", true, false),
-            ("[::ffff:192.0.2.1]:5060", true, false),
-            ("192.0.2.1:5061", false, false),
-            ("192.0.2.2:5060", false, false),
+            ("203.0.113.77:5060", true, false),
+            ("[::ffff:203.0.113.77]:5060", true, false),
+            ("203.0.113.77:5061", false, false),
+            ("203.0.113.78:5060", false, false),
             // Loopback is what the system has in any case, and what an unspecified address leads to.
             ("127.0.0.1:5060", false, true),
             ("127.0.0.77:5269", true, false),

@@ -325,7 +325,8 @@ settings! {
         connections_per_source: usize = 50, 0..=1_000_000;
         /// Connections that it may open at once before the rate counts.
         connections_burst: usize = 500, 1..=1_000_000;
-        /// SIP messages and stanzas of a source in a second; beyond: dropped, and SIP sends them again. 0: no bound.
+        /// SIP messages and stanzas of a source in a second; beyond: what came by UDP is dropped, and comes again; a SIP connection or a stream with a
+        /// server is closed. 0: no bound.
         messages_per_source: usize = 0, 0..=1_000_000;
         /// Those that it may send at once before the rate counts.
         messages_burst: usize = 1_000, 1..=1_000_000;

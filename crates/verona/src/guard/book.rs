@@ -180,7 +180,8 @@ impl Book {
         }
     }
 
-    fn let_in(&self, now: Time, remote: IpAddr) -> Result<(), Reason> {
+    /// Whether this source is let in at all.
+    pub(super) fn let_in(&self, now: Time, remote: IpAddr) -> Result<(), Reason> {
         if self.is_friend(remote) {
             return Ok(());
         }

@@ -13,8 +13,11 @@ use book::Book;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use stox::config as gateway_config;
 use stox::gateway;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 /// Why somebody is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +131,8 @@ struct Inner {
     book: Mutex<Book>,
     /// Nothing can be said against any datagram: nobody need ask.
     idle: AtomicBool,
+    /// Changes with those who are shut out.
+    news: watch::Sender<()>,
     meters: GuardMeters,
 }
 
@@ -144,6 +149,35 @@ impl Drop for Stranger {
     }
 }
 
+/// How long it rests between one look at all connections and the next.
+const REST: Duration = Duration::from_millis(250);
+
+/// Tells that somebody is shut out who was not.
+#[derive(Debug)]
+pub(crate) struct News {
+    changed: watch::Receiver<()>,
+    due: Option<Instant>,
+}
+
+impl News {
+    /// Returns when it is time to look at all connections, and not too often, however many are shut out. It may be dropped and begun again.
+    pub(crate) async fn next(&mut self) {
+        let due = match self.due {
+            Some(due) => due,
+            None => {
+                // The guard lives as long as those who hold connections.
+                if self.changed.changed().await.is_err() {
+                    std::future::pending::<()>().await;
+                }
+                *self.due.insert(Instant::now() + REST)
+            }
+        };
+        sleep_until(due).await;
+        self.due = None;
+        self.changed.mark_unchanged();
+    }
+}
+
 impl Guard {
     /// One that lets everybody in.
     #[cfg(test)]
@@ -155,7 +189,8 @@ impl Guard {
 
     pub(crate) fn new(clock: Clock, key: HashKey, rules: &Abuse, meters: GuardMeters) -> Guard {
         let book = Book::new(key, rules.clone());
-        let inner = Inner { clock, idle: AtomicBool::new(book.is_idle()), book: Mutex::new(book), meters };
+        let idle = AtomicBool::new(book.is_idle());
+        let inner = Inner { clock, idle, book: Mutex::new(book), news: watch::Sender::new(()), meters };
         Guard { inner: Arc::new(inner) }
     }
 
@@ -164,6 +199,8 @@ impl Guard {
         let mut book = self.book();
         book.reconfigure(rules.clone());
         self.inner.idle.store(book.is_idle(), Relaxed);
+        drop(book);
+        self.inner.news.send_replace(());
     }
 
     /// A connection was accepted from `remote`: may it go on? It is a stranger until it has shown who it is: drop the [`Stranger`] then. A refusal has been
@@ -181,11 +218,29 @@ impl Guard {
 
     /// A message came from `remote`: may it go on? A refusal has been counted.
     pub(crate) fn hears(&self, remote: IpAddr) -> bool {
+        self.hears_all(remote, 1)
+    }
+
+    /// The same for several that came together.
+    pub(crate) fn hears_all(&self, remote: IpAddr, messages: usize) -> bool {
         if self.inner.idle.load(Relaxed) {
             return true;
         }
-        let heard = self.book().message(self.inner.clock.now(), remote);
+        let now = self.inner.clock.now();
+        let mut book = self.book();
+        let heard = (0..messages).try_for_each(|_| book.message(now, remote));
+        drop(book);
         heard.inspect_err(|reason| self.inner.meters.refused(*reason)).is_ok()
+    }
+
+    /// Whether who comes from there is not let in at all, for a while or by the operator's word.
+    pub(crate) fn is_out(&self, remote: IpAddr) -> bool {
+        !self.inner.idle.load(Relaxed) && self.book().let_in(self.inner.clock.now(), remote).is_err()
+    }
+
+    /// Changes whenever somebody is shut out who was not: whoever holds connections asks [`Guard::is_out`] for each then, but not all the time.
+    pub(crate) fn news(&self) -> News {
+        News { changed: self.inner.news.subscribe(), due: None }
     }
 
     /// `remote` has done something, by a connection or in answer to something of ours.
@@ -197,6 +252,7 @@ impl Guard {
         self.inner.idle.store(false, Relaxed);
         self.inner.meters.banned.set(book.banned(now) as f64);
         drop(book);
+        self.inner.news.send_replace(());
         self.inner.meters.bans.increment(1);
         tracing::warn!(%remote, seconds = length.as_secs(), offence = offence.name(), "a source is shut out for a while");
     }

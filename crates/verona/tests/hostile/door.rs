@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 
-async fn connect(from: IpAddr, to: SocketAddr) -> TcpStream {
+pub(crate) async fn connect(from: IpAddr, to: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     socket.bind(SocketAddr::new(from, 0)).unwrap();
     socket.connect(to).await.unwrap()
@@ -30,7 +30,7 @@ async fn drain(stream: &mut TcpStream) {
 }
 
 /// An address of nobody who is a peer.
-fn elsewhere() -> IpAddr {
+pub(crate) fn elsewhere() -> IpAddr {
     let [.., high, low] = std::process::id().to_be_bytes();
     [127, 32, high, low].into()
 }

@@ -2,6 +2,7 @@
 //! others than they have proved. Each case gets the error that says so, nothing that it brings reaches anybody, and decent servers are served
 //! all the same.
 
+use crate::door::connect;
 use crate::world::{Gateway, PATIENCE, SIP_DOMAIN, XMPP_DOMAIN, anywhere, message};
 use rehearsal::ladder::Ladder;
 use rehearsal::peers::{Certificate, Credentials, Dnsmasq, Place, TestCa, Zone};
@@ -9,7 +10,7 @@ use rehearsal::stub::Phone;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -26,8 +27,12 @@ const FEATURES: &str = "</stream:features>";
 pub(crate) struct Net {
     pub(crate) phone: Phone,
     pub(crate) gateway: Gateway,
-    tcp: SocketAddr,
+    pub(crate) tcp: SocketAddr,
     tls: SocketAddr,
+    /// Where servers come from.
+    pub(crate) from: IpAddr,
+    /// The configuration.
+    pub(crate) text: String,
     /// Where the names lead.
     elsewhere: TcpListener,
     good: Credentials,
@@ -56,7 +61,7 @@ impl Net {
         let phone = Phone::start(SocketAddr::new(place.ip().into(), 0), Ladder::new(), |_| (200, "OK".to_owned()))
             .await
             .unwrap();
-        let gateway = Gateway::with(&format!(
+        let text = format!(
             "[xmpp.federation]\ndomains = [\"{SIP_DOMAIN}\"]\nlisten = [\"tcp:{tcp}\", \"tls:{tls}\"]\nwait = \"5s\"\n{more}\n\
              [sip]\ndomains = [\"*\"]\nlisten = [\"udp:{sip}\", \"tcp:{sip}\"]\noutbound_proxy = \"sip:{phone};lr\"\n\
              [[sip.peer]]\nsource = \"127.0.0.0/8\"\ndomains = [\"{SIP_DOMAIN}\"]\n\
@@ -67,14 +72,15 @@ impl Net {
             own = own.toml(),
             root = ca.root().display(),
             dns = dns.address(),
-        ))
-        .await;
-        Net { phone, gateway, tcp, tls, elsewhere, good, ca, _dns: dns, place }
+        );
+        let gateway = Gateway::with(&text).await;
+        let from = place.ip().into();
+        Net { phone, gateway, from, text, tcp, tls, elsewhere, good, ca, _dns: dns, place }
     }
 
     /// A stream over TLS, with this certificate, from this domain: up to what the gateway offers.
     async fn greet(&self, credentials: Option<&Credentials>, from: &str) -> (Peer, String) {
-        let tcp = TcpStream::connect(self.tls).await.unwrap();
+        let tcp = connect(self.from, self.tls).await;
         let mut peer = Peer::new(self.shake(tcp, credentials).await);
         peer.say(&header(from, SIP_DOMAIN)).await;
         let offer = peer.until(FEATURES).await;

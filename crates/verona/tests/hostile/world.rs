@@ -197,7 +197,7 @@ pub(crate) struct Gateway {
 
 #[allow(clippy::large_enum_variant, reason = "one for each test")]
 enum Process {
-    This { _daemon: Daemon, meters: Arc<Meters> },
+    This { daemon: Daemon, meters: Arc<Meters> },
     Own { child: Child, config: PathBuf },
 }
 
@@ -237,7 +237,7 @@ impl Gateway {
         let meters = Arc::new(Meters::new());
         let daemon = Daemon::start(&config, Arc::clone(&state), Arc::clone(&meters)).await.unwrap();
         let (udp, tcp) = (daemon.listening(Transport::Udp)[0], daemon.listening(Transport::Tcp)[0]);
-        Gateway { process: Process::This { _daemon: daemon, meters }, udp, tcp }
+        Gateway { process: Process::This { daemon, meters }, udp, tcp }
     }
 
     /// The program, in a process of its own.
@@ -269,6 +269,13 @@ impl Gateway {
         let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
         let line = status.lines().find_map(|l| l.strip_prefix(what)).expect("Linux has it");
         line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
+    /// Goes over to another configuration, as after SIGHUP.
+    pub(crate) async fn reload(&mut self, text: &str) {
+        let Process::This { daemon, .. } = &mut self.process else { panic!("not in this process") };
+        let config = verona::config::parse("test.toml", text, Environment::of([])).unwrap().config;
+        daemon.reconfigure(&config).await.unwrap();
     }
 
     /// All metrics.

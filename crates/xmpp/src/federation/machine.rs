@@ -130,9 +130,20 @@ impl Federation {
         self.touch(id);
     }
 
-    /// What came over a connection, decrypted.
-    pub fn received(&mut self, now: Time, id: ConnectionId, bytes: &[u8]) {
-        self.on(id, |stream| stream.received(now, bytes));
+    /// What came over a connection, decrypted. How many stanzas that were, those that are refused among them.
+    pub fn received(&mut self, now: Time, id: ConnectionId, bytes: &[u8]) -> usize {
+        let stanzas = self.on(id, |stream| {
+            let count = |stream: &Stream| stream.counts().received + stream.counts().refused;
+            let before = count(stream);
+            stream.received(now, bytes);
+            count(stream) - before
+        });
+        stanzas.and_then(|stanzas| usize::try_from(stanzas).ok()).unwrap_or(0)
+    }
+
+    /// The other side is not wanted any more: its stream ends with this error.
+    pub fn refuse(&mut self, now: Time, id: ConnectionId, error: StreamError) {
+        self.on(id, |stream| stream.close(now, Some(error)));
     }
 
     /// TLS stands, after [`Output::StartTls`].

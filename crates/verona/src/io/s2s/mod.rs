@@ -31,7 +31,9 @@ use stox::gateway::Input;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
+use xmpp::error::StreamCondition;
 use xmpp::federation::{Config, ConnectionId, Event as Happened, Federation, Output, Target, Unlocated};
+use xmpp::stream::StreamError;
 use xmpp::stream::s2s::{Certificate, DownReason, Pair};
 
 /// What connections may have to say before they wait.
@@ -105,6 +107,8 @@ struct Connection {
     batch: Vec<Command>,
     waiting: Arc<AtomicUsize>,
     remote: Option<IpAddr>,
+    /// Whether the other end has connected.
+    accepted: bool,
     /// Whoever has come and not yet proved anything.
     stranger: Option<Stranger>,
     verdict: Verdict,
@@ -181,7 +185,7 @@ impl Hub {
         mut stop: watch::Receiver<bool>,
     ) {
         let (mut batch, mut events) = (Vec::with_capacity(256), Vec::with_capacity(64));
-        let mut stopping = false;
+        let (mut stopping, mut news) = (false, self.guard.news());
         // There is nothing to wait for: whoever is to be found is looked for when there is something to say.
         for at in 0..self.domains.len() {
             self.state.link_up(self.first + at);
@@ -225,6 +229,7 @@ impl Hub {
                         self.machine.timeout(now);
                     }
                 }
+                () = news.next() => self.end_what_is_shut_out(),
                 Ok(()) = live.changed() => {
                     self.live = live.borrow_and_update().clone();
                     self.machine.reconfigure(self.clock.now(), self.live.machine.clone());
@@ -270,7 +275,11 @@ impl Hub {
                     }
                     Told::Received(bytes) => {
                         self.read += bytes.len();
-                        self.machine.received(now, id, &bytes);
+                        let stanzas = self.machine.received(now, id, &bytes);
+                        let heard = connection.remote.is_none_or(|remote| self.guard.hears_all(remote, stanzas));
+                        if !heard {
+                            self.machine.refuse(now, id, refusal("Too many stanzas, or not wanted at all"));
+                        }
                     }
                     Told::Judged(verdict) => connection.verdict = *verdict,
                     Told::Secured => self.machine.secured(now, id),
@@ -293,6 +302,7 @@ impl Hub {
                         let (line, mut connection) = self.line(id);
                         connection.task = Some(tokio::spawn(line.accepted(stream, handshake)).abort_handle());
                         (connection.remote, connection.stranger) = (Some(remote.ip()), Some(stranger));
+                        connection.accepted = true;
                         self.lines.insert(id, connection);
                     }
                     Err(refused) => {
@@ -302,6 +312,16 @@ impl Hub {
                 }
             }
             Event::Located(domain, targets) => self.machine.located(now, &domain, targets),
+        }
+    }
+
+    /// Ends the streams of those who have come, and would not be let in now.
+    fn end_what_is_shut_out(&mut self) {
+        let now = self.clock.now();
+        for (id, connection) in &self.lines {
+            if connection.accepted && connection.remote.is_some_and(|remote| self.guard.is_out(remote)) {
+                self.machine.refuse(now, *id, refusal("Shut out"));
+            }
         }
     }
 
@@ -321,6 +341,7 @@ impl Hub {
             batch: Vec::new(),
             waiting,
             remote: None,
+            accepted: false,
             stranger: None,
             verdict: Verdict::None,
             task: None,
@@ -484,4 +505,9 @@ impl Hub {
             connection.stranger = None;
         }
     }
+}
+
+/// What ends the stream of somebody who is not heard any more.
+fn refusal(why: &str) -> StreamError {
+    StreamError::new(StreamCondition::PolicyViolation).with_text(why)
 }

@@ -21,7 +21,7 @@ use serve::Serving;
 use sip::Limits;
 use sip::agent::{ClientId, Target, Transport};
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -73,8 +73,9 @@ struct Queue {
     load: Arc<Load>,
     /// Whether the other end has connected.
     accepted: bool,
-    /// Ends the connection at once. Dropped with the queue, it leaves the writer to write what waits.
-    cut: oneshot::Sender<()>,
+    remote: IpAddr,
+    /// Ends the connection at once, for this reason. Dropped with the queue, it leaves the writer to write what waits.
+    cut: oneshot::Sender<&'static str>,
 }
 
 #[derive(Default)]
@@ -170,6 +171,19 @@ impl Connections {
         tokio::spawn(serving.take(stream));
     }
 
+    /// Ends, for ever, the connections of those who are shut out meanwhile.
+    pub(crate) async fn end_what_is_shut_out(self) {
+        let guard = &self.inner.setup.guard;
+        let mut news = guard.news();
+        loop {
+            news.next().await;
+            let mut tables = self.tables();
+            for (_, queue) in tables.queues.extract_if(|_, queue| queue.accepted && guard.is_out(queue.remote)) {
+                let _ = queue.cut.send("shut out");
+            }
+        }
+    }
+
     /// Whether the connection `id` is there.
     pub(crate) fn is_open(&self, id: u64) -> bool {
         self.tables().queues.contains_key(&id)
@@ -207,7 +221,7 @@ impl Connections {
             // Who does not read is not served, and not read either: the writer that is stuck would notice late. One of ours has others'
             // requests under way; it is left to its writer to find out whether it is stuck.
             if let Some(queue) = tables.queues.remove(&id) {
-                let _ = queue.cut.send(());
+                let _ = queue.cut.send("does not read");
             }
         }
         false
@@ -277,7 +291,8 @@ impl Connections {
         let (sender, packets) = mpsc::unbounded_channel();
         let load = Arc::new(Load::default());
         let (cut, is_cut) = oneshot::channel();
-        tables.queues.insert(id, Queue { packets: sender, load: Arc::clone(&load), accepted, cut });
+        let remote = target.remote.ip();
+        tables.queues.insert(id, Queue { packets: sender, load: Arc::clone(&load), accepted, remote, cut });
         self.inner.meters.sip_connections(target.transport).increment(1.0);
         tables.places.take(target.remote);
         Serving::new(self.clone(), id, target.clone(), accepted, packets, load, is_cut)

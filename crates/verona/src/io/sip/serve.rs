@@ -33,7 +33,7 @@ pub(super) struct Serving {
     accepted: bool,
     packets: mpsc::UnboundedReceiver<Packet>,
     load: Arc<Load>,
-    is_cut: oneshot::Receiver<()>,
+    is_cut: oneshot::Receiver<&'static str>,
     /// The requests that are being written.
     unsent: Vec<Client>,
     state: State,
@@ -58,7 +58,7 @@ impl Serving {
         accepted: bool,
         packets: mpsc::UnboundedReceiver<Packet>,
         load: Arc<Load>,
-        is_cut: oneshot::Receiver<()>,
+        is_cut: oneshot::Receiver<&'static str>,
     ) -> Serving {
         let (unsent, state) = (Vec::new(), State::default());
         Serving { connections, id, target, accepted, packets, load, is_cut, unsent, state, stranger: None }
@@ -115,7 +115,7 @@ impl Serving {
         let ended = tokio::select! {
             ended = reading.run(reader, early) => ended,
             ended = write(connections, writer, wire, packets, load, unsent) => ended,
-            Ok(()) = is_cut => Err("does not read"),
+            Ok(why) = is_cut => Err(why),
         };
         if let Err(why) = ended {
             self.failed(why);
