@@ -73,7 +73,7 @@ impl Stage<'_> {
     /// An account is linked from now on: what its user sends goes out with it.
     pub(crate) fn link_account(&mut self, account: Arc<Account>) {
         // What a user sends comes to many, and each of them could ask who it is: only the registrar's realm is answered.
-        let realm = account.realm.clone().unwrap_or_else(|| Str::from(account.address.domain()));
+        let realm = account.realm.clone().unwrap_or_else(|| ascii(&account.address));
         let id = self.take_credentials(&account, Some(realm));
         if let Some(old) = self.linked.insert(account, id) {
             self.sip.wallet_mut().remove(old);

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use stox::address::{self, Options};
 use stox::phones::{Account, check_bindings};
 use stox::store::{About, Key};
-use xmpp::jid::Jid;
+use xmpp::jid::{Jid, domain_to_ascii};
 
 /// The most accounts that are listed.
 const MOST: usize = 100_000;
@@ -137,10 +137,43 @@ fn list(store: &mut dyn Engine) -> Result<Answer, Error> {
 /// Why it is none.
 pub(crate) fn read(text: &str) -> Result<(Jid, String), String> {
     let text = text.strip_prefix("sip:").unwrap_or(text);
+    // SIP writes A-labels; people do not.
+    let ascii = text
+        .rsplit_once('@')
+        .filter(|(_, domain)| !domain.is_ascii())
+        .and_then(|(user, domain)| Some(format!("{user}@{}", domain_to_ascii(&xmpp::jid::domain(domain).ok()?).ok()?)));
+    let text = ascii.as_deref().unwrap_or(text);
     let uri = sip::SipUri::parse(&format!("sip:{text}")).map_err(|e| format!("not a SIP address: {e}"))?;
     let plain = uri.port.is_none() && uri.password.is_none() && uri.headers.is_none();
     let user = stox::phones::user_of(&uri).filter(|_| plain && !text.contains([';', '?']));
     let user = user.ok_or("not USER@DOMAIN")?;
     let jid = address::to_jid(&uri.into(), &Options::default()).map_err(|e| e.to_string())?;
     Ok((jid, user.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_written_as_people_write_it() {
+        for (text, address, user) in [
+            ("romeo@example.net", "romeo@example.net", "romeo"),
+            ("sip:O%27Malley@EXAMPLE.net", "o\\27malley@example.net", "O'Malley"),
+            ("romeo@M\u{fc}nchen.example", "romeo@m\u{fc}nchen.example", "romeo"),
+            ("sip:romeo@xn--mnchen-3ya.example", "romeo@m\u{fc}nchen.example", "romeo"),
+        ] {
+            let (jid, name) = read(text).expect("an account");
+            assert_eq!((jid.to_string().as_str(), name.as_str()), (address, user), "{text}");
+        }
+        for text in [
+            "romeo",
+            "@m\u{fc}nchen.example",
+            "romeo@m\u{fc}nchen.example;x",
+            "romeo@m\u{fc}n chen",
+            "romeo@example.net:5060",
+        ] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
 }

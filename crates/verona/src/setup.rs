@@ -432,7 +432,13 @@ fn registrar_options(config: &Config) -> Option<stox::phones::Options> {
             bindings: settings.contacts,
             flow_timer: whole_seconds(settings.flow_timer),
             retry_after: retry_after(config.limits.retry_after),
-            own_domains: config.sip.domains.iter().chain(domains).map(domain).collect(),
+            own_domains: config
+                .sip
+                .domains
+                .iter()
+                .chain(domains)
+                .map(|domain| stox::phones::realm_of(domain))
+                .collect(),
             ..sip::registrar::Config::default()
         },
         secret: [0; 32],

@@ -268,7 +268,7 @@ impl Shard {
                             None => self.ways.sockets.send(Some(flow.local), flow.remote, &bytes),
                         },
                         SendTo::Target(target) => match target.transport {
-                            Transport::Udp => self.ways.sockets.send(None, target.remote, &bytes),
+                            Transport::Udp => self.ways.sockets.send(target.local, target.remote, &bytes),
                             Transport::Tcp | Transport::Tls | Transport::Ws | Transport::Wss => {
                                 self.ways.connections.send_to(&target, bytes, client)
                             }

@@ -5,6 +5,7 @@ use base::{HashKey, Time, Tokens};
 use sip::digest::{Account, AccountId, Algorithm, Secret, Server, User, Verdict, Wallet, server};
 use sip::header::Credentials;
 use sip::{Method, Name, Request, Response, Uri};
+use std::net::{IpAddr, Ipv4Addr};
 
 const ACCOUNT: AccountId = AccountId(1);
 const REALM: &str = "sip.example";
@@ -21,6 +22,9 @@ pub fn digest(data: &[u8]) {
         _ => changed(rest),
     }
 }
+
+/// Where all of it comes from.
+const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
 fn request() -> Request {
     Request::new(Method::Message, Uri::parse("sip:bob@sip.example").expect("a URI"))
@@ -65,13 +69,15 @@ fn challenges(text: &str, weakest: u8) {
 
 fn made_up(text: &str) {
     let (mut server, mut tokens) = (server(), Tokens::seeded(1));
-    let nonce =
-        server.challenges(Time::ZERO, &mut tokens, false).next().and_then(|c| c.get("nonce").map(str::to_owned));
+    let nonce = server
+        .challenges(Time::ZERO, SOURCE, &mut tokens, false)
+        .next()
+        .and_then(|c| c.get("nonce").map(str::to_owned));
     let mut request = request();
     for line in text.replace("NONCE", &nonce.expect("a nonce")).lines() {
         request.headers.push(Name::Authorization, line);
     }
-    let verdict = server.check(Time::ZERO, &request, alice);
+    let verdict = server.check(Time::ZERO, SOURCE, &request, alice);
     assert!(!matches!(verdict, Verdict::Valid { .. } | Verdict::Stale { .. }), "{verdict:?}");
     assert_eq!(server.open(), 0);
 }
@@ -79,7 +85,7 @@ fn made_up(text: &str) {
 fn changed(data: &[u8]) {
     let (mut server, mut wallet, mut tokens) = (server(), wallet(Algorithm::Md5), Tokens::seeded(1));
     let mut request = request();
-    let refusal = server.challenge(Time::ZERO, &mut tokens, &request, false);
+    let refusal = server.challenge(Time::ZERO, SOURCE, &mut tokens, &request, false);
     assert!(wallet.challenged(ACCOUNT, &request, &refusal));
     wallet.authorize(ACCOUNT, &mut request, &mut tokens);
     let mut line = request.headers.get(Name::Authorization).expect("credentials").as_bytes().to_vec();
@@ -93,7 +99,7 @@ fn changed(data: &[u8]) {
         }
     }
     request.headers.set(Name::Authorization, String::from_utf8_lossy(&line));
-    if let Verdict::Valid { .. } = server.check(Time::ZERO, &request, alice) {
-        assert_eq!(server.check(Time::ZERO, &request, alice), Verdict::Stale { replayed: true });
+    if let Verdict::Valid { .. } = server.check(Time::ZERO, SOURCE, &request, alice) {
+        assert_eq!(server.check(Time::ZERO, SOURCE, &request, alice), Verdict::Stale { replayed: true });
     }
 }

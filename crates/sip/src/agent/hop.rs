@@ -19,12 +19,14 @@ pub struct Target {
     /// Whom the certificate must name (RFC 5922 §7.2), where the transport has one; none: nobody is asked for it. A connection is used again only
     /// for the same name.
     pub name: Option<Str>,
+    /// The address of ours that a datagram goes from, if it is still one; none: any.
+    pub local: Option<SocketAddr>,
 }
 
 impl Target {
     /// An address where nobody has to prove a name.
     pub fn new(transport: Transport, remote: SocketAddr) -> Target {
-        Target { flow: None, transport, remote, name: None }
+        Target { flow: None, transport, remote, name: None, local: None }
     }
 }
 

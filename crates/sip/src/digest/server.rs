@@ -1,7 +1,7 @@
 //! The side that asks for credentials: RFC 3261 §22.4, RFC 8760 §2.3.
 //!
-//! A nonce is a moment, 64 random bits and an authentication code over both and the realm, so nothing is kept of the challenges that are given
-//! out. What is kept, in a bounded table, is which of them were used with right credentials, and how often: the counts of the last 64 uses of
+//! A nonce is a moment, 64 random bits and an authentication code over both, the realm and the address that it was given to, so nothing is kept of
+//! the challenges that are given out. It serves for requests from that address alone: whoever has got it gets what is sent there. What is kept, in a bounded table, is which of them were used with right credentials, and how often: the counts of the last 64 uses of
 //! each, so that requests may overtake each other on their way and none counts twice.
 
 use crate::digest::{LONGEST, MOST_LINES, SCHEME, Side};
@@ -13,6 +13,7 @@ use base::{HashKey, Str, Table, Time, Tokens, format_compact};
 use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 use subtle::ConstantTimeEq;
 
@@ -71,7 +72,7 @@ pub enum Verdict<T> {
     },
     /// There are none for this realm: challenge.
     Missing,
-    /// They are right, but their nonce is too old, is none of ours, or was used already: challenge, with `stale`.
+    /// They are right, but their nonce is too old, is none of ours, was given to another address, or was used already: challenge, with `stale`.
     Stale {
         /// Whether this very use was seen before: a replay, or a client that counts wrongly.
         replayed: bool,
@@ -150,9 +151,15 @@ impl Server {
         self.uses.len()
     }
 
-    /// The challenges of a 401, in the order in which we would have them answered (RFC 8760 §2.3).
-    pub fn challenges(&self, now: Time, tokens: &mut Tokens, stale: bool) -> impl Iterator<Item = Challenge> {
-        let nonce = self.nonce(now, tokens.u64());
+    /// The challenges of a 401 to `source`, in the order in which we would have them answered (RFC 8760 §2.3).
+    pub fn challenges(
+        &self,
+        now: Time,
+        source: IpAddr,
+        tokens: &mut Tokens,
+        stale: bool,
+    ) -> impl Iterator<Item = Challenge> {
+        let nonce = self.nonce(now, source, tokens.u64());
         let Config { realm, algorithms, userhash, .. } = &self.config;
         algorithms.iter().map(move |algorithm| {
             let mut challenge = Challenge::new(SCHEME);
@@ -174,20 +181,28 @@ impl Server {
         })
     }
 
-    /// A 401 to this request, with [`Server::challenges`].
-    pub fn challenge(&self, now: Time, tokens: &mut Tokens, request: &Request, stale: bool) -> Response {
+    /// A 401 to this request, which came from `source`, with [`Server::challenges`].
+    pub fn challenge(
+        &self,
+        now: Time,
+        source: IpAddr,
+        tokens: &mut Tokens,
+        request: &Request,
+        stale: bool,
+    ) -> Response {
         let mut response = Response::to_request(request, 401, "Unauthorized", None);
-        for challenge in self.challenges(now, tokens, stale) {
+        for challenge in self.challenges(now, source, tokens, stale) {
             response.headers.push(Side::Server.challenge(), challenge);
         }
         response
     }
 
-    /// What the credentials of a request are worth. `secret` looks up a user: who that is, and the secret for this hash; it is asked at most
+    /// What the credentials of a request from `source` are worth. `secret` looks up a user: who that is, and the secret for this hash; it is asked at most
     /// once. Right ones are counted, so each request is shown once.
     pub fn check<T>(
         &mut self,
         now: Time,
+        source: IpAddr,
         request: &Request,
         secret: impl FnOnce(User<'_>, Algorithm) -> Option<(T, Secret)>,
     ) -> Verdict<T> {
@@ -208,7 +223,7 @@ impl Server {
         let right = secret.request_digest(request.method.as_str(), &given.uri, &proof).is(&given.response);
         let (true, Some(who)) = (right, who) else { return Verdict::Wrong };
         let count = given.count.as_ref().map(|(count, _)| *count);
-        match self.use_nonce(now, &given.nonce, count) {
+        match self.use_nonce(now, source, &given.nonce, count) {
             Ok(()) => {
                 let digest = secret.response_digest(&given.uri, &proof);
                 let info = match &given.count {
@@ -251,9 +266,9 @@ impl Server {
     }
 
     /// The nonce of a moment.
-    fn nonce(&self, now: Time, random: u64) -> Str {
+    fn nonce(&self, now: Time, source: IpAddr, random: u64) -> Str {
         let plain = u128::from(now.as_micros()) << 64 | u128::from(random);
-        let code = self.code(&plain.to_be_bytes());
+        let code = self.code(source, &plain.to_be_bytes());
         plain.to_be_bytes().iter().chain(&code).fold(Str::with_capacity(2 * NONCE), |mut text, byte| {
             text.push(char::from_digit(u32::from(byte >> 4), 16).unwrap_or('0'));
             text.push(char::from_digit(u32::from(byte & 15), 16).unwrap_or('0'));
@@ -261,11 +276,15 @@ impl Server {
         })
     }
 
-    fn code(&self, plain: &[u8]) -> [u8; NONCE - PLAIN] {
+    fn code(&self, source: IpAddr, plain: &[u8]) -> [u8; NONCE - PLAIN] {
         let mut code = [0; NONCE - PLAIN];
         // A key of any length will do.
         if let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.key.0) {
             mac.update(plain);
+            match source.to_canonical() {
+                IpAddr::V4(ip) => mac.update(&ip.octets()),
+                IpAddr::V6(ip) => mac.update(&ip.octets()),
+            }
             mac.update(self.config.realm.as_bytes());
             let all = mac.finalize().into_bytes();
             code.copy_from_slice(&all[..NONCE - PLAIN]);
@@ -273,8 +292,8 @@ impl Server {
         code
     }
 
-    /// What stands before the code of a nonce of ours.
-    fn plain(&self, nonce: &str) -> Option<u128> {
+    /// What stands before the code of a nonce that was given to `source`.
+    fn plain(&self, source: IpAddr, nonce: &str) -> Option<u128> {
         let mut bytes = [0u8; NONCE];
         if nonce.len() != 2 * NONCE {
             return None;
@@ -284,14 +303,14 @@ impl Server {
             *byte = (digit(0)? << 4 | digit(1)?) as u8;
         }
         let (plain, code) = bytes.split_at(PLAIN);
-        let ours: bool = self.code(plain).ct_eq(code).into();
+        let ours: bool = self.code(source, plain).ct_eq(code).into();
         plain.try_into().ok().filter(|_| ours).map(u128::from_be_bytes)
     }
 
     /// A nonce is used, for the `count`th time if it counts. `Err` if it may not be: `true` if this use was seen before.
-    fn use_nonce(&mut self, now: Time, nonce: &str, count: Option<u32>) -> Result<(), bool> {
+    fn use_nonce(&mut self, now: Time, source: IpAddr, nonce: &str, count: Option<u32>) -> Result<(), bool> {
         self.forget(now);
-        let name = self.plain(nonce).ok_or(false)?;
+        let name = self.plain(source, nonce).ok_or(false)?;
         let minted = (name >> 64) as u64;
         let age = now.as_micros().checked_sub(minted).ok_or(false)?;
         if u128::from(age) > self.config.lifetime.as_micros() {

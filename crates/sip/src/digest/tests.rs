@@ -8,10 +8,12 @@ use crate::method::Method;
 use crate::uri::Uri;
 use base::{HashKey, Str, Time, Tokens};
 use proptest::prelude::*;
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Duration;
 
 const REALM: &str = "sip.example";
 const ID: AccountId = AccountId(7);
+const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
 struct World {
     server: Server,
@@ -47,11 +49,11 @@ fn alice(user: User<'_>, algorithm: Algorithm) -> Option<(&'static str, Secret)>
 
 impl World {
     fn check(&mut self, request: &Request) -> Verdict<&'static str> {
-        self.server.check(self.now, request, alice)
+        self.server.check(self.now, SOURCE, request, alice)
     }
 
     fn refuse(&mut self, request: &Request, stale: bool) -> Response {
-        self.server.challenge(self.now, &mut self.tokens, request, stale)
+        self.server.challenge(self.now, SOURCE, &mut self.tokens, request, stale)
     }
 
     /// A request with credentials for a challenge of its own.
@@ -297,11 +299,24 @@ fn a_name_in_the_extended_notation() {
     let line = request.headers.get(Name::Authorization).unwrap().to_owned();
     let line = line.replace("username=\"J\u{e4}s\u{f8}n\"", "username*=UTF-8''J%C3%A4s%C3%B8n");
     request.headers.set(Name::Authorization, line);
-    let verdict = world.server.check(world.now, &request, |user, algorithm| {
+    let verdict = world.server.check(world.now, SOURCE, &request, |user, algorithm| {
         assert_eq!(user, User::Named("J\u{e4}s\u{f8}n"));
         Some(((), Secret::new(algorithm, "J\u{e4}s\u{f8}n", REALM, "secret")))
     });
     assert!(matches!(verdict, Verdict::Valid { .. }), "{verdict:?}");
+}
+
+/// Who has a nonce at one address has shown nothing of another one, which anybody may write into a datagram.
+#[test]
+fn a_nonce_serves_where_it_was_given() {
+    let mut world = world(&Algorithm::ALL);
+    let good = world.authorized(Method::Register);
+    for elsewhere in ["192.0.2.8", "2001:db8::7", "::192.0.2.7"] {
+        let verdict = world.server.check(world.now, elsewhere.parse().unwrap(), &good, alice);
+        assert_eq!(verdict, Verdict::Stale { replayed: false }, "{elsewhere}");
+    }
+    assert!(is_valid(&world.server.check(world.now, "::ffff:192.0.2.7".parse().unwrap(), &good, alice)));
+    assert_eq!(world.check(&good), Verdict::Stale { replayed: true });
 }
 
 fn refusal(code: u16, challenges: &[&str]) -> Response {
@@ -456,7 +471,7 @@ proptest! {
         world.server.configure(Config { realm: Str::from(realm.as_str()), userhash: hide, ..Config::default() });
         world.wallet.set(ID, account(&username, &password));
         let request = world.authorized(Method::Message);
-        let verdict = world.server.check(world.now, &request, |_, algorithm| {
+        let verdict = world.server.check(world.now, SOURCE, &request, |_, algorithm| {
             Some(((), Secret::new(algorithm, &username, &realm, &password)))
         });
         prop_assert!(matches!(verdict, Verdict::Valid { .. }), "{verdict:?}");

@@ -23,7 +23,7 @@ impl Gateway {
         let from = request.headers.from().ok().and_then(|from| address::to_jid(&from.uri, &self.addresses).ok());
         let Some(from) = from.filter(|from| self.phones.serves(from.domain())) else { return true };
         let message = request.method == Method::Message;
-        match self.phones.prove(self.now, &mut self.tokens, request, &from) {
+        match self.phones.prove(self.now, &mut self.tokens, request, flow.remote.ip(), &from) {
             Ok(()) => true,
             Err(Unproved::Challenge(response, refusal)) => {
                 self.out.push_back(Output::Note(Note::Refused { refusal, towards: Side::Sip, message }));

@@ -18,13 +18,14 @@ use crate::way::Route;
 use base::digest::Algorithm;
 use base::{HashKey, Str, Table, Time, Tokens};
 use record::Run;
-use sip::agent::{Branch, Flow, Hop, Next, ServerId, Target};
+use sip::agent::{Branch, Flow, Hop, Next, ServerId, Target, Transport};
 use sip::digest::{self, Server, User, Verdict};
 use sip::header::Date;
 use sip::registrar::{self, Binding, Counts, Registrar};
 use sip::{Dialog, Floor, NameAddr, Request, Response, SipUri, Uri};
+use std::net::IpAddr;
 use std::time::Duration;
-use xmpp::jid::Jid;
+use xmpp::jid::{Jid, domain_to_ascii};
 
 /// What the registrar is told.
 #[derive(Debug, Clone)]
@@ -48,7 +49,9 @@ pub struct Options {
 /// The phones.
 #[derive(Debug)]
 pub(crate) struct Phones {
-    options: Option<Options>,
+    /// What the records of contacts are read and written by. It stays when phones do not register here any more: what is under way comes to its end, and what is
+    /// registered expires.
+    run: Option<Run>,
     epoch: u64,
     key: HashKey,
     accounts: Table<Str, Account>,
@@ -75,7 +78,7 @@ impl Phones {
     pub(crate) fn new(config: &Config, key: HashKey) -> Phones {
         let bounds = config.registrar.as_ref().map(|options| options.bounds.clone()).unwrap_or_default();
         let mut phones = Phones {
-            options: None,
+            run: None,
             epoch: config.epoch,
             key,
             accounts: Table::new(key),
@@ -88,13 +91,13 @@ impl Phones {
     }
 
     pub(crate) fn reconfigure(&mut self, config: &Config) {
-        self.options.clone_from(&config.registrar);
-        let Some(options) = &self.options else { return self.servers.clear() };
+        let Some(options) = &config.registrar else { return self.servers.clear() };
+        self.run = Some(Run { epoch: self.epoch, number: options.run, longest: options.bounds.max_expires });
         self.registrar.reconfigure(options.bounds.clone());
         self.servers.retain(|(domain, _)| options.domains.contains(domain));
         for domain in &options.domains {
             let config = digest::server::Config {
-                realm: options.realm.as_ref().unwrap_or(domain).clone(),
+                realm: options.realm.clone().unwrap_or_else(|| realm_of(domain)),
                 algorithms: options.algorithms.clone(),
                 lifetime: options.nonce_lifetime,
                 userhash: false,
@@ -126,12 +129,13 @@ impl Phones {
         self.accounts.len()
     }
 
-    /// Whether a request that says to be from `from`, in a domain that is served, is. Shown once for each request.
+    /// Whether a request that says to be from `from`, in a domain that is served, and that came from `source`, is. Shown once for each request.
     pub(crate) fn prove(
         &mut self,
         now: Time,
         tokens: &mut Tokens,
         request: &Request,
+        source: IpAddr,
         from: &Jid,
     ) -> Result<(), Unproved> {
         let Phones { accounts, servers, .. } = self;
@@ -139,7 +143,7 @@ impl Phones {
             return Err(Unproved::Refuse(Refusal::SenderNotAllowed));
         };
         let realm = Str::from(server.realm());
-        let verdict = server.check(now, request, |user, algorithm| {
+        let verdict = server.check(now, source, request, |user, algorithm| {
             let account = match user {
                 User::Named(name) => account_of(name, domain)?,
                 // Of a name that is hidden there is only the one who it says to be.
@@ -163,7 +167,7 @@ impl Phones {
             Verdict::Stale { replayed: false } => (true, "stale"),
             Verdict::Wrong => (false, WRONG),
         };
-        Err(Unproved::Challenge(Box::new(server.challenge(now, tokens, request, stale)), why))
+        Err(Unproved::Challenge(Box::new(server.challenge(now, source, tokens, request, stale)), why))
     }
 
     /// A REGISTER of an account that has proved to be it. It is answered when it is saved.
@@ -189,7 +193,7 @@ impl Phones {
 
     /// What is to be saved next: its key and value.
     pub(crate) fn poll(&mut self, token: SaveToken) -> Option<(Vec<u8>, Option<Vec<u8>>)> {
-        let run = self.run()?;
+        let run = self.run?;
         loop {
             let save = self.registrar.poll()?;
             let Some(jid) = jid_of(&save.account) else { continue };
@@ -239,8 +243,8 @@ impl Phones {
     }
 
     fn contacts_changed(&mut self, now: Time, account: &Jid, value: Option<&[u8]>, own: bool) -> Result<(), Broken> {
-        // Where nobody registers any more, the records wait for what will be.
-        let Some(run) = self.run() else { return Ok(()) };
+        // Where nobody registers, the records wait for what will be.
+        let Some(run) = self.run else { return Ok(()) };
         let bindings = value.map(|value| record::bindings(value, now, run)).transpose()?.unwrap_or_default();
         if let Ok(account) = account_uri(account) {
             self.registrar.adopt(&account, &bindings, own);
@@ -299,17 +303,19 @@ impl Phones {
         let uri = if target.gr().is_some() { binding.contact.clone() } else { target };
         Some(Hop::Fork(vec![branch(binding, uri.into())?]))
     }
+}
 
-    fn run(&self) -> Option<Run> {
-        let options = self.options.as_ref()?;
-        Some(Run { epoch: self.epoch, number: options.run, longest: options.bounds.max_expires })
-    }
+/// What the passwords of a domain's users are for, where nothing else is said: the domain as SIP writes it, which every phone can show and hash.
+pub fn realm_of(domain: &str) -> Str {
+    domain_to_ascii(domain).unwrap_or_else(|_| Str::from(domain))
 }
 
 /// The way to a contact.
 fn branch(binding: &Binding, uri: Uri) -> Option<Branch> {
     let (transport, remote, flow) = binding.place()?;
-    let target = Target { flow, transport, remote, name: None };
+    // What is behind a NAT is reached from where it has sent to.
+    let local = (transport == Transport::Udp && binding.flow.transport == Transport::Udp).then_some(binding.flow.local);
+    let target = Target { flow, local, ..Target::new(transport, remote) };
     Some(Branch { uri, route: binding.path.clone(), q: binding.q, next: Next::Target(target) })
 }
 
@@ -325,6 +331,7 @@ fn jid_of(account: &str) -> Option<Jid> {
 
 /// The account that somebody logs in to by this name.
 fn account_of(name: &str, domain: &str) -> Option<Jid> {
-    let uri = SipUri::new(sip::Host::parse(domain).ok()?).with_user(name.as_bytes());
+    let domain = domain_to_ascii(domain).ok()?;
+    let uri = SipUri::new(sip::Host::parse(&domain).ok()?).with_user(name.as_bytes());
     address::to_jid(&uri.into(), &address::Options::default()).ok()
 }

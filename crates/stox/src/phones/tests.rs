@@ -48,6 +48,8 @@ fn who_logs_in_is_found() {
     ] {
         assert_eq!(account_of(name, "example.net").unwrap().to_string(), account);
     }
+    assert_eq!(account_of("romeo", "m\u{fc}nchen.example").unwrap().to_string(), "romeo@m\u{fc}nchen.example");
+    assert_eq!(realm_of("m\u{fc}nchen.example"), "xn--mnchen-3ya.example");
     assert_eq!(account_of("", "example.net").and_then(|jid| jid.local().map(str::to_owned)), None);
     let uri = SipUri::parse("sip:o%27malley@example.net").unwrap();
     assert_eq!(user_of(&uri).as_deref(), Some("o'malley"));

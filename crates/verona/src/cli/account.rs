@@ -24,7 +24,7 @@ pub(super) fn add(path: &Path, account: &str, password_file: Option<&Path>) -> E
             return Err(usage(account, &format!("{} is not in sip.registrar.domains: {known}", address.domain())));
         }
         let password = password(password_file)?;
-        let record = Account::new(&user, registrar.realm(address.domain()), &password, &registrar.algorithms);
+        let record = Account::new(&user, &registrar.realm(address.domain()), &password, &registrar.algorithms);
         let record = record.map_err(|why| usage(account, why))?;
         let answer = perform(&config, Request::Add { account: address.to_string(), record })?;
         say(&match answer.was {
@@ -59,7 +59,7 @@ pub(super) fn list(path: &Path, as_json: bool) -> Exit {
                 continue;
             }
             let domain = account.rsplit_once('@').map_or("", |(_, domain)| domain);
-            let stale = config.sip.registrar.realm(domain) != realm;
+            let stale = config.sip.registrar.realm(domain) != *realm;
             let note = if stale { format!("; its password is for the realm {realm}, and has to be set again") } else { String::new() };
             say(&format!("{account}: {contacts} contacts, {}{note}", algorithms.join(", ")));
         }

@@ -4,6 +4,7 @@ use super::mistake::Wrong;
 use super::read::{Item, Reader};
 use super::settings::RegistrarSettings;
 use super::value;
+use base::Str;
 use base::digest::Algorithm;
 
 /// The registrar.
@@ -21,8 +22,8 @@ pub struct Registrar {
 
 impl Registrar {
     /// What the passwords of a domain's users are for.
-    pub fn realm<'a>(&'a self, domain: &'a str) -> &'a str {
-        self.realm.as_deref().unwrap_or(domain)
+    pub fn realm(&self, domain: &str) -> Str {
+        self.realm.as_deref().map_or_else(|| stox::phones::realm_of(domain), Str::from)
     }
 }
 

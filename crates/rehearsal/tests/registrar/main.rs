@@ -2,313 +2,18 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests are tests")]
 
-use base::{HashKey, Str, Time, Tokens};
-use rehearsal::scene::Settings;
-use sip::agent::{Flow, SendTo, Transport};
-use sip::digest::{self, AccountId, Algorithm, Wallet};
-use sip::header::CSeq;
-use sip::{Message, Method, Name, Request, Response, Uri};
+mod town;
+
+use base::{HashKey, Str, Time};
+use sip::agent::{Flow, SendTo};
+use sip::digest::Algorithm;
+use sip::{Message, Method, Name, Request, Uri};
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
-use stox::gateway::{Gateway, Input, Output};
-use stox::phones::{Account, Options};
+use stox::gateway::Input;
+use stox::phones::Account;
 use stox::route::Router;
-use stox::store::{About, Key, is_shared};
-use xmpp::jid::Jid;
-use xmpp::stanza::Stanza;
-
-const SHARDS: usize = 2;
-
-/// A gateway of two shards, with a store that works.
-struct Town {
-    shards: Vec<Gateway>,
-    router: Router,
-    settings: Settings,
-    now: Time,
-    store: BTreeMap<Vec<u8>, Vec<u8>>,
-    /// What went to SIP: where to, and what.
-    sip: Vec<(SendTo, Message)>,
-    /// What went to XMPP.
-    stanzas: Vec<String>,
-    notes: Vec<String>,
-}
-
-fn address(text: &str) -> SocketAddr {
-    text.parse().unwrap()
-}
-
-fn jid(text: &str) -> Jid {
-    Jid::parse(text).unwrap()
-}
-
-/// A way from somewhere that no peer is.
-fn udp(port: u16) -> Flow {
-    let remote = SocketAddr::new(address("198.51.100.7:1").ip(), port);
-    Flow { transport: Transport::Udp, local: address("192.0.2.1:5060"), remote, connection: None }
-}
-
-fn tcp(connection: u64) -> Flow {
-    Flow { transport: Transport::Tcp, connection: Some(connection), ..udp(40_000) }
-}
-
-impl Town {
-    /// A town with the accounts romeo (password "rose") and tybalt ("cat") of example.net.
-    fn new() -> Town {
-        let mut settings = Settings::default();
-        settings.config.registrar = Some(Options {
-            domains: vec!["example.net".into()],
-            realm: None,
-            algorithms: vec![Algorithm::Sha256, Algorithm::Md5],
-            nonce_lifetime: Duration::from_secs(300),
-            bounds: sip::registrar::Config {
-                own_domains: vec!["example.com".into(), "example.net".into()],
-                ..sip::registrar::Config::default()
-            },
-            secret: [7; 32],
-            run: 1,
-        });
-        settings.config.proxy = None;
-        let mut town = Town {
-            shards: Vec::new(),
-            router: Router::new(SHARDS, HashKey::new(1, 2)),
-            settings,
-            now: Time::from_secs(10),
-            store: BTreeMap::new(),
-            sip: Vec::new(),
-            stanzas: Vec::new(),
-            notes: Vec::new(),
-        };
-        for (user, password) in [("romeo", "rose"), ("tybalt", "cat")] {
-            let account = Account::new(user, "example.net", password, &[Algorithm::Sha256, Algorithm::Md5]).unwrap();
-            town.store.insert(account_key(user), account.to_bytes());
-        }
-        town.begin();
-        town
-    }
-
-    /// The process begins, with what is in the store.
-    fn begin(&mut self) {
-        self.shards = (0..SHARDS)
-            .map(|shard| {
-                let agent = sip::agent::Config { shard: shard as u8, ..self.settings.sip.clone() };
-                Gateway::new(Arc::new(self.settings.config.clone()), agent, Tokens::seeded(shard as u64))
-            })
-            .collect();
-        for (key, value) in self.store.clone() {
-            let own = self.router.record(&key);
-            for shard in (0..SHARDS).filter(|shard| *shard == own || is_shared(&key)) {
-                let (key, value) = (key.clone(), value.clone());
-                let input = match shard == own {
-                    true => Input::Restore { key, value },
-                    false => Input::Changed { key, value: Some(value) },
-                };
-                self.give(shard, input);
-            }
-        }
-        for shard in 0..SHARDS {
-            self.give(shard, Input::LinkUp(0));
-        }
-        assert!(self.sip.is_empty() && self.stanzas.is_empty());
-    }
-
-    fn give(&mut self, shard: usize, input: Input) {
-        self.shards[shard].handle(self.now, input);
-        self.drain(shard);
-    }
-
-    fn drain(&mut self, shard: usize) {
-        while let Some(output) = self.shards[shard].poll() {
-            match output {
-                Output::Sip { to, bytes, .. } => {
-                    let message = sip::parse_datagram(&bytes, &sip::Limits::default()).unwrap();
-                    self.sip.push((to, message));
-                }
-                Output::Stanza { bytes, token, .. } => {
-                    self.stanzas.push(String::from_utf8(bytes).unwrap());
-                    self.shards[shard].handle(self.now, Input::Taken(token));
-                }
-                Output::Save { token, key, value } => {
-                    match &value {
-                        Some(value) => self.store.insert(key.clone(), value.clone()),
-                        None => self.store.remove(&key),
-                    };
-                    self.shards[shard].handle(self.now, Input::Saved(token));
-                    if is_shared(&key) {
-                        assert_eq!(self.router.record(&key), shard, "the account's own shard saves");
-                        self.change(&key, value.as_deref(), Some(shard));
-                    }
-                }
-                Output::Note(note) => self.notes.push(format!("{note:?}")),
-                _ => {}
-            }
-        }
-    }
-
-    fn change(&mut self, key: &[u8], value: Option<&[u8]>, but: Option<usize>) {
-        for other in (0..SHARDS).filter(|other| Some(*other) != but) {
-            self.give(other, Input::Changed { key: key.to_vec(), value: value.map(<[u8]>::to_vec) });
-        }
-    }
-
-    /// As `verona account` does it.
-    fn set_account(&mut self, user: &str, password: Option<&str>) {
-        let account =
-            password.map(|password| Account::new(user, "example.net", password, &[Algorithm::Sha256]).unwrap());
-        let (key, value) = (account_key(user), account.map(|account| account.to_bytes()));
-        match &value {
-            Some(value) => self.store.insert(key.clone(), value.clone()),
-            None => self.store.remove(&key),
-        };
-        self.change(&key, value.as_deref(), None);
-    }
-
-    /// A request comes from a phone.
-    fn comes(&mut self, request: &Request, flow: Flow) {
-        let shard = self.router.sip(&Message::Request(request.clone()));
-        self.give(shard, Input::Sip(Message::Request(request.clone()), flow));
-    }
-
-    /// An XMPP user writes.
-    fn writes(&mut self, to: &str, text: &str) {
-        let body = xml::Element::new("body", xmpp::ns::CLIENT).with_text(text);
-        let stanza = Stanza::message().with_from(jid("juliet@example.com/balcony")).with_to(jid(to)).with_id("m1");
-        let stanza = stanza.with_child(body);
-        let shard = self.router.stanza(&stanza);
-        self.give(shard, Input::Stanza(0, stanza));
-    }
-
-    fn pass(&mut self, seconds: u64) {
-        self.now = self.now + Duration::from_secs(seconds);
-        for shard in 0..SHARDS {
-            self.shards[shard].timeout(self.now);
-            self.drain(shard);
-        }
-    }
-
-    /// The only answer that went out.
-    fn answer(&mut self) -> Response {
-        let mut sent: Vec<_> = self.sip.drain(..).collect();
-        assert_eq!(sent.len(), 1, "{sent:?}");
-        match sent.remove(0) {
-            (_, Message::Response(response)) => response,
-            (_, other) => panic!("{other:?}"),
-        }
-    }
-
-    /// The requests that went out: Request-URI, and where to.
-    fn asked(&mut self) -> Vec<(String, SocketAddr, Option<u64>)> {
-        let requests = self.sip.drain(..).filter_map(|(to, message)| match (to, message) {
-            (SendTo::Target(target), Message::Request(r)) => Some((r.uri.to_string(), target.remote, target.flow)),
-            _ => None,
-        });
-        let mut asked: Vec<_> = requests.collect();
-        asked.sort();
-        asked
-    }
-
-    fn stanza(&mut self) -> String {
-        assert_eq!(self.stanzas.len(), 1, "{:?}", self.stanzas);
-        self.stanzas.remove(0)
-    }
-}
-
-fn account_key(user: &str) -> Vec<u8> {
-    let jid = jid(&format!("{user}@example.net"));
-    Key { about: About::Account, sip: jid.clone(), xmpp: jid }.to_bytes()
-}
-
-/// A phone.
-struct Phone {
-    wallet: Wallet,
-    tokens: Tokens,
-    user: &'static str,
-    flow: Flow,
-    contact: String,
-    cseq: u32,
-}
-
-const ME: AccountId = AccountId(1);
-
-impl Phone {
-    fn new(user: &'static str, password: &str, flow: Flow) -> Phone {
-        let mut wallet = Wallet::new(HashKey::new(3, 4));
-        wallet.set(ME, digest::Account::new(user, password));
-        let contact = format!("sip:{user}-x@10.0.0.2:{}", flow.remote.port());
-        // What two phones make up is not the same.
-        let seed = password.bytes().map(u64::from).sum::<u64>() << 16 | u64::from(flow.remote.port());
-        Phone { wallet, tokens: Tokens::seeded(seed), user, flow, contact, cseq: 0 }
-    }
-
-    fn request(&mut self, method: Method, uri: &str, to: &str) -> Request {
-        self.cseq += 1;
-        let mut request = Request::new(method.clone(), Uri::parse(uri).unwrap());
-        let headers = &mut request.headers;
-        let branch = self.tokens.token(12);
-        headers.push(Name::Via, format_args!("SIP/2.0/UDP 10.0.0.2;rport;branch=z9hG4bKp{branch}"));
-        headers.push(Name::MaxForwards, 70);
-        headers.push(Name::From, format_args!("<sip:{}@example.net>;tag={branch}", self.user));
-        headers.push(Name::To, format_args!("<{to}>"));
-        headers.push(Name::CallId, format_args!("{}-{}", self.user, self.flow.remote.port()));
-        headers.push(Name::CSeq, CSeq { number: self.cseq, method });
-        request
-    }
-
-    fn register(&mut self) -> Request {
-        let to = format!("sip:{}@example.net", self.user);
-        let mut request = self.request(Method::Register, "sip:example.net", &to);
-        request.headers.push(Name::Contact, format_args!("<{}>", self.contact));
-        request
-    }
-
-    fn message(&mut self, to: &str) -> Request {
-        let mut request = self.request(Method::Message, to, to);
-        request.headers.push(Name::ContentType, "text/plain");
-        request.body = bytes::Bytes::from_static(b"hi");
-        request
-    }
-
-    /// The same once more, with what the challenge asks for.
-    fn again(&mut self, request: &Request, challenge: &Response) -> Option<Request> {
-        let mut request = request.clone();
-        if !self.wallet.challenged(ME, &request, challenge) {
-            return None;
-        }
-        self.renew(&mut request);
-        Some(request)
-    }
-
-    fn renew(&mut self, request: &mut Request) {
-        self.cseq += 1;
-        let branch = self.tokens.token(12);
-        request.headers.set(Name::Via, format_args!("SIP/2.0/UDP 10.0.0.2;rport;branch=z9hG4bKp{branch}"));
-        request.headers.set(Name::CSeq, CSeq { number: self.cseq, method: request.method.clone() });
-        self.wallet.authorize(ME, request, &mut self.tokens);
-    }
-
-    /// Sends it, and again when it is challenged. The final answer.
-    fn ask(&mut self, town: &mut Town, mut request: Request) -> Response {
-        self.wallet.authorize(ME, &mut request, &mut self.tokens);
-        town.comes(&request, self.flow);
-        let answer = town.answer();
-        match self.again(&request, &answer) {
-            None => answer,
-            Some(again) => {
-                town.comes(&again, self.flow);
-                town.answer()
-            }
-        }
-    }
-
-    #[track_caller]
-    fn registers(&mut self, town: &mut Town) {
-        let request = self.register();
-        let answer = self.ask(town, request);
-        assert_eq!(answer.code, 200, "{answer:?}");
-        assert!(answer.headers.all(Name::Contact).any(|contact| contact.contains(&self.contact)), "{answer:?}");
-    }
-}
+use stox::store::{About, Key};
+use town::{IDN, Phone, SHARDS, Town, account_key, address, jid, tcp, udp};
 
 /// RFC 8760: challenged once, with the best first; then it is where it came from, and its Contact is the Request-URI.
 #[test]
@@ -585,4 +290,92 @@ fn registers_and_records_of_an_account_meet_in_one_shard() {
         let shard = router.sip(&Message::Request(request));
         assert_eq!(router.record(&account_key(&user)), shard);
     }
+}
+
+/// Who has a password can ask for a challenge at home, and write any address into a datagram: nobody is called who has not been asked there.
+#[test]
+fn a_contact_is_where_its_challenge_was_heard() {
+    let mut town = Town::new();
+    let mut romeo = Phone::new("romeo", "rose", udp(5070));
+    let first = romeo.register();
+    town.comes(&first, romeo.flow);
+    let challenge = town.answer();
+    let forged = Flow { remote: address("203.0.113.9:5060"), ..romeo.flow };
+    let register = romeo.again(&first, &challenge).unwrap();
+    town.comes(&register, forged);
+    let again = town.answer();
+    assert_eq!(again.code, 401);
+    assert!(again.headers.get(Name::WwwAuthenticate).is_some_and(|challenge| challenge.contains("stale=true")));
+    town.writes("romeo@example.net", "art thou there?");
+    assert!(town.sip.is_empty() && town.stanza().contains("type='error'"));
+    // What it was asked is good where it was asked, from another port, too.
+    let register = romeo.again(&first, &again).unwrap();
+    town.comes(&register, udp(5071));
+    assert_eq!(town.answer().code, 401, "that was asked of somebody else");
+    romeo.registers(&mut town);
+}
+
+/// A phone behind a NAT hears what comes from where it has sent to, and nothing else.
+#[test]
+fn a_phone_is_reached_from_where_it_has_registered() {
+    let mut town = Town::new();
+    let local = address("192.0.2.1:5080");
+    let mut romeo = Phone::new("romeo", "rose", Flow { local, ..udp(5070) });
+    let mut tybalt = Phone::new("tybalt", "cat", tcp(7));
+    romeo.registers(&mut town);
+    tybalt.registers(&mut town);
+    for (to, from) in [("romeo@example.net", Some(local)), ("tybalt@example.net", None)] {
+        town.writes(to, "hark");
+        let sent = town.sip.remove(0).0;
+        assert!(matches!(&sent, SendTo::Target(target) if target.local == from), "{sent:?}");
+    }
+}
+
+/// A domain is written in one way by people and in another one by SIP, and is one domain.
+#[test]
+fn domains_of_all_languages_have_phones() {
+    let mut town = Town::new();
+    let address = jid(&format!("romeo@{}", IDN.0));
+    let account =
+        Account::new("romeo", &stox::phones::realm_of(IDN.0), "rose", &[Algorithm::Sha256, Algorithm::Md5]).unwrap();
+    let key = Key { about: About::Account, sip: address.clone(), xmpp: address };
+    town.change(&key.to_bytes(), Some(&account.to_bytes()), None);
+    let mut romeo = Phone { domain: IDN.1, ..Phone::new("romeo", "rose", udp(5070)) };
+    romeo.registers(&mut town);
+    let message = romeo.message("sip:juliet@example.com");
+    assert_eq!(romeo.ask(&mut town, message).code, 200);
+    assert!(town.stanza().contains(&format!("from='romeo@{}'", IDN.0)));
+    town.writes_by(2, &format!("romeo@{}", IDN.0), "art thou not Romeo?");
+    assert_eq!(town.asked(), [("sip:romeo-x@10.0.0.2:5070".to_owned(), romeo.flow.remote, None)]);
+}
+
+/// Where phones do not register any more, what they have asked before is answered, and what is registered expires.
+#[test]
+fn what_is_under_way_ends_when_the_registrar_is_switched_off() {
+    let mut town = Town::new();
+    let mut romeo = Phone::new("romeo", "rose", udp(5070));
+    let mut other = Phone::new("romeo", "rose", udp(5071));
+    let ask = |town: &mut Town, phone: &mut Phone| {
+        let first = phone.register();
+        town.comes(&first, phone.flow);
+        let challenge = town.answer();
+        let again = phone.again(&first, &challenge).unwrap();
+        town.comes(&again, phone.flow);
+        assert!(town.sip.is_empty());
+    };
+    town.held = Some(Vec::new());
+    ask(&mut town, &mut romeo);
+    ask(&mut town, &mut other);
+    let registrar = town.settings.config.registrar.take();
+    town.reload();
+    town.release();
+    let codes: Vec<u16> =
+        town.sip.drain(..).map(|(_, message)| if let Message::Response(r) = message { r.code } else { 0 }).collect();
+    assert_eq!(codes, [200, 200]);
+    town.pass(4000);
+    let contacts = |key: &Vec<u8>| Key::parse(key).is_ok_and(|key| key.about == About::Contacts);
+    assert!(!town.store.keys().any(contacts));
+    town.settings.config.registrar = registrar;
+    town.reload();
+    romeo.registers(&mut town);
 }
