@@ -39,6 +39,12 @@ use xmpp::stream::s2s::{Certificate, DownReason, Pair};
 /// What connections may have to say before they wait.
 const EVENTS: usize = 256;
 
+/// Of these, how many are heard at once: then others have their turn, and it is seen whether too much is on its way to SIP.
+const AT_ONCE: usize = 64;
+
+/// Bytes that are heard at once.
+const BYTES_AT_ONCE: usize = 64 << 10;
+
 /// Bytes that may wait to be written to one connection; whoever reads more slowly is cut off.
 const UNWRITTEN: usize = 16 << 20;
 
@@ -184,7 +190,7 @@ impl Hub {
         mut live: watch::Receiver<Live>,
         mut stop: watch::Receiver<bool>,
     ) {
-        let (mut batch, mut events) = (Vec::with_capacity(256), Vec::with_capacity(64));
+        let mut batch = Vec::with_capacity(256);
         let (mut stopping, mut news) = (false, self.guard.news());
         // There is nothing to wait for: whoever is to be found is looked for when there is something to say.
         for at in 0..self.domains.len() {
@@ -207,9 +213,13 @@ impl Hub {
                         self.dispatch.send(shard, inputs, bytes).await;
                     }
                 }
-                _ = self.events.recv_many(&mut events, 64), if first.is_none() && !jammed => {
-                    for event in events.drain(..) {
+                Some(event) = self.events.recv(), if first.is_none() && !jammed => {
+                    let mut next = Some(event);
+                    let (mut left, most) = (AT_ONCE, self.read + BYTES_AT_ONCE);
+                    while let Some(event) = next {
                         self.hear(event);
+                        left -= 1;
+                        next = if left > 0 && self.read < most { self.events.try_recv().ok() } else { None };
                     }
                 }
                 () = tokio::time::sleep(LOOK_AGAIN), if jammed => {}
