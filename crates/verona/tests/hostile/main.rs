@@ -13,6 +13,7 @@ mod faults;
 mod floods;
 mod halls;
 mod identity;
+mod identity_digest;
 mod identity_s2s;
 mod identity_sip;
 mod msrp;
