@@ -65,7 +65,7 @@ impl NextHop for Hops<'_> {
         }
         // Without a tag of the other side this is no dialog yet, but a call that whoever was called has sent on (3xx): RFC 3261 §8.1.3.4.
         let sent_on = dialog.remote_tag.is_empty();
-        let hop = match trunk(self.config, &dialog.remote_uri) {
+        let hop = match self.trunk(dialog) {
             Some(trunk) if sent_on => self.onward(trunk, dialog),
             Some(trunk) => self.through(trunk, dialog),
             None => self.named(dialog)?,
@@ -107,17 +107,34 @@ impl Hops<'_> {
         }
     }
 
+    /// The trunk that the other side of a dialog is behind.
+    fn trunk(&self, dialog: &Dialog) -> Option<&Trunk> {
+        let remote = NameAddr::parse(&dialog.remote_uri).ok()?.uri;
+        let remote = remote.sip()?;
+        Trunk::of(&self.config.trunks, remote).or_else(|| self.brought_by(remote, dialog))
+    }
+
+    /// Providers say of callers that they are at a host of the provider's, and nobody else may say so: no peer speaks for anybody there. The trunk is the
+    /// one whose place the other side has named as the way to it, and of several the one whose account was called.
+    fn brought_by(&self, caller: &SipUri, dialog: &Dialog) -> Option<&Trunk> {
+        let host = xmpp::jid::domain(&caller.host.to_string()).ok()?;
+        let Config { links, peers, trunks, .. } = self.config;
+        if links.iter().any(|link| link.domain == host) || peers.iter().any(|peer| peer.domains.contains(&host)) {
+            return None;
+        }
+        let next = next_place(dialog)?;
+        let mut fit = trunks.iter().filter(|trunk| is_same(&next, &trunk.place.host, trunk.place.port));
+        let local = NameAddr::parse(&dialog.local_uri).ok();
+        let called = local.as_ref().and_then(|local| local.uri.sip()?.user_octets());
+        fit.clone().find(|trunk| trunk.address.user_octets() == called).or_else(|| fit.next())
+    }
+
     /// The trunk's own place may ask for its account's credentials, and knows the way to where the gateway may not be led. Whoever else is named on the
     /// way (a Contact, a Record-Route) gets no credentials: he would choose what they sign.
     fn through(&self, trunk: &Trunk, dialog: &Dialog) -> Hop {
         let own = trunk.place();
         let remote = Uri::parse(&dialog.remote_target()).ok();
-        let next = match dialog.route_set.first() {
-            Some(route) => NameAddr::parse_bracketed(route).ok().map(|route| route.uri),
-            None => remote.clone(),
-        };
-        let named = next.as_ref().and_then(Uri::sip).and_then(Place::of);
-        let named = named.filter(|place| place.host.ip().is_none_or(|ip| self.config.may_lead_to(ip)));
+        let named = next_place(dialog).filter(|place| place.host.ip().is_none_or(|ip| self.config.may_lead_to(ip)));
         Hop::Place(match named {
             Some(place) => Place {
                 secure: place.secure || remote.is_some_and(|remote| remote.scheme() == "sips"),
@@ -172,10 +189,13 @@ fn is_safe(place: &Place) -> bool {
     place.secure || place.transport.is_some_and(Transport::secure)
 }
 
-/// The trunk that the other side of a dialog is behind, by its From or To.
-fn trunk<'a>(config: &'a Config, remote: &str) -> Option<&'a Trunk> {
-    let remote = NameAddr::parse(remote).ok()?;
-    Trunk::of(&config.trunks, remote.uri.sip()?)
+/// Where the dialog's peer says that the way to it begins: RFC 3261 §12.2.1.1.
+fn next_place(dialog: &Dialog) -> Option<Place> {
+    let next = match dialog.route_set.first() {
+        Some(route) => NameAddr::parse_bracketed(route).ok()?.uri,
+        None => Uri::parse(&dialog.remote_target()).ok()?,
+    };
+    Place::of(next.sip()?)
 }
 
 /// The address that a place is without the help of the DNS.
