@@ -101,17 +101,36 @@ impl Baresip {
     /// Starts `sip:USER@example.net` at `address` with sound; all its calls go through `proxy`.
     #[track_caller]
     pub fn calling(place: &Place, user: &str, address: SocketAddr, proxy: SocketAddr, sound: &Sound) -> Baresip {
-        let home = format!("baresip-{user}");
+        let account = format!("<sip:{user}@example.net;transport=udp>;regint=0;outbound=\"sip:{proxy};transport=udp\"");
+        Baresip::sounding(place, user, address, &account, sound)
+    }
+
+    /// As [`calling`](Baresip::calling), one of several phones of `sip:romeo@example.net` that register at `registrar` with `password`. `name` tells
+    /// them apart.
+    #[track_caller]
+    pub fn registering(
+        place: &Place,
+        name: &str,
+        address: SocketAddr,
+        (registrar, password): (SocketAddr, &str),
+        sound: &Sound,
+    ) -> Baresip {
+        let account = format!(
+            "<sip:romeo@example.net;transport=udp>;auth_pass={password};regint=60;outbound=\"sip:{registrar};transport=udp\""
+        );
+        Baresip::sounding(place, name, address, &account, sound)
+    }
+
+    #[track_caller]
+    fn sounding(place: &Place, name: &str, address: SocketAddr, account: &str, sound: &Sound) -> Baresip {
+        let home = format!("baresip-{name}");
         let modules: Vec<String> = sound.codecs.iter().map(|codec| format!("module\t\t\t{codec}.so")).collect();
         let media = match sound.media {
             Media::Plain => "",
             Media::Sdes => ";mediaenc=srtp-mand",
             Media::Secure => ";medianat=ice;mediaenc=dtls_srtp",
         };
-        let account = format!(
-            "<sip:{user}@example.net;transport=udp>;regint=0;outbound=\"sip:{proxy};transport=udp\"{media}{}",
-            sound.account
-        );
+        let account = format!("{account}{media}{}", sound.account);
         let values = [
             ("CALLS", sound.calls.to_string()),
             ("RING", sound.ring.to_string()),
@@ -310,7 +329,8 @@ impl Baresip {
         until("baresip is registered", SOON, || {
             self.process.assert_running();
             // Its event may have come before we were there to hear it; the log has kept it.
-            self.process.log().contains(" binding]")
+            let log = self.process.log();
+            log.contains(" binding]") || log.contains(" bindings]")
         });
     }
 }

@@ -56,6 +56,13 @@ impl JsSip {
         let _: Value = self.driver.expect("registered", SOON, |_| true);
     }
 
+    /// Waits until its registration is refused; the code, 0 if there is none.
+    #[track_caller]
+    pub fn wait_refused(&mut self) -> u16 {
+        let refused: Value = self.driver.expect("unregistered", SOON, |_| true);
+        refused["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or_default()
+    }
+
     /// Says something; the code of the final answer, 0 if there is none.
     #[track_caller]
     pub fn say(&mut self, to: &str, body: &str) -> u16 {

@@ -46,7 +46,19 @@ impl KamailioEdge {
         (authority, shown): (&TestCa, &Credentials),
         (gateway, name): (SocketAddr, &str),
     ) -> KamailioEdge {
-        let [phones, tls, ws, wss] = [(); 4].map(|()| place.free());
+        let places = [(); 4].map(|()| place.free());
+        KamailioEdge::start_at(place, places, edge, (authority, shown), (gateway, name))
+    }
+
+    /// As [`start`](KamailioEdge::start), listening at these addresses: for phones, TLS, WebSockets and secure ones.
+    #[track_caller]
+    pub fn start_at(
+        place: &Place,
+        [phones, tls, ws, wss]: [SocketAddr; 4],
+        edge: Edge,
+        (authority, shown): (&TestCa, &Credentials),
+        (gateway, name): (SocketAddr, &str),
+    ) -> KamailioEdge {
         let path = |path: &std::path::Path| path.display().to_string();
         let secure = template::fill(
             "kamailio_tls.cfg",

@@ -56,8 +56,8 @@ impl Over {
 /// What keeps it by itself.
 const NO_SERVERS: &str = "s2s_ports = {}\ns2s_direct_tls_ports = {}\nmodules_disabled = { \"s2s\"; \"tls\"; \"dialback\"; \"offline\"; \"limits\" }";
 
-/// What lets it find others, and be found.
-fn of_servers(servers: &Servers<'_>) -> String {
+/// What lets it find others, and be found: where it listens, each stream begins in the clear, or with TLS (XEP-0368).
+fn of_servers(servers: &Servers<'_>, direct: bool) -> String {
     let Servers { listen, dns, ca, credentials } = servers;
     let tls = match credentials {
         Some(credentials) => format!(
@@ -69,12 +69,16 @@ fn of_servers(servers: &Servers<'_>) -> String {
                  modules_disabled = { \"tls\"; \"offline\"; \"limits\" }\n"
             .to_owned(),
     };
+    let port = listen.port();
+    let ports = match direct {
+        false => format!("s2s_ports = {{ {port} }}\ns2s_direct_tls_ports = {{}}"),
+        true => format!("s2s_ports = {{}}\ns2s_direct_tls_ports = {{ {port} }}"),
+    };
     format!(
-        "s2s_interfaces = {{ \"{}\" }}\ns2s_ports = {{ {} }}\ns2s_direct_tls_ports = {{}}\nuse_ipv6 = true\n\
+        "s2s_interfaces = {{ \"{}\" }}\n{ports}\nuse_ipv6 = true\n\
          unbound = {{ resolvconf = false; hoststxt = false; forward = {{ \"{}@{}\" }};\n  \
          options = {{ [\"do-not-query-localhost:\"] = \"no\" }} }}\n{tls}",
         listen.ip(),
-        listen.port(),
         dns.ip(),
         dns.port()
     )
@@ -136,15 +140,21 @@ impl Prosody {
         let rooms = format!(
             "Component \"{ROOMS}\" \"muc\"\n    muc_room_locking = false\n    muc_room_default_public_jids = true\n"
         );
-        Prosody::run(place, DOMAIN, &["nobody.invalid"], &rooms, Some(servers))
+        Prosody::run(place, DOMAIN, &["nobody.invalid"], &rooms, Some(of_servers(servers, false)))
+    }
+
+    /// As [`federated`](Prosody::federated), where those who come begin with TLS (XEP-0368) and nothing else.
+    #[track_caller]
+    pub fn federated_by_tls(place: &Place, servers: &Servers<'_>) -> Prosody {
+        Prosody::run(place, DOMAIN, &["nobody.invalid"], "", Some(of_servers(servers, true)))
     }
 
     #[track_caller]
-    fn run(place: &Place, domain: &str, components: &[&str], more: &str, servers: Option<&Servers<'_>>) -> Prosody {
+    fn run(place: &Place, domain: &str, components: &[&str], more: &str, servers: Option<String>) -> Prosody {
         let (client, component) = (place.free(), place.free());
         let over = Over::wished(place, domain, components).filter(|_| servers.is_none());
-        let by_wish = over.as_ref().map(Over::servers);
-        let (servers, components) = match &by_wish {
+        let by_wish = over.as_ref().map(|over| of_servers(&over.servers(), false));
+        let (servers, components) = match by_wish {
             Some(by_wish) => (Some(by_wish), &["nobody.invalid"][..]),
             None => (servers, components),
         };
@@ -160,7 +170,7 @@ impl Prosody {
                 ("CLIENT_PORT", &client.port().to_string()),
                 ("COMPONENT_PORT", &component.port().to_string()),
                 ("MODULES", "\"carbons\"; \"blocklist\";"),
-                ("SERVERS", &servers.map_or_else(|| NO_SERVERS.to_owned(), of_servers)),
+                ("SERVERS", servers.as_deref().unwrap_or(NO_SERVERS)),
                 ("DOMAIN", domain),
                 ("COMPONENTS", &(hosts + more)),
             ],

@@ -10,27 +10,33 @@ use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-const ROMEO: &str = "romeo@example.net";
+pub(crate) const ROMEO: &str = "romeo@example.net";
 
 /// baresip 1 gives up when it is offered an algorithm that it does not know, even beside one that it does.
-const MD5: &str = "algorithms = [\"MD5\"]\n";
+pub(crate) const MD5: &str = "algorithms = [\"MD5\"]\n";
 
 /// Prosody, and the gateway with the account romeo, whose password is "rose".
-struct Home {
-    gateway: Gateway,
-    prosody: Prosody,
-    place: Place,
+pub(crate) struct Home {
+    pub(crate) gateway: Gateway,
+    pub(crate) prosody: Prosody,
+    pub(crate) place: Place,
 }
 
 impl Home {
     #[track_caller]
-    fn new(name: &str, more: &str) -> Home {
-        let place = Place::new(name);
+    pub(crate) fn new(name: &str, more: &str) -> Home {
+        Home::with(Place::new(name), more, |_| {})
+    }
+
+    /// As [`new`](Home::new), with other settings. `more` is more of `[sip.registrar]`.
+    #[track_caller]
+    pub(crate) fn with(place: Place, more: &str, change: impl FnOnce(&mut Settings)) -> Home {
         let prosody = Prosody::start(&place, &["example.net"]);
         let mut settings = Settings::new(&prosody, place.free());
         settings.proxied = false;
         settings.store = "redb:verona.redb";
         settings.more_sip = format!("[sip.registrar]\ndomains = [\"example.net\"]\n{more}");
+        change(&mut settings);
         let gateway = Gateway::start(&place, BINARY, &settings);
         let home = Home { gateway, prosody, place };
         assert_eq!(home.account(&["add", ROMEO], "rose\n"), (true, format!("{ROMEO} is an account\n")));
@@ -52,7 +58,7 @@ impl Home {
         (output.status.success(), String::from_utf8_lossy(&said).into_owned())
     }
 
-    fn juliet(&self) -> XmppClient {
+    pub(crate) fn juliet(&self) -> XmppClient {
         XmppClient::online(&self.place, &self.prosody, "juliet", "balcony")
     }
 
@@ -67,7 +73,7 @@ impl Home {
 
     /// How many contacts romeo has.
     #[track_caller]
-    fn contacts(&self) -> u64 {
+    pub(crate) fn contacts(&self) -> u64 {
         let (good, said) = self.account(&["list", "--json"], "");
         assert!(good, "{said}");
         let listed: Value = serde_json::from_str(said.lines().next().unwrap_or_default()).expect("a line of JSON");

@@ -14,7 +14,7 @@ struct Site {
 }
 
 /// A trunk at `provider`; `more` is more of its table.
-fn trunk(provider: SocketAddr, password: &str, more: &str) -> String {
+pub(crate) fn trunk(provider: SocketAddr, password: &str, more: &str) -> String {
     format!(
         "[[sip.trunk]]\nname = \"carrier\"\ndomains = [\"example.net\"]\nnumbers = [\"+\"]\nserver = \"sip:{provider}\"\n\
          registrar = \"carrier.example\"\nusername = \"4930123\"\npassword = \"{password}\"\nuser = \"juliet@example.com\"\n{more}\n"
