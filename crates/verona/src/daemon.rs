@@ -237,6 +237,7 @@ impl Daemon {
             limits,
             tls: tls.clone(),
             keep_alive: config.sip.times.keep_alive,
+            answer: setup::intervals(config).patience(),
             guard: guard.clone(),
         };
         let origins = setup::origins(config);

@@ -322,6 +322,11 @@ fn media_options(config: &Config, shards: usize, seal: base::HashKey) -> Option<
     })
 }
 
+/// The times of SIP's transactions.
+pub(crate) fn intervals(config: &Config) -> sip::transaction::Intervals {
+    sip::transaction::Intervals { t1: config.sip.times.t1, ..Default::default() }
+}
+
 /// What the SIP agent of shard `shard` is told. `listens` are the sockets as they are bound.
 pub(crate) fn agent_config(config: &Config, listens: &[Listen], shard: usize, shards: usize) -> sip::agent::Config {
     let share = |n: usize| n.div_ceil(shards).max(1);
@@ -337,7 +342,7 @@ pub(crate) fn agent_config(config: &Config, listens: &[Listen], shard: usize, sh
         }
     }
     sip::agent::Config {
-        intervals: sip::transaction::Intervals { t1: config.sip.times.t1, ..Default::default() },
+        intervals: intervals(config),
         shard: u8::try_from(shard).unwrap_or(0),
         sent_by,
         schemes: ["im", "pres", "tel"].map(Str::const_new).to_vec(),

@@ -444,8 +444,8 @@ mod tests {
             let limits = setup::message_limits(&config);
             let (bounds, _) = Bounds::of(&config.limits, false);
             let tls = Tls::new(&config.tls, "").unwrap();
-            let keep_alive = config.sip.times.keep_alive;
-            let connections = sip::Setup { bounds, limits, tls, keep_alive, guard: Guard::open() };
+            let (keep_alive, answer) = (config.sip.times.keep_alive, setup::intervals(&config).patience());
+            let connections = sip::Setup { bounds, limits, tls, keep_alive, answer, guard: Guard::open() };
             let origins = setup::origins(&config);
             let connections = Connections::new(connections, origins, dispatch.clone(), Arc::clone(&meters));
             let (queue, link) = link::outbox(1 << 20);

@@ -26,8 +26,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Bytes that may wait to be written to all connections, and the same again of messages that have not come whole.
 const ALL: usize = 8 << 20;
@@ -56,6 +56,14 @@ impl Packet {
         let (Content::Message(bytes) | Content::Raw(bytes)) = &self.content;
         bytes.len() + PACKET
     }
+
+    /// Whether the other end has to say something to it.
+    fn is_answered(&self) -> bool {
+        match &self.content {
+            Content::Message(bytes) => self.client.is_some() && !bytes.starts_with(b"ACK "),
+            Content::Raw(_) => false,
+        }
+    }
 }
 
 /// What both ends of a connection's queue know of it.
@@ -65,6 +73,43 @@ struct Load {
     waiting: AtomicUsize,
     /// Whether it is one of ours that the other side uses as well: it is kept open for that.
     kept: AtomicBool,
+    /// Since when a request of ours has been there, and nothing has come.
+    asked: Mutex<Option<Instant>>,
+    /// That there is such a request.
+    waits: Notify,
+}
+
+impl Load {
+    /// A request of ours has gone out.
+    fn asks(&self) {
+        let mut asked = self.asked();
+        if asked.is_none() {
+            *asked = Some(Instant::now());
+            self.waits.notify_one();
+        }
+    }
+
+    /// Something has come.
+    fn hears(&self) {
+        *self.asked() = None;
+    }
+
+    /// Returns when nothing at all has come for so long, though somebody was asked. The machine at the other end may have gone without a word, and
+    /// what is written would go nowhere for many minutes.
+    async fn dead(&self, patience: Duration) {
+        loop {
+            let asked = *self.asked();
+            match asked.map(|since| since + patience) {
+                Some(until) if until <= Instant::now() => return,
+                Some(until) => sleep_until(until).await,
+                None => self.waits.notified().await,
+            }
+        }
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// The way to a connection's writer.
@@ -97,6 +142,8 @@ pub(crate) struct Setup {
     pub(crate) tls: Tls,
     /// The longest that a connection of ours that is kept open is silent; zero: it is not kept open.
     pub(crate) keep_alive: Duration,
+    /// How long a request may be without an answer (RFC 3261 §17.1: timers B and F).
+    pub(crate) answer: Duration,
     pub(crate) guard: Guard,
 }
 

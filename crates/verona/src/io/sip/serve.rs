@@ -115,6 +115,7 @@ impl Serving {
         let ended = tokio::select! {
             ended = reading.run(reader, early) => ended,
             ended = write(connections, writer, wire, packets, load, unsent) => ended,
+            () = load.dead(inner.setup.answer) => Err("no answer"),
             Ok(why) = is_cut => Err(why),
         };
         if let Err(why) = ended {
@@ -218,7 +219,10 @@ impl Reading<'_> {
                 let unfinished_at = unfinished.map(|since| since + setup.bounds.unfinished);
                 match timeout_at(self.until(last, pings, unfinished_at), read_some(&mut reader, &mut decoder)).await {
                     Ok(Ok(0) | Err(_)) => return Ok(()),
-                    Ok(Ok(_)) => last = Instant::now(),
+                    Ok(Ok(_)) => {
+                        last = Instant::now();
+                        self.load.hears();
+                    }
                     Err(_) => match self.due(&mut pings, unfinished_at) {
                         Ok(()) => continue,
                         Err(why) => return Err(why),
@@ -381,8 +385,10 @@ async fn write(
     while let Some(first) = packets.recv().await {
         let mut len = 0;
         let mut next = Some(first);
+        let mut asks = false;
         while let Some(packet) = next {
             len += packet.len();
+            asks |= packet.is_answered();
             unsent.extend(packet.client);
             match packet.content {
                 Content::Message(bytes) if wire.message(&bytes, &mut buffer) => {}
@@ -390,6 +396,9 @@ async fn write(
                 Content::Raw(bytes) => buffer.extend_from_slice(&bytes),
             }
             next = if buffer.len() < CHUNK { packets.try_recv().ok() } else { None };
+        }
+        if asks {
+            load.asks();
         }
         match timeout(STUCK, put(&mut writer, &buffer)).await {
             Ok(Ok(())) => unsent.clear(),

@@ -26,6 +26,9 @@ const BOUNDS: Bounds = Bounds {
     silent: Duration::from_secs(60),
 };
 
+/// How long a request may be without an answer.
+const ANSWER: Duration = Duration::from_millis(500);
+
 /// Connections of two shards, which do nothing but take what comes.
 fn connections(bounds: Bounds) -> (Connections, Vec<mpsc::Receiver<Batch>>) {
     connections_with(bounds, Tls::new(&config::Tls::default(), "127.0.0.1").unwrap())
@@ -34,7 +37,7 @@ fn connections(bounds: Bounds) -> (Connections, Vec<mpsc::Receiver<Batch>>) {
 fn connections_with(bounds: Bounds, tls: Tls) -> (Connections, Vec<mpsc::Receiver<Batch>>) {
     let (dispatch, inboxes) = Dispatch::new(Router::new(2, HashKey::new(1, 2)));
     let (limits, keep_alive) = (Limits::default(), Duration::from_millis(200));
-    let setup = Setup { bounds, limits, tls, keep_alive, guard: Guard::open() };
+    let setup = Setup { bounds, limits, tls, keep_alive, answer: ANSWER, guard: Guard::open() };
     let origins = Origins { any: false, these: vec!["https://www.example.com".to_owned()] };
     (Connections::new(setup, origins, dispatch, Arc::new(Meters::new())), inboxes)
 }
@@ -260,4 +263,28 @@ async fn a_connection_of_ours_that_the_other_side_uses_is_kept_open() {
     assert!(connections.send_to(&other, bytes(1), None));
     let (mut unused, _) = listener.accept().await.unwrap();
     ends(&mut unused).await;
+}
+
+#[tokio::test]
+async fn who_answers_nothing_has_gone() {
+    let (connections, mut inboxes) = connections(BOUNDS);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let remote = listener.local_addr().unwrap();
+    let ids = clients(3);
+    assert!(connections.send_to(&tcp(remote), bytes(1), Some((0, ids[0]))));
+    let (mut silent, _) = listener.accept().await.unwrap();
+    assert!(ends(&mut silent).await >= ANSWER / 2, "it has its time");
+    assert!(matches!(next(&mut inboxes[0]).await, Input::SipConnectionLost(t) if t.remote == remote));
+    connections.told(0, &tcp(remote));
+    // One that says anything, whatever it is, is there; and nobody waits for an answer to an answer.
+    assert!(connections.send_to(&tcp(remote), bytes(1), Some((0, ids[1]))));
+    let (mut slow, _) = listener.accept().await.unwrap();
+    slow.read_exact(&mut [0]).await.unwrap();
+    slow.write_all(b"\r\n").await.unwrap();
+    assert!(connections.send_to(&tcp(remote), bytes(1), None));
+    slow.read_exact(&mut [0]).await.unwrap();
+    assert!(timeout(2 * ANSWER, slow.read(&mut [0])).await.is_err(), "it stays");
+    assert!(connections.send_to(&tcp(remote), bytes(1), Some((0, ids[2]))));
+    slow.read_exact(&mut [0]).await.unwrap();
+    ends(&mut slow).await;
 }
