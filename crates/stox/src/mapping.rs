@@ -45,6 +45,16 @@ pub struct Incoming {
     pub link: LinkId,
 }
 
+/// Copies of a message for other devices of its sender, which wait until it has arrived.
+#[derive(Debug)]
+pub(crate) struct Copies {
+    pub(crate) link: LinkId,
+    pub(crate) messages: Vec<Stanza>,
+    /// Counts those that there are.
+    #[expect(dead_code, reason = "it is counted")]
+    pub(crate) room: Arc<()>,
+}
+
 /// An INVITE that passed the same checks, outside of any dialog.
 #[derive(Debug)]
 pub struct Invitation {

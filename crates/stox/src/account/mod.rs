@@ -8,7 +8,7 @@
 //! user sends into the account's domain the account's From and its credentials.
 //!
 //! Beside that users ask here for the addresses of telephone numbers (XEP-0100 §6.3, XEP-0055), and a server that lets the gateway do so (XEP-0356) has
-//! contacts put into rosters, and what a user's telephone sends shown on the user's other devices (XEP-0280).
+//! contacts put into rosters, and what a user's telephone sends shown on the user's other devices (XEP-0280) when it has arrived.
 
 mod ask;
 mod commands;
@@ -50,8 +50,8 @@ pub struct Options {
     pub expires: u32,
     /// All accounts, of all shards; beyond: `<resource-constraint/>`.
     pub accounts: usize,
-    /// How often one user may try to link an account in an hour, and how often one account may be tried, by whomever, in one shard; beyond:
-    /// `<policy-violation/>`.
+    /// How often one user may try to link an account in an hour; beyond: `<policy-violation/>`. How often an account may be tried, by however many users, its
+    /// registrar says, which alone knows them all and which of them is its owner's.
     pub attempts: u32,
     /// Whether an account may be linked whose registrar does not ask for the password, as it trusts the gateway's address: then any user may link any.
     pub unproved: bool,
@@ -76,7 +76,7 @@ impl Default for Options {
 /// In what time [`Options::attempts`] count.
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// How many users and accounts are remembered that were tried. Who is forgotten may begin anew.
+/// How many users are remembered who have tried. Who is forgotten may begin anew.
 const TRIED: usize = 16_384;
 
 /// Runs of commands that are remembered; the oldest are forgotten.
@@ -106,7 +106,7 @@ pub struct Accounts {
     leaving: bool,
     registrations: Table<RegistrationId, Tie>,
     saving: Table<SaveToken, Saving>,
-    /// How often users and accounts were tried since when.
+    /// How often users have tried since when.
     tried: Recent<Fingerprint, (Time, u32)>,
     /// Servers that were asked for something in a user's name, the oldest first.
     asked: VecDeque<privileged::Asked>,

@@ -4,9 +4,10 @@
 use super::Accounts;
 use crate::config::LinkId;
 use crate::gateway::Note;
-use crate::mapping::Stage;
+use crate::mapping::{Copies, Stage};
 use base::{Str, Time};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use xmpp::ext::carbons;
 use xmpp::ext::privilege::Privileges;
@@ -30,9 +31,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// The group that contacts are put into.
 const GROUP: &str = "SIP";
 
-/// What was granted, by stream and domain.
+/// The most messages that copies are kept of until they have arrived, in one shard; of others none are made.
+const MOST_COPIED: usize = 256;
+
+/// What was granted, by stream and domain; and what all have who keep copies.
 #[derive(Debug, Default)]
-pub(crate) struct Granted(BTreeMap<(LinkId, Str), Privileges>);
+pub(crate) struct Granted(BTreeMap<(LinkId, Str), Privileges>, Arc<()>);
 
 impl Granted {
     /// What the server of `user` grants on this stream.
@@ -150,11 +154,17 @@ impl Stage<'_> {
     }
 
     /// A message came from `sip` and goes on as `stanza`: if `sip` is an account that XMPP users have linked, one of their own telephones has sent it, and their other
-    /// devices are told (XEP-0280 §7), where their server lets the gateway do so.
-    pub(crate) fn copy_to_owners(&mut self, link: LinkId, sip: &Jid, stanza: &Stanza) {
+    /// devices are to be told (XEP-0280 §7), where their server lets the gateway do so: by [`Stage::tell_owners`], when it has arrived. What comes back was not sent, as
+    /// far as they are concerned: the telephone says so.
+    pub(crate) fn copies_for_owners(&mut self, link: LinkId, sip: &Jid, stanza: &Stanza) -> Option<Box<Copies>> {
         let owners: Vec<Jid> = self.linked.owners(&sip.bare()).map(|account| account.user.clone()).collect();
-        let Some(to) = stanza.to.as_ref().filter(|_| !owners.is_empty()) else { return };
-        let Ok(gateway) = Jid::new(None, sip.domain(), None) else { return };
+        let to = stanza.to.as_ref().filter(|_| !owners.is_empty())?;
+        let gateway = Jid::new(None, sip.domain(), None).ok()?;
+        let room = Arc::clone(&self.linked.granted.1);
+        if Arc::strong_count(&room) > MOST_COPIED {
+            return None;
+        }
+        let mut messages = Vec::new();
         for owner in owners {
             // What somebody writes to themselves they get as it is.
             if owner.same_bare(to) {
@@ -169,9 +179,15 @@ impl Stage<'_> {
                 .with_child(carbons::sent(&said));
             let id = base::format_compact!("{ID}{}", self.tokens.token(12));
             let granted = self.linked.granted.of(link, &owner);
-            if let Some(message) = granted.and_then(|granted| granted.send(&gateway, &id, copy)) {
-                self.answer(link, &message);
-            }
+            messages.extend(granted.and_then(|granted| granted.send(&gateway, &id, copy)));
+        }
+        (!messages.is_empty()).then(|| Box::new(Copies { link, messages, room }))
+    }
+
+    /// The message has arrived.
+    pub(crate) fn tell_owners(&mut self, copies: Option<Box<Copies>>) {
+        if let Some(copies) = copies {
+            copies.messages.iter().for_each(|message| self.answer(copies.link, message));
         }
     }
 }

@@ -122,8 +122,8 @@ impl Chats {
             return Ok(());
         };
         let taken = stage.deliver(chat.link, &stanza);
-        stage.copy_to_owners(chat.link, &chat.sip, &stanza);
         let taken = taken.ok_or(Refusal::LinkDown { retry_after: limits.retry_after })?;
+        let copies = stage.copies_for_owners(chat.link, &chat.sip, &stanza);
         chat.messages += 1;
         chat.composing = None;
         let failure = message.failure_report != FailureReport::No;
@@ -139,7 +139,7 @@ impl Chats {
             });
         }
         chat.held += 1;
-        self.held.hold(taken, said, stage.now + limits.held_for, Waiting { leg, token, since: stage.now });
+        self.held.hold(taken, said, stage.now + limits.held_for, Waiting { leg, token, since: stage.now, copies });
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use crate::gateway::Note;
 use crate::held::Held;
 use crate::leg::{self, LegId, negotiate};
 use crate::links::StanzaToken;
-use crate::mapping::{Invitation, Mapping, Purpose, Side, Stage};
+use crate::mapping::{Copies, Invitation, Mapping, Purpose, Side, Stage};
 use crate::prints;
 use crate::records::{Forgetting, Orphans};
 use crate::store::{About, Broken, Key, SaveToken};
@@ -107,6 +107,8 @@ struct Waiting {
     leg: LegId,
     token: msrp::MessageToken,
     since: Time,
+    /// For the sender's other devices.
+    copies: Option<Box<Copies>>,
 }
 
 /// The mapping of RFC 7573.
@@ -389,6 +391,7 @@ impl Mapping for Chats {
         if taken {
             stage.note(Note::Delivered { to: Side::Xmpp, micros: stage.now.since(held.since).as_micros() as u64 });
             stage.legs(|legs, footing| legs.answer(footing, held.token, 200, "OK"));
+            stage.tell_owners(held.copies);
             self.released(stage, held.leg);
         } else {
             self.not_taken(stage, &held);

@@ -22,7 +22,7 @@ use crate::error::{self, Refusal};
 use crate::gateway::Note;
 use crate::held::Held;
 use crate::links::StanzaToken;
-use crate::mapping::{Incoming, Mapping, Outcome, Side, Stage};
+use crate::mapping::{Copies, Incoming, Mapping, Outcome, Side, Stage};
 use crate::prints;
 use base::{Fingerprint, HashKey, Time};
 use peers::Peers;
@@ -67,6 +67,8 @@ struct Waiting {
     /// Whether the recipient was a full JID: RFC 7247 §7.1 wants other codes then.
     full: bool,
     since: Time,
+    /// For the sender's other devices.
+    copies: Option<Box<Copies>>,
 }
 
 /// The mapping of RFC 7572.
@@ -116,12 +118,8 @@ impl Messages {
         prints::said(&self.key, id, sender, recipient)
     }
 
-    /// What came from SIP, on its way to XMPP. `Ok(None)`: nothing is to be sent, the request is answered 200.
-    fn arrive(
-        &mut self,
-        stage: &mut Stage<'_>,
-        incoming: &Incoming,
-    ) -> Result<Option<(StanzaToken, Fingerprint)>, Refusal> {
+    /// What came from SIP, on its way to XMPP. `false`: nothing is to be sent, the request is answered 200.
+    fn arrive(&mut self, stage: &mut Stage<'_>, incoming: &Incoming) -> Result<bool, Refusal> {
         let limits = &stage.config.limits;
         let (from, to) = (&incoming.from, &incoming.to);
         stage.rate(from)?;
@@ -142,7 +140,7 @@ impl Messages {
             id.push_str(&stage.tokens.token(8));
         }
         let key = self.stanza_key(&id, from, to);
-        let Some(stanza) = s2x::stanza(&incoming.request, &arrived, from, to, &id) else { return Ok(None) };
+        let Some(stanza) = s2x::stanza(&incoming.request, &arrived, from, to, &id) else { return Ok(false) };
         if let Arrived::Text(text) = &arrived
             && let Some(wanted) = &text.receipt
         {
@@ -150,10 +148,13 @@ impl Messages {
         }
         let token =
             stage.deliver(incoming.link, &stanza).ok_or(Refusal::LinkDown { retry_after: limits.retry_after })?;
-        if matches!(arrived, Arrived::Text(_)) {
-            stage.copy_to_owners(incoming.link, from, &stanza);
-        }
-        Ok(Some((token, key)))
+        let copies = match arrived {
+            Arrived::Text(_) => stage.copies_for_owners(incoming.link, from, &stanza),
+            Arrived::State(_) | Arrived::Report { .. } | Arrived::Nothing => None,
+        };
+        let until = stage.now + limits.held_for;
+        self.held.hold(token, key, until, Waiting { id: incoming.id, full: !to.is_bare(), since: stage.now, copies });
+        Ok(true)
     }
 
     /// What came from XMPP, on its way to SIP.
@@ -346,12 +347,8 @@ impl Mapping for Messages {
 
     fn request(&mut self, stage: &mut Stage<'_>, incoming: Incoming) {
         match self.arrive(stage, &incoming) {
-            Ok(Some((token, key))) => {
-                let Incoming { id, to, .. } = incoming;
-                let until = stage.now + stage.config.limits.held_for;
-                self.held.hold(token, key, until, Waiting { id, full: !to.is_bare(), since: stage.now });
-            }
-            Ok(None) => {
+            Ok(true) => {}
+            Ok(false) => {
                 stage.note(Note::Ignored { why: NOTHING });
                 stage.sip.respond(stage.now, incoming.id, Response::new(200, ""));
             }
@@ -400,6 +397,7 @@ impl Mapping for Messages {
         if taken {
             stage.note(Note::Delivered { to: Side::Xmpp, micros: stage.now.since(held.since).as_micros() as u64 });
             stage.sip.respond(stage.now, held.id, Response::new(200, ""));
+            stage.tell_owners(held.copies);
         } else {
             let refusal = Refusal::LinkDown { retry_after: stage.config.limits.retry_after };
             stage.refuse_request(held.id, &refusal);
