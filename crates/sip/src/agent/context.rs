@@ -6,6 +6,7 @@
 
 use crate::agent::client::ATTEMPTS;
 use crate::agent::{AccountId, Agent, Branch, ClientId, Failure, Hop, Next, Output, Place, Refused, Target, Transport};
+use crate::digest::Wallet;
 use crate::ground::retry_after;
 use crate::header::{CSeq, Name};
 use crate::locate::{Fault, Search, Step};
@@ -204,8 +205,10 @@ impl Agent {
         loop {
             let over = context.cancelled.is_some() || now >= context.begun + 2 * self.config.intervals.patience();
             let leg = &mut context.legs[at];
-            (leg.target, leg.sent) = (None, None);
+            leg.target = None;
             let instead = leg.instead.take();
+            // What did not go out by TCP goes out as it is: a count of credentials that nobody has seen must not be missing.
+            leg.sent = leg.sent.take().filter(|_| instead.is_some());
             if leg.tried > 0 && (over || leg.tried >= MOST_TARGETS) {
                 leg.state = State::Over;
                 return;
@@ -266,8 +269,10 @@ impl Agent {
         if let Some(number) = leg.cseq {
             request.headers.set(Name::CSeq, CSeq { number, method: request.method.clone() });
         }
-        if let Some(account) = leg.account {
-            self.wallet.authorize(account, &mut request, &mut self.tokens);
+        match (leg.account, leg.sent.take()) {
+            (Some(_), Some(unseen)) => Wallet::repeat(&unseen, &mut request),
+            (Some(account), None) => self.wallet.authorize(account, &mut request, &mut self.tokens),
+            (None, _) => {}
         }
         let target = match self.rather_tcp(now, &target, &request, context.suffix.as_deref()) {
             Some(tcp) if leg.instead.is_none() => {

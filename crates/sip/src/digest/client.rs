@@ -221,6 +221,14 @@ impl Wallet {
         }
     }
 
+    /// Gives a request the credentials of another that was to be the same and has never gone out.
+    pub(crate) fn repeat(unseen: &Request, request: &mut Request) {
+        for name in [Side::Server, Side::Proxy].map(Side::credentials) {
+            request.headers.remove(name);
+            unseen.headers.all(name).for_each(|line| request.headers.push(name, line));
+        }
+    }
+
     /// A request that went with this account got a 401 or a 407. `true` if there are other credentials to be tried now:
     /// [`Wallet::authorize`] has them.
     pub fn challenged(&mut self, id: AccountId, request: &Request, response: &Response) -> bool {

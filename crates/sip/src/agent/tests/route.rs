@@ -383,6 +383,28 @@ fn large_requests_go_by_tcp() {
     desk.rests();
 }
 
+/// Credentials that make a request larger than a datagram, and nobody there who listens for TCP: the first count of a nonce is the first that is seen.
+#[test]
+fn credentials_that_did_not_go_out_count_as_new() {
+    const ACCOUNT: AccountId = AccountId(5);
+    const CHALLENGE: &str = "Proxy-Authenticate: Digest realm=\"example.net\", nonce=\"n1\", qop=\"auth\"\n";
+    let challenge = |of: &str| response(of, 407).replace("Content-Length", &format!("{CHALLENGE}Content-Length"));
+    let mut desk = Desk::new();
+    desk.agent.wallet_mut().set(ACCOUNT, Account::new("juliet", "secret"));
+    let mut large = ours(Method::Message);
+    large.body = Bytes::from(vec![b'x'; 900]);
+    let place =
+        Place { account: Some(ACCOUNT), port: Some(5060), transport: Some(Transport::Udp), ..named("192.0.2.7") };
+    desk.agent.request(desk.now, large, &place.into(), None).expect("begun");
+    let (_, first) = launched(&desk.drain());
+    let (second, bytes) = launched(&desk.receive(&challenge(&first)));
+    assert!(bytes.contains("Via: SIP/2.0/TCP ") && bytes.contains("nc=00000001"), "{bytes}");
+    let (_, bytes) = launched(&desk.fail(second));
+    assert!(bytes.contains("Via: SIP/2.0/UDP ") && bytes.contains("nc=00000001"), "{bytes}");
+    assert_eq!(told(&desk.receive(&challenge(&bytes))), "response 407\n", "wrong credentials are not said again");
+    desk.rests();
+}
+
 /// Our Contact is where we are by the transport that the request goes by.
 #[test]
 fn the_contact_follows_the_transport() {
