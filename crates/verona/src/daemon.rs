@@ -438,12 +438,14 @@ impl Daemon {
     /// # Errors
     /// The new proxy's name has no address, a media relay's has none any more, or a certificate cannot be used: nothing was changed.
     pub async fn reconfigure(&mut self, config: &Config) -> Result<(), StartError> {
-        doing("dns.server", self.dns.reload(&config.dns))?;
-        let gateway = setup::gateway_config(config, &self.dns, self.shards.len(), self.epoch).await;
+        let dns = doing("dns.server", Dns::of(&config.dns))?;
+        let gateway = setup::gateway_config(config, &dns, self.shards.len(), self.epoch).await;
         let mut gateway = doing("looking up names", gateway)?;
         let (store, files) = (self.tls.clone(), config.tls.clone());
         let reloaded = spawn_blocking(move || store.reload(&files)).await.map_err(io::Error::other);
         doing("tls.certificates", reloaded.and_then(|reloaded| reloaded))?;
+        // Nothing can fail any more.
+        self.dns.become_like(&dns);
         if let Some(Carrier { listens, .. }) = &self.carrier {
             gateway.msrp = setup::carriage(config, listens, &self.tls.fingerprint());
         }

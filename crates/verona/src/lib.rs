@@ -21,6 +21,5 @@ mod setup;
 mod shard;
 pub mod state;
 pub mod store;
-#[allow(dead_code, reason = "what the edges of SIP are about to use")]
 mod tls;
 mod trace;

@@ -113,6 +113,7 @@ impl Identity {
     }
 
     /// The certificate.
+    #[cfg(test)]
     pub(crate) fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
     }

@@ -15,7 +15,6 @@ mod verify;
 mod watch;
 
 pub(crate) use identity::{BadIdentity, Identity, fingerprints, roots_of};
-#[allow(unused_imports, reason = "what federation and the edges of SIP are about to use")]
 pub(crate) use judge::{End, Fault, Verdict};
 pub(crate) use names::Names;
 

@@ -62,11 +62,6 @@ impl Names {
         Names(extension.value.general_names.iter().take(MOST).filter_map(name).collect())
     }
 
-    /// All.
-    pub(crate) fn all(&self) -> &[Name] {
-        &self.0
-    }
-
     /// Whether the owner may speak for an XMPP domain as a server (RFC 6120 §13.7.1.2, RFC 9525 §6): the domain itself, its service, its
     /// address, or a wildcard in place of its first label. `domain` as an address has it, with U-labels.
     pub(crate) fn are_for_xmpp(&self, domain: &str) -> bool {

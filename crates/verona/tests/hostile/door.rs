@@ -1,6 +1,7 @@
 //! Who is let in at all: sources that come too fast, that go on with what decent ones do not, or that the operator does not want.
 
 use crate::world::{Gateway, PATIENCE, SIP_DOMAIN, World, XMPP_DOMAIN, XmppEnd, anywhere, config, loopback, message};
+use rehearsal::peers::{Place, TestCa};
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -244,4 +245,37 @@ async fn who_is_denied_gets_nothing() {
     world.baseline_from_sip(false).await;
     assert!(socket.try_recv(&mut [0; 100]).is_err());
     assert!(world.gateway.metric("verona_refused_sources_total{reason=\"denied\"}") >= 2.0);
+}
+
+/// Who only looks whether somebody is there, as health checks do, has done nothing, however often.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_checks_are_let_in() {
+    let xmpp = XmppEnd::start().await;
+    let place = Place::new("health");
+    let own = TestCa::new(&place).issue(&place, "own", &[XMPP_DOMAIN]);
+    let more = format!("{DOOR}patience = 3\n[tls]\ncertificates = [{}]\n", own.toml());
+    let text = config(xmpp.address(), anywhere(), "127.0.0.1:9", XMPP_DOMAIN, &more);
+    let ip = loopback();
+    let edges = [("ws", 8088), ("tls", 5061), ("wss", 8443)];
+    let listen: String = edges.iter().map(|(name, port)| format!(", \"{name}:{ip}:{port}\"")).collect();
+    let gateway = Gateway::with(&text.replacen("\"]\noutbound", &format!("\"{listen}]\noutbound"), 1)).await;
+    let checks = elsewhere();
+    for _ in 0..5 {
+        for (_, port) in edges {
+            drop(connect(checks, SocketAddr::new(ip, port)).await);
+        }
+    }
+    let gone = || {
+        let metrics = gateway.metrics();
+        let gone = |name: &str| format!("verona_sip_failures_total{{transport=\"{name}\",reason=\"went away\"}} 5\n");
+        edges.iter().all(|(name, _)| metrics.contains(&gone(name)))
+    };
+    let all_gone = async {
+        while !gone() {
+            tokio::task::yield_now().await;
+        }
+    };
+    assert!(timeout(PATIENCE, all_gone).await.is_ok(), "{}", gateway.metrics());
+    assert!(!gateway.metrics().contains("verona_offences_total{offence=\"handshake\"} 1"));
+    assert!(is_let_in(checks, gateway.tcp).await);
 }

@@ -3,6 +3,7 @@
 use crate::door::{connect, elsewhere};
 use crate::identity_s2s::{MIRROR, Net, stanza};
 use crate::world::{PATIENCE, XMPP_DOMAIN};
+use rehearsal::peers::TestCa;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -85,4 +86,29 @@ async fn whom_the_operator_denies_loses_what_is_open() {
     net.gateway.reload(&us).await;
     peer.ends_with("policy-violation", "denied").await;
     is_closed(phone).await;
+}
+
+/// A configuration that cannot be taken changes nothing: names are looked up where they were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reload_that_fails_changes_nothing() {
+    let mut net = Net::start("").await;
+    let bad = net.without_names().replace(&net.phone.address().to_string(), "nowhere.invalid");
+    assert!(net.gateway.try_reload(&bad).await.is_err());
+    let called = async { drop(net.called("").await) };
+    assert!(tokio::join!(called, net.sends()).1.is_some(), "the other domain is found, though it goes away");
+}
+
+/// Whom nobody vouches for any more loses the stream; everybody else keeps it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_root_that_is_trusted_no_more() {
+    let mut net = Net::start("").await;
+    let mut peer = net.proved().await;
+    let text = net.text.clone();
+    net.gateway.reload(&text).await;
+    peer.say(&stanza(XMPP_DOMAIN, "still here")).await;
+    assert_eq!(net.phone.next(PATIENCE).await.expect("nothing has changed").text(), "still here");
+    let other = TestCa::named(&net.place, "other");
+    let text = text.replace(&net.ca.root().display().to_string(), &other.root().display().to_string());
+    net.gateway.reload(&text).await;
+    peer.ends_with("reset", "the root is gone").await;
 }

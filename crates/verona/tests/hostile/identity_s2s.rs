@@ -36,9 +36,9 @@ pub(crate) struct Net {
     /// Where the names lead.
     elsewhere: TcpListener,
     good: Credentials,
-    ca: TestCa,
-    _dns: Dnsmasq,
-    place: Place,
+    pub(crate) ca: TestCa,
+    dns: Dnsmasq,
+    pub(crate) place: Place,
 }
 
 impl Net {
@@ -75,7 +75,7 @@ impl Net {
         );
         let gateway = Gateway::with(&text).await;
         let from = place.ip().into();
-        Net { phone, gateway, from, text, tcp, tls, elsewhere, good, ca, _dns: dns, place }
+        Net { phone, gateway, from, text, tcp, tls, elsewhere, good, ca, dns, place }
     }
 
     /// A stream over TLS, with this certificate, from this domain: up to what the gateway offers.
@@ -115,7 +115,7 @@ impl Net {
     }
 
     /// The next connection that the gateway makes, up to its header; ours has gone back, with these features.
-    async fn called(&self, offer: &str) -> Peer {
+    pub(crate) async fn called(&self, offer: &str) -> Peer {
         let (stream, _) = timeout(PATIENCE, self.elsewhere.accept()).await.expect("the gateway connects").unwrap();
         let mut peer = Peer::new(stream);
         peer.answer(offer).await;
@@ -135,8 +135,13 @@ impl Net {
         peer
     }
 
+    /// The configuration with another name server, where nobody is.
+    pub(crate) fn without_names(&self) -> String {
+        self.text.replace(&self.dns.address().to_string(), &self.place.free().to_string())
+    }
+
     /// What becomes of a message of a SIP user's to the other domain.
-    async fn sends(&self) -> Option<u16> {
+    pub(crate) async fn sends(&self) -> Option<u16> {
         self.sends_to(XMPP_DOMAIN).await
     }
 

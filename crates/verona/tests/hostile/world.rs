@@ -14,7 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use verona::config::{Environment, Transport};
-use verona::daemon::Daemon;
+use verona::daemon::{Daemon, StartError};
 use verona::metrics::Meters;
 use verona::state::State;
 use xml::{Element, Event, Limits, Reader};
@@ -273,9 +273,14 @@ impl Gateway {
 
     /// Goes over to another configuration, as after SIGHUP.
     pub(crate) async fn reload(&mut self, text: &str) {
+        self.try_reload(text).await.unwrap();
+    }
+
+    /// The same where it may not be possible.
+    pub(crate) async fn try_reload(&mut self, text: &str) -> Result<(), StartError> {
         let Process::This { daemon, .. } = &mut self.process else { panic!("not in this process") };
         let config = verona::config::parse("test.toml", text, Environment::of([])).unwrap().config;
-        daemon.reconfigure(&config).await.unwrap();
+        daemon.reconfigure(&config).await
     }
 
     /// All metrics.

@@ -156,6 +156,22 @@ impl Federation {
         self.on(id, |stream| stream.judged(now, domain, certificate));
     }
 
+    /// The certificate that the other side has shown was looked at again, for whom it is valid now: the stream ends if something was proved by it that
+    /// would not be any more, or if the policy for one of its domains asks for a valid one (RFC 6120 §13.7.2.3).
+    pub fn judged_again(&mut self, now: Time, id: ConnectionId, is_valid: impl Fn(&str) -> bool) {
+        let policies = &self.config.stream;
+        let Some(stream) = self.connections.get_mut(&id).and_then(Connection::live) else { return };
+        let stale = stream.pairs().any(|(pair, _, came)| {
+            let needed = came == Some(Proof::Certificate) || policies.policy(&pair.remote).require_certificate;
+            needed && !is_valid(&pair.remote)
+        });
+        if stale {
+            let error = StreamError::new(StreamCondition::Reset).with_text("The certificate is not valid any more");
+            stream.close(now, Some(error));
+            self.touch(id);
+        }
+    }
+
     /// The connection has ended, by either side's doing, or could not be made.
     pub fn closed(&mut self, now: Time, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };

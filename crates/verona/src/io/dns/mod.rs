@@ -114,15 +114,14 @@ impl Dns {
         Dns::new(Nobody, HashKey::new(0, 0))
     }
 
-    /// Asks whom the operator has chosen now, and forgets what was said before.
-    ///
-    /// # Errors
-    /// As for [`Dns::of`]: all stays as it was.
-    pub(crate) fn reload(&self, config: &config::Dns) -> io::Result<()> {
-        let (source, key) = (Hickory::new(config.server)?, key()?);
-        *self.inner.source.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(source);
-        self.memory().kept = Recent::new(key, KEPT);
-        Ok(())
+    /// Asks from now on whom the other one asks, and knows what that one has been told, instead of what it knew before.
+    pub(crate) fn become_like(&self, other: &Dns) {
+        let source = Arc::clone(&other.inner.source.read().unwrap_or_else(PoisonError::into_inner));
+        *self.inner.source.write().unwrap_or_else(PoisonError::into_inner) = source;
+        if !Arc::ptr_eq(&self.inner, &other.inner) {
+            let mut theirs = other.memory();
+            std::mem::swap(&mut self.memory().kept, &mut theirs.kept);
+        }
     }
 
     /// The answer, if it is known.

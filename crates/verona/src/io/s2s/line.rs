@@ -40,6 +40,8 @@ pub(super) enum Command {
     Bytes(Vec<u8>),
     /// Begin TLS once all is written.
     StartTls(Handshake),
+    /// Look at the other end's certificate again.
+    Judge,
     /// End once all is written.
     Close,
 }
@@ -70,11 +72,13 @@ pub(super) struct Line {
     /// Bytes that wait to be written.
     pub(super) waiting: Arc<AtomicUsize>,
     pub(super) tls: Tls,
+    /// Which end has shown a certificate, once TLS stands.
+    pub(super) shown_by: Option<End>,
 }
 
 impl Line {
     /// Serves a connection that has come, until it ends; with TLS from its beginning, or not.
-    pub(super) async fn accepted(self, stream: TcpStream, handshake: Option<Handshake>) {
+    pub(super) async fn accepted(mut self, stream: TcpStream, handshake: Option<Handshake>) {
         let _ = stream.set_nodelay(true);
         let mut stream = Some(Stream::Plain(stream));
         let begun = match handshake {
@@ -85,7 +89,7 @@ impl Line {
     }
 
     /// Makes a connection and serves it until it ends.
-    pub(super) async fn connecting(self, way: Way) {
+    pub(super) async fn connecting(mut self, way: Way) {
         let Way { target, handshake, dns, gateway, patience } = way;
         let connected = timeout(patience, connect(&target, &dns, &gateway, patience)).await;
         let Ok(Ok((stream, remote))) = connected else { return self.tell(Told::Closed).await };
@@ -127,6 +131,12 @@ impl Line {
                                 self.secure(&mut stream, handshake).await?;
                                 self.tell(Told::Secured).await;
                             }
+                            Command::Judge => {
+                                if let (Some(open), Some(end)) = (&stream, self.shown_by) {
+                                    let verdict = self.tls.judge(Some(open.chain()), end);
+                                    self.tell(Told::JudgedAgain(Box::new(verdict))).await;
+                                }
+                            }
                             Command::Close => {
                                 let Some(mut open) = stream.take() else { return Ok(()) };
                                 self.write_all(&mut open, &mut traffic).await?;
@@ -158,7 +168,7 @@ impl Line {
     }
 
     /// Shakes hands, and tells what the other end's certificate is worth.
-    async fn secure(&self, stream: &mut Option<Stream>, handshake: Handshake) -> io::Result<()> {
+    async fn secure(&mut self, stream: &mut Option<Stream>, handshake: Handshake) -> io::Result<()> {
         let Some(Stream::Plain(plain)) = stream.take() else { return Err(io::ErrorKind::InvalidInput.into()) };
         let plain = Metered::new(plain);
         let (secured, end) = match handshake {
@@ -172,6 +182,7 @@ impl Line {
         let secured = Stream::secured(secured);
         let verdict = self.tls.judge(Some(secured.chain()), end);
         *stream = Some(secured);
+        self.shown_by = Some(end);
         self.tell(Told::Judged(Box::new(verdict))).await;
         Ok(())
     }

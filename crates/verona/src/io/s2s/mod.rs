@@ -65,6 +65,8 @@ enum Told {
     Received(Vec<u8>),
     /// What the certificate is worth that was shown in its handshake.
     Judged(Box<Verdict>),
+    /// The same when it was looked at again.
+    JudgedAgain(Box<Verdict>),
     /// TLS stands that was asked for.
     Secured,
     Closed,
@@ -243,6 +245,7 @@ impl Hub {
                 Ok(()) = live.changed() => {
                     self.live = live.borrow_and_update().clone();
                     self.machine.reconfigure(self.clock.now(), self.live.machine.clone());
+                    self.judge_again();
                 }
                 _ = stop.changed(), if !stopping => {
                     stopping = true;
@@ -292,6 +295,11 @@ impl Hub {
                         }
                     }
                     Told::Judged(verdict) => connection.verdict = *verdict,
+                    Told::JudgedAgain(verdict) => {
+                        connection.verdict = *verdict;
+                        let verdict = &connection.verdict;
+                        self.machine.judged_again(now, id, |domain| verdict.for_xmpp(domain).is_ok());
+                    }
                     Told::Secured => self.machine.secured(now, id),
                     Told::Closed => {
                         self.lines.remove(&id);
@@ -335,6 +343,14 @@ impl Hub {
         }
     }
 
+    /// Has all certificates looked at again that were valid: whom we trust may have changed, and time has passed.
+    fn judge_again(&mut self) {
+        let valid = self.lines.iter().filter(|(_, line)| matches!(line.verdict, Verdict::Valid(_)));
+        for id in valid.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.command(id, Command::Judge);
+        }
+    }
+
     /// A connection without its task, which has yet to be spawned.
     fn line(&self, id: ConnectionId) -> (Line, Connection) {
         let (commands, receiver) = mpsc::unbounded_channel();
@@ -345,6 +361,7 @@ impl Hub {
             events: self.say.clone(),
             waiting: Arc::clone(&waiting),
             tls: self.tls.clone(),
+            shown_by: None,
         };
         let connection = Connection {
             commands,

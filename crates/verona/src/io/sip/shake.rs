@@ -7,6 +7,7 @@ use crate::tls::{End, Fault, Names, Tls, server_name};
 use base::Str;
 use sip::agent::{Target, Transport};
 use socket2::{SockRef, TcpKeepalive};
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +26,9 @@ pub(super) struct Shaken {
     pub(super) names: Arc<[Str]>,
 }
 
+/// Whoever has connected has ended that without a reason of ours, as those do who only look whether somebody is there.
+pub(super) const WENT_AWAY: &str = "went away";
+
 /// Shakes hands with whoever has connected.
 ///
 /// # Errors
@@ -36,7 +40,8 @@ pub(super) async fn accept(inner: &Inner, transport: Transport, stream: TcpStrea
         Transport::Tls | Transport::Wss => {
             let tls = &inner.setup.tls;
             let config = tls.server(None, &[]).map_err(|_| "tls")?;
-            let stream = TlsAcceptor::from(config).accept(Metered::new(stream)).await.map_err(|_| "tls")?;
+            let stream = TlsAcceptor::from(config).accept(Metered::new(stream)).await;
+            let stream = stream.map_err(|error| if has_gone(&error) { WENT_AWAY } else { "tls" })?;
             // Who asks for another than us is not to take us for that one, whatever it makes of our certificate.
             if stream.get_ref().1.server_name().is_some_and(|name| !tls.has_name(name)) {
                 return Err("certificate for a name that is not ours");
@@ -106,6 +111,12 @@ fn reason(fault: Fault) -> &'static str {
         Fault::Revoked => "certificate revoked",
         Fault::Broken => "broken certificate",
     }
+}
+
+/// Whether the other end has closed the connection, or lost it.
+pub(super) fn has_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe)
 }
 
 /// Where nobody is asked for by name: the address itself.

@@ -1,5 +1,6 @@
 //! The handshake of WebSockets (RFC 6455 §4, RFC 7118 §4.1), of either end: one request of HTTP and one answer, of a bounded size.
 
+use super::shake::{WENT_AWAY, has_gone};
 use crate::io::stream::Stream;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -48,7 +49,10 @@ impl Origins {
 /// # Errors
 /// What it was not, for the meters. Who has asked by HTTP has an answer.
 pub(super) async fn accept(stream: &mut Stream, origins: &Origins) -> Result<Vec<u8>, &'static str> {
-    let (head, rest) = read_head(stream, b"GET ").await.map_err(|_| "not WebSocket")?;
+    let (head, rest) = read_head(stream, b"GET ").await.map_err(|error| match has_gone(&error) {
+        true => WENT_AWAY,
+        false => "not WebSocket",
+    })?;
     let (status, why, more) = match server::Request::try_parse(&head) {
         Ok(Some((_, request))) => match judge(&request, origins) {
             Ok(accept) => {
@@ -58,7 +62,7 @@ pub(super) async fn accept(stream: &mut Stream, origins: &Origins) -> Result<Vec
                 );
                 return match write(stream, answer.as_bytes()).await {
                     Ok(()) => Ok(rest),
-                    Err(_) => Err("broken in the handshake"),
+                    Err(_) => Err(WENT_AWAY),
                 };
             }
             Err(refused) => refused,
