@@ -29,8 +29,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, sleep_until, timeout};
 
-/// Bytes that may wait to be written to all connections, and the same again of messages that have not come whole.
-const ALL: usize = 8 << 20;
+/// Bytes that may wait to be written to all connections. Whatever the XMPP side has held up is answered at once when it goes on.
+const UNWRITTEN: usize = 32 << 20;
+
+/// Bytes of messages that have not come whole, on all connections.
+const BEGUN: usize = 8 << 20;
 
 /// What a message takes in a queue besides its bytes.
 const PACKET: usize = 128;
@@ -186,8 +189,8 @@ impl Connections {
             tables: Mutex::default(),
             setup,
             origins: Mutex::new(Arc::new(origins)),
-            waiting: Budget::new(ALL),
-            begun: Budget::new(ALL),
+            waiting: Budget::new(UNWRITTEN),
+            begun: Budget::new(BEGUN),
             dispatch,
             meters,
         };
@@ -244,6 +247,12 @@ impl Connections {
     /// Writes to the connection `id` what is no message.
     fn send_raw(&self, id: u64, bytes: Vec<u8>) {
         self.enqueue(&mut self.tables(), id, Packet { content: Content::Raw(bytes.into()), client: None });
+    }
+
+    /// Whether half of what may wait to be written to a connection waits.
+    fn is_jammed(&self, load: &Load) -> bool {
+        let (own, all) = (load.waiting.load(Ordering::Relaxed), self.inner.waiting.taken());
+        own * 2 > self.inner.setup.bounds.write_bytes || own > 0 && !self.inner.waiting.allows(own * 2, all)
     }
 
     fn enqueue(&self, tables: &mut Tables, id: u64, packet: Packet) -> bool {

@@ -5,6 +5,7 @@ use super::wire::{Came, Decoder, Wire};
 use super::{Client, Connections, Content, Inner, Load, Packet};
 use crate::guard::{Offence, Stranger};
 use crate::io::bounds::{CHUNK, CONNECT, FAREWELL, STUCK};
+use crate::io::link::{JAM, LOOK_AGAIN};
 use crate::io::stream::Stream;
 use sip::Message;
 use sip::agent::{Flow, Target};
@@ -218,6 +219,7 @@ impl Reading<'_> {
         drop(early);
         loop {
             if !is_new {
+                self.breathe().await;
                 let unfinished_at = unfinished.map(|since| since + setup.bounds.unfinished);
                 match timeout_at(self.until(last, pings, unfinished_at), read_some(&mut reader, &mut decoder)).await {
                     Ok(Ok(0) | Err(_)) => return Ok(()),
@@ -256,6 +258,15 @@ impl Reading<'_> {
             unfinished = is_awaited.then(|| unfinished.unwrap_or_else(Instant::now));
             // Who sends nothing but keep-alives would otherwise never let others have their turn.
             tokio::task::coop::consume_budget().await;
+        }
+    }
+
+    /// Waits while the other side does not take its answers as fast as it asks; not for long at one time, as it may be that it takes none before it
+    /// has said all.
+    async fn breathe(&self) {
+        let until = Instant::now() + JAM;
+        while self.connections.is_jammed(self.load) && Instant::now() < until {
+            sleep(LOOK_AGAIN).await;
         }
     }
 

@@ -7,6 +7,7 @@ use super::*;
 use crate::config;
 use crate::dispatch::Batch;
 use crate::io::bounds::{FLOOR, bind};
+use crate::io::link::JAM;
 use base::HashKey;
 use sip::agent::Hop;
 use std::io;
@@ -154,9 +155,44 @@ async fn who_does_not_read_is_closed_and_a_proxy_is_waited_for() {
         connections.send(serving.id, bytes(20_000), None);
     }
     let all = connections.inner.waiting.taken();
-    assert!(all > ALL * 3 / 4 && all <= ALL + many.len() * FLOOR, "{all}");
+    assert!(all > UNWRITTEN * 3 / 4 && all <= UNWRITTEN + many.len() * FLOOR, "{all}");
     let one_more = add(false);
     assert!(connections.send(one_more.id, bytes(FLOOR - PACKET), None));
+}
+
+/// Who asks faster than it takes the answers is slowed down before it has to be cut off.
+#[tokio::test]
+async fn who_does_not_take_its_answers_is_not_heard_for_a_while() {
+    const REQUEST: &[u8] = b"OPTIONS sip:a@b SIP/2.0\r\nContent-Length: 0\r\n\r\n";
+    let (connections, mut inboxes, address) = listening(BOUNDS).await;
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(REQUEST).await.unwrap();
+    let (first, second) = inboxes.split_at_mut(1);
+    let mut heard = async |patience| {
+        tokio::select! {
+            input = next(&mut first[0]) => Some(input),
+            input = next(&mut second[0]) => Some(input),
+            () = tokio::time::sleep(patience) => None,
+        }
+    };
+    assert!(matches!(heard(PATIENCE).await, Some(Input::Sip { .. })));
+    let id = *connections.tables().queues.keys().next().unwrap();
+    let jammed = || connections.tables().queues.get(&id).is_some_and(|queue| connections.is_jammed(&queue.load));
+    // Until the kernel takes no more of it.
+    while !jammed() {
+        assert!(connections.send(id, bytes(60_000), None));
+        tokio::task::yield_now().await;
+    }
+    // It listens for one more; then it waits.
+    stream.write_all(REQUEST).await.unwrap();
+    assert!(matches!(heard(PATIENCE).await, Some(Input::Sip { .. })));
+    stream.write_all(REQUEST).await.unwrap();
+    assert!(heard(JAM / 4).await.is_none() && jammed());
+    let mut taken = vec![0; 1 << 20];
+    while jammed() {
+        assert!(stream.read(&mut taken).await.unwrap() > 0);
+    }
+    assert!(matches!(heard(PATIENCE).await, Some(Input::Sip { .. })) && connections.is_open(id));
 }
 
 #[tokio::test]
@@ -207,13 +243,13 @@ async fn messages_that_never_end_are_bounded_in_all() {
     small.write_all(head.as_bytes()).await.unwrap();
     let begun = || connections.inner.begun.taken();
     timeout(PATIENCE, async {
-        while begun() < ALL / 4 {
+        while begun() < BEGUN / 4 {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     })
     .await
     .expect("much has begun");
-    assert!(begun() <= ALL + 300 * FLOOR, "{}", begun());
+    assert!(begun() <= BEGUN + 300 * FLOOR, "{}", begun());
     assert!(timeout(Duration::from_millis(1), small.read_u8()).await.is_err(), "a small one goes on");
     drop((streams, small));
     timeout(PATIENCE, async {
