@@ -41,6 +41,11 @@ fn uri(text: &str) -> SipUri {
     SipUri::parse(text).unwrap()
 }
 
+fn flow() -> Flow {
+    let local = "192.0.2.1:5060".parse().unwrap();
+    Flow { transport: Transport::Udp, local, remote: CARRIER.parse().unwrap(), connection: None }
+}
+
 /// One that carries the numbers of a country, and registers.
 fn carrier() -> Trunk {
     Trunk {
@@ -177,13 +182,27 @@ impl Town {
             let (name, value) = header.split_once(": ").unwrap();
             response.headers.push(name, value);
         }
-        let flow = Flow {
-            transport: Transport::Udp,
-            local: "192.0.2.1:5060".parse().unwrap(),
-            remote: CARRIER.parse().unwrap(),
-            connection: None,
-        };
-        self.give(*shard, Input::Sip(Message::Response(response), flow));
+        self.give(*shard, Input::Sip(Message::Response(response), flow()));
+    }
+
+    /// Who was subscribed to says that this is so.
+    fn notifies(&mut self, subscribe: &Request) {
+        let theirs = &subscribe.headers;
+        let contact = theirs.contact().unwrap().unwrap();
+        let mut notify = Request::new(Method::Notify, contact.uri);
+        let headers = &mut notify.headers;
+        headers.push(Name::Via, "SIP/2.0/UDP 192.0.2.10;branch=z9hG4bKn1");
+        headers.push(Name::MaxForwards, 70);
+        headers.push(Name::From, format_args!("{};tag=theirs", theirs.get(Name::To).unwrap()));
+        headers.push(Name::To, theirs.get(Name::From).unwrap());
+        headers.push(Name::CallId, theirs.get(Name::CallId).unwrap());
+        headers.push(Name::CSeq, "1 NOTIFY");
+        headers.push(Name::Contact, "<sip:romeo@192.0.2.10:5060>");
+        headers.push(Name::Event, "presence");
+        headers.push(Name::SubscriptionState, "active;expires=3600");
+        let notify = Message::Request(notify);
+        let shard = self.router.sip(&notify);
+        self.give(shard, Input::Sip(notify, Flow { remote: rehearsal::scene::PROXY.into(), ..flow() }));
     }
 
     /// The registrar asks who it is, and takes the answer.
@@ -318,9 +337,8 @@ fn requests_go_by_the_service_route() {
     assert!(!written.1.headers.contains(Name::Route));
 }
 
-/// The same of an account that an XMPP user has linked: for what the user has called, and for nothing else.
-#[test]
-fn a_call_that_is_sent_on_is_not_at_the_users_cost() {
+/// A gateway whose users have linked accounts at sip.example, behind the operator's proxy.
+fn town_of_linked_accounts() -> Town {
     let mut town = Town::new();
     town.settings.config.trunks.clear();
     town.settings.config.accounts =
@@ -339,6 +357,58 @@ fn a_call_that_is_sent_on_is_not_at_the_users_cost() {
     }
     town.sip.clear();
     town.begin();
+    town
+}
+
+/// In a dialog the operator's proxy may ask who it is; the other side, and whoever else is behind the proxy, gets nothing that is made of the password.
+#[test]
+fn in_a_dialog_a_linked_account_is_for_the_proxy_alone() {
+    let mut town = town_of_linked_accounts();
+    let proxy = rehearsal::scene::PROXY.into();
+    let subscribe = Stanza::presence().with_type("subscribe").with_from(Jid::parse("juliet@example.com").unwrap());
+    let subscribe = subscribe.with_to(Jid::parse("romeo@sip.example").unwrap());
+    let shard = town.router.stanza(&subscribe);
+    town.sip.clear();
+    town.give(shard, Input::Stanza(1, subscribe));
+    let first = town.asked_at(proxy);
+    assert_eq!(first.1.method, Method::Subscribe);
+    town.answers(&first, 401, &[&challenge("WWW-Authenticate", "sip.example")]);
+    let again = town.asked_at(proxy);
+    assert!(
+        again.1.headers.contains(Name::Authorization),
+        "a server that is asked for a dialog may be one that knows the account"
+    );
+    let contact = ["Contact: <sip:romeo@192.0.2.10:5060>", "Expires: 3600"];
+    town.answers(&again, 200, &contact);
+    town.notifies(&again.1);
+    for (code, header, given) in
+        [(401, "WWW-Authenticate", Name::Authorization), (407, "Proxy-Authenticate", Name::ProxyAuthorization)]
+    {
+        let refresh = loop {
+            town.pass(60);
+            let at = town.sip.iter().position(|(_, _, request)| request.method == Method::Subscribe);
+            let found = at.map(|at| town.sip.remove(at));
+            town.sip.clear();
+            if let Some((shard, to, request)) = found {
+                assert_eq!(to, proxy);
+                break (shard, request);
+            }
+        };
+        assert!(refresh.1.headers.to_tag().is_some() && !refresh.1.headers.contains(Name::Authorization));
+        town.answers(&refresh, code, &[&challenge(header, "sip.example")]);
+        if code == 401 {
+            assert!(town.sip.iter().all(|(_, _, request)| !request.headers.contains(given)), "{:?}", town.sip);
+            continue;
+        }
+        let proved = town.asked_at(proxy);
+        assert!(proved.1.headers.contains(given) && !proved.1.headers.contains(Name::Authorization));
+    }
+}
+
+/// The same of an account that an XMPP user has linked: for what the user has called, and for nothing else.
+#[test]
+fn a_call_that_is_sent_on_is_not_at_the_users_cost() {
+    let mut town = town_of_linked_accounts();
     let proxy = rehearsal::scene::PROXY.into();
     for shard in 0..SHARDS {
         town.sip.clear();
