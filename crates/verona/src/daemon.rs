@@ -228,7 +228,8 @@ impl Daemon {
         let router = Router::new(shards, HashKey::new(tokens.u64(), tokens.u64()));
         let (dispatch, inboxes) = Dispatch::new(router);
         let limits = setup::message_limits(config);
-        let (bounds, msrp_bounds) = Bounds::of(&config.limits, !msrp_listens.is_empty());
+        let (bounds, msrp_bounds) =
+            Bounds::of(&config.limits, !msrp_listens.is_empty(), config.xmpp.federation.is_some());
         let guard_key = HashKey::new(tokens.u64(), tokens.u64());
         let guard =
             Guard::new(clock, guard_key, &guard::rules(&config.abuse, &gateway, own_addresses(config)), meters.guard());

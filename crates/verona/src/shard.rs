@@ -442,7 +442,7 @@ mod tests {
             let meters = Arc::new(Meters::new());
             let (dispatch, mut inboxes) = Dispatch::new(Router::new(1, HashKey::new(1, 2)));
             let limits = setup::message_limits(&config);
-            let (bounds, _) = Bounds::of(&config.limits, false);
+            let (bounds, _) = Bounds::of(&config.limits, false, false);
             let tls = Tls::new(&config.tls, "").unwrap();
             let (keep_alive, answer) = (config.sip.times.keep_alive, setup::intervals(&config).patience());
             let connections = sip::Setup { bounds, limits, tls, keep_alive, answer, guard: Guard::open() };

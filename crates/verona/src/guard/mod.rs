@@ -32,12 +32,20 @@ pub(crate) enum Reason {
     MessageRate,
     /// Too many connections have not shown yet who they are.
     Strangers,
+    /// The process has no descriptor for it, or the system no memory: who connects waits.
+    NoRoom,
 }
 
 impl Reason {
     /// All of them, for the meters.
-    pub(crate) const ALL: [Reason; 5] =
-        [Reason::Denied, Reason::Banned, Reason::ConnectionRate, Reason::MessageRate, Reason::Strangers];
+    pub(crate) const ALL: [Reason; 6] = [
+        Reason::Denied,
+        Reason::Banned,
+        Reason::ConnectionRate,
+        Reason::MessageRate,
+        Reason::Strangers,
+        Reason::NoRoom,
+    ];
 
     /// As the meters have it.
     pub(crate) fn name(self) -> &'static str {
@@ -47,6 +55,7 @@ impl Reason {
             Reason::ConnectionRate => "connection-rate",
             Reason::MessageRate => "message-rate",
             Reason::Strangers => "strangers",
+            Reason::NoRoom => "no-room",
         }
     }
 }
@@ -214,6 +223,11 @@ impl Guard {
         drop(book);
         let admitted = admitted.map(|()| Stranger { inner: Arc::clone(&self.inner), remote });
         admitted.inspect_err(|reason| self.inner.meters.refused(*reason))
+    }
+
+    /// Somebody may have connected, and there is no room to look who. Counted; he waits.
+    pub(crate) fn has_no_room(&self) {
+        self.inner.meters.refused(Reason::NoRoom);
     }
 
     /// A message came from `remote`: may it go on? A refusal has been counted.

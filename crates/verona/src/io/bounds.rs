@@ -30,6 +30,18 @@ const RESERVED: usize = 128;
 /// What each connection may hold of a [`Budget`] even when all of it is taken.
 pub(crate) const FLOOR: usize = 4 << 10;
 
+/// Descriptors that there are for connections of all kinds.
+fn descriptors() -> usize {
+    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let most = descriptors.map_or(usize::MAX, |d| usize::try_from(d).unwrap_or(usize::MAX));
+    most.saturating_sub(RESERVED).max(4)
+}
+
+/// How many streams with other servers there may be, where so many are wanted.
+pub(crate) fn streams(wanted: usize) -> usize {
+    wanted.min(descriptors() / 2)
+}
+
 /// The bounds on the connections of one protocol.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Bounds {
@@ -44,13 +56,10 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// The bounds that the operator set, of SIP's connections and of MSRP's, less what there are no descriptors for: then each has its part.
-    pub(crate) fn of(limits: &crate::config::Limits, has_msrp: bool) -> (Bounds, Bounds) {
-        let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-        let most = descriptors
-            .map_or(usize::MAX, |d| usize::try_from(d).unwrap_or(usize::MAX))
-            .saturating_sub(RESERVED)
-            .max(2);
+    /// The bounds that the operator set, of SIP's connections and of MSRP's, less what there are no descriptors for: then each has its part. Where there
+    /// are streams with other servers, a half of all is theirs ([`streams`]).
+    pub(crate) fn of(limits: &crate::config::Limits, has_msrp: bool, has_streams: bool) -> (Bounds, Bounds) {
+        let most = if has_streams { descriptors() - streams(usize::MAX) } else { descriptors() };
         let (mut sip, mut msrp) = (limits.connections, if has_msrp { limits.msrp_connections } else { 0 });
         let wanted = sip + msrp;
         if wanted > most {
@@ -174,7 +183,10 @@ pub(crate) async fn accept(
                 }
             }
             // Those that are open go on, and some will close.
-            Err(error) if is_exhausted(&error) => tokio::time::sleep(REST).await,
+            Err(error) if is_exhausted(&error) => {
+                guard.has_no_room();
+                tokio::time::sleep(REST).await;
+            }
             Err(_) => tokio::task::yield_now().await,
         }
     }

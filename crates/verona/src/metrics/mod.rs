@@ -44,7 +44,7 @@
 //! | `verona_relay_requests_total` | `outcome`, `shard` | what media relays were asked: granted, refused, failed (no answer that makes sense) |
 //! | `verona_relay_repeats_total`, `verona_relay_moves_total` | `shard` | datagrams sent again; requests that went on to another relay |
 //! | `verona_relay_stray_total` | `shard` | datagrams that answer nothing that was asked |
-//! | `verona_refused_sources_total` | `reason` | connections and messages that were not let in: denied, banned, connection-rate, message-rate, strangers |
+//! | `verona_refused_sources_total` | `reason` | connections and messages that were not let in: denied, banned, connection-rate, message-rate, strangers; that waited as there was no descriptor for them: no-room |
 //! | `verona_offences_total` | `offence` | what sources have done that decent ones do not: handshake, unreadable, credentials, spoof |
 //! | `verona_bans_total`, `verona_banned` | | sources that were shut out; those that were when the last one was |
 //! | `verona_sip_rejected_total` | | bytes that came as a SIP message and are none |

@@ -1,14 +1,12 @@
 //! From the operator's configuration to what the machine is told.
 
 use crate::config::{self, Config};
+use crate::io::bounds;
 use crate::tls::Tls;
 use base::Str;
 use std::sync::Arc;
 use xmpp::federation;
 use xmpp::stream::s2s::{self, Local, Secret};
-
-/// Descriptors that streams with servers leave to everything else: a half.
-const PART: u64 = 2;
 
 /// What all streams with other servers are told; `secret` is what dialback keys are made with.
 pub(crate) fn machine(config: &Config, settings: &config::Federation, tls: &Tls, secret: Secret) -> federation::Config {
@@ -30,11 +28,10 @@ pub(crate) fn machine(config: &Config, settings: &config::Federation, tls: &Tls,
     machine.idle = times.idle;
     machine.retry_min = times.retry_min;
     machine.retry_max = times.retry_max;
-    let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    let most = descriptors.map_or(usize::MAX, |d| usize::try_from(d / PART).unwrap_or(usize::MAX));
-    machine.max_streams = times.streams.min(most.max(2));
+    machine.max_streams = bounds::streams(times.streams);
     machine.max_streams_per_pair = times.streams_per_pair;
-    machine.max_strangers = times.strangers;
+    // Whoever never says who he is leaves room for those who do, and for our own.
+    machine.max_strangers = times.strangers.min(machine.max_streams / 2);
     machine.max_waiting = times.queue;
     machine.max_waiting_bytes = times.queue_bytes;
     machine.max_waiting_bytes_in_all = times.queued_bytes;
