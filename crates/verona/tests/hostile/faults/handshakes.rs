@@ -93,7 +93,7 @@ async fn ten_thousand_slow_handshakes() {
         xmlns:stream='http://etherx.jabber.org/streams' version='1.0'"
     );
     let half = format!("{header} x='{long}");
-    let doors: [(SocketAddr, &[u8]); 8] = [
+    let doors: [(SocketAddr, &[u8]); 10] = [
         (ground.s2s, half.as_bytes()),
         (ground.s2s_tls, &hello),
         (ground.sips, &hello),
@@ -102,6 +102,8 @@ async fn ten_thousand_slow_handshakes() {
         (ws, upgrade.as_bytes()),
         (wss, &hello),
         (ground.s2s_tls, b""),
+        (ground.sips, &hello[..100]),
+        (tcp, b""),
     ];
     let sources: Vec<IpAddr> = (0..50).map(|_| loopback()).collect();
     let mut strangers = Vec::new();

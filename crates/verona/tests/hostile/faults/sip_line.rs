@@ -57,16 +57,21 @@ impl SipLine {
 
     /// A phone that has connected.
     pub(super) async fn phone(at: SocketAddr, ca: &TestCa, name: &str) -> SipLine {
+        SipLine::try_phone(at, ca, name).await.expect("a handshake")
+    }
+
+    /// A phone that has connected; none: it is not let in.
+    pub(super) async fn try_phone(at: SocketAddr, ca: &TestCa, name: &str) -> Option<SipLine> {
         let tcp = TcpStream::connect(at).await.unwrap();
         let connector = TlsConnector::from(Arc::new(client_config(ca, None)));
         let name = ServerName::try_from(name.to_owned()).unwrap();
-        let tls = timeout(PATIENCE, connector.connect(name, tcp)).await.expect("a handshake").unwrap();
+        let tls = timeout(PATIENCE, connector.connect(name, tcp)).await.ok()?.ok()?;
         let (say, queue) = mpsc::unbounded_channel();
         let (tell, heard) = mpsc::unbounded_channel();
         let counts = Arc::new(Counts::default());
         let (all, own, mut tasks) = (Arc::clone(&counts), say.clone(), JoinSet::new());
         tasks.spawn(async move { carry(tls, &all, own, queue, tell).await });
-        SipLine { counts, say, heard, _tasks: tasks }
+        Some(SipLine { counts, say, heard, _tasks: tasks })
     }
 
     /// How many connections there have been, and how many of them have ended.
