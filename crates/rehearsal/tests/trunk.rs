@@ -452,3 +452,55 @@ fn a_call_that_is_sent_on_is_not_paid_for_wherever_it_goes() {
         assert_eq!(town.sip.len(), usize::from(paid), "{contact}: {:?}", town.sip);
     }
 }
+
+/// What the gateway asks within what came from the trunk is proved to it; but nobody else gets that who says that he is where the trunk is.
+#[test]
+fn the_account_is_for_what_came_from_the_trunk() {
+    for (from, source, proved) in [
+        // A number at a host of the carrier's, for which nobody but the trunk may speak.
+        ("sip:+4955512345@carrier.example", CARRIER, true),
+        ("sip:+4955512345@198.51.100.1", CARRIER, true),
+        ("sip:romeo@sip.example", "192.0.2.10:5060", false),
+    ] {
+        let mut town = Town::new();
+        town.settings.config.allow_networks.push(stox::network::Network::of([198, 51, 100, 1].into()));
+        town.begin();
+        town.sip.drain(..1);
+        town.registers(&[]);
+        for user in USERS {
+            let mut request = Request::new(Method::Subscribe, Uri::parse(&format!("sip:{user}@example.com")).unwrap());
+            for (name, value) in [
+                ("Via", format!("SIP/2.0/UDP {source};branch=z9hG4bK{user}")),
+                ("Max-Forwards", "70".to_owned()),
+                ("From", format!("<{from}>;tag=t")),
+                ("To", format!("<sip:{user}@example.com>")),
+                ("Call-ID", user.to_owned()),
+                ("CSeq", "1 SUBSCRIBE".to_owned()),
+                ("Contact", "<sip:900123@198.51.100.1;transport=udp>".to_owned()),
+                ("Event", "presence".to_owned()),
+                ("Expires", "600".to_owned()),
+            ] {
+                request.headers.push(name, value);
+            }
+            let flow = Flow {
+                transport: Transport::Udp,
+                local: "192.0.2.1:5060".parse().unwrap(),
+                remote: source.to_string().parse().unwrap(),
+                connection: None,
+            };
+            let message = Message::Request(request);
+            let shard = town.router.sip(&message);
+            town.give(shard, Input::Sip(message, flow));
+            let notify = town.asked();
+            assert_eq!((notify.0, &notify.1.method), (shard, &Method::Notify), "{from}");
+            assert!(proved || !notify.1.headers.contains(Name::Authorization), "{from}");
+            town.answers(&notify, 401, &[&challenge("WWW-Authenticate", "carrier.example").replace("\"n\"", "\"m\"")]);
+            assert_eq!(town.sip.len(), usize::from(proved), "{from}: {:?}", town.sip);
+            if proved {
+                let again = town.asked();
+                assert!(again.1.headers.get(Name::Authorization).unwrap().contains("nonce=\"m\""), "{from}");
+                town.answers(&again, 200, &[]);
+            }
+        }
+    }
+}

@@ -41,11 +41,22 @@ impl Ejabberd {
     #[track_caller]
     pub fn federated(place: &Place, servers: &Servers<'_>) -> Ejabberd {
         let modules = if servers.credentials.is_none() { "  mod_s2s_dialback: {}\n" } else { "" };
-        Ejabberd::start_with(place, &["nobody.invalid"], modules, Some(servers))
+        Ejabberd::start_with(place, &["nobody.invalid"], modules, Some((servers, false)))
+    }
+
+    /// As [`federated`](Ejabberd::federated), where those who come begin with TLS (XEP-0368) and nothing else.
+    #[track_caller]
+    pub fn federated_by_tls(place: &Place, servers: &Servers<'_>) -> Ejabberd {
+        Ejabberd::start_with(place, &["nobody.invalid"], "", Some((servers, true)))
     }
 
     #[track_caller]
-    fn start_with(place: &Place, components: &[&str], modules: &str, servers: Option<&Servers<'_>>) -> Ejabberd {
+    fn start_with(
+        place: &Place,
+        components: &[&str],
+        modules: &str,
+        servers: Option<(&Servers<'_>, bool)>,
+    ) -> Ejabberd {
         let (client, component) = (place.free(), place.free());
         let hosts: Vec<String> =
             components.iter().map(|d| format!("      \"{d}\":\n        password: \"{SECRET}\"")).collect();
@@ -59,12 +70,15 @@ impl Ejabberd {
                 ("COMPONENTS", &hosts.join("\n")),
                 ("ROOMS", ROOMS),
                 ("MODULES", modules),
-                ("S2S_LISTEN", &servers.map_or_else(String::new, listener)),
-                ("S2S", &servers.map_or_else(|| "s2s_access: nobody".to_owned(), |servers| of_servers(place, servers))),
+                ("S2S_LISTEN", &servers.map_or_else(String::new, |(servers, direct)| listener(servers, direct))),
+                (
+                    "S2S",
+                    &servers.map_or_else(|| "s2s_access: nobody".to_owned(), |(servers, _)| of_servers(place, servers)),
+                ),
             ],
         );
         place.write("ejabberd.yml", &config);
-        let names = servers.map(|servers| names(place, servers));
+        let names = servers.map(|(servers, _)| names(place, servers));
         let process = run(place, names.as_deref());
         let mut ejabberd = Ejabberd { process, client, component, names };
         ejabberd.wait_until_up();
@@ -110,10 +124,11 @@ impl XmppServer for Ejabberd {
     }
 }
 
-/// Where other servers come to.
-fn listener(servers: &Servers<'_>) -> String {
+/// Where other servers come to, and whether they begin with TLS.
+fn listener(servers: &Servers<'_>, direct: bool) -> String {
     let Servers { listen, .. } = servers;
-    format!("  -\n    port: {}\n    ip: \"{}\"\n    module: ejabberd_s2s_in\n", listen.port(), listen.ip())
+    let (port, ip) = (listen.port(), listen.ip());
+    format!("  -\n    port: {port}\n    ip: \"{ip}\"\n    module: ejabberd_s2s_in\n    tls: {direct}\n")
 }
 
 /// What it shows other servers, and whom it trusts.

@@ -69,6 +69,21 @@ fn jssip_registers_and_is_reached_by_its_websocket() {
     });
 }
 
+/// RFC 5626 §4.4: a page whose connection is gone comes again, and its new one takes the place of the old one.
+#[test]
+fn jssip_comes_again_after_the_gateway_was_killed() {
+    let mut web = Web::new("registrar-ws-again");
+    let mut juliet = web.home.juliet();
+    let mut phone = web.phone("plain", false);
+    talk(&mut phone, &mut juliet);
+    web.home.gateway.kill();
+    phone.wait_disconnected();
+    web.home.gateway.restart(&web.home.place);
+    phone.wait_registered();
+    assert_eq!(web.home.contacts(), 1);
+    talk(&mut phone, &mut juliet);
+}
+
 #[test]
 fn jssip_registers_and_is_reached_by_its_secure_websocket() {
     let web = Web::new("registrar-wss");
