@@ -1,8 +1,9 @@
 // JsSIP, the SIP stack of browsers, in Node: driven by JSON lines. Its WebSocket is that of the package ws, its media are none.
 //
 // Commands: {"do": "start", "url", "uri", "ca"?, "origin"?, "password"?, "register"?}, {"do": "message", "token", "to", "body"},
-// {"do": "call", "token", "to"}, {"do": "stop"}.
-// Events: connected; disconnected {code, reason}; registered, unregistered {code}; message {from, body, type}; answer {token, code}.
+// {"do": "call", "token", "to"}, {"do": "answer"} and {"do": "hangup"} for the last call, {"do": "stop"}.
+// Events: connected; disconnected {code, reason}; registered, unregistered {code}; message {from, body, type}; answer {token, code};
+// incoming {from}; confirmed, ended {by, cause} of a call.
 import { createInterface } from "node:readline";
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -23,6 +24,8 @@ globalThis.WebSocket = class extends WebSocket {
 const offer = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nt=0 0\r\nm=audio 4000 UDP/TLS/RTP/SAVPF 0\r\nc=IN IP4 192.0.2.9\r\n" +
   "a=rtcp-mux\r\na=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuv\r\na=setup:actpass\r\n" +
   "a=fingerprint:sha-256 " + Array(32).fill("00").join(":") + "\r\n";
+// And as much as an answer takes: to the first of what is offered, by PCMU.
+const answer = (theirs) => offer.replace("actpass", "active") + "a=mid:" + (/^a=mid:(\S+)/m.exec(theirs)?.[1] ?? "0") + "\r\n";
 globalThis.RTCPeerConnection = class extends EventTarget {
   iceGatheringState = "complete";
   iceConnectionState = "new";
@@ -31,10 +34,15 @@ globalThis.RTCPeerConnection = class extends EventTarget {
   async createOffer() {
     return { type: "offer", sdp: offer };
   }
+  async createAnswer() {
+    return { type: "answer", sdp: answer(this.remoteDescription.sdp) };
+  }
   async setLocalDescription(description) {
     this.localDescription = description;
   }
-  async setRemoteDescription() {}
+  async setRemoteDescription(description) {
+    this.remoteDescription = description;
+  }
   addTrack() {}
   getSenders() {
     return [];
@@ -51,6 +59,7 @@ globalThis.RTCSessionDescription = class {
 
 const JsSIP = require("jssip");
 let ua = null;
+let session = null;
 
 const commands = {
   start({ url, uri, ca, origin, password, register }) {
@@ -71,7 +80,21 @@ const commands = {
       if (originator !== "remote") return;
       say("message", { from: request.from.uri.toString(), body: request.body ?? "", type: request.getHeader("Content-Type") ?? "" });
     });
+    ua.on("newRTCSession", ({ originator, request, session: fresh }) => {
+      session = fresh;
+      session.on("confirmed", () => say("confirmed"));
+      const ended = ({ originator, cause }) => say("ended", { by: originator, cause });
+      session.on("ended", ended);
+      session.on("failed", ended);
+      if (originator === "remote") say("incoming", { from: request.from.uri.toString() });
+    });
     ua.start();
+  },
+  answer() {
+    session.answer({ mediaConstraints: { audio: false, video: false } });
+  },
+  hangup() {
+    session.terminate();
   },
   message({ token, to, body }) {
     const answer = ({ response }) => say("answer", { token, code: response?.status_code ?? 0 });

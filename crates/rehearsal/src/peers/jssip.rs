@@ -75,10 +75,50 @@ impl JsSip {
         self.ask(json!({"do": "call", "to": to}))
     }
 
+    /// Calls, without waiting for an answer.
+    #[track_caller]
+    pub fn dial(&mut self, to: &str) {
+        self.count += 1;
+        self.driver.order(&json!({"do": "call", "to": to, "token": self.count}));
+    }
+
     /// The next message that comes.
     #[track_caller]
     pub fn message(&mut self) -> JsMessage {
         self.driver.expect("message", SOON, |_| true)
+    }
+
+    /// Waits until it is called; by whom.
+    #[track_caller]
+    pub fn wait_called(&mut self) -> String {
+        let called: Value = self.driver.expect("incoming", SOON, |_| true);
+        called["from"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Takes the call that it rings for.
+    #[track_caller]
+    pub fn answer(&mut self) {
+        self.driver.order(&json!({"do": "answer"}));
+    }
+
+    /// Waits until its call has been answered, and that is known to both.
+    #[track_caller]
+    pub fn wait_confirmed(&mut self) {
+        let _: Value = self.driver.expect("confirmed", SOON, |_| true);
+    }
+
+    /// Ends its call, or declines it.
+    #[track_caller]
+    pub fn hang_up(&mut self) {
+        self.driver.order(&json!({"do": "hangup"}));
+    }
+
+    /// Waits until its call is over; who has ended it (`local`, `remote`, `system`), and why.
+    #[track_caller]
+    pub fn wait_ended(&mut self) -> (String, String) {
+        let ended: Value = self.driver.expect("ended", SOON, |_| true);
+        let text = |name: &str| ended[name].as_str().unwrap_or_default().to_owned();
+        (text("by"), text("cause"))
     }
 
     #[track_caller]

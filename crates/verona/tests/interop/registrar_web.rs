@@ -1,8 +1,9 @@
 //! A phone of web pages that registers at the gateway itself: JsSIP over WebSockets (RFC 7118), found by the connection that it came by (RFC 5626).
 
+use crate::line::calls;
 use crate::registrar_phones::{Home, MD5, ROMEO};
 use crate::world::{SOON, TEXTS, lines};
-use rehearsal::peers::{JsSip, Place, TestCa, Value, XmppClient, json, until};
+use rehearsal::peers::{JingleDevice, JsSip, Place, TestCa, Value, XmppClient, json, until};
 use std::net::SocketAddr;
 
 /// A home with WebSockets, of which the second one is secure.
@@ -22,7 +23,11 @@ impl Web {
         // JsSIP reads one challenge, and knows the hash of it that is the oldest.
         let home = Home::with(place, MD5, |settings| {
             settings.sockets = vec![format!("ws:{plain}"), format!("wss:{secure}")];
-            settings.more = format!("[tls]\ncertificates = [{}]\ntrust = [{:?}]\n", ours.toml(), ca.root());
+            settings.more = format!(
+                "[tls]\ncertificates = [{}]\ntrust = [{:?}]\n[media]\nenabled = true\n",
+                ours.toml(),
+                ca.root()
+            );
         });
         Web { home, ca, plain, secure }
     }
@@ -97,6 +102,55 @@ fn jssip_registers_and_is_reached_by_its_secure_websocket() {
     for phone in [&mut phone, &mut other] {
         assert_eq!(phone.message().body, "to whom it concerns");
     }
+}
+
+/// The signalling of calls, each request of the page's with its credentials: in Node there are no media.
+#[test]
+fn jssip_calls_and_is_called() {
+    let web = Web::new("registrar-ws-calls");
+    let home = &web.home;
+    let policy = json!({"codecs": ["PCMU"], "answer": "ring"});
+    let mut device = JingleDevice::online(&home.place, &home.prosody, "juliet", "balcony", policy);
+    let mut phone = web.phone("secure", true);
+    let nothing_is_left = |device: &mut JingleDevice| {
+        until("no call is left", SOON, || device.calls().is_empty() && calls(&home.gateway) == Some(0));
+    };
+    // It calls, and is declined; calls again, and hangs up.
+    phone.dial("sip:juliet@example.com");
+    let call = device.proposed(SOON);
+    device.tell(&call, "reject", json!({"reason": "decline"}));
+    assert_eq!(phone.wait_ended().0, "remote");
+    nothing_is_left(&mut device);
+    phone.dial("sip:juliet@example.com");
+    let call = device.proposed(SOON);
+    device.tell(&call, "accept", json!({}));
+    phone.wait_confirmed();
+    phone.hang_up();
+    assert_eq!(device.ended(SOON, &call)["condition"], "success");
+    assert_eq!(phone.wait_ended().0, "local");
+    nothing_is_left(&mut device);
+    // It is called, and she hangs up; it is called, and she gives up; it declines.
+    let call = device.call(ROMEO, &["audio"]);
+    assert!(phone.wait_called().starts_with("sip:juliet@example.com"));
+    device.event("ringing", SOON, &call);
+    phone.answer();
+    device.event("answered", SOON, &call);
+    phone.wait_confirmed();
+    device.tell(&call, "hangup", json!({}));
+    assert_eq!(phone.wait_ended().0, "remote");
+    nothing_is_left(&mut device);
+    let call = device.call(ROMEO, &["audio"]);
+    phone.wait_called();
+    device.event("ringing", SOON, &call);
+    device.tell(&call, "hangup", json!({}));
+    assert_eq!(phone.wait_ended(), ("remote".to_owned(), "Canceled".to_owned()));
+    nothing_is_left(&mut device);
+    let call = device.call(ROMEO, &["audio"]);
+    phone.wait_called();
+    phone.hang_up();
+    let end = device.ended(SOON, &call);
+    assert!(matches!(end["condition"].as_str(), Some("busy" | "decline" | "gone")), "{end:#}");
+    nothing_is_left(&mut device);
 }
 
 #[test]
