@@ -99,18 +99,21 @@ impl NameServer {
         lock(&self.state).records.insert(name.to_ascii_lowercase(), vec![record]);
     }
 
-    /// The service is at this host and port, and nowhere else.
-    pub fn srv(&self, service: &str, target: &str, port: u16) {
-        let mut data = Vec::new();
-        for number in [0, 0, port] {
-            data.extend_from_slice(&number.to_be_bytes());
-        }
-        for label in target.split('.') {
-            data.push(label.len() as u8);
-            data.extend_from_slice(label.as_bytes());
-        }
-        data.push(0);
-        lock(&self.state).records.insert(service.to_ascii_lowercase(), vec![(SRV, data)]);
+    /// The service is at these hosts and ports, the best first, and nowhere else.
+    pub fn srv(&self, service: &str, places: &[(&str, u16)]) {
+        let records = (0u16..).zip(places).map(|(priority, (target, port))| {
+            let mut data = Vec::new();
+            for number in [priority, 0, *port] {
+                data.extend_from_slice(&number.to_be_bytes());
+            }
+            for label in target.split('.') {
+                data.push(label.len() as u8);
+                data.extend_from_slice(label.as_bytes());
+            }
+            data.push(0);
+            (SRV, data)
+        });
+        lock(&self.state).records.insert(service.to_ascii_lowercase(), records.collect());
     }
 
     /// There is no such name any more, and none below it.

@@ -1,7 +1,7 @@
 //! Machines that go without a word, so that their connections stay as they were: a relay in between holds the sockets of both sides and
 //! passes nothing on. That is noticed, what was on its way comes back as an error, and what follows goes over new connections.
 
-use super::net::{Different, Ground, HOST, metric_becomes};
+use super::net::{Different, Ground, HOST, metric, metric_becomes};
 use super::server::{OURS, Server, body, condition};
 use super::sip_line::SipLine;
 use crate::world::{PATIENCE, XMPP_DOMAIN, message};
@@ -158,4 +158,67 @@ async fn a_proxy_that_has_gone_without_a_word() {
     tokio::time::sleep(Duration::from_millis(100)).await;
     assert!(proxy.come().is_empty() && server.come().is_empty(), "each once, and no errors");
     assert_eq!(proxy.connections(), (2, 0), "the first one hangs in the air");
+}
+
+/// Nobody has to lose anything first: who is silent is asked whether he is there (XEP-0199), whoever has opened the stream.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_streams_are_asked() {
+    let ground = Ground::new("faults-half-open-p");
+    let phone = SocketAddr::new(ground.place.ip().into(), 0);
+    let phone = Phone::start(phone, Ladder::new(), |_| (200, "OK".to_owned())).await.unwrap();
+    let mut server = Server::start(XMPP_DOMAIN, ground.place.free(), &ground.ca, &ground.server).await;
+    let (there, back) = (ground.place.free(), ground.place.free());
+    let (there, back) = (Relay::start(there, server.address()).await, Relay::start(back, ground.s2s_tls).await);
+    ground.lead(XMPP_DOMAIN, there.at);
+    let different =
+        Different { proxy: Some(phone.address()), federation: "ping_interval = \"5s\"", ..Different::default() };
+    let gateway = ground.start(different);
+    server.connect(OURS, back.at).await;
+    let nurse = format!("sip:nurse@{XMPP_DOMAIN}");
+    for (n, (kind, relay)) in [("incoming", &back), ("outgoing", &there)].into_iter().enumerate() {
+        for text in [format!("over {kind}"), format!("and again over {kind}")] {
+            let answer = phone.request(gateway.sip(), message("romeo", &nurse, &[], &text)).await.unwrap();
+            assert_eq!(answer.status(), Some(200), "{kind}");
+            assert_eq!(body(&server.next().await), text);
+        }
+        let streams = format!("verona_federation_streams{{kind=\"{kind}\"}}");
+        assert_eq!(metric(&gateway, &streams), 1.0);
+        assert_eq!(server.streams(), (n + 1, 0));
+        relay.leave();
+        metric_becomes(&gateway, &streams, PATIENCE, |n| n == 0.0);
+    }
+    let answer = phone.request(gateway.sip(), message("romeo", &nurse, &[], "after")).await.unwrap();
+    assert_eq!(answer.status(), Some(200));
+    assert_eq!(body(&server.next().await), "after");
+    assert!(server.come().is_empty(), "nothing has come twice");
+}
+
+/// Where there is another server, a request that the first one has never answered goes there (RFC 3263 §4.3), and so does the next.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sip_server_that_has_gone_without_a_word_has_another_beside_it() {
+    let ground = Ground::new("faults-half-open-f");
+    let at = SocketAddr::new(ground.place.ip().into(), 0);
+    let mut first = Phone::start(at, Ladder::new(), |_| (200, "OK".to_owned())).await.unwrap();
+    let mut second = Phone::start(at, Ladder::new(), |_| (200, "OK".to_owned())).await.unwrap();
+    let relay = Relay::start(ground.place.free(), first.address()).await;
+    ground.names.host("sip.host.example", ground.place.ip());
+    let places = [relay.at.port(), second.address().port()].map(|port| ("sip.host.example", port));
+    ground.names.srv(&format!("_sip._tcp.{OURS}"), &places);
+    let gateway = ground.start(Different { sip: "t1 = \"50ms\"", ..Different::default() });
+    let mut server = Server::start(XMPP_DOMAIN, ground.place.free(), &ground.ca, &ground.server).await;
+    ground.lead(XMPP_DOMAIN, server.address());
+    server.connect(OURS, ground.s2s_tls).await;
+    server.message(OURS, "before");
+    assert_eq!(first.next(PATIENCE).await.expect("it comes").text(), "before");
+    let delivered = "verona_messages_total{direction=\"xmpp_to_sip\",outcome=\"delivered\"}";
+    metric_becomes(&gateway, delivered, PATIENCE, |n| n == 1.0);
+
+    relay.leave();
+    for (n, text) in ["into the air", "after"].into_iter().enumerate() {
+        server.message(OURS, text);
+        assert_eq!(second.next(PATIENCE).await.expect("it comes").text(), text);
+        metric_becomes(&gateway, delivered, PATIENCE, |all| all == n as f64 + 2.0);
+    }
+    assert!(server.come().is_empty(), "nobody is told of an error");
+    assert!(first.next(Duration::from_millis(100)).await.is_none() && second.next(Duration::ZERO).await.is_none());
 }

@@ -6,6 +6,7 @@ mod half_open;
 mod handshakes;
 mod names;
 mod net;
+mod restarts;
 mod rotation;
 mod server;
 mod sip_line;

@@ -106,7 +106,7 @@ async fn the_way_to_an_xmpp_server() {
 fn lead(ground: &Ground, domain: &str, to: SocketAddr) {
     let host = format!("host.{domain}");
     ground.names.host(&host, to.ip());
-    ground.names.srv(&format!("_sip._udp.{domain}"), &host, to.port());
+    ground.names.srv(&format!("_sip._udp.{domain}"), &[(&host, to.port())]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -55,7 +55,7 @@ impl Ground {
     pub(super) fn lead(&self, domain: &str, to: SocketAddr) {
         let host = format!("host.{domain}");
         self.names.host(&host, to.ip());
-        self.names.srv(&format!("_xmpps-server._tcp.{domain}"), &host, to.port());
+        self.names.srv(&format!("_xmpps-server._tcp.{domain}"), &[(&host, to.port())]);
     }
 
     pub(super) fn start(&self, different: Different) -> Gateway {

@@ -75,6 +75,11 @@ impl Server {
         self.address
     }
 
+    /// Ends it, and all of its streams at once.
+    pub(super) async fn stop(&mut self) {
+        self.tasks.shutdown().await;
+    }
+
     /// How many streams there have been, and how many of them have ended.
     pub(super) fn streams(&self) -> (usize, usize) {
         (self.shared.begun.load(Ordering::SeqCst), self.shared.ended.load(Ordering::SeqCst))

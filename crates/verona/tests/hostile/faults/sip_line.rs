@@ -24,10 +24,11 @@ struct Counts {
 
 /// One end of SIP over TLS.
 pub(super) struct SipLine {
+    address: SocketAddr,
     counts: Arc<Counts>,
     say: mpsc::UnboundedSender<Vec<u8>>,
     heard: mpsc::UnboundedReceiver<SipText>,
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl SipLine {
@@ -52,7 +53,7 @@ impl SipLine {
                 });
             }
         });
-        SipLine { counts, say, heard, _tasks: tasks }
+        SipLine { address: at, counts, say, heard, tasks }
     }
 
     /// A phone that has connected.
@@ -71,7 +72,17 @@ impl SipLine {
         let counts = Arc::new(Counts::default());
         let (all, own, mut tasks) = (Arc::clone(&counts), say.clone(), JoinSet::new());
         tasks.spawn(async move { carry(tls, &all, own, queue, tell).await });
-        Some(SipLine { counts, say, heard, _tasks: tasks })
+        Some(SipLine { address: at, counts, say, heard, tasks })
+    }
+
+    /// Where it is, or where it has connected to.
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Ends it, and all of its connections at once.
+    pub(super) async fn stop(&mut self) {
+        self.tasks.shutdown().await;
     }
 
     /// How many connections there have been, and how many of them have ended.
