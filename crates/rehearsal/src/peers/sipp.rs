@@ -93,6 +93,24 @@ impl Sipp {
         scenario: &str,
         values: &[(&str, &str)],
     ) -> Sipp {
+        Sipp::play(place, address, to, (scenario, values), &[])
+    }
+
+    /// As [`playing`](Sipp::playing), waiting for somebody, whose sound comes back to him.
+    #[track_caller]
+    pub fn echoing(place: &Place, address: SocketAddr, scenario: &str, values: &[(&str, &str)]) -> Sipp {
+        let (ip, port) = (place.ip().to_string(), place.free().port().to_string());
+        Sipp::play(place, address, None, (scenario, values), &["-rtp_echo", "-mi", &ip, "-mp", &port])
+    }
+
+    #[track_caller]
+    fn play(
+        place: &Place,
+        address: SocketAddr,
+        to: Option<SocketAddr>,
+        (scenario, values): (&str, &[(&str, &str)]),
+        more: &[&str],
+    ) -> Sipp {
         let mut all = vec![("PATIENCE", "20000"), ("LINGER", "300")];
         all.retain(|(name, _)| values.iter().all(|(given, _)| given != name));
         all.extend(values);
@@ -100,6 +118,7 @@ impl Sipp {
         let to = to.map(|to| to.to_string());
         let mut args = vec!["-m", "1"];
         args.extend(to.as_deref());
+        args.extend(more);
         let mut sipp = Sipp::run(place, scenario, address, &text, &args);
         if to.is_none() {
             until("sipp listens", Duration::from_secs(10), || {

@@ -1,9 +1,9 @@
 //! Calls through a trunk, with sipp as the provider: it asks for credentials for each call, for each change in it and for its end, and looks at them.
 
-use crate::line::calls;
+use crate::line::{DEVICE, calls};
 use crate::trunk_sipp::trunk;
 use crate::world::{BINARY, SOON};
-use rehearsal::peers::{Gateway, JingleDevice, Place, Prosody, Settings, SipPhone, Sipp, json, until};
+use rehearsal::peers::{Gateway, JingleDevice, Place, Prosody, Rtpengine, Settings, SipPhone, Sipp, json, until};
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -21,16 +21,20 @@ struct Site {
 impl Site {
     /// The gateway is registered, and juliet's device is there, which speaks what every telephone speaks.
     fn new(name: &str) -> Site {
-        let place = Place::new(name);
+        Site::at(Place::new(name), "")
+    }
+
+    /// The same, with these lines in `[media]`.
+    fn at(place: Place, media: &str) -> Site {
         let prosody = Prosody::start(&place, &["example.net"]);
         let provider = place.free();
         let mut settings = Settings::new(&prosody, place.free());
-        settings.more = format!("{}[media]\nenabled = true\n", trunk(provider, "secret", "retry = \"1s\""));
+        settings.more = format!("{}[media]\nenabled = true\n{media}\n", trunk(provider, "secret", "retry = \"1s\""));
         let values = [("PASSWORD", "secret"), ("EXPIRES", "3600")];
         let mut registrar = Sipp::playing(&place, provider, None, "trunk_registrar", &values);
         let gateway = Gateway::start(&place, BINARY, &settings);
         registrar.finish(SOON);
-        let policy = json!({"codecs": ["PCMU"]});
+        let policy = json!({"codecs": ["PCMU"], "tone": DEVICE});
         let device = JingleDevice::online(&place, &prosody, "juliet", "balcony", policy);
         Site { provider, device, gateway, _prosody: prosody, place }
     }
@@ -81,6 +85,23 @@ fn an_xmpp_user_calls_a_number_and_proves_each_step() {
     assert_eq!(asked(&log, "INVITE", "hold0b1c2d"), (4, 1), "{log}");
     assert_eq!(asked(&log, "BYE", "gone0b1c2d"), (2, 1), "{log}");
     site.nothing_is_left();
+}
+
+/// As providers are: plain RTP, which the relay makes of what the device says, and of it what the device hears.
+#[test]
+fn a_number_is_called_with_sound_through_the_relay() {
+    let place = Place::new("trunk-sound");
+    let relay = Rtpengine::start(&place);
+    let mut site = Site::at(place, &format!("relay = \"ng:{}\"\nplain = [\"example.net\"]", relay.control()));
+    let mut provider = Sipp::echoing(&site.place, site.provider, "trunk_echo", &[]);
+    let call = site.device.call(NUMBER, &["audio"]);
+    site.device.event("answered", SOON, &call);
+    site.device.connected(SOON, &call).until_tone(DEVICE, SOON);
+    site.device.tell(&call, "hangup", json!({}));
+    let log = provider.finish(SOON);
+    assert!(asked(&log, "INVITE", "call0b1c2d").1 == 1, "{log}");
+    site.nothing_is_left();
+    until("the relay has no call", SOON, || relay.calls() == 0);
 }
 
 #[test]
