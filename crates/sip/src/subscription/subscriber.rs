@@ -210,8 +210,8 @@ impl Subscriptions {
         }
     }
 
-    /// Unsubscribes: RFC 6665 §4.1.2.3. What waits in line for its first SUBSCRIBE ends at once; what waits for its first answer ends behind
-    /// that.
+    /// Unsubscribes: RFC 6665 §4.1.2.3. What waits in line for its first SUBSCRIBE, or to ask for longer after a 423 to that, ends at once; what waits
+    /// for its first answer ends behind that.
     pub fn unsubscribe(&mut self, ground: &mut Ground<'_>, id: UsageId) {
         self.now = ground.now;
         let Some(entry) = self.usages.get_mut(&id) else { return };
@@ -220,7 +220,8 @@ impl Subscriptions {
         if part.unsubscribe || state == UsageState::Terminated {
             return;
         }
-        if state == UsageState::Init {
+        let refused = !busy && part.timer_n.is_none() && entry.dialog.remote_tag.is_empty();
+        if state == UsageState::Init || refused {
             return self.end(id, Event::Ended { id, package });
         }
         part.unsubscribe = true;

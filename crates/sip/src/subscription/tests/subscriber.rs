@@ -259,6 +259,18 @@ fn a_423_is_obeyed_once() {
     }
 }
 
+/// What was told to ask for longer, and waits for its turn to do so, has nothing that could be ended.
+#[test]
+fn one_that_waits_to_ask_for_longer_ends_at_once() {
+    let mut desk = Desk::with(Config { max_outstanding: 1, ..config() });
+    let (id, sent) = begin(&mut desk, wish(600));
+    desk.act(|engine, ground| engine.subscribe(ground, wish(600)));
+    let other = desk.receive(&response(&sent, 423, "p", "Min-Expires: 1800\n")).subscribe();
+    assert_ne!(header(&other, "Call-ID"), header(&sent, "Call-ID"));
+    assert_eq!(desk.act(|engine, ground| engine.unsubscribe(ground, id)).names(), ["ended"]);
+    assert_eq!((desk.engine.state(id), desk.engine.counts().waiting), (None, 0));
+}
+
 /// RFC 6665 §4.1.2.3.
 #[test]
 fn it_is_ended() {
