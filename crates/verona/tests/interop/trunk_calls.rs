@@ -116,6 +116,26 @@ fn a_number_that_was_called_hangs_up() {
     site.nothing_is_left();
 }
 
+/// RFC 3261 §9.1: what is cancelled is the second INVITE, with its number and branch, and not the one that was challenged.
+#[test]
+fn a_call_with_credentials_is_given_up() {
+    let mut site = Site::new("trunk-given-up");
+    let mut provider = site.provider("trunk_given_up", false, &[]);
+    let call = site.device.call(NUMBER, &["audio"]);
+    site.device.event("ringing", SOON, &call);
+    site.device.tell(&call, "hangup", json!({}));
+    let log = provider.finish(SOON);
+    let branch = |message: &str| Some(message.split_once("branch=")?.1.split([';', '\r', '\n']).next()?.to_owned());
+    let branches = |method: &str| {
+        let came = log.split("message received").filter(|message| message.contains(&format!("\n{method} ")));
+        came.filter_map(branch).collect::<Vec<_>>()
+    };
+    let (asked, cancelled) = (branches("INVITE"), branches("CANCEL"));
+    assert_eq!((asked.len(), cancelled.len()), (2, 1), "{log}");
+    assert_eq!(asked[1], cancelled[0], "{log}");
+    site.nothing_is_left();
+}
+
 /// A provider that takes no credentials is asked twice, and the caller hears that it cannot be.
 #[test]
 fn a_provider_that_refuses_is_not_asked_for_ever() {
