@@ -24,6 +24,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
+use xmpp::federation::{Seen, SeenStream};
+use xmpp::stream::s2s::Proof;
 
 /// Connections at once; the next ones wait in the kernel.
 const VISITS: usize = 32;
@@ -243,7 +245,42 @@ async fn sessions(Shared(about): Shared<About>) -> Response {
         })
     };
     let trunks: Vec<_> = open.trunks.iter().map(trunk).collect();
-    answer(true, &json!({ "sessions": sessions, "rooms": rooms, "calls": calls, "trunks": trunks }))
+    let federation: Vec<_> = open.federation.iter().map(federated).collect();
+    let accounts = json!({ "linked": open.accounts.linked, "registered": open.accounts.registered });
+    let body = json!({
+        "sessions": sessions,
+        "rooms": rooms,
+        "calls": calls,
+        "trunks": trunks,
+        "accounts": accounts,
+        "federation": federation
+    });
+    answer(true, &body)
+}
+
+/// A domain of another server, and the streams with it.
+fn federated(seen: &Seen) -> serde_json::Value {
+    let proof = |proof: Option<Proof>| {
+        proof.map(|proof| match proof {
+            Proof::Certificate => "certificate",
+            Proof::Dialback => "dialback",
+        })
+    };
+    let stream = |stream: &SeenStream| {
+        json!({
+            "made_by": if stream.ours { "us" } else { "them" },
+            "tls": stream.secured,
+            "sends": proof(stream.sends),
+            "takes": proof(stream.takes),
+            "age": stream.age.as_secs()
+        })
+    };
+    json!({
+        "domain": seen.domain.as_str(),
+        "streams": seen.streams.iter().map(stream).collect::<Vec<_>>(),
+        "waiting": seen.waiting,
+        "seeking": seen.seeking
+    })
 }
 
 async fn metrics(Shared(about): Shared<About>) -> Response {
@@ -326,7 +363,13 @@ mod tests {
         // Who speaks with whom; the shard that is gone says nothing.
         assert_eq!(
             json(address, "/sessions").await,
-            (200, json!({ "sessions": [], "rooms": [], "calls": [], "trunks": [] }))
+            (
+                200,
+                json!({
+                    "sessions": [], "rooms": [], "calls": [], "trunks": [], "federation": [],
+                    "accounts": { "linked": 0, "registered": 0 }
+                })
+            )
         );
         let session = |age: u64, opened_by| stox::chat::Session {
             sip: xmpp::jid::Jid::parse("romeo@example.net/dr4hcr0st3lup4c").unwrap(),
@@ -350,17 +393,46 @@ mod tests {
             heard: 2,
             waiting: 0,
         };
+        let accounts = stox::account::Counts { linked: 3, registered: 1 };
         state.set_sessions(move |shard| {
             let open = match shard {
-                0 => Some(Open { chats: vec![session(3, Side::Sip)], ..Open::default() }),
+                0 => Some(Open { chats: vec![session(3, Side::Sip)], accounts, ..Open::default() }),
                 1 => None,
                 _ => {
-                    Some(Open { chats: vec![session(7, Side::Xmpp)], occupants: vec![seat.clone()], ..Open::default() })
+                    let (chats, occupants) = (vec![session(7, Side::Xmpp)], vec![seat.clone()]);
+                    Some(Open { chats, occupants, accounts, ..Open::default() })
                 }
             };
             Box::pin(async move { open })
         });
+        let stream = SeenStream {
+            ours: true,
+            secured: true,
+            sends: Some(Proof::Dialback),
+            takes: None,
+            age: Duration::from_secs(60),
+        };
+        let domain = Seen {
+            domain: base::Str::const_new("montague.example"),
+            sending: 1,
+            taking: 0,
+            streams: vec![stream],
+            waiting: 2,
+            seeking: false,
+        };
+        state.set_federation(move || {
+            let domain = domain.clone();
+            Box::pin(async move { Some(vec![domain]) })
+        });
         let (_, body) = json(address, "/sessions").await;
+        assert_eq!(body["accounts"], json!({ "linked": 6, "registered": 2 }), "of all shards that say it");
+        assert_eq!(
+            body["federation"],
+            json!([{
+                "domain": "montague.example", "waiting": 2, "seeking": false,
+                "streams": [{ "made_by": "us", "tls": true, "sends": "dialback", "takes": null, "age": 60 }]
+            }])
+        );
         assert_eq!(body["sessions"][0]["opened_by"], "xmpp", "the oldest first");
         assert_eq!(
             body["sessions"][1],

@@ -343,6 +343,15 @@ impl Daemon {
                     tasks.spawn(hub.accept(listener, listen.secure));
                     state.set_federation_bound(socket, true);
                 }
+                let looks = hub.looks();
+                state.set_federation(move || {
+                    let looks = looks.clone();
+                    Box::pin(async move {
+                        let (look, seen) = oneshot::channel();
+                        looks.send(look).await.ok()?;
+                        seen.await.ok()
+                    })
+                });
                 links.spawn(hub.run(outbox, lives, stopped_links.clone()));
                 // It is always up: what has nowhere to go comes back.
                 (0..settings.domains.len()).for_each(|at| state.link_up(config.xmpp.components.len() + at));

@@ -168,6 +168,8 @@ impl Shard {
                     occupants: self.gateway.occupants(),
                     calls: self.gateway.calls(),
                     trunks: self.gateway.trunks_seen(),
+                    accounts: self.gateway.account_counts(),
+                    federation: Vec::new(),
                 });
             }
             Order::Store(Answer::Inputs(inputs)) => {
@@ -323,6 +325,7 @@ impl Shard {
     fn count(&mut self) {
         let counts = self.gateway.sip_counts();
         self.meters.client_transactions.set(counts.client_open as f64);
+        self.meters.show_routes(&counts, self.gateway.quarantined());
         self.meters.server_transactions.set(counts.server_open as f64);
         self.meters.waiting.set(self.gateway.under_way() as f64);
         let subscriptions = self.gateway.subscription_counts();

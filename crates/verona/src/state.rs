@@ -23,10 +23,17 @@ pub struct Open {
     pub calls: Vec<stox::media::calls::Seen>,
     /// Trunks where the gateway is to be registered.
     pub trunks: Vec<stox::trunk::Seen>,
+    /// The SIP accounts that XMPP users have linked.
+    pub accounts: stox::account::Counts,
+    /// Domains that there are streams with, or that are looked for.
+    pub federation: Vec<xmpp::federation::Seen>,
 }
 
 /// A shard's answer to "what is open?": `None` when it is gone.
 pub type Sessions = Pin<Box<dyn Future<Output = Option<Open>> + Send>>;
+
+/// What there is with other servers: `None` when nobody knows any more.
+pub type Federated = Pin<Box<dyn Future<Output = Option<Vec<xmpp::federation::Seen>>> + Send>>;
 
 /// How long a shard may take to answer. One batch of messages takes a few milliseconds.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -47,6 +54,7 @@ struct Shards {
     count: usize,
     ask: Arc<dyn Fn(usize) -> Answer + Send + Sync>,
     sessions: Arc<dyn Fn(usize) -> Sessions + Send + Sync>,
+    federation: Arc<dyn Fn() -> Federated + Send + Sync>,
 }
 
 /// A component stream, or a federated domain.
@@ -92,6 +100,7 @@ impl State {
                 count: 0,
                 ask: Arc::new(|_| Box::pin(async { None })),
                 sessions: Arc::new(|_| Box::pin(async { None })),
+                federation: Arc::new(|| Box::pin(async { None })),
             }),
         }
     }
@@ -121,6 +130,11 @@ impl State {
     /// How to ask a shard for what is open.
     pub fn set_sessions(&self, ask: impl Fn(usize) -> Sessions + Send + Sync + 'static) {
         self.shards.lock().unwrap_or_else(PoisonError::into_inner).sessions = Arc::new(ask);
+    }
+
+    /// How to ask what there is with other servers.
+    pub fn set_federation(&self, ask: impl Fn() -> Federated + Send + Sync + 'static) {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner).federation = Arc::new(ask);
     }
 
     /// The stream is authenticated.
@@ -229,10 +243,11 @@ impl State {
 
     /// What is open in every shard that answers in time, of each kind the oldest first.
     pub async fn sessions(&self) -> Open {
-        let (count, ask) = {
+        let (count, ask, federation) = {
             let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
-            (shards.count, Arc::clone(&shards.sessions))
+            (shards.count, Arc::clone(&shards.sessions), Arc::clone(&shards.federation))
         };
+        let federation = tokio::spawn(tokio::time::timeout(PATIENCE, federation()));
         let asked: Vec<_> = (0..count).map(|shard| tokio::spawn(tokio::time::timeout(PATIENCE, ask(shard)))).collect();
         let mut open = Open::default();
         for answer in asked {
@@ -242,7 +257,12 @@ impl State {
                 open.occupants.extend(of_shard.occupants);
                 open.calls.extend(of_shard.calls);
                 open.trunks.extend(of_shard.trunks);
+                open.accounts.linked += of_shard.accounts.linked;
+                open.accounts.registered += of_shard.accounts.registered;
             }
+        }
+        if let Ok(Ok(Some(seen))) = federation.await {
+            open.federation = seen;
         }
         open.chats.sort_by_key(|session| std::cmp::Reverse(session.age));
         open.calls.sort_by_key(|call| std::cmp::Reverse(call.age));

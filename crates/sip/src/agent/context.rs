@@ -79,6 +79,8 @@ struct Leg {
     sent: Option<Box<Request>>,
     /// Why the last target was not the last word.
     why: Option<Verdict>,
+    /// The last target has failed, and no other was tried yet.
+    failed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +119,7 @@ impl Leg {
             cseq: None,
             sent: None,
             why: None,
+            failed: false,
         }
     }
 }
@@ -292,6 +295,7 @@ impl Agent {
             leg.why.get_or_insert(Verdict::Failed(Failure::Nowhere));
             return false;
         }
+        self.counts.failovers += u64::from(std::mem::take(&mut leg.failed));
         (leg.state, leg.target, leg.sent) = (State::Trying(tx), Some(target), sent);
         true
     }
@@ -404,7 +408,7 @@ impl Agent {
             // It is there, and does not want it; by UDP it would be the same.
             leg.instead = None;
         }
-        leg.why = Some(verdict);
+        (leg.why, leg.failed) = (Some(verdict), true);
         self.next_target(now, id, context, at);
     }
 

@@ -318,6 +318,8 @@ pub struct Counts {
     pub timeouts: u64,
     /// Requests of ours that the transport failed.
     pub transport_failures: u64,
+    /// Requests of ours that went on to another target because one had failed (RFC 3263 §4.3).
+    pub failovers: u64,
     /// Requests of ours that name servers did not lead anywhere.
     pub lookup_failures: u64,
     /// Requests that were cancelled.
@@ -497,6 +499,11 @@ impl Agent {
             remembered_bytes: self.memory.bytes(),
             ..self.counts
         }
+    }
+
+    /// How many targets are left alone now because they have failed.
+    pub fn quarantined(&mut self, now: Time) -> usize {
+        self.quarantine.held(now)
     }
 
     /// T1, T2 and T4.

@@ -2,6 +2,7 @@
 
 use crate::agent::Target;
 use base::{HashKey, Recent, Time};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long a target is left alone after its first failure; twice as long after each further one.
@@ -23,11 +24,15 @@ struct Dead {
 #[derive(Debug)]
 pub(super) struct Quarantine {
     dead: Recent<Target, Dead>,
+    /// When how many of them are tried again. Those that were forgotten meanwhile count until then.
+    ends: BTreeMap<Time, usize>,
+    /// How many those are.
+    held: usize,
 }
 
 impl Quarantine {
     pub(super) fn new(key: HashKey) -> Quarantine {
-        Quarantine { dead: Recent::new(key, MOST) }
+        Quarantine { dead: Recent::new(key, MOST), ends: BTreeMap::new(), held: 0 }
     }
 
     /// It did not do what was asked of it. `least`: it wants to be left alone for so long (Retry-After of a 503).
@@ -36,13 +41,46 @@ impl Quarantine {
         let again = self.dead.get(target).filter(|dead| now < dead.until + dead.span);
         let span = again.map_or(FIRST, |dead| (2 * dead.span).min(LONGEST));
         let alone = least.map_or(span, |least| least.min(LONGEST));
-        self.dead.insert(target.clone(), Dead { until: now + alone, span });
+        let until = now + alone;
+        if let Some(before) = self.dead.get(target).map(|dead| dead.until) {
+            self.end(before);
+        }
+        self.dead.insert(target.clone(), Dead { until, span });
+        self.pass(now);
+        *self.ends.entry(until).or_default() += 1;
+        self.held += 1;
     }
 
     /// It works.
     pub(super) fn works(&mut self, target: &Target) {
-        if !self.is_empty() {
-            self.dead.remove(target);
+        if self.is_empty() {
+            return;
+        }
+        if let Some(dead) = self.dead.remove(target) {
+            self.end(dead.until);
+        }
+    }
+
+    /// How many are left alone.
+    pub(super) fn held(&mut self, now: Time) -> usize {
+        self.pass(now);
+        self.held
+    }
+
+    /// One of those that end then has ended before.
+    fn end(&mut self, until: Time) {
+        let Some(count) = self.ends.get_mut(&until) else { return };
+        *count -= 1;
+        self.held -= 1;
+        if *count == 0 {
+            self.ends.remove(&until);
+        }
+    }
+
+    /// Those whose time is over count no more.
+    fn pass(&mut self, now: Time) {
+        while let Some(first) = self.ends.first_entry().filter(|first| *first.key() <= now) {
+            self.held -= first.remove();
         }
     }
 
@@ -111,5 +149,20 @@ mod tests {
             quarantine.failed(at(0), &Target::new(Transport::Udp, remote), None);
         }
         assert!(quarantine.dead.len() <= MOST);
+    }
+
+    #[test]
+    fn those_in_it_are_counted() {
+        let mut quarantine = Quarantine::new(HashKey::new(1, 2));
+        let other = Target { name: Some("a.example".into()), ..target() };
+        quarantine.failed(at(0), &target(), None);
+        quarantine.failed(at(0), &other, None);
+        assert_eq!(quarantine.held(at(29)), 2);
+        quarantine.failed(at(29), &target(), None);
+        assert_eq!((quarantine.held(at(29)), quarantine.held(at(30))), (2, 1), "once each");
+        quarantine.works(&other);
+        assert_eq!(quarantine.held(at(30)), 1, "it was over already");
+        quarantine.works(&target());
+        assert_eq!((quarantine.held(at(31)), quarantine.ends.len()), (0, 0));
     }
 }

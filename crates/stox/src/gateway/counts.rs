@@ -12,6 +12,11 @@ impl Gateway {
         self.sip.counts()
     }
 
+    /// How many SIP targets this shard leaves alone now because they have failed (RFC 3263 §4.3).
+    pub fn quarantined(&mut self) -> usize {
+        self.sip.quarantined(self.now)
+    }
+
     /// The subscriptions' counts, for metrics.
     pub fn subscription_counts(&self) -> subscription::Counts {
         self.subscriptions.counts()

@@ -113,6 +113,9 @@ fn table(answer: &str) -> Option<Vec<String>> {
     // A gateway of before there were calls does not tell of any.
     let calls = answer.get("calls").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     lines.extend(called(calls)?);
+    let federation = answer.get("federation").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    lines.extend(federated(federation)?);
+    lines.extend(linked(answer.get("accounts"))?);
     Some(lines)
 }
 
@@ -162,6 +165,47 @@ fn called(calls: &[Value]) -> Option<Vec<String>> {
         ]);
     }
     Some([vec![String::new()], aligned(&rows)].concat())
+}
+
+/// A line for each stream with another server, or for its domain where there is none, below an empty one.
+fn federated(domains: &[Value]) -> Option<Vec<String>> {
+    if domains.is_empty() {
+        return Some(Vec::new());
+    }
+    let mut rows = vec![["DOMAIN", "MADE BY", "TLS", "SENDS", "TAKES", "AGE", "WAITING"].map(str::to_owned)];
+    let none = || "-".to_owned();
+    for domain in domains {
+        let streams = domain.get("streams")?.as_array()?;
+        let domain = Row(domain);
+        for stream in streams {
+            let stream = Row(stream);
+            rows.push([
+                domain.text("domain")?,
+                stream.text("made_by")?,
+                if stream.flag("tls")? { "yes" } else { "no" }.to_owned(),
+                stream.text("sends").unwrap_or_else(none),
+                stream.text("takes").unwrap_or_else(none),
+                stream.time("age")?,
+                domain.number("waiting")?,
+            ]);
+        }
+        if streams.is_empty() {
+            let state = if domain.flag("seeking")? { "sought" } else { "-" };
+            let [made, tls, sends, takes, age] = [state, "-", "-", "-", "-"].map(str::to_owned);
+            rows.push([domain.text("domain")?, made, tls, sends, takes, age, domain.number("waiting")?]);
+        }
+    }
+    Some([vec![String::new()], aligned(&rows)].concat())
+}
+
+/// How many accounts are linked, below an empty line; nothing where none is.
+fn linked(accounts: Option<&Value>) -> Option<Vec<String>> {
+    let Some(accounts) = accounts.map(Row) else { return Some(Vec::new()) };
+    let (linked, registered) = (accounts.number("linked")?, accounts.number("registered")?);
+    if linked == "0" {
+        return Some(Vec::new());
+    }
+    Some(vec![String::new(), format!("Linked SIP accounts: {linked}, registered: {registered}")])
 }
 
 /// A session or a place in a room, as the gateway has told it.
@@ -240,6 +284,26 @@ mod tests {
                 "SIP                  XMPP                CALLED BY  STATE    AGE  TALKING  SESSION",
                 "romeo@example.net/x  juliet@example.com  sip        ringing  3s   -        a\\u{1b}",
                 "+49301234@e.net      j@e.com/b           xmpp       active   70s  1m       s",
+            ]
+        );
+    }
+
+    #[test]
+    fn streams_with_other_servers_and_accounts() {
+        let answer = r#"{"sessions":[],"rooms":[],"federation":[{"domain":"a.example","waiting":0,"seeking":false,"streams":[
+            {"made_by":"us","tls":true,"sends":"certificate","takes":null,"age":60},
+            {"made_by":"them","tls":false,"sends":null,"takes":"dialback","age":3}]},
+            {"domain":"b\u001b.example","waiting":12,"seeking":true,"streams":[]}],"accounts":{"linked":3,"registered":2}}"#;
+        assert_eq!(
+            table(answer).unwrap()[1..],
+            [
+                "",
+                "DOMAIN           MADE BY  TLS  SENDS        TAKES     AGE  WAITING",
+                "a.example        us       yes  certificate  -         1m   0",
+                "a.example        them     no   -            dialback  3s   0",
+                "b\\u{1b}.example  sought   -    -            -         -    12",
+                "",
+                "Linked SIP accounts: 3, registered: 2",
             ]
         );
     }

@@ -22,6 +22,8 @@
 //! | `verona_publish_failures_total` | `shard` | PUBLISH requests that were refused or had no answer |
 //! | `verona_sip_connections` | `transport` | open SIP connections: tcp, tls, ws, wss |
 //! | `verona_sip_failures_total` | `transport`, `reason` | SIP connections that could not be made, were refused in a handshake, or ended for a reason |
+//! | `verona_sip_failovers_total` | `shard` | SIP requests that went on to another target because one had failed (RFC 3263 §4.3) |
+//! | `verona_sip_quarantined` | `shard` | SIP targets that are left alone for a while because they have failed, when the shard last did something |
 //! | `verona_sip_connections_refused_total` | | SIP connections closed because there were too many |
 //! | `verona_sessions` | `shard` | chat sessions, open or being opened |
 //! | `verona_sessions_total` | `direction`, `outcome` | chat sessions: opened, failed, then ended (properly) or lost |
@@ -166,6 +168,7 @@ pub struct ShardMeters {
     pub phone_registrations: [Counter; 4],
     /// PUBLISH requests that failed.
     pub publish_failures: Counter,
+    routes: sip::RouteMeters,
     /// Chat sessions, open or being opened.
     pub sessions: Gauge,
     /// Places of SIP users in MUCs.
@@ -419,6 +422,7 @@ impl Meters {
             calls: gauge("verona_calls", None),
             msrp,
             relay: self.relay(shard),
+            routes: sip::RouteMeters::new(&self.recorder, shard),
             client_transactions: gauge("verona_sip_transactions", Some(("side", "client"))),
             server_transactions: gauge("verona_sip_transactions", Some(("side", "server"))),
             waiting: gauge("verona_messages_waiting", None),

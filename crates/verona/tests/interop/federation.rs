@@ -149,6 +149,13 @@ fn texts(name: &str, kind: Kind, proof: Proof) {
     world.exchange(&mut juliet);
     // From both ends first, and once more over what stands.
     world.exchange(&mut juliet);
+    // The operator sees with whom, and how that was proved.
+    let (_, page) = world.gateway.get("/sessions").expect("a page");
+    let page: serde_json::Value = serde_json::from_str(&page).expect("JSON");
+    let (seen, how) = (&page["federation"][0], if proof == Proof::Certificates { "certificate" } else { "dialback" });
+    let streams = seen["streams"].as_array().expect("streams");
+    let some = |what: &str| streams.iter().any(|stream| stream[what] == how);
+    assert!(seen["domain"] == "example.com" && some("sends") && some("takes"), "{page}");
     // Somebody whom nobody knows, at a server that is there.
     if kind == Kind::Prosody {
         let order = json!({"uri": "sip:nobody@example.com", "body": "Who is there?"});

@@ -32,7 +32,7 @@ fn a_dead_first_server_is_passed_over() {
     let mut dnsmasq = Dnsmasq::start(&place, &zone(&[dead, proxy]));
     let mut settings = Settings::new(&prosody, proxy);
     settings.dns = Some(dnsmasq.address());
-    let _gateway = Gateway::start_at(&place, BINARY, sip, &settings);
+    let gateway = Gateway::start_at(&place, BINARY, sip, &settings);
     let mut juliet = XmppClient::online(&place, &prosody, "juliet", "balcony");
     let mut romeo = SipPhone::listen(&place, "romeo", place.free());
     romeo.register(kamailio.address(), "romeo", Kamailio::DOMAIN);
@@ -50,6 +50,13 @@ fn a_dead_first_server_is_passed_over() {
     assert_eq!(romeo.response(SOON, token).code, 200);
     assert_eq!(juliet.message(SOON, |_| true).body.as_deref(), Some("Neither, fair saint"));
     assert!(romeo.requests().is_empty(), "each message comes once");
+
+    let (_, metrics) = gateway.get("/metrics").expect("a page");
+    let sum = |name: &str| {
+        let values = metrics.lines().filter(|line| line.starts_with(name)).filter_map(|line| line.rsplit(' ').next());
+        values.filter_map(|value| value.parse::<f64>().ok()).sum::<f64>()
+    };
+    assert!(sum("verona_sip_failovers_total{") >= 1.0 && sum("verona_sip_quarantined{") >= 1.0, "{metrics}");
 
     // What is refused is refused, and no reason to ask others.
     let id = juliet.send(json!({"to": "nobody@example.net", "body": "x"}));

@@ -2,7 +2,7 @@
 //! and nothing stays in the store.
 
 use crate::caller::{Call, Caller, Line, OURS, chunk, connects, ok, send, waits_at};
-use crate::rig::{PATIENCE, Place, SILENCE, Settings, World, body, condition, message};
+use crate::rig::{NOTHING_OPEN, PATIENCE, Place, SILENCE, Settings, World, body, condition, message};
 use rehearsal::wire::SipText;
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -68,9 +68,7 @@ pub(crate) async fn is_gone(world: &mut World, call: &Call) {
 
 /// Nobody has a session any more, and nothing is on its way.
 pub(crate) async fn nothing_is_left(world: &World) {
-    world
-        .program
-        .wait_until("/sessions", |_, page| page == "{\"calls\":[],\"rooms\":[],\"sessions\":[],\"trunks\":[]}\n");
+    world.program.wait_until("/sessions", |_, page| page == NOTHING_OPEN);
     world.program.wait_until("/metrics", |_, page| {
         page.contains("\nverona_store_records 0\n") && page.contains("\nverona_store_queue 0\n")
     });

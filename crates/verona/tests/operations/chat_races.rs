@@ -2,7 +2,7 @@
 
 use crate::caller::{Caller, Line, OURS, connects, send, waits_at};
 use crate::chat_faults::{JULIET, gone, is_gone, nothing_is_left, opened, says, world};
-use crate::rig::{PATIENCE, SILENCE, World, body, condition};
+use crate::rig::{NOTHING_OPEN, PATIENCE, SILENCE, World, body, condition};
 use rehearsal::wire::SipText;
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -231,9 +231,7 @@ async fn a_phone_dies() {
     // Its machine has lost its power: the connection is as dead, which the test shortens.
     drop(line);
     is_gone(&mut world, &call).await;
-    world
-        .program
-        .wait_until("/sessions", |_, page| page == "{\"calls\":[],\"rooms\":[],\"sessions\":[],\"trunks\":[]}\n");
+    world.program.wait_until("/sessions", |_, page| page == NOTHING_OPEN);
     let begun = Instant::now();
     says(&world, "romeo@example.net", "dead", "j1", "anybody?");
     comes_back(&mut world, "j1").await;

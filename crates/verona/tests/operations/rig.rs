@@ -18,6 +18,9 @@ use xmpp::jid::Jid;
 use xmpp::ns;
 use xmpp::stanza::Stanza;
 
+/// The page of sessions where nothing is open.
+pub(crate) const NOTHING_OPEN: &str = "{\"accounts\":{\"linked\":0,\"registered\":0},\"calls\":[],\"federation\":[],\"rooms\":[],\"sessions\":[],\"trunks\":[]}\n";
+
 /// Longer than anything here takes on the slowest machine; reached only when something is broken.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 

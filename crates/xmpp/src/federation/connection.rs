@@ -29,6 +29,8 @@ pub(super) struct Connection {
     pub(super) armed: Option<Time>,
     /// The domains of the other side in whose lists it is.
     pub(super) remotes: Vec<Str>,
+    /// When it was made, or begun to be.
+    pub(super) since: Time,
     /// When it was last of use: two servers that ask each other whether they are there do not keep it.
     pub(super) used: Time,
     /// It was made to show keys.
@@ -57,6 +59,7 @@ impl Connection {
             until: None,
             armed: None,
             remotes: Vec::new(),
+            since: now,
             used: now,
             keys_only: false,
             can_verify: false,

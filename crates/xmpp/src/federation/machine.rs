@@ -3,7 +3,7 @@
 use super::bounce::Envelope;
 use super::connection::{Connection, Due, Origin};
 use super::remote::{Failing, Remote, Step};
-use super::{Config, ConnectionId, Counts, Event, Output, Refused, Seen, Target, Unlocated};
+use super::{Config, ConnectionId, Counts, Event, Output, Refused, Seen, SeenStream, Target, Unlocated};
 use crate::error::StreamCondition;
 use crate::ns;
 use crate::stanza::{Kind, Stanza};
@@ -17,6 +17,9 @@ const FAILING: usize = 32_768;
 
 /// Streams with one domain that are shown answers which neither its present stream nor the one that they came by has asked for.
 const MOST_HEARD: usize = 64;
+
+/// Streams with one domain that are shown to people.
+const SEEN_STREAMS: usize = 16;
 
 /// All streams with all other servers. Sans I/O: tell it what happens, as much as there is, then [`Federation::flushed`], then
 /// [`Federation::poll`] until there is nothing more, then wait for the next event or [`Federation::deadline`].
@@ -278,7 +281,7 @@ impl Federation {
     }
 
     /// The domains that there is anything with, in their order, `most` of them.
-    pub fn seen(&self, most: usize) -> Vec<Seen> {
+    pub fn seen(&self, now: Time, most: usize) -> Vec<Seen> {
         let domains = self.remotes.keys_sorted().into_iter().take(most);
         let seen = domains.filter_map(|domain| {
             let remote = self.remotes.get(&domain)?;
@@ -288,9 +291,26 @@ impl Federation {
             Some(Seen {
                 sending: sending.count(),
                 taking: taking.count(),
+                streams: self.seen_streams(now, remote, &domain),
                 waiting: remote.routes.values().map(|route| route.waiting.len()).sum(),
                 seeking: remote.search.is_some(),
                 domain,
+            })
+        });
+        seen.collect()
+    }
+
+    fn seen_streams(&self, now: Time, remote: &Remote, domain: &str) -> Vec<SeenStream> {
+        let live = remote.streams.iter().filter_map(|id| self.connections.get(id)).filter(|live| !live.down);
+        let seen = live.take(SEEN_STREAMS).filter_map(|connection| {
+            let stream = connection.stream.as_ref()?;
+            let pairs = || stream.pairs().filter(|(pair, ..)| pair.remote == *domain);
+            Some(SeenStream {
+                ours: connection.is_ours(),
+                secured: stream.is_secured(),
+                sends: pairs().find_map(|(_, sends, _)| sends),
+                takes: pairs().find_map(|(_, _, takes)| takes),
+                age: now.since(connection.since),
             })
         });
         seen.collect()

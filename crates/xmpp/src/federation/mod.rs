@@ -30,7 +30,7 @@ mod tests;
 
 pub use bounce::Undelivered;
 pub use machine::Federation;
-pub use output::{ConnectionId, Counts, Event, Output, Refused, Seen, Target, Unlocated};
+pub use output::{ConnectionId, Counts, Event, Output, Refused, Seen, SeenStream, Target, Unlocated};
 
 use crate::stream::s2s;
 use std::sync::Arc;

@@ -207,8 +207,25 @@ pub struct Seen {
     pub sending: usize,
     /// Streams on which stanzas are taken from it.
     pub taking: usize,
+    /// The streams with it, the first few.
+    pub streams: Vec<SeenStream>,
     /// Stanzas that wait for it.
     pub waiting: usize,
     /// Whether its server is being looked for.
     pub seeking: bool,
+}
+
+/// A stream with a domain, for people to look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeenStream {
+    /// Whether we have made the connection.
+    pub ours: bool,
+    /// Whether it is over TLS.
+    pub secured: bool,
+    /// What has convinced the other side, where stanzas can be sent to it.
+    pub sends: Option<Proof>,
+    /// What has convinced us, where stanzas are taken from it.
+    pub takes: Option<Proof>,
+    /// How long the connection has been there.
+    pub age: Duration,
 }

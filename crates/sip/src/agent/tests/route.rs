@@ -110,6 +110,7 @@ fn the_next_server_after_a_failure() {
     let out = desk.receive(&response(&third, 200));
     let [Output::Response { id: answered, .. }] = out.as_slice() else { panic!("{}", told(&out)) };
     assert_eq!(*answered, id);
+    assert_eq!((desk.agent.counts().failovers, desk.agent.quarantined(desk.now)), (2, 2));
     desk.rests();
     // Those that failed are left alone: the third one is the first now.
     desk.now = desk.now + Duration::ZERO;

@@ -29,10 +29,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use stox::config::{self as gateway, LinkId};
 use stox::gateway::Input;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::AbortHandle;
 use xmpp::error::StreamCondition;
-use xmpp::federation::{Config, ConnectionId, Event as Happened, Federation, Output, Target, Unlocated};
+use xmpp::federation::{Config, ConnectionId, Event as Happened, Federation, Output, Seen, Target, Unlocated};
 use xmpp::stream::StreamError;
 use xmpp::stream::s2s::{Certificate, DownReason, Pair};
 
@@ -47,6 +47,12 @@ const BYTES_AT_ONCE: usize = 64 << 10;
 
 /// Bytes that may wait to be written to one connection; whoever reads more slowly is cut off.
 const UNWRITTEN: usize = 16 << 20;
+
+/// Domains that are shown to people.
+const SEEN: usize = 1000;
+
+/// The way of the answer to somebody who wants to know what there is with other servers.
+pub(crate) type Look = oneshot::Sender<Vec<Seen>>;
 
 /// What happens outside.
 enum Event {
@@ -98,6 +104,8 @@ pub(crate) struct Hub {
     lines: HashMap<ConnectionId, Connection>,
     events: mpsc::Receiver<Event>,
     say: mpsc::Sender<Event>,
+    looks: mpsc::Receiver<Look>,
+    look: mpsc::Sender<Look>,
     /// Connections that have something to do since the last batch.
     busy: Vec<ConnectionId>,
     /// What the shards have not had room for.
@@ -149,6 +157,7 @@ impl Hub {
         let Parts { live, mut tokens, tls, guard, first, domains, meters } = parts;
         let Around { clock, dns, dispatch, state } = around;
         let (say, events) = mpsc::channel(EVENTS);
+        let (look, looks) = mpsc::channel(1);
         Hub {
             machine: Federation::new(live.machine.clone(), tokens.fork()),
             live,
@@ -165,6 +174,8 @@ impl Hub {
             lines: HashMap::new(),
             events,
             say,
+            looks,
+            look,
             busy: Vec::new(),
             inbound: VecDeque::new(),
             read: 0,
@@ -183,6 +194,11 @@ impl Hub {
             })
             .await;
         }
+    }
+
+    /// Where to ask what there is with other servers.
+    pub(crate) fn looks(&self) -> mpsc::Sender<Look> {
+        self.look.clone()
     }
 
     /// Runs until `stop` becomes true and all streams are closed.
@@ -240,6 +256,9 @@ impl Hub {
                     if self.machine.deadline().is_some_and(|due| self.grace.is_over(now, due)) {
                         self.machine.timeout(now);
                     }
+                }
+                Some(look) = self.looks.recv() => {
+                    let _ = look.send(self.machine.seen(self.clock.now(), SEEN));
                 }
                 () = news.next() => self.end_what_is_shut_out(),
                 Ok(()) = live.changed() => {

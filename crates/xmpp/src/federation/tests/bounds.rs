@@ -3,6 +3,7 @@
 use super::net::ping;
 use super::*;
 use crate::federation::{Refused, Undelivered};
+use crate::stream::s2s::Proof;
 
 #[test]
 fn what_waits_is_bounded() {
@@ -202,8 +203,11 @@ fn five_thousand_domains_are_cheap() {
     assert_eq!(net.sites[0].taken.len(), 5_000);
     let counts = net.sites[0].federation.counts();
     assert_eq!((counts.remotes, counts.waiting, counts.unacknowledged), (5_000, 0, 0));
-    let seen = net.sites[0].federation.seen(10);
+    let seen = net.sites[0].federation.seen(net.now, 10);
     assert_eq!((seen.len(), seen[0].sending), (10, 1));
+    let stream = &seen[0].streams[0];
+    assert_eq!((stream.ours, stream.secured, stream.sends), (true, true, Some(Proof::Certificate)));
+    assert!(stream.age <= secs(10));
     net.ends_empty();
 }
 

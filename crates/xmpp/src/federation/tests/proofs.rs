@@ -245,7 +245,7 @@ fn rules_that_become_stricter() {
         stream(&mut config).rules.policy = strict;
         net.sites[0].federation.reconfigure(net.now, config);
         net.run();
-        let proved = net.sites[0].federation.seen(9).iter().any(|seen| seen.sending + seen.taking > 0);
+        let proved = net.sites[0].federation.seen(net.now, 9).iter().any(|seen| seen.sending + seen.taking > 0);
         assert_eq!(proved, stays, "{strict:?}");
         net.ends_empty();
     }
