@@ -504,3 +504,29 @@ fn the_account_is_for_what_came_from_the_trunk() {
         }
     }
 }
+
+/// RFC 5626 §4.5: what was registered over a connection is registered anew when that is gone.
+#[test]
+fn a_connection_that_is_lost_is_registered_over_anew() {
+    let mut town = Town::new();
+    town.asked();
+    let before = carrier();
+    let instance = Some("urn:uuid:0f8fad5b-d9cb-469f-a165-70867728950e".into());
+    town.settings.config.trunks = vec![Trunk {
+        name: "flowing".into(),
+        place: Place::of(&uri("sip:198.51.100.1;transport=tcp")).unwrap(),
+        register: before.register.clone().map(|register| Register { instance, ..register }),
+        ..before
+    }];
+    town.settings.sip.sent_by.push((Transport::Tcp, town.settings.sip.sent_by[0].1.clone(), None));
+    town.begin();
+    town.registers(&[]);
+    town.pass(200);
+    assert!(town.sip.is_empty(), "it is registered");
+    let lost = sip::agent::Target::new(Transport::Tcp, CARRIER.parse().unwrap());
+    (0..SHARDS).for_each(|shard| town.give(shard, Input::SipConnectionLost(lost.clone())));
+    town.pass(2);
+    let (shard, again) = town.asked();
+    assert_eq!((shard, &again.method), (0, &Method::Register));
+    assert!(again.headers.get(Name::Contact).unwrap().contains("reg-id=1"), "{again:?}");
+}

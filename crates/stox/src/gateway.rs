@@ -36,7 +36,7 @@ use crate::store::SaveToken;
 use crate::trunk::{Trunks, Yard};
 use crate::whereabouts::Whereabouts;
 use base::{HashKey, Str, Table, Time, Tokens};
-use sip::agent::{self, Agent, ClientId, Failure, Flow, ServerId};
+use sip::agent::{self, Agent, ClientId, Failure, Flow, SendTo, ServerId};
 use sip::invite::{self, Sessions};
 use sip::register::{self, Registrations};
 use sip::subscription::{self, Subscriptions};
@@ -229,7 +229,10 @@ impl Gateway {
             Input::Sip(message, flow) => self.sip.received(now, message, flow),
             Input::SipRejected(rejected, flow) => self.sip.rejected(now, rejected, flow),
             Input::SipSendFailed(id) => self.sip.send_failed(now, id),
-            Input::SipConnectionLost(target) => self.sip.connection_failed(now, &target),
+            Input::SipConnectionLost(target) => {
+                self.sip.connection_failed(now, &target);
+                self.trunks(|trunks, yard| trunks.flow_lost(yard, &target));
+            }
             Input::SipSecured { connection, names } => drop(self.secured.insert(connection, names)),
             Input::SipClosed(connection) => {
                 self.phones.closed(connection);
@@ -367,7 +370,12 @@ impl Gateway {
 
     fn sip_says(&mut self, output: agent::Output) {
         match output {
-            agent::Output::Send { to, bytes, client } => self.out.push_back(Output::Sip { to, bytes, client }),
+            agent::Output::Send { to, bytes, client } => {
+                if let (Some(client), SendTo::Target(target)) = (client, &to) {
+                    self.trunks.sent(client, target);
+                }
+                self.out.push_back(Output::Sip { to, bytes, client });
+            }
             agent::Output::Locate { id, question } => self.out.push_back(Output::Lookup { id, question }),
             agent::Output::Request { id, request, flow } => self.request(id, request, flow),
             agent::Output::Response { id, response } => {

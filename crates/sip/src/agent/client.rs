@@ -118,7 +118,7 @@ const NUMBERED: u64 = 2 * ATTEMPTS - 1;
 
 impl ClientId {
     /// The request that a transaction is for.
-    pub(super) fn request(self) -> ClientId {
+    pub(crate) fn request(self) -> ClientId {
         ClientId(self.0 & !NUMBERED)
     }
 }

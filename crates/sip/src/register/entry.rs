@@ -1,7 +1,7 @@
 //! One registration: the REGISTER that it sends, and what the answer grants.
 
 use super::value::{Binding, Granted, Why};
-use crate::agent::ClientId;
+use crate::agent::{ClientId, Target};
 use crate::ground::{CALL_ID, TAG};
 use crate::header::{CSeq, Name, NameAddr};
 use crate::message::{Request, Response};
@@ -37,6 +37,13 @@ pub(super) struct Entry {
     pub(super) lengthened: bool,
     /// Whether RFC 5626 is asked for.
     pub(super) outbound: bool,
+    /// The target of the last request, where that is how requests come (RFC 5626), and since when it is registered over the connection that leads there.
+    pub(super) flow: Option<Target>,
+    pub(super) flow_since: Option<Time>,
+    /// That connection is gone: nothing comes, whatever the registrar has.
+    pub(super) adrift: bool,
+    /// How many such connections in a row were gone soon.
+    pub(super) brief: u32,
     pub(super) leaving: bool,
     pub(super) until: Option<Time>,
     pub(super) granted: Granted,
@@ -61,6 +68,10 @@ impl Entry {
             lengthened: false,
             outbound: binding.outbound.is_some(),
             binding,
+            flow: None,
+            flow_since: None,
+            adrift: false,
+            brief: 0,
             leaving: false,
             until: None,
             granted: Granted::default(),

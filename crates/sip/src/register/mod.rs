@@ -15,7 +15,7 @@ mod tests;
 
 pub use value::{Binding, Config, Counts, Event, Granted, Outbound, RegistrationId, Status, Why};
 
-use crate::agent::{ClientId, Failure, Hop, Refused};
+use crate::agent::{ClientId, Failure, Hop, Refused, Target};
 use crate::ground::Floor;
 use crate::message::Response;
 use base::{HashKey, Table, Time};
@@ -29,6 +29,11 @@ const LONGEST: Duration = Duration::from_secs(1800);
 const HOPE: Duration = Duration::from_secs(3600);
 /// The longest Retry-After that is heeded.
 const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
+/// A flow that has lasted for so long was a good one (RFC 5626 §4.5: until an answer to a keep-alive, which are at most so far apart): what is lost
+/// then is replaced at once, and not after a wait.
+const LASTING: Duration = Duration::from_secs(120);
+/// Within this, in milliseconds, so that not all who have lost the same server come back in one moment.
+const AT_ONCE: u64 = 2000;
 /// How long nothing is sent after the agent had no room for a request of ours.
 const STALL: Duration = Duration::from_millis(500);
 
@@ -98,7 +103,7 @@ impl Registrations {
         self.counts.registered -= usize::from(entry.until.is_some());
     }
 
-    /// Tries again now, whatever has failed before: the password is another one, say, or the connection was lost that requests come by.
+    /// Tries again now, whatever has failed before: the password is another one, say.
     pub fn retry(&mut self, ground: &mut Floor<'_>, id: RegistrationId) {
         let Some(entry) = self.entries.get_mut(&id) else { return };
         entry.failures = 0;
@@ -106,11 +111,48 @@ impl Registrations {
         self.pump(ground);
     }
 
+    /// A request goes out to this target, for the first time or once more: whoever registers by RFC 5626 is found by the connection that leads there.
+    pub fn sent(&mut self, client: ClientId, target: &Target) {
+        let Some(id) = self.clients.get(&client.request()) else { return };
+        let Some(entry) = self.entries.get_mut(id).filter(|entry| entry.outbound) else { return };
+        if entry.flow.as_ref() != Some(target) {
+            entry.flow = target.transport.reliable().then(|| target.clone());
+            entry.flow_since = None;
+        }
+    }
+
+    /// The connection that leads to this target is gone, and with it the ways to us that were registered over it: they are registered anew, over
+    /// another one (RFC 5626 §4.5). Where it was there for long that is tried at once, or else after a wait that doubles each time.
+    pub fn flow_lost(&mut self, ground: &mut Floor<'_>, target: &Target) {
+        for id in self.entries.keys_sorted() {
+            let Some(entry) = self.entries.get_mut(&id).filter(|entry| entry.flow.as_ref() == Some(target)) else {
+                continue;
+            };
+            entry.flow = None;
+            let since = entry.flow_since.take();
+            entry.adrift = entry.until.is_some();
+            // What is under way fails by itself, and what is not registered has its time already.
+            if entry.client.is_some() || entry.leaving || !entry.adrift {
+                continue;
+            }
+            if since.is_some_and(|since| ground.now.since(since) >= LASTING) {
+                entry.brief = 0;
+                let again = ground.now + Duration::from_millis(ground.tokens.below(AT_ONCE));
+                self.trouble(id, Why::FlowLost, Some(again));
+            } else {
+                entry.failures = entry.brief;
+                entry.brief = entry.brief.saturating_add(1);
+                self.failure(ground, id, Why::FlowLost, Again::After(Duration::ZERO));
+            }
+        }
+        self.pump(ground);
+    }
+
     /// How one stands.
     pub fn status(&self, id: RegistrationId) -> Option<Status<'_>> {
         let entry = self.entries.get(&id)?;
         let trouble = entry.trouble.as_ref().map(|why| (why, entry.next));
-        Some(Status { until: entry.until, granted: &entry.granted, trouble })
+        Some(Status { until: entry.until.filter(|_| !entry.adrift), granted: &entry.granted, trouble })
     }
 
     /// A final response came. `false` if it is to no request of the engine's.
@@ -212,7 +254,8 @@ impl Registrations {
         self.counts.registered += usize::from(entry.until.is_none());
         entry.until = Some(ground.now + Duration::from_secs(seconds.into()));
         (entry.granted, entry.trouble, entry.failures) = (granted, None, 0);
-        (entry.proven, entry.lengthened) = (true, false);
+        (entry.proven, entry.lengthened, entry.adrift) = (true, false, false);
+        entry.flow_since = entry.flow_since.or(entry.flow.as_ref().map(|_| ground.now));
         // Not all at one time, and early enough for another attempt to succeed: at 70 to 85 % of it.
         let refresh = u64::from(seconds) * (700 + ground.tokens.below(150));
         let next = if entry.leaving { ground.now } else { ground.now + Duration::from_millis(refresh) };
@@ -269,9 +312,16 @@ impl Registrations {
             Again::Hardly => entry.proven.then_some(HOPE),
         };
         entry.failures = entry.failures.saturating_add(1);
-        entry.next = wait.map(|wait| ground.now + wait);
+        let again = wait.map(|wait| ground.now + wait);
+        self.trouble(id, why, again);
+    }
+
+    /// Tells of a failure, and when the next attempt is made.
+    fn trouble(&mut self, id: RegistrationId, why: Why, again: Option<Time>) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        entry.next = again;
         entry.trouble = Some(why.clone());
-        self.events.push_back(Event::Failed { id, why, again: entry.next });
+        self.events.push_back(Event::Failed { id, why, again });
         self.queue(id);
     }
 

@@ -57,7 +57,8 @@ impl Desk {
     fn with(config: Config) -> Desk {
         let host = Host::parse("gw.example.com").expect("a host");
         let mut tokens = Tokens::seeded(1);
-        let agent = agent::Config { sent_by: vec![(Transport::Udp, host, None)], ..Default::default() };
+        let sent_by = vec![(Transport::Udp, host.clone(), None), (Transport::Tcp, host, None)];
+        let agent = agent::Config { sent_by, ..Default::default() };
         let mut agent = Agent::new(agent, tokens.fork());
         agent.wallet_mut().set(ACCOUNT, Account::new("4930123", "right"));
         let engine = Registrations::new(config, HashKey::new(1, 2));
@@ -74,7 +75,10 @@ impl Desk {
     fn drain(&mut self) {
         while let Some(output) = self.agent.poll() {
             match output {
-                Output::Send { bytes, .. } => {
+                Output::Send { to, bytes, client } => {
+                    if let (Some(client), agent::SendTo::Target(target)) = (client, &to) {
+                        self.engine.sent(client, target);
+                    }
                     let Ok(Message::Request(request)) = parse_datagram(&bytes, &Limits::default()) else {
                         panic!("a request")
                     };
@@ -412,4 +416,65 @@ fn a_challenge_that_cannot_be_answered_is_an_end() {
     assert_eq!(desk.said(), ["no challenge that can be answered; never"]);
     let why = Why::Credentials(Fault::Unknown);
     assert_eq!(desk.engine.status(id).unwrap().trouble, Some((&why, None)));
+}
+
+/// RFC 5626 §4.5.
+#[test]
+fn a_flow_that_is_lost_is_replaced_at_once_and_one_that_never_lasts_ever_later() {
+    let target = Target::new(Transport::Tcp, REGISTRAR.parse().expect("an address"));
+    let (mut desk, place) = (Desk::new(), Uri::parse("sip:192.0.2.10:5060;transport=tcp").expect("a URI"));
+    let place = Place { account: Some(ACCOUNT), ..Place::of(place.sip().expect("a SIP URI")).expect("a place") };
+    let outbound = Outbound { instance: "urn:uuid:x".into(), reg_id: 1 };
+    let flowing = Binding { hop: place.into(), outbound: Some(outbound), ..binding() };
+    let bare = Binding { outbound: None, ..flowing.clone() };
+    let id = desk.act(|engine, ground| engine.open(ground, flowing)).unwrap();
+    let first = desk.answer(200, &[]);
+    let lost = |desk: &mut Desk, target: &Target| {
+        let now = desk.now;
+        desk.agent.connection_failed(now, target);
+        desk.act(|engine, ground| engine.flow_lost(ground, target));
+    };
+    desk.wait(200);
+    let other = Target::new(Transport::Tcp, "192.0.2.11:5060".parse().expect("an address"));
+    lost(&mut desk, &other);
+    assert_eq!((desk.said(), desk.until(id)), (vec!["registered".to_owned()], Some(400)), "another connection");
+    lost(&mut desk, &target);
+    let said = desk.said();
+    assert!(["the connection is gone; 0", "the connection is gone; 1"].contains(&said[0].as_str()), "{said:?}");
+    assert_eq!(desk.until(id), None, "nobody can call");
+    lost(&mut desk, &target);
+    assert!(desk.said().is_empty(), "that was told");
+    let before = desk.now;
+    desk.wait_for_request();
+    assert!(desk.now.since(before) < Duration::from_secs(2));
+    let again = desk.answer(200, &[]);
+    assert_eq!(again.headers.get(Name::Contact), first.headers.get(Name::Contact), "the same reg-id");
+    assert_eq!((desk.said(), desk.until(id)), (vec!["registered".to_owned()], Some(600)));
+    // A server that takes it and hangs up, each time.
+    for most in [30, 60, 120, 240] {
+        desk.wait(1);
+        lost(&mut desk, &target);
+        let before = desk.now;
+        desk.wait_for_request();
+        let wait = desk.now.since(before).as_secs();
+        assert!((most / 2 - 1..=most).contains(&wait), "{wait} of {most}");
+        desk.answer(200, &[]);
+    }
+    desk.said();
+    // A refresh that is on its way when the connection goes fails as such, and the way to us is gone all the same.
+    desk.wait_for_request();
+    lost(&mut desk, &target);
+    assert_eq!((desk.said().len(), desk.until(id)), (1, None));
+    desk.one();
+    desk.wait_for_request();
+    desk.answer(200, &[]);
+    assert_eq!(desk.said(), ["registered"]);
+    // Without RFC 5626 requests come by connections of the registrar's own.
+    let plain = desk.act(|engine, ground| engine.open(ground, bare)).unwrap();
+    desk.answer(200, &[]);
+    desk.said();
+    desk.act(|engine, ground| engine.close(ground, id));
+    desk.answer(200, &[]);
+    lost(&mut desk, &target);
+    assert!(desk.until(plain).is_some() && desk.sent.is_empty());
 }

@@ -78,6 +78,8 @@ pub enum Why {
     TooBrief,
     /// It was accepted, and our contact is not among those that the answer lists, or has no time to live.
     NotThere,
+    /// The connection is gone that requests come by (RFC 5626 §4.5).
+    FlowLost,
     /// It has expired before it could be refreshed.
     Expired,
 }
@@ -91,6 +93,7 @@ impl fmt::Display for Why {
             Why::Transport => f.write_str("cannot be reached"),
             Why::TooBrief => f.write_str("the registrar wants longer registrations"),
             Why::NotThere => f.write_str("accepted without our contact"),
+            Why::FlowLost => f.write_str("the connection is gone"),
             Why::Expired => f.write_str("expired"),
         }
     }
@@ -130,7 +133,7 @@ pub struct Granted {
 /// How a registration stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Status<'a> {
-    /// Until when it is registered; none: it is not.
+    /// Until when it is registered; none: it is not, or nothing can come as the connection is gone that it would come by.
     pub until: Option<Time>,
     /// What was granted, where it is registered.
     pub granted: &'a Granted,

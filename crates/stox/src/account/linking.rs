@@ -497,7 +497,7 @@ fn words(why: &Why) -> StanzaError {
             of(condition, &format!("The registrar refuses the account: {}", error::text_of_reason(reason)))
         }
         Why::Timeout | Why::Expired => of(Condition::RemoteServerTimeout, "The registrar does not answer."),
-        Why::Transport => of(Condition::RemoteServerNotFound, "The registrar cannot be reached."),
+        Why::Transport | Why::FlowLost => of(Condition::RemoteServerNotFound, "The registrar cannot be reached."),
         Why::TooBrief | Why::NotThere => {
             of(Condition::NotAcceptable, "The registrar does not register what is asked of it.")
         }

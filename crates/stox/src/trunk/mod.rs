@@ -17,7 +17,7 @@ use base::dns::{Answer, Question};
 use base::{HashKey, Str, Time, Tokens};
 use learnt::Notebook;
 pub(crate) use learnt::check as check_record;
-use sip::agent::{AccountId, Agent, ClientId, Failure, Place, Transport};
+use sip::agent::{AccountId, Agent, ClientId, Failure, Place, Target, Transport};
 use sip::digest::Account;
 use sip::register::{self, Binding, Event, Outbound, RegistrationId, Registrations};
 use sip::uri::{Host, SipUri, Uri};
@@ -286,6 +286,17 @@ impl Trunks {
             self.settle(yard);
         }
         own
+    }
+
+    /// A request goes out to this target.
+    pub(crate) fn sent(&mut self, client: ClientId, target: &Target) {
+        self.registrations.sent(client, target);
+    }
+
+    /// The connection that leads to this target is gone.
+    pub(crate) fn flow_lost(&mut self, yard: &mut Yard<'_>, target: &Target) {
+        self.registrations.flow_lost(&mut yard.ground(), target);
+        self.settle(yard);
     }
 
     /// Something was looked up. Whether it was for us.
