@@ -1,10 +1,14 @@
 //! The program as a person or a service manager sees it: what it prints, and how it ends.
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up has failed")]
 
+use rehearsal::peers::{Dnsmasq, Place, TestCa, Zone};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, UdpSocket};
+use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
+use std::sync::Arc;
 use xmpp::stream::component::{self, ServerOutput};
 
 fn verona(arguments: &[&str]) -> Output {
@@ -119,6 +123,58 @@ fn the_component_handshake_is_tried_out() {
         assert!(!all.contains("s3cret"), "{all}");
         served.join().unwrap();
         std::fs::remove_file(path).unwrap();
+    }
+}
+
+/// A server over TLS for one visitor, with a certificate of this name.
+fn over_tls(place: &Place, ca: &TestCa, name: &str) -> (SocketAddr, std::thread::JoinHandle<()>) {
+    let files = ca.issue(place, name, &[name]);
+    let chain = CertificateDer::pem_file_iter(&files.chain).unwrap().map(Result::unwrap).collect();
+    let key = PrivateKeyDer::from_pem_file(&files.key).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let config = Arc::new(config.with_single_cert(chain, key).unwrap());
+    let listener = TcpListener::bind((place.ip(), 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = std::thread::spawn(move || {
+        let mut stream = listener.accept().unwrap().0;
+        let mut tls = rustls::ServerConnection::new(config).unwrap();
+        while tls.is_handshaking() && tls.complete_io(&mut stream).is_ok() {}
+        let _ = stream.read(&mut [0; 16]);
+    });
+    (address, served)
+}
+
+#[test]
+fn the_way_of_other_servers_and_to_the_proxy_is_tried_out() {
+    let place = Place::new("check-outside");
+    let ca = TestCa::new(&place);
+    let own = ca.issue(&place, "own", &["example.net"]);
+    let (ours, tls) = (place.free(), place.free());
+    let zone = Zone::new().host("proxy.example.net", place.ip()).host("xmpp.example.net", place.ip());
+    let zone = zone.srv("_xmpp-server._tcp.example.net", "xmpp.example.net", ours.port(), 0, 0);
+    let dns = Dnsmasq::start(&place, &zone);
+    for (name, code, said) in
+        [("proxy.example.net", 0, "can be reached"), ("other.example.net", 1, "certificate for another name")]
+    {
+        let (proxy, served) = over_tls(&place, &ca, name);
+        let text = format!(
+            "[xmpp.federation]\ndomains = [\"example.net\"]\nlisten = [\"tcp:{ours}\"]\n[sip]\ndomains = [\"*\"]\n\
+             listen = [\"tls:{tls}\"]\noutbound_proxy = \"sips:proxy.example.net:{};lr\"\n[dns]\nserver = \"{}\"\n\
+             [tls]\ncertificates = [{}]\ntrust = [{:?}]\n[store]\nurl = \"memory:\"\n",
+            proxy.port(),
+            dns.address(),
+            own.toml(),
+            ca.root().display().to_string(),
+        );
+        let path = place.write("outside.toml", &text);
+        let out = verona(&["check", "-c", path.to_str().unwrap(), "--connect"]);
+        let all = crate::text(&out.stdout) + &crate::text(&out.stderr);
+        assert_eq!(out.status.code(), Some(code), "{all}");
+        let found = format!("xmpp federation example.net: is looked for at xmpp.example.net:{}", ours.port());
+        assert!(all.contains(&found) && all.contains(said), "{all}");
+        assert!(all.contains(&format!("xmpp federation tcp:{ours}: can be bound")), "{all}");
+        served.join().unwrap();
     }
 }
 

@@ -1,6 +1,6 @@
 //! `verona check`.
 
-use super::{Exit, certificates, complain, say};
+use super::{Exit, certificates, complain, outside, say};
 use crate::config::{self, Component, Config, Environment, HostPort, Listen, Store, Transport};
 use crate::io::clock::Clock;
 use crate::{setup, store};
@@ -76,6 +76,16 @@ fn try_out(config: &Config) -> Exit {
             format!("msrp {listen}"),
             bound.map(|_| "can be bound".to_owned()).map_err(|e| format!("cannot be bound: {e}")),
         );
+    }
+    let servers = config.xmpp.federation.iter().flat_map(|federation| &federation.listen);
+    let servers = servers.map(|listen| (format!("xmpp federation {listen}"), listen.address));
+    let acme = config.acme.iter().map(|acme| (format!("tls.acme {}", acme.listen), acme.listen));
+    for (what, address) in servers.chain(acme) {
+        let bound = TcpListener::bind(address);
+        tell(what, bound.map(|_| "can be bound".to_owned()).map_err(|e| format!("cannot be bound: {e}")));
+    }
+    for (what, done) in outside::try_out(config) {
+        tell(what, done);
     }
     if let Some(relay) = &config.msrp.relay {
         let patience = Duration::from_secs(10);

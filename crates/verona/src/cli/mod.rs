@@ -5,6 +5,7 @@ mod certificates;
 mod check;
 mod demo;
 mod map;
+mod outside;
 mod sessions;
 mod store;
 

@@ -76,6 +76,18 @@ pub(super) struct Line {
     pub(super) shown_by: Option<End>,
 }
 
+impl Drop for Line {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A fault of ours: the machine is not to wait for it.
+            let (events, id) = (self.events.clone(), self.id);
+            tokio::spawn(async move {
+                let _ = events.send(Event::Line(id, Told::Closed)).await;
+            });
+        }
+    }
+}
+
 impl Line {
     /// Serves a connection that has come, until it ends; with TLS from its beginning, or not.
     pub(super) async fn accepted(mut self, stream: TcpStream, handshake: Option<Handshake>) {

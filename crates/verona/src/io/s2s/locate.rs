@@ -10,7 +10,7 @@ const PORT: u16 = 5269;
 
 /// The targets of a domain, in the order in which they are to be tried: those of both services mixed by their priorities (XEP-0368 §3), or the
 /// domain itself where it has no such records.
-pub(super) async fn locate(dns: &Dns, domain: &str, mut tokens: Tokens) -> Result<Vec<Target>, Unlocated> {
+pub(crate) async fn locate(dns: &Dns, domain: &str, mut tokens: Tokens) -> Result<Vec<Target>, Unlocated> {
     let bare = domain.strip_prefix('[').and_then(|d| d.strip_suffix(']')).unwrap_or(domain);
     if bare.parse::<std::net::IpAddr>().is_ok() {
         return Ok(vec![Target { host: bare.into(), port: PORT, direct_tls: false }]);

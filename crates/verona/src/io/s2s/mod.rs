@@ -9,6 +9,7 @@ mod line;
 mod locate;
 mod settings;
 
+pub(crate) use locate::locate;
 pub(crate) use settings::machine;
 
 use crate::dispatch::{Dispatch, READ_OVERHEAD};
@@ -424,7 +425,7 @@ impl Hub {
             Output::Locate { domain, keys_only } => {
                 let (dns, say, tokens) = (self.dns_for(keys_only), self.say.clone(), self.tokens.fork());
                 tokio::spawn(async move {
-                    let targets = locate::locate(&dns, &domain, tokens).await;
+                    let targets = locate(&dns, &domain, tokens).await;
                     let _ = say.send(Event::Located(domain, targets)).await;
                 });
             }
