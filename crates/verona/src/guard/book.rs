@@ -192,6 +192,11 @@ impl Book {
         if banned { Err(Reason::Banned) } else { Ok(()) }
     }
 
+    /// See [`super::Guard::source`].
+    pub(super) fn source_of(&self, remote: IpAddr) -> Option<IpAddr> {
+        (!self.is_friend(remote)).then(|| block(remote))
+    }
+
     fn is_friend(&self, remote: IpAddr) -> bool {
         self.rules.allow.iter().any(|network| network.contains(remote))
     }

@@ -225,6 +225,11 @@ impl Guard {
         admitted.inspect_err(|reason| self.inner.meters.refused(*reason))
     }
 
+    /// Whom `remote` is counted with, where what one source may have is bounded; None: it is a friend.
+    pub(crate) fn source(&self, remote: IpAddr) -> Option<IpAddr> {
+        self.book().source_of(remote)
+    }
+
     /// Somebody may have connected, and there is no room to look who. Counted; he waits.
     pub(crate) fn has_no_room(&self) {
         self.inner.meters.refused(Reason::NoRoom);

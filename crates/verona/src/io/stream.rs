@@ -13,6 +13,9 @@ use tokio_rustls::TlsStream;
 /// bounded by them, so that a stranger's connection costs at most 32 KiB.
 pub(crate) const HANDSHAKE: usize = 12 << 10;
 
+/// The same where it is we who have connected: a list of authorities, which may be those of a whole system and takes at most 64 KiB, and a chain.
+const OUTWARD: usize = (64 << 10) + HANDSHAKE;
+
 /// A connection's bytes.
 pub(crate) enum Stream {
     Plain(TcpStream),
@@ -65,9 +68,14 @@ pub(crate) struct Metered {
 }
 
 impl Metered {
-    /// A connection whose handshake begins.
-    pub(crate) fn new(stream: TcpStream) -> Metered {
+    /// A connection that somebody has made, whose handshake begins.
+    pub(crate) fn inward(stream: TcpStream) -> Metered {
         Metered { stream, left: Some(HANDSHAKE) }
+    }
+
+    /// One that we have made.
+    pub(crate) fn outward(stream: TcpStream) -> Metered {
+        Metered { stream, left: Some(OUTWARD) }
     }
 }
 

@@ -85,7 +85,7 @@ fn ending(reason: &DownReason) -> (&'static str, &'static str) {
         DownReason::NotAuthenticated => ("them", "not-authenticated"),
         DownReason::ClosedByPeer => ("them", "closed"),
         DownReason::PeerError(error) => ("them", error.condition.name()),
-        DownReason::OurError(error) => ("us", error.condition.name()),
+        DownReason::OurError(error) | DownReason::Unserved(error) => ("us", error.condition.name()),
         DownReason::Closed => ("us", "closed"),
     }
 }

@@ -46,6 +46,10 @@ impl ResolvesServerCert for Shown {
 
 impl ResolvesClientCert for Shown {
     fn resolve(&self, _issuers: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        // One that we have made ourselves is worth something by its hash in a description alone: who takes those of authorities would end the handshake over it.
+        if self.choice != Choice::Fixed && self.shared.current().config.certificates.is_empty() {
+            return None;
+        }
         // Some servers list whom they trust, and few of them all whom they would take: what we have is shown whoever it is from.
         let certified = self.certified(None);
         certified.key.choose_scheme(schemes).is_some().then_some(certified)

@@ -4,6 +4,7 @@ use super::{ConnectionId, Target};
 use crate::stream::s2s::{Pair, Stream};
 use base::{Str, Time};
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::time::Duration;
 
 /// How long a stream may be silent that was for keys alone.
@@ -31,6 +32,8 @@ pub(super) struct Connection {
     pub(super) remotes: Vec<Str>,
     /// When it was made, or begun to be.
     pub(super) since: Time,
+    /// Where it came from, if that counts.
+    pub(super) source: Option<IpAddr>,
     /// When it was last of use: two servers that ask each other whether they are there do not keep it.
     pub(super) used: Time,
     /// It was made to show keys.
@@ -60,6 +63,7 @@ impl Connection {
             armed: None,
             remotes: Vec::new(),
             since: now,
+            source: None,
             used: now,
             keys_only: false,
             can_verify: false,

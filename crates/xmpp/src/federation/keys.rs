@@ -84,6 +84,12 @@ impl Federation {
         let asker = self.askers.remove(&question);
         let (_, pair) = question;
         if let Some(asker) = asker {
+            let verdict = match verdict {
+                Verdict::Valid if !self.has_room_for(asker, &pair.remote) => {
+                    Verdict::Error(DialbackCondition::ResourceConstraint)
+                }
+                other => other,
+            };
             self.on(asker, |stream| stream.verified(now, &pair, verdict));
         }
         self.keys_again(now, &pair.remote);

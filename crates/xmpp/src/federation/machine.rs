@@ -11,6 +11,7 @@ use crate::stream::StreamError;
 use crate::stream::s2s::{self, Certificate, DownReason, Pair, Proof, Stream};
 use base::{HashKey, Recent, Str, Table, Time, Timers, Tokens};
 use std::collections::VecDeque;
+use std::net::IpAddr;
 
 /// How many pairs are remembered that could not be served; the oldest are forgotten, and tried again at once.
 const FAILING: usize = 32_768;
@@ -20,6 +21,11 @@ const MOST_HEARD: usize = 64;
 
 /// Streams with one domain that are shown to people.
 const SEEN_STREAMS: usize = 16;
+
+/// What one source may have of so many.
+fn share(all: usize) -> usize {
+    (all / 4).max(1)
+}
 
 /// All streams with all other servers. Sans I/O: tell it what happens, as much as there is, then [`Federation::flushed`], then
 /// [`Federation::poll`] until there is nothing more, then wait for the next event or [`Federation::deadline`].
@@ -40,6 +46,9 @@ pub struct Federation {
     touched: VecDeque<ConnectionId>,
     pub(super) outgoing: usize,
     pub(super) strangers: usize,
+    /// Connections that came, and what is in their lists, by where they came from.
+    streams_of: Table<IpAddr, usize>,
+    domains_of: Table<IpAddr, usize>,
     pub(super) waiting: usize,
     pub(super) waiting_bytes: usize,
     pub(super) stopping: bool,
@@ -63,6 +72,8 @@ impl Federation {
             touched: VecDeque::new(),
             outgoing: 0,
             strangers: 0,
+            streams_of: Table::new(key),
+            domains_of: Table::new(key),
             waiting: 0,
             waiting_bytes: 0,
             stopping: false,
@@ -99,23 +110,30 @@ impl Federation {
         }
     }
 
-    /// A connection has come, with TLS from its beginning or not. What it is called from now on.
+    /// A connection has come, with TLS from its beginning or not. What it is called from now on. One `source` has a quarter of all streams at most,
+    /// and of the domains that they may be proved for; where there is none, that does not matter.
     ///
     /// # Errors
     /// There is no room for it: it is to be closed.
-    pub fn accepted(&mut self, now: Time, direct_tls: bool) -> Result<ConnectionId, Refused> {
+    pub fn accepted(&mut self, now: Time, direct_tls: bool, source: Option<IpAddr>) -> Result<ConnectionId, Refused> {
         if self.stopping {
             return Err(Refused::Stopping);
         }
         if self.connections.len() >= self.config.max_streams {
             return Err(Refused::Streams);
         }
+        if source.is_some_and(|source| self.streams_of.count(&source) >= share(self.config.max_streams)) {
+            return Err(Refused::Source);
+        }
         if self.strangers >= self.config.max_strangers {
             return Err(Refused::Strangers);
         }
         let stream = Stream::receiving(self.config.stream.clone(), self.tokens.fork(), now, direct_tls);
         let mut connection = Connection::new(now, Origin::Theirs);
-        connection.stream = Some(Box::new(stream));
+        (connection.stream, connection.source) = (Some(Box::new(stream)), source);
+        if let Some(source) = source {
+            self.streams_of.count_up(source);
+        }
         let id = self.mint();
         self.connections.insert(id, connection);
         self.strangers += 1;
@@ -349,6 +367,9 @@ impl Federation {
         let Some(connection) = self.connections.remove(&id) else { return };
         self.outgoing -= usize::from(connection.is_ours());
         self.strangers -= usize::from(connection.is_stranger());
+        if let Some(source) = connection.source {
+            self.streams_of.count_down(&source);
+        }
     }
 
     /// Hears a stream out.
@@ -375,11 +396,13 @@ impl Federation {
         match output {
             s2s::Output::Bytes(bytes) => self.out.push_back(Output::Bytes { connection: id, bytes }),
             s2s::Output::StartTls => {
-                let client = match self.connections.get(&id).map(|connection| &connection.origin) {
-                    Some(Origin::Ours { pair, .. }) => Some((pair.remote.clone(), pair.local.clone())),
-                    Some(Origin::Theirs) | None => None,
+                let Some(Connection { origin, stream, .. }) = self.connections.get(&id) else { return };
+                let domain = match origin {
+                    Origin::Ours { pair, .. } => Some(pair.remote.clone()),
+                    Origin::Theirs => None,
                 };
-                self.out.push_back(Output::StartTls { connection: id, client });
+                let local = stream.as_ref().and_then(|stream| stream.local().cloned());
+                self.out.push_back(Output::StartTls { connection: id, domain, local });
             }
             s2s::Output::Judge(domain) => self.out.push_back(Output::Judge { connection: id, domain }),
             s2s::Output::Close => self.out.push_back(Output::Close(id)),
@@ -449,12 +472,20 @@ impl Federation {
             return;
         }
         connection.remotes.push(domain.clone());
+        if let Some(source) = connection.source {
+            self.domains_of.count_up(source);
+        }
         self.remotes.or_insert_with(domain.clone(), Remote::default).streams.push(id);
     }
 
     /// The other side has proved that it speaks for a pair: it is there, whatever was found before.
     fn accepts(&mut self, now: Time, id: ConnectionId, pair: &Pair) {
         self.prove(now, id);
+        if !self.has_room_for(id, &pair.remote) {
+            let error = StreamError::new(StreamCondition::ResourceConstraint).with_text("Too many domains");
+            self.on(id, |stream| stream.close(now, Some(error)));
+            return;
+        }
         self.register(id, &pair.remote);
         self.failing.remove(pair);
         let Some(remote) = self.remotes.get_mut(&pair.remote) else { return };
@@ -472,6 +503,16 @@ impl Federation {
         }
     }
 
+    /// Whether a domain that has come may be known. Those that come leave a quarter of all to those that we look for, and one source has a quarter.
+    pub(super) fn has_room_for(&self, id: ConnectionId, domain: &Str) -> bool {
+        let Some(connection) = self.connections.get(&id) else { return false };
+        let (all, share) = (self.config.max_remotes, share(self.config.max_remotes));
+        let is_new = !self.remotes.contains(domain);
+        connection.remotes.contains(domain)
+            || (!is_new || self.remotes.len() < all - share)
+                && connection.source.is_none_or(|source| self.domains_of.count(&source) < share)
+    }
+
     /// Something is proved on the connection.
     pub(super) fn prove(&mut self, now: Time, id: ConnectionId) {
         let Some(connection) = self.connections.get_mut(&id) else { return };
@@ -483,6 +524,9 @@ impl Federation {
         let Some(connection) = self.connections.get_mut(&id) else { return };
         connection.down = true;
         let (proved, mut remotes) = (connection.proved, std::mem::take(&mut connection.remotes));
+        if let Some(source) = connection.source {
+            remotes.iter().for_each(|_| self.domains_of.count_down(&source));
+        }
         let answers = connection.stream.as_ref().is_some_and(|stream| stream.answers_barriers());
         for domain in &remotes {
             let Some(remote) = self.remotes.get_mut(domain) else { continue };

@@ -78,8 +78,10 @@ pub enum Output {
     StartTls {
         /// The connection.
         connection: ConnectionId,
-        /// As the client that asks for this domain and shows our certificate for that one: `(domain, local)`; None: as the server.
-        client: Option<(Str, Str)>,
+        /// As the client, which asks for this domain; None: as the server.
+        domain: Option<Str>,
+        /// Our domain whose certificate is to be shown, if nothing else is asked for; None: nobody has said.
+        local: Option<Str>,
     },
     /// Say whether the certificate that the other side has shown is valid for this domain ([`super::Federation::judged`]).
     Judge {
@@ -162,6 +164,8 @@ pub enum Event {
 pub enum Refused {
     /// There are too many.
     Streams,
+    /// One source has a quarter of them already.
+    Source,
     /// There are too many on which nothing is proved yet.
     Strangers,
     /// We end.
@@ -173,6 +177,7 @@ impl Refused {
     pub fn name(self) -> &'static str {
         match self {
             Refused::Streams => "streams",
+            Refused::Source => "source",
             Refused::Strangers => "strangers",
             Refused::Stopping => "stopping",
         }

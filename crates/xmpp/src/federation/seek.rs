@@ -199,9 +199,11 @@ impl Federation {
         let (why, again) = match reason {
             DownReason::NotAuthenticated | DownReason::PeerError(_) => (Undelivered::Unproven, external),
             DownReason::NoTls | DownReason::BadCertificate(_) | DownReason::Closed => (Undelivered::Unproven, false),
-            DownReason::Disconnected | DownReason::TlsFailed | DownReason::ClosedByPeer | DownReason::OurError(_) => {
-                (Undelivered::Unreachable, false)
-            }
+            DownReason::Disconnected
+            | DownReason::TlsFailed
+            | DownReason::ClosedByPeer
+            | DownReason::OurError(_)
+            | DownReason::Unserved(_) => (Undelivered::Unreachable, false),
         };
         search.why = why;
         if again {

@@ -166,7 +166,7 @@ impl Attempt {
         let Some(wanted) = &self.hop.tls else { return Ok(Stream::Plain(stream)) };
         let config = self.pool.inner.setup.tls.session_client(wanted).map_err(|_| "tls")?;
         let name = Tls::name(wanted, remote.ip()).ok_or("tls")?;
-        match TlsConnector::from(config).connect(name, Metered::new(stream)).await {
+        match TlsConnector::from(config).connect(name, Metered::outward(stream)).await {
             Ok(stream) => Ok(Stream::secured(TlsStream::Client(stream))),
             Err(_) => Err("tls"),
         }

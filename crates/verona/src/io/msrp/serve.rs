@@ -43,7 +43,7 @@ pub(super) fn take(place: Place, stream: TcpStream, stranger: Stranger) {
 pub(super) async fn take_securely(place: Place, stream: TcpStream, stranger: Stranger) {
     prepare(&stream);
     let inner = &place.pool.inner;
-    let accepted = TlsAcceptor::from(inner.setup.tls.session_server()).accept(Metered::new(stream));
+    let accepted = TlsAcceptor::from(inner.setup.tls.session_server()).accept(Metered::inward(stream));
     match timeout(inner.setup.bounds.unfinished, accepted).await {
         Ok(Ok(stream)) => {
             let stream = Stream::secured(TlsStream::Server(stream));

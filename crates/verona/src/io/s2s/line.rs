@@ -182,14 +182,14 @@ impl Line {
     /// Shakes hands, and tells what the other end's certificate is worth.
     async fn secure(&mut self, stream: &mut Option<Stream>, handshake: Handshake) -> io::Result<()> {
         let Some(Stream::Plain(plain)) = stream.take() else { return Err(io::ErrorKind::InvalidInput.into()) };
-        let plain = Metered::new(plain);
         let (secured, end) = match handshake {
             Handshake::Server(config) => {
-                (TlsStream::Server(TlsAcceptor::from(config).accept(plain).await?), End::Client)
+                (TlsStream::Server(TlsAcceptor::from(config).accept(Metered::inward(plain)).await?), End::Client)
             }
-            Handshake::Client(config, name) => {
-                (TlsStream::Client(TlsConnector::from(config).connect(name, plain).await?), End::Server)
-            }
+            Handshake::Client(config, name) => (
+                TlsStream::Client(TlsConnector::from(config).connect(name, Metered::outward(plain)).await?),
+                End::Server,
+            ),
         };
         let secured = Stream::secured(secured);
         let verdict = self.tls.judge(Some(secured.chain()), end);

@@ -132,6 +132,13 @@ struct Connection {
     task: Option<AbortHandle>,
 }
 
+impl Connection {
+    /// Whether it came, and whoever came has proved something: what its users lead it to is not its own doing.
+    fn is_proved(&self) -> bool {
+        self.accepted && self.stranger.is_none()
+    }
+}
+
 impl Drop for Connection {
     fn drop(&mut self) {
         if let Some(task) = &self.task {
@@ -335,7 +342,8 @@ impl Hub {
                     },
                     false => None,
                 };
-                match self.machine.accepted(now, secure) {
+                let source = self.guard.source(remote.ip());
+                match self.machine.accepted(now, secure, source) {
                     Ok(id) => {
                         let (line, mut connection) = self.line(id);
                         connection.task = Some(tokio::spawn(line.accepted(stream, handshake)).abort_handle());
@@ -432,10 +440,11 @@ impl Hub {
             Output::Connect { connection: id, target, domain, local, keys_only } => {
                 self.connect(id, target, &domain, &local, keys_only);
             }
-            Output::StartTls { connection: id, client } => {
-                let handshake = match client {
-                    Some((domain, local)) => line::client(&self.tls, &domain, &local, &[]),
-                    None => self.tls.server(None, &[]).ok().map(Handshake::Server),
+            Output::StartTls { connection: id, domain, local } => {
+                let handshake = match (domain, local) {
+                    (Some(domain), Some(local)) => line::client(&self.tls, &domain, &local, &[]),
+                    (Some(_), None) => None,
+                    (None, local) => self.tls.server(local.as_deref(), &[]).ok().map(Handshake::Server),
                 };
                 match handshake {
                     Some(handshake) => self.command(id, Command::StartTls(handshake)),
@@ -528,10 +537,12 @@ impl Hub {
                     // Anybody can make such streams, and fill the log.
                     tracing::debug!(remotes = remotes.join(" "), %reason, "a stream has ended on which nothing was proved");
                 }
-                // Whoever wants nothing but keys verified, or goes by itself, does no harm.
+                // Whoever wants nothing but keys verified, goes by itself, or was led here for a domain that is not ours, does no harm.
                 let harm = !proved && matches!(reason, DownReason::OurError(_));
                 let line = self.lines.get(connection).filter(|line| harm && line.stranger.is_some());
-                if let Some(remote) = line.and_then(|line| line.remote) {
+                if let Some(remote) = line.and_then(|line| line.remote)
+                    && !self.lines.values().any(|line| line.remote == Some(remote) && line.is_proved())
+                {
                     self.guard.offence(remote, Offence::Handshake);
                 }
             }

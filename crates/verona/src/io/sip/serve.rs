@@ -82,7 +82,7 @@ impl Serving {
         match timeout(inner.setup.bounds.unfinished, shaken).await {
             Ok(Ok(shaken)) => drop(tokio::spawn(self.run(shaken))),
             // Nobody has lost anything by it.
-            Ok(Err(why @ shake::WENT_AWAY)) => self.failed(why),
+            Ok(Err(why @ (shake::WENT_AWAY | shake::NOT_OURS))) => self.failed(why),
             Ok(Err(why)) => self.offended(why),
             Err(_) => self.offended("handshake timeout"),
         }

@@ -29,6 +29,9 @@ pub(super) struct Shaken {
 /// Whoever has connected has ended that without a reason of ours, as those do who only look whether somebody is there.
 pub(super) const WENT_AWAY: &str = "went away";
 
+/// Whoever has connected asks for somebody else, as those do whom others have led here.
+pub(super) const NOT_OURS: &str = "certificate for a name that is not ours";
+
 /// Shakes hands with whoever has connected.
 ///
 /// # Errors
@@ -40,11 +43,11 @@ pub(super) async fn accept(inner: &Inner, transport: Transport, stream: TcpStrea
         Transport::Tls | Transport::Wss => {
             let tls = &inner.setup.tls;
             let config = tls.server(None, &[]).map_err(|_| "tls")?;
-            let stream = TlsAcceptor::from(config).accept(Metered::new(stream)).await;
+            let stream = TlsAcceptor::from(config).accept(Metered::inward(stream)).await;
             let stream = stream.map_err(|error| if has_gone(&error) { WENT_AWAY } else { "tls" })?;
             // Who asks for another than us is not to take us for that one, whatever it makes of our certificate.
             if stream.get_ref().1.server_name().is_some_and(|name| !tls.has_name(name)) {
-                return Err("certificate for a name that is not ours");
+                return Err(NOT_OURS);
             }
             let stream = Stream::secured(TlsStream::Server(stream));
             // RFC 5922 §7.4: without a certificate it is somebody, as by TCP. One that proves nothing proves nothing.
@@ -73,7 +76,7 @@ pub(super) async fn connect(inner: &Inner, target: &Target) -> Result<Shaken, &'
             let tls = &inner.setup.tls;
             let config = tls.client(None, &[]).map_err(|_| "tls")?;
             let name = server_name(&host).ok_or("no name that a certificate could have")?;
-            let stream = TlsConnector::from(config).connect(name, Metered::new(stream)).await.map_err(|_| "tls")?;
+            let stream = TlsConnector::from(config).connect(name, Metered::outward(stream)).await.map_err(|_| "tls")?;
             let stream = Stream::secured(TlsStream::Client(stream));
             let verdict = tls.judge(Some(stream.chain()), End::Server);
             verdict.for_sip(&host).map_err(reason)?;

@@ -1,5 +1,6 @@
 //! Bounds: queues, streams, strangers, silence; and that much is cheap.
 
+use super::net::Site;
 use super::net::ping;
 use super::*;
 use crate::federation::{Refused, Undelivered};
@@ -125,7 +126,7 @@ fn strangers_are_few_and_do_not_stay() {
     for _ in 0..20 {
         assert!(net.knock(0).is_some());
     }
-    assert_eq!(net.sites[0].federation.accepted(net.now, false), Err(Refused::Strangers));
+    assert_eq!(net.sites[0].federation.accepted(net.now, false, None), Err(Refused::Strangers));
     assert_eq!(net.sites[0].federation.counts().strangers, 20);
     net.wait(secs(60));
     assert_eq!(net.sites[0].federation.counts().strangers, 0);
@@ -144,12 +145,52 @@ fn streams_are_bounded() {
     }
     net.send(0, &message("romeo@a.example", "juliet@b.example", "1"));
     assert_eq!(net.refused(0, "1"), ["resource-constraint"]);
-    assert_eq!(net.sites[0].federation.accepted(net.now, false), Err(Refused::Streams));
+    assert_eq!(net.sites[0].federation.accepted(net.now, false, None), Err(Refused::Streams));
     net.wait(secs(30));
     net.send(0, &message("romeo@a.example", "juliet@b.example", "2"));
     net.wait(secs(10));
     assert_eq!(net.got(1, "2"), 1, "it is not the other side's fault, and is tried again at once");
     net.ends_empty();
+}
+
+/// One source has a quarter of all streams, and who is a friend as many as there are.
+#[test]
+fn one_source_has_a_part_of_the_streams() {
+    let mut net = two(|_, config| config.max_streams = 40);
+    let one = Some([192, 0, 2, 1].into());
+    let Site { federation, .. } = &mut net.sites[0];
+    let ids: Vec<_> = (0..10).map(|_| federation.accepted(net.now, false, one).expect("it has room")).collect();
+    assert_eq!(federation.accepted(net.now, false, one), Err(Refused::Source));
+    assert!(federation.accepted(net.now, false, Some([192, 0, 2, 2].into())).is_ok());
+    assert!((0..20).all(|_| federation.accepted(net.now, false, None).is_ok()));
+    federation.closed(net.now, ids[3]);
+    federation.flushed(net.now);
+    assert!(federation.accepted(net.now, false, one).is_ok());
+    assert_eq!(federation.accepted(net.now, false, one), Err(Refused::Source));
+}
+
+/// Nor do the domains of one source, each of them proved, leave none to others: and what comes leaves some to those that we look for.
+#[test]
+fn one_source_has_a_part_of_the_domains() {
+    let domains: Vec<String> = (0..12).map(|n| format!("{n}.example")).collect();
+    let domains: Vec<&str> = domains.iter().map(String::as_str).collect();
+    let mut net = Net::new(&[&[A], &domains], |site, config| config.max_remotes = if site == 0 { 16 } else { 100 });
+    net.sites[1].certificate.clear();
+    net.source = Some([192, 0, 2, 1].into());
+    for domain in &domains {
+        net.send(1, &message(&format!("x@{domain}"), "romeo@a.example", domain));
+        net.wait(secs(1));
+    }
+    let got: usize = domains.iter().map(|domain| net.got(0, domain)).sum();
+    assert_eq!(got, 4, "a quarter");
+    net.source = None;
+    net.cut_all();
+    net.wait(secs(700));
+    for domain in &domains {
+        net.send(1, &message(&format!("x@{domain}"), "romeo@a.example", "again"));
+        net.wait(secs(1));
+    }
+    assert_eq!(net.got(0, "again"), 12, "friends have no bound but that of all");
 }
 
 /// A server that leaves its streams behind, half open, gets in all the same.
@@ -226,7 +267,7 @@ fn the_end() {
     told.sort_unstable();
     assert_eq!(told, [sent, waits, late]);
     assert_eq!((net.got(1, "1"), net.got(1, "3")), (1, 0));
-    assert_eq!(net.sites[0].federation.accepted(net.now, false), Err(Refused::Stopping));
+    assert_eq!(net.sites[0].federation.accepted(net.now, false, None), Err(Refused::Stopping));
     assert_eq!(net.wires(), 0);
 }
 

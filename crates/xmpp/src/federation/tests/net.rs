@@ -8,6 +8,7 @@ use crate::stanza::{Kind, Stanza};
 use crate::stream::s2s::{self, Certificate, Local, Pair, Secret};
 use base::{Str, Time, Tokens};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use xml::Element;
@@ -74,6 +75,8 @@ pub(super) struct Net {
     pub(super) carried: usize,
     pub(super) connects: usize,
     pub(super) locates: usize,
+    /// Where connections come from, if that counts.
+    pub(super) source: Option<IpAddr>,
     /// Of those, the ones for keys alone.
     pub(super) keys_only: usize,
     /// Those are not answered by themselves.
@@ -106,6 +109,7 @@ impl Net {
             carried: 0,
             connects: 0,
             locates: 0,
+            source: None,
             keys_only: 0,
             holds_keys: false,
         };
@@ -228,7 +232,7 @@ impl Net {
 
     /// A bare connection of somebody who is no federation; what it is called, if it is taken.
     pub(super) fn knock(&mut self, site: usize) -> Option<ConnectionId> {
-        let id = self.sites[site].federation.accepted(self.now, false).ok()?;
+        let id = self.sites[site].federation.accepted(self.now, false, None).ok()?;
         self.wire([None, Some((site, id))]);
         Some(id)
     }
@@ -259,13 +263,15 @@ impl Net {
                 self.connects += 1;
                 assert_ne!(domain, local);
                 match self.places.get(&target.host).copied().unwrap_or(Place::Dead) {
-                    Place::Site(other) => match self.sites[other].federation.accepted(now, target.direct_tls) {
-                        Ok(id) => {
-                            self.wire([Some((site, connection)), Some((other, id))]);
-                            self.sites[site].federation.connected(now, connection);
+                    Place::Site(other) => {
+                        match self.sites[other].federation.accepted(now, target.direct_tls, self.source) {
+                            Ok(id) => {
+                                self.wire([Some((site, connection)), Some((other, id))]);
+                                self.sites[site].federation.connected(now, connection);
+                            }
+                            Err(_) => self.sites[site].federation.closed(now, connection),
                         }
-                        Err(_) => self.sites[site].federation.closed(now, connection),
-                    },
+                    }
                     Place::Dead => self.sites[site].federation.closed(now, connection),
                     Place::Hole => {}
                     Place::Deaf => {
@@ -280,9 +286,9 @@ impl Net {
                     self.busy.insert(wire);
                 }
             }
-            Output::StartTls { connection, client } => {
+            Output::StartTls { connection, domain, local } => {
                 let Some((wire, end)) = self.ends.get(&(site, connection)).copied() else { return };
-                assert_eq!(client.is_some(), end == 0);
+                assert_eq!((domain.is_some(), local.is_some()), (end == 0, true));
                 self.wires[wire].tls[end] = true;
                 self.busy.insert(wire);
             }

@@ -90,6 +90,8 @@ pub enum DownReason {
     PeerError(StreamError),
     /// We ended it with an error.
     OurError(StreamError),
+    /// The same, and all that was wrong is that one of the domains is not served, or not spoken to: which the other side may have been led to.
+    Unserved(StreamError),
     /// We closed it because we were asked to.
     Closed,
 }
@@ -104,7 +106,7 @@ impl fmt::Display for DownReason {
             DownReason::NotAuthenticated => f.write_str("not authenticated"),
             DownReason::ClosedByPeer => f.write_str("closed by the other side"),
             DownReason::PeerError(e) => write!(f, "the other side says {e}"),
-            DownReason::OurError(e) => write!(f, "given up: {e}"),
+            DownReason::OurError(e) | DownReason::Unserved(e) => write!(f, "given up: {e}"),
             DownReason::Closed => f.write_str("closed"),
         }
     }

@@ -6,6 +6,8 @@ use base::Str;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, SanType};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use std::path::PathBuf;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -167,13 +169,13 @@ async fn who_asks_for_another_is_not_served_and_what_is_no_tls_is_not_heard() {
 }
 
 /// A server, which says what it has heard from each who came.
-async fn server(tls: Tls) -> (SocketAddr, mpsc::UnboundedReceiver<Vec<u8>>) {
+async fn server(config: Arc<ServerConfig>) -> (SocketAddr, mpsc::UnboundedReceiver<Vec<u8>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (sender, heard) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            let (config, sender) = (tls.server(None, &[]).unwrap(), sender.clone());
+            let (config, sender) = (Arc::clone(&config), sender.clone());
             tokio::spawn(async move {
                 let mut all = Vec::new();
                 if let Ok(mut stream) = TlsAcceptor::from(config).accept(stream).await {
@@ -213,7 +215,7 @@ async fn nothing_is_said_to_who_does_not_prove_the_name_that_was_asked_for() {
         (&["example.net"], Flaw::SelfSigned, "example.net", Some("certificate from nobody who is trusted")),
     ];
     for (names, flaw, asked, refused) in cases {
-        let (address, mut heard) = server(site.store(names, flaw)).await;
+        let (address, mut heard) = server(site.store(names, flaw).server(None, &[]).unwrap()).await;
         let (connections, mut inboxes) = connections_with(BOUNDS, site.nobody());
         let (id, target) = (clients(1)[0], named(address, asked));
         assert!(connections.send_to(&target, Bytes::from_static(b"a request!"), Some((1, id))));
@@ -235,7 +237,8 @@ async fn nothing_is_said_to_who_does_not_prove_the_name_that_was_asked_for() {
 #[tokio::test]
 async fn a_connection_is_used_again_for_the_same_name_alone() {
     let site = Site::new("reuse");
-    let (address, mut heard) = server(site.store(&["a.example", "b.example"], Flaw::Nothing)).await;
+    let config = site.store(&["a.example", "b.example"], Flaw::Nothing).server(None, &[]).unwrap();
+    let (address, mut heard) = server(config).await;
     let (connections, mut inboxes) = connections_with(BOUNDS, site.nobody());
     let ids = clients(4);
     assert!(connections.send_to(&named(address, "a.example"), Bytes::from_static(b"one, "), Some((0, ids[0]))));
@@ -255,4 +258,35 @@ async fn a_connection_is_used_again_for_the_same_name_alone() {
     };
     assert_eq!(failed.await, ids[3]);
     assert_eq!(connections.tables().ours.len(), 2);
+}
+
+/// A server that trusts whomever its system trusts says whom that is: some 15 KiB on Debian. And it ends the handshake if it is shown one that nobody vouches for.
+#[tokio::test]
+async fn servers_may_name_many_authorities() {
+    let site = Site::new("authorities");
+    let mut roots = RootCertStore::empty();
+    for n in 0..200 {
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params
+            .distinguished_name
+            .push(rcgen::DnType::OrganizationName, "The Authority of Authorities, Verona, in fair Italy");
+        params.distinguished_name.push(rcgen::DnType::CommonName, format!("Authority No {n}"));
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap();
+        roots.add(authority.der().clone()).unwrap();
+    }
+    let provider = crate::tls::provider();
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let shown = site.store(&["a.example"], Flaw::Nothing).server(None, &[]).unwrap();
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let config =
+            ServerConfig::builder_with_provider(Arc::clone(&provider)).with_protocol_versions(&[version]).unwrap();
+        let verifier = verifier.clone().allow_unauthenticated().build().unwrap();
+        let config = config.with_client_cert_verifier(verifier).with_cert_resolver(Arc::clone(&shown.cert_resolver));
+        let (address, mut heard) = server(Arc::new(config)).await;
+        let (connections, _inboxes) = connections_with(BOUNDS, site.nobody());
+        let client = Some((0, clients(1)[0]));
+        assert!(connections.send_to(&named(address, "a.example"), Bytes::from_static(b"a request!"), client));
+        assert_eq!(timeout(PATIENCE, heard.recv()).await.unwrap().unwrap(), b"a request!", "{version:?}");
+    }
 }

@@ -120,8 +120,20 @@ impl Stream {
         self.fail_with(now, StreamError::new(condition).with_text(why), None);
     }
 
+    /// The same, where nothing is wrong but one of the domains.
+    pub(super) fn turn_away(&mut self, now: Time, condition: StreamCondition, why: &str) {
+        let error = StreamError::new(condition).with_text(why);
+        self.say_error(&error, None);
+        self.give_up(now, DownReason::Unserved(error));
+    }
+
     /// The same, with a condition that is the application's (RFC 6120 §4.9.4).
     pub(super) fn fail_with(&mut self, now: Time, error: StreamError, app: Option<&Element>) {
+        self.say_error(&error, app);
+        self.give_up(now, DownReason::OurError(error));
+    }
+
+    fn say_error(&mut self, error: &StreamError, app: Option<&Element>) {
         // RFC 6120 §4.9.1.2: an error stands in a stream, whatever the other side has begun with.
         if !self.header_out && self.state == State::Opening {
             self.answer_header();
@@ -131,7 +143,6 @@ impl Stream {
             error.write_with(app, &mut bytes);
             self.bytes(&bytes);
         }
-        self.give_up(now, DownReason::OurError(error));
     }
 
     /// Ends the stream without an error to tell.

@@ -341,6 +341,11 @@ impl Stream {
         Some(self.id.as_str()).filter(|id| !id.is_empty())
     }
 
+    /// Our domain that it was opened from or to, once that is known; where the other side has named one that is not ours, none.
+    pub fn local(&self) -> Option<&Str> {
+        self.local.as_ref()
+    }
+
     /// Whether we opened it.
     pub fn is_initiating(&self) -> bool {
         matches!(self.role, Role::Initiating(_))

@@ -37,7 +37,7 @@ impl Stream {
         if self.local.is_none() {
             return match to {
                 None => self.fail(now, StreamCondition::ImproperAddressing, "to which domain?"),
-                Some(_) => self.fail(now, StreamCondition::HostUnknown, "not served here"),
+                Some(_) => self.turn_away(now, StreamCondition::HostUnknown, "not served here"),
             };
         }
         if from.is_some() && self.remote.is_none() {
@@ -48,7 +48,7 @@ impl Stream {
                 return self.fail(now, StreamCondition::InvalidFrom, "from a domain of ours");
             }
             if !self.config.policy(remote).allow {
-                return self.fail(now, StreamCondition::PolicyViolation, "not spoken to");
+                return self.turn_away(now, StreamCondition::PolicyViolation, "not spoken to");
             }
         }
         match self.authenticated.clone() {
