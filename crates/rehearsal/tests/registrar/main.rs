@@ -67,6 +67,11 @@ fn nobody_speaks_for_an_account_without_its_password() {
     }
     assert!(town.stanzas.is_empty());
     assert!(town.notes.iter().any(|note| note.contains("wrong-credentials")));
+    // The nonce was given to that address: by UDP, too, it is who it says.
+    for port in [5070, 5071] {
+        let thief = format!("offence Credentials of {}", udp(port).remote);
+        assert!(town.notes.contains(&thief), "{thief}: {:?}", town.notes);
+    }
     let counts = town.shards.iter().map(|shard| shard.phone_counts().1.bindings).sum::<usize>();
     assert_eq!((counts, town.store.len()), (0, 2), "nothing is left behind");
 }

@@ -144,6 +144,7 @@ impl Town {
                     None => self.save((shard, token, key, value)),
                 },
                 Output::Note(note) => self.notes.push(format!("{note:?}")),
+                Output::Offence(flow, offence) => self.notes.push(format!("offence {offence:?} of {}", flow.remote)),
                 _ => {}
             }
         }

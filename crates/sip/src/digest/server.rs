@@ -72,12 +72,14 @@ pub enum Verdict<T> {
     },
     /// There are none for this realm: challenge.
     Missing,
-    /// They are right, but their nonce is too old, is none of ours, was given to another address, or was used already: challenge, with `stale`.
+    /// Their nonce is too old, is none of ours or was given to another address, whatever else they are: there is nothing to be learnt from a nonce that one
+    /// has made up. Or they are right, and this use of the nonce is one too many. Challenge, with `stale`.
     Stale {
         /// Whether this very use was seen before: a replay, or a client that counts wrongly.
         replayed: bool,
     },
-    /// There is no such user, or the password is another one. Neither the answer nor the time that it takes says which.
+    /// There is no such user, or the password is another one. Neither the answer nor the time that it takes says which. Whoever sent it has heard an
+    /// answer of ours where it says to be, and not long ago, as the nonce shows.
     Wrong,
     /// 400: what stands there follows no grammar, or is for another request.
     Malformed(&'static str),
@@ -211,6 +213,9 @@ impl Server {
             Ok(None) => return Verdict::Missing,
             Err(what) => return Verdict::Malformed(what),
         };
+        if self.minted(now, source, &given.nonce).is_none() {
+            return Verdict::Stale { replayed: false };
+        }
         let user = if given.hashed { User::Hashed(&given.username) } else { User::Named(&given.username) };
         // A secret for another hash than the one that was asked for is none.
         let (who, secret) =
@@ -307,15 +312,18 @@ impl Server {
         plain.try_into().ok().filter(|_| ours).map(u128::from_be_bytes)
     }
 
+    /// Likewise, of a nonce that is not too old.
+    fn minted(&mut self, now: Time, source: IpAddr, nonce: &str) -> Option<u128> {
+        self.forget(now);
+        let name = self.plain(source, nonce)?;
+        let age = now.as_micros().checked_sub((name >> 64) as u64)?;
+        (u128::from(age) <= self.config.lifetime.as_micros()).then_some(name)
+    }
+
     /// A nonce is used, for the `count`th time if it counts. `Err` if it may not be: `true` if this use was seen before.
     fn use_nonce(&mut self, now: Time, source: IpAddr, nonce: &str, count: Option<u32>) -> Result<(), bool> {
-        self.forget(now);
-        let name = self.plain(source, nonce).ok_or(false)?;
+        let name = self.minted(now, source, nonce).ok_or(false)?;
         let minted = (name >> 64) as u64;
-        let age = now.as_micros().checked_sub(minted).ok_or(false)?;
-        if u128::from(age) > self.config.lifetime.as_micros() {
-            return Err(false);
-        }
         // Without a count a nonce serves once: as if that were all of them.
         let count = count.unwrap_or(u32::MAX);
         let Some(uses) = self.uses.get_mut(&name) else {

@@ -249,8 +249,7 @@ fn what_follows_no_grammar_is_refused() {
     assert!(matches!(world.check(&twice), Verdict::Malformed(_)));
     twice.headers.set(Name::Authorization, "Basic YWxpY2U6c2VjcmV0");
     assert!(matches!(world.check(&twice), Verdict::Malformed(_)));
-    for (name, value) in [("response", "0"), ("nonce", "x"), ("cnonce", "x"), ("nc", "00000002"), ("username", "ALICE")]
-    {
+    for (name, value) in [("response", "0"), ("cnonce", "x"), ("nc", "00000002"), ("username", "ALICE")] {
         assert_eq!(world.check(&changed(&good, name, value)), Verdict::Wrong, "{name}={value}");
     }
     assert_eq!(world.check(&changed(&good, "algorithm", "SHA-256-sess")), Verdict::Missing);
@@ -304,6 +303,25 @@ fn a_name_in_the_extended_notation() {
         Some(((), Secret::new(algorithm, "J\u{e4}s\u{f8}n", REALM, "secret")))
     });
     assert!(matches!(verdict, Verdict::Valid { .. }), "{verdict:?}");
+}
+
+/// Who guesses passwords has to show a nonce that was given to that very address: of any other one nothing is learnt.
+#[test]
+fn of_a_nonce_that_is_not_good_nobody_learns_whether_the_password_is() {
+    let mut world = world(&Algorithm::ALL);
+    let good = world.authorized(Method::Register);
+    world.wallet.set(ID, account("alice", "guess"));
+    let wrong = world.authorized(Method::Register);
+    for request in [&good, &wrong] {
+        let verdict = world.server.check(world.now, "192.0.2.8".parse().unwrap(), request, alice);
+        assert_eq!(verdict, Verdict::Stale { replayed: false }, "another address");
+        assert_eq!(world.check(&changed(request, "nonce", &"5".repeat(64))), Verdict::Stale { replayed: false });
+    }
+    assert_eq!(world.check(&wrong), Verdict::Wrong);
+    world.now = world.now + Duration::from_secs(301);
+    for request in [&good, &wrong] {
+        assert_eq!(world.check(request), Verdict::Stale { replayed: false }, "too old");
+    }
 }
 
 /// Who has a nonce at one address has shown nothing of another one, which anybody may write into a datagram.

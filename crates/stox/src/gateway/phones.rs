@@ -27,8 +27,8 @@ impl Gateway {
             Ok(()) => true,
             Err(Unproved::Challenge(response, refusal)) => {
                 self.out.push_back(Output::Note(Note::Refused { refusal, towards: Side::Sip, message }));
-                // By UDP anybody can say to come from anywhere.
-                if refusal == WRONG && flow.transport.reliable() && !self.passes_on(flow) {
+                // By UDP anybody can say to come from anywhere, but the nonce was given to that address.
+                if refusal == WRONG && !self.passes_on(flow) {
                     self.out.push_back(Output::Offence(flow, Offence::Credentials));
                 }
                 self.sip.challenge(self.now, id, *response);
