@@ -203,7 +203,12 @@ impl Shard {
         let told = catch_unwind(tell).is_ok();
         self.maker.meters.panicked();
         tracing::error!(lost, told, "a shard panicked and begins anew");
+        let secured = self.gateway.take_secured();
         self.gateway = self.maker.make();
+        // Who is at the other end of a connection is said once.
+        for (connection, names) in secured {
+            self.gateway.handle(self.clock.now(), Input::SipSecured { connection, names });
+        }
         if let Some(pool) = &self.ways.msrp {
             pool.forget(self.number);
         }
@@ -534,7 +539,10 @@ mod tests {
         bench.batch(messages.into()).await;
         assert_eq!(bench.at_phone().await.0, "MESSAGE sip:romeo@example.net SIP/2.0");
 
+        let secured = || Input::SipSecured { connection: 7, names: [base::Str::from("proxy.example")].into() };
+        bench.batch(vec![secured()]).await;
         bench.fault();
+        assert_eq!(bench.shard.gateway.take_secured(), [(7, [base::Str::from("proxy.example")].into())]);
         assert_eq!(bench.at_phone().await, ("SIP/2.0 503 Service Unavailable".to_owned(), "before".to_owned()));
         for id in ["one", "two"] {
             let (error, _) = bench.at_link();

@@ -9,6 +9,7 @@ use crate::trunk::{self, Trunk};
 use base::Str;
 use sip::agent::{Flow, Transport};
 use sip::{Method, NameAddr, Request, Uri};
+use std::sync::Arc;
 use xmpp::jid::Jid;
 use xmpp::stanza::Stanza;
 
@@ -21,6 +22,11 @@ impl Gateway {
         let remote = NameAddr::parse(&dialog.remote_uri).ok();
         let remote = remote.and_then(|remote| self.speaker(request, &remote.uri, flow).ok());
         remote.is_some_and(|(said, remote)| remote.unwrap_or(said).same_bare(from))
+    }
+
+    /// Whom the certificates of connections name, as they were told ([`crate::gateway::Input::SipSecured`]): for the gateway that comes after this one.
+    pub fn take_secured(&mut self) -> Vec<(u64, Arc<[Str]>)> {
+        self.secured.take_sorted()
     }
 
     /// Takes note of the sender's name. Whom it speaks to, the dialog knows: the Request-URI is our Contact.
