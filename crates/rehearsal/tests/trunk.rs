@@ -524,7 +524,7 @@ fn a_connection_that_is_lost_is_registered_over_anew() {
     town.pass(200);
     assert!(town.sip.is_empty(), "it is registered");
     let lost = sip::agent::Target::new(Transport::Tcp, CARRIER.parse().unwrap());
-    (0..SHARDS).for_each(|shard| town.give(shard, Input::SipConnectionLost(lost.clone())));
+    (0..SHARDS).for_each(|shard| town.give(shard, Input::SipConnectionLost(lost.clone(), vec![])));
     town.pass(2);
     let (shard, again) = town.asked();
     assert_eq!((shard, &again.method), (0, &Method::Register));

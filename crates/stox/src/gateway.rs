@@ -229,8 +229,8 @@ impl Gateway {
             Input::Sip(message, flow) => self.sip.received(now, message, flow),
             Input::SipRejected(rejected, flow) => self.sip.rejected(now, rejected, flow),
             Input::SipSendFailed(id) => self.sip.send_failed(now, id),
-            Input::SipConnectionLost(target) => {
-                self.sip.connection_failed(now, &target);
+            Input::SipConnectionLost(target, unsent) => {
+                self.sip.connection_failed(now, &target, unsent);
                 self.trunks(|trunks, yard| trunks.flow_lost(yard, &target));
             }
             Input::SipSecured { connection, names } => drop(self.secured.insert(connection, names)),

@@ -243,7 +243,7 @@ impl Shard {
             Input::SipRejected(..) => self.maker.meters.sip_rejected.increment(1),
             Input::LinkUp(link) => drop(self.maker.up.insert(*link)),
             Input::LinkDown(link) => drop(self.maker.up.remove(link)),
-            Input::SipConnectionLost(target) => self.ways.connections.told(self.number, target),
+            Input::SipConnectionLost(target, _) => self.ways.connections.told(self.number, target),
             _ => {}
         }
         self.gateway.handle(now, input);

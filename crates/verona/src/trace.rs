@@ -47,7 +47,9 @@ pub(crate) fn input(input: &Input) {
             "stanza came"
         ),
         Input::SipSendFailed(_) => tracing::debug!("a SIP request could not be sent"),
-        Input::SipConnectionLost(target) => tracing::debug!(remote = %target.remote, "a SIP connection of ours ended"),
+        Input::SipConnectionLost(target, _) => {
+            tracing::debug!(remote = %target.remote, "a SIP connection of ours ended");
+        }
         Input::SipSecured { connection, names } => {
             tracing::debug!(connection, ?names, "a SIP connection is over TLS with a certificate");
         }

@@ -104,6 +104,8 @@ pub(super) struct Transaction {
     silent: bool,
     /// Whether it is one of several for one request.
     in_context: bool,
+    /// Whether its connection has gone after it was sent.
+    lost: bool,
     due: Due,
 }
 
@@ -203,6 +205,7 @@ impl Agent {
             cancel: Cancel::No,
             silent: false,
             in_context,
+            lost: false,
             due: Due::default(),
         };
         self.begin(now, id, transaction);
@@ -325,6 +328,7 @@ impl Agent {
             cancel: Cancel::No,
             silent: true,
             in_context: false,
+            lost: false,
             due: Due::default(),
         };
         self.begin(now, ClientId(id.0 | CANCEL_BIT), transaction);
@@ -365,11 +369,16 @@ impl Agent {
     }
 
     /// A connection that the shell had for requests to this target is gone. Requests that were sent there and have no final answer end: on a
-    /// reliable transport nothing is sent again.
-    pub fn connection_failed(&mut self, now: Time, target: &Target) {
+    /// reliable transport nothing is sent again. But for those that are `unsent`, the other side may have had them: what is not to come twice, as a
+    /// MESSAGE, then goes nowhere else either.
+    pub fn connection_failed(&mut self, now: Time, target: &Target, mut unsent: Vec<ClientId>) {
+        unsent.sort_unstable();
         let range = (target.clone(), ClientId(0))..=(target.clone(), ClientId(u64::MAX));
         let ids: Vec<ClientId> = self.by_target.range(range).map(|(_, id)| *id).collect();
         for id in ids {
+            if let Some(t) = self.clients.get_mut(&id) {
+                t.lost = unsent.binary_search(&id).is_err();
+            }
             self.client_step(now, id, Event::TransportError, None);
         }
     }
@@ -434,6 +443,7 @@ impl Agent {
                     }
                 }
                 Effect::InformTimeout if !told && t.in_context => ended = Some(Verdict::Failed(Failure::Timeout)),
+                Effect::InformTransport if !told && t.in_context && t.lost => ended = Some(Verdict::Lost),
                 Effect::InformTransport if !told && t.in_context => ended = Some(Verdict::Failed(Failure::Transport)),
                 Effect::InformTimeout if !told => {
                     self.counts.timeouts += 1;

@@ -51,6 +51,8 @@ pub(super) struct Context {
 pub(super) enum Verdict {
     Response(Response),
     Failed(Failure),
+    /// The connection has gone that it was sent over: the other side may have it, or not.
+    Lost,
 }
 
 /// One contact.
@@ -384,7 +386,10 @@ impl Agent {
                 return self.next_after(now, id, context, at, verdict, least);
             }
             Verdict::Failed(_) if !heard => return self.next_after(now, id, context, at, verdict, None),
-            Verdict::Response(_) | Verdict::Failed(_) => {}
+            Verdict::Lost if !heard && may_come_twice(&context.request.method) => {
+                return self.next_after(now, id, context, at, verdict, None);
+            }
+            Verdict::Response(_) | Verdict::Failed(_) | Verdict::Lost => {}
         }
         let leg = &mut context.legs[at];
         (leg.state, leg.why) = (State::Over, Some(verdict));
@@ -467,7 +472,8 @@ impl Agent {
             }
             None => self.out.push_back(Output::Failed { id, why: Failure::Nowhere }),
             Some(Verdict::Response(response)) => self.out.push_back(Output::Response { id, response }),
-            Some(Verdict::Failed(why)) => {
+            Some(verdict @ (Verdict::Failed(_) | Verdict::Lost)) => {
+                let why = if let Verdict::Failed(why) = verdict { why } else { Failure::Transport };
                 match why {
                     Failure::Timeout => self.counts.timeouts += 1,
                     Failure::Transport => self.counts.transport_failures += 1,
@@ -531,12 +537,18 @@ pub(super) fn downgrades(request: &Request, transport: Transport) -> bool {
     request.uri.scheme() == "sips" && !transport.secure()
 }
 
+/// Whether it does no harm if two servers get the same request, or one gets it twice: what is in a dialog is known by its number, and what begins one
+/// or says how something is says the same again.
+fn may_come_twice(method: &Method) -> bool {
+    !matches!(method, Method::Message | Method::Refer | Method::Other(_))
+}
+
 /// The status that an end counts as: RFC 3261 §8.1.3.1, §16.7 step 2.
 fn code(verdict: &Verdict) -> u16 {
     match verdict {
         Verdict::Response(response) => response.code,
         Verdict::Failed(Failure::Timeout) => 408,
-        Verdict::Failed(Failure::Transport | Failure::Nowhere | Failure::Unknown) => 503,
+        Verdict::Failed(Failure::Transport | Failure::Nowhere | Failure::Unknown) | Verdict::Lost => 503,
     }
 }
 

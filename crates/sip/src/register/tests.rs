@@ -431,7 +431,7 @@ fn a_flow_that_is_lost_is_replaced_at_once_and_one_that_never_lasts_ever_later()
     let first = desk.answer(200, &[]);
     let lost = |desk: &mut Desk, target: &Target| {
         let now = desk.now;
-        desk.agent.connection_failed(now, target);
+        desk.agent.connection_failed(now, target, vec![]);
         desk.act(|engine, ground| engine.flow_lost(ground, target));
     };
     desk.wait(200);

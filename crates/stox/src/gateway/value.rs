@@ -22,8 +22,8 @@ pub enum Input {
     SipRejected(Rejected, Flow),
     /// A request of ours could not be sent.
     SipSendFailed(ClientId),
-    /// A connection for requests to this target has ended: what was sent over it has no answer any more.
-    SipConnectionLost(Target),
+    /// A connection for requests to this target has ended: what was sent over it has no answer any more, and these have not been sent.
+    SipConnectionLost(Target, Vec<ClientId>),
     /// Whoever is at the other end of a SIP connection has proved to be these: the SIP domains that a valid certificate names (RFC 5922 §7.1). This
     /// comes before anything that comes over it.
     SipSecured {

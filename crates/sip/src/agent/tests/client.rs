@@ -141,11 +141,11 @@ fn a_transport_that_fails_ends_what_it_carried() {
     desk.agent.send_failed(desk.now, first);
     assert_eq!(told(&desk.drain()), "failed Transport\n");
     assert_eq!(told(&desk.receive(&response(&tcp, 200))), "response 200\n");
-    desk.agent.connection_failed(desk.now, &target(Transport::Udp));
+    desk.agent.connection_failed(desk.now, &target(Transport::Udp), vec![]);
     assert_eq!(told(&desk.drain()), "");
-    desk.agent.connection_failed(desk.now, &target(Transport::Tcp));
+    desk.agent.connection_failed(desk.now, &target(Transport::Tcp), vec![]);
     assert_eq!(told(&desk.drain()), "failed Transport\n");
-    desk.agent.connection_failed(desk.now, &target(Transport::Tcp));
+    desk.agent.connection_failed(desk.now, &target(Transport::Tcp), vec![]);
     assert_eq!(timed(&desk.wait(100_000)), "");
     let counts = desk.agent.counts();
     assert_eq!((counts.transport_failures, counts.client_open), (2, 0));

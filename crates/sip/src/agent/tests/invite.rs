@@ -255,7 +255,7 @@ fn every_2xx_to_our_invite_is_passed_on_until_timer_m() {
             .starts_with("ACK sip:romeo@example.net SIP/2.0\r\nVia: SIP/2.0/TCP gw.example.com;branch=")
     );
     assert_eq!(desk.agent.ack(desk.now, ours(Method::Invite), &target(Transport::Tcp).into()), Err(Refused::Method));
-    desk.agent.connection_failed(desk.now, &target(Transport::Tcp));
+    desk.agent.connection_failed(desk.now, &target(Transport::Tcp), vec![]);
     assert_eq!(timed(&desk.wait(32_000)), "");
     assert_eq!(desk.agent.counts().client_open, 0);
 }

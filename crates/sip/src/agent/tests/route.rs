@@ -449,7 +449,28 @@ fn a_flow_that_fails() {
     desk.drain();
     desk.agent.flow_failed(desk.now, 8);
     assert_eq!(told(&desk.drain()), "failed Transport\n");
-    desk.agent.connection_failed(desk.now, &target(Transport::Tcp));
+    desk.agent.connection_failed(desk.now, &target(Transport::Tcp), vec![]);
     assert_eq!(told(&desk.drain()), "", "that is another connection");
     assert_eq!(desk.agent.counts().client_open, 2);
+}
+
+/// What was written over a connection that has gone may have come. A MESSAGE is not sent again then, neither to another server nor by UDP; what was
+/// not written is, and what does no harm twice.
+#[test]
+fn what_may_have_come_does_not_come_twice() {
+    let first = Target::new(Transport::Tcp, "192.0.2.1:5060".parse().expect("an address"));
+    let mut desk = Desk::new();
+    let (lost, _) = desk.routed(Method::Message, &[(1, "a"), (2, "b")]);
+    desk.agent.connection_failed(desk.now, &first, vec![]);
+    assert_eq!(told(&desk.drain()), "failed Transport\n");
+    let (waits, _) = desk.routed(Method::Message, &[(1, "a"), (2, "b")]);
+    assert_ne!(lost, waits);
+    desk.agent.connection_failed(desk.now, &first, vec![waits]);
+    let out = desk.drain();
+    assert_eq!(told(&desk.addresses(out)), "to 192.0.2.2:5060: MESSAGE sip:romeo@example.net SIP/2.0\n");
+    let mut desk = Desk::new();
+    desk.routed(Method::Subscribe, &[(1, "a"), (2, "b")]);
+    desk.agent.connection_failed(desk.now, &first, vec![]);
+    let out = desk.drain();
+    assert_eq!(told(&desk.addresses(out)), "to 192.0.2.2:5060: SUBSCRIBE sip:romeo@example.net SIP/2.0\n");
 }

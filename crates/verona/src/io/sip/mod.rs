@@ -97,9 +97,8 @@ impl Load {
         *self.asked() = None;
     }
 
-    /// Returns when nothing at all has come for so long, though somebody was asked. The machine at the other end may have gone without a word, and
-    /// what is written would go nowhere for many minutes.
-    async fn dead(&self, patience: Duration) {
+    /// Returns when nothing at all has come for so long, though somebody was asked.
+    async fn unanswered(&self, patience: Duration) {
         loop {
             let asked = *self.asked();
             match asked.map(|since| since + patience) {
@@ -281,6 +280,20 @@ impl Connections {
             }
         }
         false
+    }
+
+    /// Nothing has come over a connection for as long as requests wait for answers. The other end may have gone without a word, and what is written would
+    /// go nowhere for many minutes; or it is a proxy that has no answer for somebody (RFC 4320 §4.2 has it say nothing). So what is sent from now on
+    /// goes over another one, and this one stays, for the answers that may yet come. One that is kept open is asked whether it is there anyhow.
+    fn retire(&self, id: u64, target: &Target) {
+        let mut tables = self.tables();
+        let kept = tables.queues.get(&id).is_some_and(|queue| queue.load.kept.load(Ordering::Relaxed));
+        let is_asked = kept && !self.inner.setup.keep_alive.is_zero();
+        if tables.ours.get(target) == Some(&id) && !is_asked {
+            tables.ours.remove(target);
+            drop(tables);
+            self.inner.meters.sip_failed(target.transport, "no answer");
+        }
     }
 
     fn taken(&self, load: &Load, len: usize) {

@@ -113,12 +113,20 @@ impl Serving {
             }
         }
         let (reader, writer) = split(stream);
+        let (id, target) = (self.id, self.target.clone());
         let Serving { connections, accepted, packets, load, is_cut, unsent, state, stranger, .. } = &mut self;
         let mut reading = Reading { connections, flow, wire, accepted: *accepted, load, state, stranger };
+        let retire = async {
+            loop {
+                load.unanswered(inner.setup.answer).await;
+                connections.retire(id, &target);
+                load.hears();
+            }
+        };
         let ended = tokio::select! {
             ended = reading.run(reader, early) => ended,
+            never = retire => never,
             ended = write(connections, writer, wire, packets, load, unsent) => ended,
-            () = load.dead(inner.setup.answer) => Err("no answer"),
             Ok(why) = is_cut => Err(why),
         };
         if let Err(why) = ended {
@@ -153,9 +161,10 @@ impl Drop for Serving {
         unsent.extend(std::iter::from_fn(|| self.packets.try_recv().ok()).filter_map(|p| p.client));
         self.connections.taken(&self.load, self.load.waiting.load(Ordering::Relaxed));
         for shard in 0..inner.dispatch.shards() {
-            // The loss goes first: it says the same of each request, and whoever hears that one failed may send the next at once.
+            // In one piece: whoever hears that one request failed may send the next at once.
             if ours {
-                inner.dispatch.post(shard, Input::SipConnectionLost(self.target.clone()));
+                let unsent = unsent.extract_if(.., |(of, _)| *of == shard).map(|(_, client)| client).collect();
+                inner.dispatch.post(shard, Input::SipConnectionLost(self.target.clone(), unsent));
             }
             if self.state.known {
                 inner.dispatch.post(shard, Input::SipClosed(self.id));

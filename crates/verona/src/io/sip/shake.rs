@@ -17,6 +17,9 @@ use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 /// That the other end's machine is still there, the kernel asks this often, and takes it for gone after a few times.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
+/// How long it may not confirm what was sent to it: then it is taken for gone, and not only after the quarter of an hour that TCP has for it.
+const UNCONFIRMED: Duration = Duration::from_secs(30);
+
 /// A connection over which SIP may be spoken.
 pub(super) struct Shaken {
     pub(super) stream: Stream,
@@ -130,5 +133,7 @@ fn address(remote: SocketAddr) -> Str {
 /// What every connection has.
 fn prepare(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
-    let _ = SockRef::from(stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE));
+    let socket = SockRef::from(stream);
+    let _ = socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE));
+    let _ = socket.set_tcp_user_timeout(Some(UNCONFIRMED));
 }

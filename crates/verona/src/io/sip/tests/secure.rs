@@ -224,8 +224,9 @@ async fn nothing_is_said_to_who_does_not_prove_the_name_that_was_asked_for() {
             None => assert_eq!(said, b"a request!", "{names:?}"),
             Some(why) => {
                 assert_eq!(said, b"", "{names:?} {flaw:?}");
-                assert!(matches!(next(&mut inboxes[1]).await, Input::SipConnectionLost(lost) if lost == target));
-                assert!(matches!(next(&mut inboxes[1]).await, Input::SipSendFailed(failed) if failed == id));
+                assert!(
+                    matches!(next(&mut inboxes[1]).await, Input::SipConnectionLost(lost, unsent) if lost == target && unsent == [id])
+                );
                 let line = format!("verona_sip_failures_total{{transport=\"tls\",reason=\"{why}\"}} 1\n");
                 assert!(connections.inner.meters.render().contains(&line), "{line}");
                 assert!(connections.tables().ours.is_empty() && connections.tables().places.is_empty());
@@ -251,12 +252,12 @@ async fn a_connection_is_used_again_for_the_same_name_alone() {
     assert_eq!(heard.recv().await.unwrap(), b"");
     let failed = async {
         loop {
-            if let Input::SipSendFailed(id) = next(&mut inboxes[1]).await {
-                return id;
+            if let Input::SipConnectionLost(_, unsent) = next(&mut inboxes[1]).await {
+                return unsent;
             }
         }
     };
-    assert_eq!(failed.await, ids[3]);
+    assert_eq!(failed.await, [ids[3]]);
     assert_eq!(connections.tables().ours.len(), 2);
 }
 
