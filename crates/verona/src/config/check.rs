@@ -3,7 +3,10 @@
 use super::mistake::Wrong;
 use super::read::{Item, Reader};
 use super::sections::{RawComponent, RawPeer, has_transport};
-use super::value::{self, Listen};
+use super::trunk::Trunk;
+use super::value::{self, Listen, Transport};
+use sip::agent::Place;
+use sip::{SipUri, Uri};
 use std::collections::BTreeSet;
 
 /// The domains of either side.
@@ -64,6 +67,36 @@ pub(super) fn domains(r: &mut Reader<'_>, all: &Own<'_>, peers: Option<&[RawPeer
     {
         let allowed = own.into_iter().collect::<Vec<_>>().join(", ");
         r.wrong("sip.phone_domain", Wrong::new("no component stands for this domain", allowed));
+    }
+}
+
+/// What is at this URI is reached from a socket of its transport. Where it names none, it is the one that RFC 3263 §4.1 has without asking a name server;
+/// where one is to be asked, [`Transport::Udp`] if `at_least`.
+pub(super) fn place_transport(r: &mut Reader<'_>, key: &str, uri: &SipUri, listen: &[Listen], at_least: bool) {
+    let Some(place) = Place::of(uri) else { return };
+    let literal = place.port.is_some() || place.host.ip().is_some();
+    let usual = if place.secure { Some(Transport::Tls) } else { (literal || at_least).then_some(Transport::Udp) };
+    if let Some(transport) = place.transport.or(usual)
+        && !listen.is_empty()
+        && !has_transport(listen, transport)
+    {
+        let name = transport.in_uri();
+        let wrong = Wrong::new(
+            format!("is reached over {name}, but sip.listen has no {name} socket"),
+            format!("an entry \"{name}:ADDRESS:PORT\" in sip.listen, or another transport: \";transport=tcp\""),
+        );
+        r.wrong(key, wrong);
+    }
+}
+
+/// The registrar of linked accounts, where no trunk carries what goes there.
+pub(super) fn account_transport(r: &mut Reader<'_>, registrar: &str, trunks: &[Trunk], listen: &[Listen]) {
+    let named = registrar.replace("{domain}", "example.net");
+    let Ok(Uri::Sip(uri)) = Uri::parse(&named) else { return };
+    let host = uri.host.to_string();
+    let carried = trunks.iter().any(|trunk| named != registrar || trunk.domains.contains(&host));
+    if !carried {
+        place_transport(r, "xmpp.accounts.registrar", &uri, listen, false);
     }
 }
 

@@ -59,7 +59,7 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     let outbound_proxy = r.text("sip.outbound_proxy", value::proxy);
     let trunks = {
         let xmpp_domains: Vec<&str> = domains.iter().map(|item| item.value.as_str()).collect();
-        trunk::trunks(r, &xmpp_domains, folder, world_readable)
+        trunk::trunks(r, &listen, &xmpp_domains, folder, world_readable)
     };
     if !r.has("sip.outbound_proxy") && trunks.is_empty() && !r.has("sip.registrar.domains") {
         r.warn("sip.outbound_proxy", "missing: requests to SIP go where the name servers say (RFC 3263)");
@@ -117,6 +117,9 @@ pub(super) fn read(r: &mut Reader<'_>, folder: &Path, world_readable: bool) -> O
     let media = media::media(r, &around.sip_domains);
     let rooms = rooms::rooms(r, &around, folder, world_readable);
     let accounts = accounts::accounts(r, &around.xmpp_domains, folder);
+    if accounts.settings.enabled && outbound_proxy.is_none() {
+        check::account_transport(r, &accounts.registrar, &trunks, &listen);
+    }
     let presence = PresenceConfig::read(r);
     if presence.min_expires > presence.max_expires {
         r.wrong("presence.min_expires", Wrong::new("longer than presence.max_expires", ""));

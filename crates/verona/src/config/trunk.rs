@@ -1,9 +1,10 @@
 //! `[[sip.trunk]]`: providers and telephone systems where the gateway has an account.
 
+use super::check;
 use super::mistake::Wrong;
 use super::read::{Item, Reader};
 use super::secret::{Secret, SecretKeys};
-use super::value;
+use super::value::{self, Listen};
 use sip::uri::{SipUri, Uri};
 use std::path::Path;
 use std::time::Duration;
@@ -52,7 +53,13 @@ pub struct Trunk {
 }
 
 /// Reads `[[sip.trunk]]`. `xmpp_domains` are `sip.domains`.
-pub(super) fn trunks(r: &mut Reader<'_>, xmpp_domains: &[&str], folder: &Path, world_readable: bool) -> Vec<Trunk> {
+pub(super) fn trunks(
+    r: &mut Reader<'_>,
+    listen: &[Listen],
+    xmpp_domains: &[&str],
+    folder: &Path,
+    world_readable: bool,
+) -> Vec<Trunk> {
     let keys = r.tables("sip.trunk");
     if keys.len() > MOST {
         r.wrong("sip.trunk", Wrong::new("too many", format!("at most {MOST} of them")));
@@ -60,6 +67,7 @@ pub(super) fn trunks(r: &mut Reader<'_>, xmpp_domains: &[&str], folder: &Path, w
     let mut trunks: Vec<Trunk> = Vec::new();
     for key in keys {
         let Some(trunk) = trunk(r, &key, xmpp_domains, folder, world_readable) else { continue };
+        check::place_transport(r, &format!("{key}.server"), &trunk.server, listen, true);
         if trunks.iter().any(|earlier| earlier.name == trunk.name) {
             r.wrong(&format!("{key}.name"), Wrong::new("a second trunk of this name", ""));
         }

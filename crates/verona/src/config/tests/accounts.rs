@@ -37,6 +37,22 @@ fn mistakes_about_accounts() {
     }
 }
 
+/// The registrar is reached from a socket of ours, where no proxy and no trunk is in between.
+#[test]
+fn the_registrar_is_reached_by_a_transport_that_is_listened_on() {
+    const PROXY: &str = "outbound_proxy = \"sip:127.0.0.1:5080;transport=udp;lr\"\n";
+    let wrong = |good: &str, registrar: &str, rest: &str| {
+        let text = format!("{good}[xmpp.accounts]\nenabled = true\nregistrar = \"{registrar}\"\n{rest}");
+        said(&text, none()).iter().any(|said| said.contains("is reached over tls, but sip.listen has no tls socket"))
+    };
+    let alone = GOOD.replace(PROXY, "");
+    assert!(wrong(&alone, "sip:{domain};transport=tls", "") && wrong(&alone, "sips:registrar.example", ""));
+    assert!(!wrong(GOOD, "sip:{domain};transport=tls", ""), "the proxy is asked");
+    assert!(!wrong(&alone, "sip:{domain}", "") && !wrong(&alone, "sip:registrar.example;transport=tcp", ""));
+    let trunk = "[[sip.trunk]]\nname = \"a\"\ndomains = [\"registrar.example\"]\nserver = \"sip:h.example\"\naddress = \"sip:u@h.example\"\n";
+    assert!(!wrong(&alone, "sips:registrar.example", trunk) && wrong(&alone, "sips:other.example", trunk));
+}
+
 #[test]
 fn accounts_change_while_the_gateway_runs() {
     let with = |lines: &str| good(&format!("{GOOD}[xmpp.accounts]\n{lines}\n"));

@@ -64,6 +64,37 @@ fn mistakes_about_trunks() {
     }
 }
 
+/// What nobody could send to would be a trunk that registers nowhere, and nobody would hear of it.
+#[test]
+fn a_trunk_is_reached_by_a_transport_that_is_listened_on() {
+    let with = |listen: &str, server: &str| {
+        let good = GOOD.replace("listen = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]", listen);
+        let good = good.replace("outbound_proxy = \"sip:127.0.0.1:5080;transport=udp;lr\"\n", "");
+        let trunk = TRUNK.replace("sip:sip.carrier.example;transport=tcp;lr", server);
+        let text = format!("{good}{trunk}address = \"sip:u@carrier.example\"\nregister = true\n");
+        said(&text, none()).into_iter().filter(|said| said.contains("is reached over")).collect::<Vec<_>>()
+    };
+    const TCP: &str = "listen = [\"tcp:127.0.0.1:5060\"]";
+    const BOTH: &str = "listen = [\"udp:127.0.0.1:5060\", \"tcp:127.0.0.1:5060\"]";
+    for (listen, server, wanted) in [
+        (TCP, "sip:sip.carrier.example", Some("udp")),
+        (TCP, "sip:192.0.2.1", Some("udp")),
+        (TCP, "sip:sip.carrier.example:5060;transport=udp", Some("udp")),
+        (TCP, "sip:sip.carrier.example;transport=tcp", None),
+        (BOTH, "sip:sip.carrier.example", None),
+        (BOTH, "sip:sip.carrier.example;transport=tls", Some("tls")),
+        (BOTH, "sips:sip.carrier.example", Some("tls")),
+        (BOTH, "sip:sip.carrier.example;transport=wss", Some("wss")),
+    ] {
+        let said = with(listen, server);
+        let wanted = wanted.map(|name| format!("is reached over {name}, but sip.listen has no {name} socket"));
+        assert_eq!(said.len(), usize::from(wanted.is_some()), "{server}: {said:?}");
+        for (said, wanted) in said.iter().zip(wanted) {
+            assert!(said.contains("sip.trunk") && said.contains(".server") && said.contains(&wanted), "{said}");
+        }
+    }
+}
+
 #[test]
 fn trunks_change_while_the_gateway_runs() {
     let trunk = format!("{TRUNK}username = \"u\"\npassword = \"one\"\n");
