@@ -119,9 +119,10 @@ impl Linked {
         self.entry(user, domain).map(|(_, id)| *id)
     }
 
-    /// The name of the credentials of the account with this address, whoever has linked it.
+    /// The name of the credentials of the account with this address, whoever has linked it: of several those that came last, as their password is the one that
+    /// the registrar has taken last.
     pub(crate) fn credentials_of(&self, address: &Jid) -> Option<AccountId> {
-        self.entries(address).next().map(|(_, id)| *id)
+        self.entries(address).last().map(|(_, id)| *id)
     }
 
     fn entry(&self, user: &Jid, domain: &str) -> Option<&(Arc<Account>, AccountId)> {
@@ -214,6 +215,13 @@ mod tests {
         let owners =
             |linked: &Linked| linked.owners(&jid("jules@example.net")).map(|a| a.user.to_string()).collect::<Vec<_>>();
         assert_eq!(owners(&linked), ["juliet@example.com", "nurse@example.com"]);
+        // The last password that the registrar has taken is the account's, whoever has given it.
+        let last = |linked: &Linked| linked.credentials_of(&jid("jules@example.net"));
+        linked.insert(account("nurse@example.com", "jules@example.net"), AccountId(5));
+        assert_eq!(last(&linked), Some(AccountId(5)));
+        linked.insert(account("juliet@example.com", "jules@example.net"), AccountId(6));
+        assert_eq!(last(&linked), Some(AccountId(6)));
+        linked.insert(account("nurse@example.com", "jules@example.net"), AccountId(0));
         // Another one in its place.
         linked.insert(account("juliet@example.com", "jul@example.net"), AccountId(0));
         assert_eq!((owners(&linked), linked.len()), (vec!["nurse@example.com".to_owned()], 3));

@@ -416,7 +416,9 @@ impl Accounts {
         let attempt = self.change(name, |home| if home.busy { None } else { home.attempt.take() });
         let Some(attempt) = attempt.flatten() else { return };
         self.pending -= 1;
-        self.drop_registration(stage, attempt.registration, false);
+        // What is registered for the account that is linked already has the same Contact, and stays.
+        let linked = self.homes.get(&name).is_some_and(|home| home.account.is_some());
+        self.drop_registration(stage, attempt.registration, linked);
         self.answer(stage, &attempt.owed, Err(&Trouble::Unproved));
     }
 
