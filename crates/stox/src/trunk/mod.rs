@@ -303,7 +303,7 @@ impl Trunks {
     pub(crate) fn looked(&mut self, yard: &mut Yard<'_>, id: u64, answer: &Answer) -> bool {
         let place = usize::try_from((id & !LOOKUPS) >> 16).unwrap_or(usize::MAX);
         let Some(entry) = self.entries.get_mut(place).filter(|_| id & LOOKUPS != 0) else { return false };
-        entry.sources.learn(yard.now, answer);
+        entry.sources.learn(yard.now, id as u16, answer);
         self.settle(yard);
         true
     }

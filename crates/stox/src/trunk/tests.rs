@@ -159,7 +159,8 @@ fn what_comes_from_its_addresses_comes_from_it() {
         };
         assert!(site.act(|trunks, yard| trunks.looked(yard, *id, &answer)));
     }
-    assert_eq!(at(&site, [192, 0, 2, 9], &[]).as_deref(), Some("a"));
+    // RFC 3263: where there are SRV records, what is at the name itself is something else.
+    assert_eq!(at(&site, [192, 0, 2, 9], &[]), None);
     site.now = site.now + Duration::from_secs(1);
     site.act(Trunks::timeout);
     let next = site.asked();
@@ -171,6 +172,34 @@ fn what_comes_from_its_addresses_comes_from_it() {
     site.act(Trunks::timeout);
     assert_eq!(at(&site, [192, 0, 2, 10], &[]), None, "an address that was not seen for an hour");
     assert!(!site.act(|trunks, yard| trunks.looked(yard, 7, &answer)), "a question of somebody else's");
+}
+
+/// RFC 3263 §4.2: the name's own addresses are those of a place without SRV records, or with a port.
+#[test]
+fn a_name_without_srv_records_is_where_it_is() {
+    for (server, srv, trusted) in [
+        ("sip:edge.carrier.example", None, true),
+        ("sip:edge.carrier.example", Some("EDGE.carrier.example"), true),
+        ("sip:edge.carrier.example", Some("p1.carrier.example"), false),
+        ("sip:edge.carrier.example", Some(""), true),
+        ("sip:edge.carrier.example:5070", Some("p1.carrier.example"), true),
+    ] {
+        let mut site = Site::new(false);
+        site.configure(&[Trunk { place: Place::of(&uri(server)).unwrap(), ..trunk("a", &["carrier.example"], &[]) }]);
+        for (id, question) in &site.asked() {
+            let answer = match (question, srv) {
+                (Question::Srv(name), Some(target)) if name.starts_with("_sip._tcp") => {
+                    let target = Srv { priority: 1, weight: 1, port: 5060, target: target.into() };
+                    Answer::of_srv([target], Duration::from_secs(60))
+                }
+                (Question::Addresses(_), _) => Answer::of_addresses([[192, 0, 2, 9].into()], Duration::from_secs(60)),
+                (Question::Srv(_) | Question::Naptr(_), _) => Answer::none(base::dns::Failure::NoName),
+            };
+            assert!(site.act(|trunks, yard| trunks.looked(yard, *id, &answer)));
+        }
+        let is = site.trunks.behind([192, 0, 2, 9].into(), &[]).next().is_some();
+        assert_eq!(is, trusted, "{server} {srv:?}");
+    }
 }
 
 #[test]
