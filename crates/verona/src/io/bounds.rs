@@ -24,17 +24,30 @@ pub(crate) const FAREWELL: Duration = Duration::from_secs(1);
 /// How long accepting rests when the process has no more descriptors.
 const REST: Duration = Duration::from_millis(200);
 
-/// Descriptors that connections leave to the rest: sockets, streams, the admin interface, the store, names to look up.
+/// Descriptors that connections and look-ups leave to the rest: listeners, component streams, the admin interface, the store.
 const RESERVED: usize = 128;
 
 /// What each connection may hold of a [`Budget`] even when all of it is taken.
 pub(crate) const FLOOR: usize = 4 << 10;
 
-/// Descriptors that there are for connections of all kinds.
-fn descriptors() -> usize {
+/// The most look-ups that are made at one time.
+const LOOK_UPS: usize = 2048;
+
+/// Descriptors that there are for connections and look-ups.
+fn available() -> usize {
     let descriptors = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let most = descriptors.map_or(usize::MAX, |d| usize::try_from(d).unwrap_or(usize::MAX));
-    most.saturating_sub(RESERVED).max(4)
+    most.saturating_sub(RESERVED).max(8)
+}
+
+/// How many questions may be with name servers: each takes a socket, and an eighth of the descriptors is theirs.
+pub(crate) fn look_ups() -> usize {
+    (available() / 8).min(LOOK_UPS)
+}
+
+/// Descriptors that there are for connections of all kinds.
+fn descriptors() -> usize {
+    available() - look_ups()
 }
 
 /// How many streams with other servers there may be, where so many are wanted.

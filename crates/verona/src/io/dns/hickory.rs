@@ -1,6 +1,7 @@
 //! Name servers of the network, by hickory-resolver.
 
 use super::{Coming, Lookup};
+use crate::io::bounds;
 use base::Str;
 use base::dns::{Answer, Failure, MOST_RECORDS, Naptr, Question, Srv, name};
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
@@ -12,7 +13,9 @@ use hickory_resolver::proto::rr::{Name, RData, RecordType};
 use hickory_resolver::{TokioResolver, system_conf};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// A name server on this machine.
 const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 53);
@@ -27,6 +30,8 @@ const TRIES: usize = 3;
 #[derive(Debug)]
 pub(crate) struct Hickory {
     resolver: TokioResolver,
+    /// Sockets for questions. Who finds none waits.
+    sockets: Arc<Semaphore>,
     search: Vec<Str>,
 }
 
@@ -60,7 +65,8 @@ impl Hickory {
         options.try_tcp_on_error = true;
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         *builder.options_mut() = options;
-        Ok(Hickory { resolver: builder.build().map_err(io::Error::other)?, search })
+        let sockets = Arc::new(Semaphore::new(bounds::look_ups()));
+        Ok(Hickory { resolver: builder.build().map_err(io::Error::other)?, sockets, search })
     }
 }
 
@@ -72,19 +78,21 @@ fn at(server: SocketAddr) -> NameServerConfig {
 
 impl Lookup for Hickory {
     fn look_up(&self, question: Question) -> Coming {
-        let resolver = self.resolver.clone();
+        let (resolver, sockets) = (self.resolver.clone(), Arc::clone(&self.sockets));
         Box::pin(async move {
+            let look_up = async |name: Name, kind: RecordType| {
+                // They are never closed.
+                let _socket = sockets.acquire().await;
+                resolver.lookup(name, kind).await
+            };
             let Ok(mut name) = Name::from_ascii(question.name()) else { return Answer::none(Failure::NoName) };
             // Nothing is put behind it: what a peer names is whole.
             name.set_fqdn(true);
             match question {
-                Question::Naptr(_) => records(resolver.lookup(name, RecordType::NAPTR).await, naptr, Answer::of_naptr),
-                Question::Srv(_) => records(resolver.lookup(name, RecordType::SRV).await, srv, Answer::of_srv),
+                Question::Naptr(_) => records(look_up(name, RecordType::NAPTR).await, naptr, Answer::of_naptr),
+                Question::Srv(_) => records(look_up(name, RecordType::SRV).await, srv, Answer::of_srv),
                 Question::Addresses(_) => {
-                    let (v6, v4) = tokio::join!(
-                        resolver.lookup(name.clone(), RecordType::AAAA),
-                        resolver.lookup(name.clone(), RecordType::A)
-                    );
+                    let (v6, v4) = tokio::join!(look_up(name.clone(), RecordType::AAAA), look_up(name, RecordType::A));
                     let (v6, v4) =
                         (records(v6, address, Answer::of_addresses), records(v4, address, Answer::of_addresses));
                     both(&v6, &v4)

@@ -92,9 +92,14 @@ impl SipLine {
 
     /// Sends a message to the nurse; its Call-ID is its text.
     pub(super) fn message(&self, text: &str) {
+        self.message_to(XMPP_DOMAIN, text);
+    }
+
+    /// Sends a message to the nurse of another domain.
+    pub(super) fn message_to(&self, domain: &str, text: &str) {
         let request = format!(
-            "MESSAGE sip:nurse@{XMPP_DOMAIN} SIP/2.0\r\nVia: SIP/2.0/TLS 192.0.2.1;branch=z9hG4bK{text};rport\r\nMax-Forwards: 70\r\n\
-             From: <sip:romeo@{SIP_DOMAIN}>;tag=1\r\nTo: <sip:nurse@{XMPP_DOMAIN}>\r\nCall-ID: {text}\r\nCSeq: 1 MESSAGE\r\n\
+            "MESSAGE sip:nurse@{domain} SIP/2.0\r\nVia: SIP/2.0/TLS 192.0.2.1;branch=z9hG4bK{text};rport\r\nMax-Forwards: 70\r\n\
+             From: <sip:romeo@{SIP_DOMAIN}>;tag=1\r\nTo: <sip:nurse@{domain}>\r\nCall-ID: {text}\r\nCSeq: 1 MESSAGE\r\n\
              Content-Type: text/plain\r\nContent-Length: {}\r\n\r\n{text}",
             text.len()
         );
