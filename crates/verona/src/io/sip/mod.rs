@@ -18,11 +18,11 @@ use crate::metrics::Meters;
 use crate::tls::Tls;
 use bytes::Bytes;
 use serve::Serving;
-use sip::Limits;
 use sip::agent::{ClientId, Target, Transport};
+use sip::{Limits, Method, Response};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -76,6 +76,8 @@ struct Load {
     waiting: AtomicUsize,
     /// Whether it is one of ours that the other side uses as well: it is kept open for that.
     kept: AtomicBool,
+    /// For how long the registrar at the other end takes silence for life, in seconds; 0: it has not said so.
+    flow_timer: AtomicU32,
     /// Since when a request of ours has been there, and nothing has come.
     asked: Mutex<Option<Instant>>,
     /// That there is such a request.
@@ -83,6 +85,27 @@ struct Load {
 }
 
 impl Load {
+    /// The longest that it may be silent; zero: it is not kept open. `usual` is what the operator wants.
+    fn keep_alive(&self, usual: Duration) -> Duration {
+        let said = Duration::from_secs(self.flow_timer.load(Ordering::Relaxed).into());
+        match (self.kept.load(Ordering::Relaxed), said.is_zero(), usual.is_zero()) {
+            (false, ..) => Duration::ZERO,
+            (true, true, _) => usual,
+            (true, false, true) => said,
+            (true, false, false) => usual.min(said),
+        }
+    }
+
+    /// An answer has come. RFC 5626 §4.4: what that to a REGISTER says of keep-alives is to be kept to.
+    fn answered(&self, response: &Response) {
+        let registered =
+            response.is_success() && response.headers.cseq().is_ok_and(|cseq| cseq.method == Method::Register);
+        if registered && self.kept.load(Ordering::Relaxed) {
+            let said = response.headers.get("Flow-Timer").and_then(|value| value.trim().parse().ok());
+            self.flow_timer.store(said.unwrap_or(0), Ordering::Relaxed);
+        }
+    }
+
     /// A request of ours has gone out.
     fn asks(&self) {
         let mut asked = self.asked();
@@ -142,7 +165,7 @@ pub(crate) struct Setup {
     pub(crate) bounds: Bounds,
     pub(crate) limits: Limits,
     pub(crate) tls: Tls,
-    /// The longest that a connection of ours that is kept open is silent; zero: it is not kept open.
+    /// The longest that a connection of ours that is kept open is silent, where the other end does not say less; zero: it is not kept open.
     pub(crate) keep_alive: Duration,
     /// How long a request may be without an answer (RFC 3261 §17.1: timers B and F).
     pub(crate) answer: Duration,
@@ -287,8 +310,8 @@ impl Connections {
     /// goes over another one, and this one stays, for the answers that may yet come. One that is kept open is asked whether it is there anyhow.
     fn retire(&self, id: u64, target: &Target) {
         let mut tables = self.tables();
-        let kept = tables.queues.get(&id).is_some_and(|queue| queue.load.kept.load(Ordering::Relaxed));
-        let is_asked = kept && !self.inner.setup.keep_alive.is_zero();
+        let usual = self.inner.setup.keep_alive;
+        let is_asked = tables.queues.get(&id).is_some_and(|queue| !queue.load.keep_alive(usual).is_zero());
         if tables.ours.get(target) == Some(&id) && !is_asked {
             tables.ours.remove(target);
             drop(tables);

@@ -285,7 +285,11 @@ impl Reading<'_> {
 
     /// Whether it is one of ours that is kept open.
     fn is_kept(&self) -> bool {
-        !self.accepted && self.load.kept.load(Ordering::Relaxed) && !self.connections.inner.setup.keep_alive.is_zero()
+        !self.keep_alive().is_zero()
+    }
+
+    fn keep_alive(&self) -> Duration {
+        if self.accepted { Duration::ZERO } else { self.load.keep_alive(self.connections.inner.setup.keep_alive) }
     }
 
     /// Until when something should come.
@@ -295,7 +299,7 @@ impl Reading<'_> {
             (true, Some(since)) if self.must_pong(pings) => since + PONG,
             // RFC 5626 §4.4.1: from four fifths of the time to all of it, so that not all come at once.
             (true, since) => {
-                since.unwrap_or(last) + setup.keep_alive * (80 + u32::try_from(self.id() % 21).unwrap_or(0)) / 100
+                since.unwrap_or(last) + self.keep_alive() * (80 + u32::try_from(self.id() % 21).unwrap_or(0)) / 100
             }
             (false, _) => last + setup.bounds.silent,
         };
@@ -340,8 +344,10 @@ impl Reading<'_> {
                         break;
                     }
                     // Who sends requests over a connection of ours takes it for the way to us.
-                    if !self.accepted && matches!(message, Message::Request(_)) {
-                        self.load.kept.store(true, Ordering::Relaxed);
+                    match &message {
+                        _ if self.accepted => {}
+                        Message::Request(_) => self.load.kept.store(true, Ordering::Relaxed),
+                        Message::Response(response) => self.load.answered(response),
                     }
                     let (inputs, bytes) = &mut batches[dispatch.router.sip(&message)];
                     *bytes += message.body().len() + 1024;

@@ -40,8 +40,17 @@ fn connections_with(bounds: Bounds, tls: Tls) -> (Connections, Vec<mpsc::Receive
 }
 
 fn connections_that_wait(bounds: Bounds, tls: Tls, answer: Duration) -> (Connections, Vec<mpsc::Receiver<Batch>>) {
+    connections_that_ask(bounds, tls, answer, Duration::from_millis(200))
+}
+
+fn connections_that_ask(
+    bounds: Bounds,
+    tls: Tls,
+    answer: Duration,
+    keep_alive: Duration,
+) -> (Connections, Vec<mpsc::Receiver<Batch>>) {
     let (dispatch, inboxes) = Dispatch::new(Router::new(2, HashKey::new(1, 2)));
-    let (limits, keep_alive) = (Limits::default(), Duration::from_millis(200));
+    let limits = Limits::default();
     let setup = Setup { bounds, limits, tls, keep_alive, answer, guard: Guard::open() };
     let origins = Origins { any: false, these: vec!["https://www.example.com".to_owned()] };
     (Connections::new(setup, origins, dispatch, Arc::new(Meters::new())), inboxes)
@@ -71,7 +80,7 @@ fn clients(count: usize) -> Vec<ClientId> {
     let config = sip::agent::Config { sent_by: vec![(Transport::Tcp, via, None)], ..Default::default() };
     let mut agent = sip::agent::Agent::new(config, base::Tokens::seeded(1));
     let hop = Hop::from(tcp("127.0.0.1:1".parse().unwrap()));
-    let request = || sip::Request::new(sip::Method::Message, sip::Uri::parse("sip:a@b").unwrap());
+    let request = || sip::Request::new(Method::Message, sip::Uri::parse("sip:a@b").unwrap());
     (0..count).map(|_| agent.request(base::Time::ZERO, request(), &hop, None).unwrap()).collect()
 }
 
@@ -304,6 +313,31 @@ async fn a_connection_of_ours_that_the_other_side_uses_is_kept_open() {
     assert!(connections.send_to(&other, bytes(1), None));
     let (mut unused, _) = listener.accept().await.unwrap();
     ends(&mut unused).await;
+}
+
+/// RFC 5626 §4.4: a registrar may want to hear of us more often than the operator would have it, even where that is never.
+#[tokio::test]
+async fn a_registrar_says_how_often_it_wants_to_hear_of_us() {
+    for usual in [Duration::ZERO, Duration::from_secs(3600)] {
+        let tls = Tls::new(&config::Tls::default(), "127.0.0.1").unwrap();
+        let (connections, mut inboxes) = connections_that_ask(BOUNDS, tls, 2 * PATIENCE, usual);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let remote = listener.local_addr().unwrap();
+        assert!(connections.send_to(&tcp(remote), Bytes::from_static(b"REGISTER sip:a SIP/2.0\r\n\r\n"), None));
+        let (mut stream, _) = listener.accept().await.unwrap();
+        stream.read_exact(&mut [0; 26]).await.unwrap();
+        let answer = "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP 127.0.0.1;branch=z9hG4bKx\r\nCall-ID: x\r\nFrom: <sip:a@b>;tag=x\r\n\
+                      To: <sip:a@b>\r\nCSeq: 1 REGISTER\r\nFlow-Timer: 1\r\nContent-Length: 0\r\n\r\n";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        let mut ping = [0; 4];
+        for _ in 0..2 {
+            timeout(PATIENCE, stream.read_exact(&mut ping)).await.expect("a ping").unwrap();
+            assert_eq!(&ping, b"\r\n\r\n");
+            stream.write_all(b"\r\n").await.unwrap();
+        }
+        let said: usize = inboxes.iter_mut().map(|inbox| usize::from(inbox.try_recv().is_ok())).sum();
+        assert_eq!(said, 1, "the answer");
+    }
 }
 
 #[tokio::test]
