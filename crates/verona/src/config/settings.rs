@@ -378,8 +378,10 @@ settings! {
         authorizations: usize = 2_000_000, 16..=100_000_000;
         /// Those of them that one user asked for, in one worker; beyond: 503, or resource-constraint.
         authorizations_per_user: usize = 1_000, 1..=1_000_000;
-        /// Bytes that wait to be written to one XMPP server, SIP or MSRP connection; beyond: 503, or the connection is closed.
-        write_bytes: usize = 4_194_304, 65_536..=67_108_864;
+        /// Bytes that wait to be written to one XMPP server or MSRP connection; beyond: 503, or the connection is closed.
+        write_bytes: usize = 1_048_576, 65_536..=67_108_864;
+        /// Bytes that wait to be written to one SIP connection; from a half of them on it is not read, beyond: 503, or it is closed.
+        sip_write_bytes: usize = 4_194_304, 65_536..=67_108_864;
         /// Messages that one bare address may send in a second; beyond: 503, or resource-constraint. 0: no bound.
         rate_per_sender: usize = 0, 0..=1_000_000;
         /// Messages that it may send at once before the rate counts.

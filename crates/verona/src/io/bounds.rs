@@ -83,11 +83,17 @@ impl Bounds {
         let sip = Bounds {
             connections: sip,
             per_address: limits.connections_per_address,
-            write_bytes: limits.write_bytes,
+            write_bytes: limits.sip_write_bytes,
             unfinished: limits.half_message,
             silent: limits.idle_connection,
         };
-        (sip, Bounds { connections: msrp, per_address: limits.msrp_connections_per_address, ..sip })
+        let msrp = Bounds {
+            connections: msrp,
+            per_address: limits.msrp_connections_per_address,
+            write_bytes: limits.write_bytes,
+            ..sip
+        };
+        (sip, msrp)
     }
 }
 
