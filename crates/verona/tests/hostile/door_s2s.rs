@@ -1,8 +1,8 @@
 //! The door between servers: who leads the gateway to itself, comes too fast, or is let in no more.
 
 use crate::door::{connect, elsewhere};
-use crate::identity_s2s::{MIRROR, Net, stanza};
-use crate::world::{PATIENCE, XMPP_DOMAIN};
+use crate::identity_s2s::{MIRROR, Net, Peer, header, stanza};
+use crate::world::{PATIENCE, SIP_DOMAIN, XMPP_DOMAIN};
 use rehearsal::peers::TestCa;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -64,13 +64,38 @@ async fn who_is_shut_out_loses_what_is_open() {
     let net = start("patience = 6").await;
     let (mut peer, phone) = (net.proved().await, phone_connection(&net).await);
     for _ in 0..7 {
-        let mut stranger = connect(net.from, net.tcp).await;
-        stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let mut stranger = connect(net.from, net.gateway.tcp).await;
+        stranger.write_all(b"GET / HTTP/1.1\r\nHost: sip.example.net\r\n\r\n").await.unwrap();
         let _ = timeout(PATIENCE, stranger.read_to_end(&mut Vec::new())).await.expect("it is closed");
     }
     peer.ends_with("policy-violation", "shut out").await;
     is_closed(phone).await;
     assert_eq!(net.gateway.metric("verona_bans_total"), 1.0);
+}
+
+/// Whoever has DNS records lead a server here for a domain that is not ours does not have it shut out; nor do strangers at its address.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_led_here_is_not_shut_out() {
+    let mut net = Net::start(&format!("deny = [\"denied.example\"]\n{DOOR}patience = 6")).await;
+    net.from = elsewhere();
+    let led = async |from: &str, to: &str, condition: &str| {
+        for _ in 0..8 {
+            let tcp = connect(net.from, net.tls).await;
+            let mut stranger = Peer::new(net.shake(tcp, None).await);
+            stranger.say(&header(from, to)).await;
+            stranger.ends_with(condition, to).await;
+        }
+    };
+    led(XMPP_DOMAIN, "somebody-elses.example", "host-unknown").await;
+    led("denied.example", SIP_DOMAIN, "policy-violation").await;
+    let mut peer = net.proved().await;
+    for _ in 0..8 {
+        let mut stranger = connect(net.from, net.tcp).await;
+        stranger.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        let _ = timeout(PATIENCE, stranger.read_to_end(&mut Vec::new())).await.expect("it is closed");
+    }
+    assert_eq!(net.gateway.metric("verona_bans_total"), 0.0);
+    peer.say(&stanza(XMPP_DOMAIN, "still here")).await;
 }
 
 /// So does who is on the operator's list from now on, and nobody else.

@@ -28,7 +28,7 @@ pub(crate) struct Net {
     pub(crate) phone: Phone,
     pub(crate) gateway: Gateway,
     pub(crate) tcp: SocketAddr,
-    tls: SocketAddr,
+    pub(crate) tls: SocketAddr,
     /// Where servers come from.
     pub(crate) from: IpAddr,
     /// The configuration.
@@ -87,7 +87,7 @@ impl Net {
         (peer, offer)
     }
 
-    async fn shake(&self, tcp: TcpStream, credentials: Option<&Credentials>) -> impl Io + 'static + use<> {
+    pub(crate) async fn shake(&self, tcp: TcpStream, credentials: Option<&Credentials>) -> impl Io + 'static + use<> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(self.ca.root()).unwrap()).unwrap();
         let config = ClientConfig::builder().with_root_certificates(roots);
@@ -160,7 +160,7 @@ impl Net {
     }
 }
 
-trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// The other end of a stream.
@@ -170,7 +170,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    fn new(io: impl Io + 'static) -> Peer {
+    pub(crate) fn new(io: impl Io + 'static) -> Peer {
         Peer { heard: String::new(), io: Box::new(io) }
     }
 
@@ -220,7 +220,7 @@ fn read(credentials: &Credentials) -> (Vec<CertificateDer<'static>>, PrivateKeyD
     (chain, PrivateKeyDer::from_pem_file(&credentials.key).unwrap())
 }
 
-fn header(from: &str, to: &str) -> String {
+pub(crate) fn header(from: &str, to: &str) -> String {
     format!(
         "<?xml version='1.0'?><stream:stream xmlns='jabber:server' xmlns:stream='http://etherx.jabber.org/streams' \
          xmlns:db='jabber:server:dialback' from='{from}' to='{to}' id='their-id' version='1.0'>"
