@@ -165,7 +165,7 @@ settings! {
         /// T1, the estimate of a round trip (RFC 3261 §17.1.1.1). A request is given up after 64 times as long.
         t1: Duration = ms(500), ms(50)..=s(4);
         /// The longest that a connection of ours is silent which the other side uses, too, or which we have registered over: then it is asked whether
-        /// it is still there (RFC 5626 §4.4). 0: never, and it is closed as others are.
+        /// it is still there (RFC 5626 §4.4), and more often where the registrar says so. 0: never, where none does, and it is closed as others are.
         keep_alive: Duration = s(120), s(0)..=s(3600);
     }
 }
