@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// The most memory that the gateway may have at any time.
-const MOST_KIB: u64 = 48 * 1024;
+const MOST_KIB: u64 = 56 * 1024;
 
 fn request(user: &str, n: usize, body: &str) -> String {
     format!(

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 /// The most memory that the gateway may have at any time.
-const MOST_KIB: u64 = 48 * 1024;
+const MOST_KIB: u64 = 56 * 1024;
 
 /// What jammed messages may add to it.
-const GROWTH_KIB: u64 = 32 * 1024;
+const GROWTH_KIB: u64 = 40 * 1024;
 
 /// Offers a session that leads to `host`, by its path and by its lines; the status of the answer. Where it is 200, the gateway has hung up when
 /// this comes back.
