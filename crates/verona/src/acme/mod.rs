@@ -26,14 +26,17 @@ const AGAIN_MAX: Duration = Duration::from_secs(6 * 3600);
 /// How long the authority may take for all of it.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Sees to it that there are files, before anybody wants to read them.
+/// Sees to it that there are files that fit, before anybody wants to read them: who was ended between writing one and the other begins anew. What cannot
+/// be opened is left alone.
 ///
 /// # Errors
 /// The folder or a file in it cannot be written.
 pub(crate) fn prepare(acme: &Acme) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&acme.folder)?;
     let files = acme.files();
-    if files.chain.exists() && files.key.exists() {
+    let pair = [&files.chain, &files.key];
+    let is_left = pair.iter().all(|file| file.exists()) && pair.iter().any(|file| fs::File::open(file).is_err());
+    if is_left || Identity::load(&files).is_ok() {
         return Ok(());
     }
     let minted = rcgen::generate_simple_self_signed(acme.domains.clone()).map_err(io::Error::other)?;
@@ -155,6 +158,11 @@ mod tests {
         let before = fs::read(acme.files().key).unwrap();
         prepare(&acme).unwrap();
         assert_eq!(fs::read(acme.files().key).unwrap(), before, "what is there stays");
+        let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+        fs::write(acme.files().key, other).unwrap();
+        assert!(Identity::load(&acme.files()).is_err());
+        prepare(&acme).unwrap();
+        assert!(Identity::load(&acme.files()).unwrap().is_for("a.example"), "what does not fit is of no use");
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(fs::metadata(acme.files().key).unwrap().permissions().mode() & 0o777, 0o600);
         fs::remove_dir_all(folder).unwrap();

@@ -17,6 +17,7 @@ mod edges_phones;
 mod errors;
 mod faults;
 mod federation;
+mod federation_beside;
 mod federation_direct;
 mod federation_faults;
 mod hall;

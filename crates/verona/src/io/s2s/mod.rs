@@ -27,6 +27,7 @@ use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 use stox::config::{self as gateway, LinkId};
 use stox::gateway::Input;
 use tokio::net::{TcpListener, TcpStream};
@@ -39,6 +40,9 @@ use xmpp::stream::s2s::{Certificate, DownReason, Pair};
 
 /// What connections may have to say before they wait.
 const EVENTS: usize = 256;
+
+/// How often certificates that were valid are looked at again (RFC 6120 §13.7.2.3): they end by themselves.
+const JUDGE_AGAIN: Duration = Duration::from_secs(3600);
 
 /// Of these, how many are heard at once: then others have their turn, and it is seen whether too much is on its way to SIP.
 const AT_ONCE: usize = 64;
@@ -218,6 +222,7 @@ impl Hub {
     ) {
         let mut batch = Vec::with_capacity(256);
         let (mut stopping, mut news) = (false, self.guard.news());
+        let mut again = tokio::time::interval_at(tokio::time::Instant::now() + JUDGE_AGAIN, JUDGE_AGAIN);
         // There is nothing to wait for: whoever is to be found is looked for when there is something to say.
         for at in 0..self.domains.len() {
             self.state.link_up(self.first + at);
@@ -274,6 +279,7 @@ impl Hub {
                     self.machine.reconfigure(self.clock.now(), self.live.machine.clone());
                     self.judge_again();
                 }
+                _ = again.tick() => self.judge_again(),
                 _ = stop.changed(), if !stopping => {
                     stopping = true;
                     self.machine.shutdown(self.clock.now());
