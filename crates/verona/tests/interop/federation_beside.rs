@@ -2,7 +2,7 @@
 
 use crate::federation::{Ground, Kind, Proof};
 use crate::world::{BINARY, SOON};
-use rehearsal::peers::{Gateway, Place, Prosody, Settings, SipPhone, XmppClient, XmppServer, json};
+use rehearsal::peers::{Gateway, Place, Prosody, Settings, SipPhone, XmppClient, json};
 
 const COMPONENTS: [&str; 2] = ["phones.example.org", "lines.example.org"];
 
