@@ -101,14 +101,15 @@ impl Part {
 }
 
 impl Entry {
-    /// What is left is known anew. The moment of the refresh stays, unless there is another time to divide. Tells whether there is.
+    /// What is left is known anew. The moment of the refresh stays, unless there is another time to divide, or it would come too late: of a few seconds
+    /// one is much. Tells whether there is.
     fn set_expiry(&mut self, ground: &mut Ground<'_>, left: u32) -> bool {
         let at = ground.now + seconds(left);
         let moved = self.expires_at.is_none_or(|old| old.since(at) > SAME || at.since(old) > SAME);
         self.expires_at = Some(at);
         if let EntryPart::Subscriber(part) = &mut self.part
             // The last one is over: a dialog of a few seconds is no longer for that.
-            && (moved || part.refresh_at.is_none())
+            && (moved || part.refresh_at.is_none_or(|refresh| refresh >= at))
             && self.made == Made::BySubscribe
         {
             part.set_refresh(ground, at);

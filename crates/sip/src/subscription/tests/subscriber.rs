@@ -378,6 +378,21 @@ fn a_notify_says_how_long() {
     assert_eq!(desk.engine.expires_at(id), Some(desk.now + Duration::from_secs(86_400)));
 }
 
+/// A notifier that counts down in whole seconds: of four, the refresh comes in time whenever it was to come.
+#[test]
+fn a_short_one_is_refreshed_in_time() {
+    let mut desk = Desk::with(config());
+    for _ in 0..20 {
+        let (id, sent) = begin(&mut desk, wish(4));
+        desk.receive(&response(&sent, 200, "p", "Expires: 4\nContact: <sip:romeo@192.0.2.1:5070>\n"));
+        let (_, server, _) = desk.receive(&notify_for(&sent, "p", 1, "active;expires=4")).notified();
+        ok(&mut desk, id, server);
+        let (_, server, _) = desk.receive(&notify_for(&sent, "p", 2, "active;expires=3")).notified();
+        ok(&mut desk, id, server);
+        assert_eq!(desk.wait(3.0).names(), ["refresh", "expired"]);
+    }
+}
+
 /// The Event `id` and a preloaded route go along.
 #[test]
 fn what_the_wish_says_besides() {
